@@ -1,0 +1,193 @@
+//! Types and reasons of conditions. Both are closed sets: alerts, GitOps health checks and people build on them.
+
+use std::fmt;
+
+/// Type of a condition.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum ConditionType {
+    /// As declared.
+    Ready,
+    /// Serves.
+    Available,
+    /// Work is under way. Present only while True.
+    Reconciling,
+    /// Nothing will move without a person. Present only while True.
+    Stalled,
+    /// Every setting of the collection is as declared.
+    SchemaInSync,
+    /// Every shard has the declared number of replicas and they were proved.
+    ReplicasInSync,
+    /// All members of the cluster see each other and agree on one leader.
+    ClusterVerified,
+    /// Every line of the present content was dealt with.
+    CaughtUp,
+    /// A run is under way. Present only while True.
+    Running,
+    /// The feed's sink accepts work.
+    CircuitClosed,
+}
+
+impl ConditionType {
+    /// The name as it stands in the object.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Available => "Available",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
+            Self::SchemaInSync => "SchemaInSync",
+            Self::ReplicasInSync => "ReplicasInSync",
+            Self::ClusterVerified => "ClusterVerified",
+            Self::CaughtUp => "CaughtUp",
+            Self::Running => "Running",
+            Self::CircuitClosed => "CircuitClosed",
+        }
+    }
+
+    /// Whether the condition is left out instead of being False, as kstatus expects of abnormal ones.
+    pub fn present_only_while_true(self) -> bool {
+        matches!(self, Self::Reconciling | Self::Stalled | Self::Running)
+    }
+}
+
+impl fmt::Display for ConditionType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// Why a condition has its value. One enum for all kinds, so that a reason means one thing everywhere.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Reason {
+    /// Everything is as declared.
+    AsDeclared,
+    /// The object carries `elysia.dev/paused: "true"`.
+    Paused,
+    /// The spec cannot be honoured; the message says which field and why.
+    InvalidSpec,
+    /// A plan waits for `elysia.dev/approve`.
+    NeedsApproval,
+    /// Nodes have not all come up yet.
+    Starting,
+    /// At least one node is missing or does not answer.
+    NodesMissing,
+    /// No address of the cluster answered.
+    Unreachable,
+    /// The servers refused the key.
+    Unauthorized,
+    /// No RAFT leader, or the nodes name different ones.
+    NoLeader,
+    /// The nodes do not all see the same members.
+    MembersDiffer,
+    /// Pods run an older template than declared; they are restarted by a person.
+    RestartRequired,
+    /// A Secret that the spec names is not there or lacks the key.
+    SecretMissing,
+    /// The WeaviateCluster that the spec names does not exist.
+    ClusterMissing,
+    /// The cluster is there but not fit for what is to be done.
+    ClusterNotReady,
+    /// Another, older resource claims the same collection.
+    Conflict,
+    /// The collection's name is protected.
+    Protected,
+    /// The collection is being created.
+    Creating,
+    /// Shards have fewer replicas than wanted and copies run or wait to run.
+    ReplicasBehind,
+    /// Copies are under way.
+    Copying,
+    /// Replicas are being compared at each node's own address.
+    Proving,
+    /// Replicas list different objects.
+    ReplicasDiffer,
+    /// The server cannot copy replicas, or its replica movement is switched off.
+    CopyUnsupported,
+    /// The server copies, but refuses to raise the factor of an existing class.
+    FactorFixed,
+    /// Copies are needed and `repair.copy` is `Off`.
+    CopyOff,
+    /// More replicas than wanted; removing them is destructive and not done here.
+    TooManyReplicas,
+    /// A copy ended in failure; the message carries the server's words.
+    CopyFailed,
+    /// Live settings differ from the declared ones.
+    SchemaDrift,
+    /// An immutable setting differs and the collection holds objects.
+    RefusedHasData,
+    /// An immutable setting differs and it could not be proved that the collection is empty.
+    RefusedNotProvablyEmpty,
+    /// An immutable setting differs and `repair.recreate` is `Off`.
+    RecreateOff,
+    /// The collection is being deleted and created again by an approved plan.
+    Recreating,
+    /// The observation could not be made; nothing is known and nothing is done.
+    Unknown,
+    /// The collection that a feed writes to does not exist.
+    CollectionMissing,
+    /// What the source names does not exist.
+    SourceMissing,
+    /// The source holds no lines.
+    NoChanges,
+    /// A run is under way.
+    Running,
+    /// The last run dealt with every line.
+    Complete,
+    /// The last run dealt with every line; some of them were rejected.
+    CompleteWithRejects,
+    /// The last run failed; the message carries the cause.
+    RunFailed,
+}
+
+impl Reason {
+    /// The name as it stands in the object.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AsDeclared => "AsDeclared",
+            Self::Paused => "Paused",
+            Self::InvalidSpec => "InvalidSpec",
+            Self::NeedsApproval => "NeedsApproval",
+            Self::Starting => "Starting",
+            Self::NodesMissing => "NodesMissing",
+            Self::Unreachable => "Unreachable",
+            Self::Unauthorized => "Unauthorized",
+            Self::NoLeader => "NoLeader",
+            Self::MembersDiffer => "MembersDiffer",
+            Self::RestartRequired => "RestartRequired",
+            Self::SecretMissing => "SecretMissing",
+            Self::ClusterMissing => "ClusterMissing",
+            Self::ClusterNotReady => "ClusterNotReady",
+            Self::Conflict => "Conflict",
+            Self::Protected => "Protected",
+            Self::Creating => "Creating",
+            Self::ReplicasBehind => "ReplicasBehind",
+            Self::Copying => "Copying",
+            Self::Proving => "Proving",
+            Self::ReplicasDiffer => "ReplicasDiffer",
+            Self::CopyUnsupported => "CopyUnsupported",
+            Self::FactorFixed => "FactorFixed",
+            Self::CopyOff => "CopyOff",
+            Self::TooManyReplicas => "TooManyReplicas",
+            Self::CopyFailed => "CopyFailed",
+            Self::SchemaDrift => "SchemaDrift",
+            Self::RefusedHasData => "RefusedHasData",
+            Self::RefusedNotProvablyEmpty => "RefusedNotProvablyEmpty",
+            Self::RecreateOff => "RecreateOff",
+            Self::Recreating => "Recreating",
+            Self::Unknown => "Unknown",
+            Self::CollectionMissing => "CollectionMissing",
+            Self::SourceMissing => "SourceMissing",
+            Self::NoChanges => "NoChanges",
+            Self::Running => "Running",
+            Self::Complete => "Complete",
+            Self::CompleteWithRejects => "CompleteWithRejects",
+            Self::RunFailed => "RunFailed",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,258 @@
+//! `IndexSource`: a feed of JSONL change files that is kept indexed into one collection.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::common::{ClusterReference, Empty};
+
+/// A feed of JSONL change files that is kept indexed into one collection.
+#[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[kube(
+    group = "elysia.dev",
+    version = "v1alpha1",
+    kind = "IndexSource",
+    namespaced,
+    status = "IndexSourceStatus",
+    derive = "PartialEq",
+    shortname = "isrc",
+    category = "elysia",
+    cel,
+    doc = "A feed of JSONL change files that is kept indexed into one collection.",
+    validation = Rule::new("size(self.metadata.name) <= 40")
+        .message("metadata.name must have at most 40 characters: Jobs and the ledger are named after it"),
+    printcolumn(name = "Collection", type_ = "string", json_path = ".spec.collection"),
+    printcolumn(name = "Lines", type_ = "integer", json_path = ".status.counts.lines"),
+    printcolumn(name = "Rejected", type_ = "integer", json_path = ".status.counts.rejected"),
+    printcolumn(name = "CaughtUp", type_ = "string", json_path = ".status.conditions[?(@.type==\"CaughtUp\")].status"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct IndexSourceSpec {
+    /// The cluster that holds the collection. Cannot be changed.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("clusterRef cannot be changed; create another IndexSource"))]
+    pub cluster_ref: ClusterReference,
+    /// Name of the collection in Weaviate. It must exist; an ElysiaCollection makes it. Cannot be changed.
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[A-Z][_0-9A-Za-z]*$"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("collection cannot be changed; create another IndexSource"))]
+    pub collection: String,
+    /// Where the lines come from.
+    pub source: Source,
+    /// When a run starts. Left out: once for each content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
+    /// How lines become objects.
+    #[serde(default)]
+    pub mapping: Mapping,
+    /// Rejected lines at which a run fails. Any number is allowed when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub max_rejected: Option<i64>,
+}
+
+/// Where the lines come from: exactly one of the two.
+#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[x_kube(validation = Rule::new("has(self.configMap) != has(self.volume)")
+    .message("exactly one of source.configMap and source.volume must be set"))]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    /// Keys of a ConfigMap, each one a file. `kubectl apply` stops at 256 KiB, the object at 1 MiB: more belongs on a
+    /// volume.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<ConfigMapSource>,
+    /// Files on a PersistentVolumeClaim.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume: Option<VolumeSource>,
+}
+
+/// Keys of a ConfigMap in the same namespace.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigMapSource {
+    /// Name of the ConfigMap.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Keys in the order in which they are read; all keys in the order of their names when left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 100),
+        inner(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))
+    )]
+    pub keys: Vec<String>,
+}
+
+/// Files on a PersistentVolumeClaim in the same namespace, read in the order of their names.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeSource {
+    /// Name of the PersistentVolumeClaim.
+    #[schemars(length(min = 1, max = 253))]
+    pub claim_name: String,
+    /// Folder on the volume; its top when left out.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(
+        length(max = 1024),
+        regex(pattern = r"^([^/.]|[^/.][^/]*|\.[^/.][^/]*)?(/([^/.]|[^/.][^/]*|\.[^/.][^/]*))*$")
+    )]
+    pub path: String,
+    /// Which files, e.g. `*.jsonl` (the default). A `*` matches inside one name, `**` across folders.
+    #[serde(default = "default_pattern")]
+    #[schemars(length(min = 1, max = 256))]
+    pub pattern: String,
+}
+
+fn default_pattern() -> String {
+    "*.jsonl".to_owned()
+}
+
+/// When a run starts.
+#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// Once for each content of a ConfigMap, once for each spec of a volume; `elysia.dev/run-now` starts one more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub once: Option<Empty>,
+}
+
+/// How lines become objects.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mapping {
+    /// What happens to a line with a metadata key that the collection has no property for.
+    #[serde(default)]
+    pub unmapped: Unmapped,
+}
+
+/// What happens to a line with a metadata key that the collection has no property for.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Unmapped {
+    /// The line is rejected; also when left out.
+    #[default]
+    Reject,
+    /// The key is left out.
+    Drop,
+}
+
+/// What the operator saw of the feed. A cache: the ledger ConfigMap `NAME-ledger` is what counts.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IndexSourceStatus {
+    /// Generation of the spec that this status speaks about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Lines of the present run and what became of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
+    /// Rejected lines and failed calls by category: network, weaviate, fileSystem, rateLimit, memory, encoding,
+    /// timeout, validation, unknown.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub errors: BTreeMap<String, i64>,
+    /// How far the present run came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointStatus>,
+    /// The present or last run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunStatus>,
+    /// The first rejected lines; at most 20. `counts.rejected` is the total.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dead_letter: Vec<DeadLetter>,
+    /// Value of `elysia.dev/run-now` that was handled last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_handled: Option<String>,
+    /// Ready, CaughtUp; Running, Reconciling and Stalled only while True.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+/// `lines = added + modified + deleted + renamed + unchanged + rejected`, always.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// Lines dealt with.
+    pub lines: i64,
+    /// Objects added.
+    pub added: i64,
+    /// Objects modified.
+    pub modified: i64,
+    /// Objects deleted.
+    pub deleted: i64,
+    /// Objects renamed.
+    pub renamed: i64,
+    /// Lines that changed nothing, proved by a content hash.
+    pub unchanged: i64,
+    /// Lines that could not be dealt with.
+    pub rejected: i64,
+}
+
+/// How far a run came.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckpointStatus {
+    /// File that is being read; absent when all are done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Bytes of that file that are done.
+    pub offset: i64,
+    /// Files that are done.
+    pub files_done: i64,
+    /// All files of the run.
+    pub files: i64,
+}
+
+/// One run of a feed.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunStatus {
+    /// Identifies the run; made from the content, the spec and `elysia.dev/run-now`.
+    pub id: String,
+    /// How it stands.
+    pub state: RunState,
+    /// The Job that does the work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// When the worker started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When the worker ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum RunState {
+    /// The Job is made, no worker has reported yet.
+    Pending,
+    /// A worker is at it.
+    Running,
+    /// Every line was dealt with.
+    Succeeded,
+    /// It ended before the last line.
+    Failed,
+}
+
+/// A line that could not be dealt with.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLetter {
+    /// File that the line stands in.
+    pub file: String,
+    /// Number of the line, from 1.
+    pub line: i64,
+    /// Byte at which the line starts.
+    pub offset: i64,
+    /// Length of the line in bytes.
+    pub length: i64,
+    /// Kind of trouble, as in `errors`.
+    pub category: String,
+    /// What is wrong and what to do next.
+    pub reason: String,
+}

@@ -1,0 +1,94 @@
+//! Names that users, charts and other tools build on. Changing one is a breaking change.
+
+use kube::core::ResourceExt as _;
+
+use crate::WeaviateCluster;
+
+/// Approves the plan with this hash; consumed once, then inert.
+pub const APPROVE_ANNOTATION: &str = "elysia.dev/approve";
+/// `"true"` stops every action on the object; its status goes on being observed.
+pub const PAUSED_ANNOTATION: &str = "elysia.dev/paused";
+/// Any new value starts one more run of a feed or a backup.
+pub const RUN_NOW_ANNOTATION: &str = "elysia.dev/run-now";
+
+/// The label that carries the cluster's name on everything made for it.
+pub const CLUSTER_LABEL: &str = "elysia.dev/cluster";
+/// The label that carries the feed's name on its Jobs and its ledger.
+pub const FEED_LABEL: &str = "elysia.dev/index-source";
+/// The label that carries the collection object's name on its journal.
+pub const COLLECTION_LABEL: &str = "elysia.dev/collection";
+
+/// Field manager of everything the operator applies.
+pub const OPERATOR_MANAGER: &str = "elysia-operator";
+/// Field manager of the plug-in.
+pub const PLUGIN_MANAGER: &str = "elysia-plugin";
+
+/// Name of the Lease that the leading operator holds, in the operator's own namespace.
+pub const LEASE_NAME: &str = "elysia-operator";
+
+/// Key of the API key in the Secret [`auth_secret`].
+pub const API_KEY: &str = "apiKey";
+
+/// Port of the REST API on every Weaviate pod and Service.
+pub const REST_PORT: i32 = 8080;
+/// Port of the gRPC API on every Weaviate pod and Service.
+pub const GRPC_PORT: i32 = 50051;
+
+/// Secret with the API key of a managed cluster.
+pub fn auth_secret(cluster: &str) -> String {
+    format!("{cluster}-auth")
+}
+
+/// Headless Service that gives every node its own address.
+pub fn nodes_service(cluster: &str) -> String {
+    format!("{cluster}-nodes")
+}
+
+/// `ConfigMap` with the settings that the servers read while running.
+pub fn runtime_config(cluster: &str) -> String {
+    format!("{cluster}-runtime")
+}
+
+/// Deployment and Service of the Elysia AI service beside a cluster.
+pub fn elysia(cluster: &str) -> String {
+    format!("{cluster}-elysia")
+}
+
+/// `ConfigMap` in which a feed's worker keeps what was counted and how far it came.
+pub fn ledger(index_source: &str) -> String {
+    format!("{index_source}-ledger")
+}
+
+/// Account under which a feed's worker runs; it may write its own ledger and nothing else.
+pub fn worker_account(index_source: &str) -> String {
+    format!("{index_source}-index")
+}
+
+/// `ConfigMap` in which an approved plan is written down before its first destructive step.
+///
+/// The uid is part of the name, so that an object made again under the same name does not resume a stranger's plan.
+pub fn journal(collection: &str, uid: &str) -> String {
+    let uid = uid.get(..8).unwrap_or(uid);
+    format!("{collection}-journal-{uid}")
+}
+
+/// Name of the pod, and so of the Weaviate node, with this ordinal.
+pub fn node(cluster: &str, ordinal: i32) -> String {
+    format!("{cluster}-{ordinal}")
+}
+
+/// The API key's Secret and key of this cluster; `None` when it is asked without a key.
+pub fn api_key_secret(cluster: &WeaviateCluster) -> Option<(String, String)> {
+    if let Some(external) = &cluster.spec.external {
+        let reference = &external.auth.as_ref()?.api_key_secret_ref;
+        return Some((reference.name.clone(), reference.key.clone()));
+    }
+    let managed = cluster.spec.managed.as_ref()?;
+    if managed.auth.anonymous {
+        return None;
+    }
+    match &managed.auth.api_key_secret_ref {
+        Some(reference) => Some((reference.name.clone(), reference.key.clone())),
+        None => Some((auth_secret(&cluster.name_any()), API_KEY.to_owned())),
+    }
+}

@@ -1,0 +1,321 @@
+//! How a cluster stands: phase, nodes, conditions.
+
+use elysia_api::cluster::{ClusterPhase, Endpoints, NodeStatus, WeaviateClusterStatus};
+use elysia_api::condition::{ConditionType, Reason};
+use elysia_api::{STATUS_LIST_LIMIT, WeaviateCluster};
+use jiff::Timestamp;
+use kube::core::ResourceExt as _;
+
+use super::observed::{NodeAnswer, NodeSight, Observed};
+use super::spec::{ClusterSpec, Kind};
+use crate::condition::{self, Finding};
+use crate::sight::{BlindnessKind, Sight};
+
+/// What the nodes together amount to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Standing {
+    /// Nodes that say they are ready.
+    pub ready: usize,
+    /// Nodes that should exist.
+    pub wanted: usize,
+    /// Whether a majority serves under one leader.
+    pub serves: bool,
+    /// What is wrong, worst first; empty when all is well.
+    pub trouble: Option<(Reason, String)>,
+    /// Whether all nodes see all members and name one leader; `None` when too little could be seen.
+    pub verified: Result<String, (Reason, String)>,
+    /// Pods that run an older template.
+    pub outdated: Vec<String>,
+}
+
+/// What this look says of the cluster.
+pub fn standing(spec: &ClusterSpec, observed: &Observed) -> Standing {
+    let wanted = spec.node_names();
+    if wanted.is_empty() {
+        return standing_without_nodes(observed);
+    }
+    let ready = observed.nodes.iter().filter(|node| answer(node).is_some_and(|answer| answer.ready)).count();
+    let verified = verification(&wanted, observed);
+    let leader_known =
+        observed.nodes.iter().filter_map(answer).filter(|answer| answer.ready).any(|answer| answer.leader.is_some());
+    let serves = ready * 2 > wanted.len() && leader_known;
+    let outdated = outdated(observed);
+    let trouble = trouble(observed, ready, wanted.len()).or_else(|| verified.as_ref().err().cloned()).or_else(|| {
+        (!outdated.is_empty()).then(|| {
+            let message = format!(
+                "{} run an older template; restart them one at a time, each when the one before is ready again: kubectl delete pod {}",
+                outdated.join(", "),
+                outdated[0]
+            );
+            (Reason::RestartRequired, message)
+        })
+    });
+    Standing { ready, wanted: wanted.len(), serves, trouble, verified, outdated }
+}
+
+fn answer(node: &NodeSight) -> Option<&NodeAnswer> {
+    node.answer.seen()
+}
+
+/// An external cluster whose nodes have no addresses of their own: the common address must do.
+fn standing_without_nodes(observed: &Observed) -> Standing {
+    match &observed.members {
+        Sight::Seen(seen) => {
+            let count = seen.members.len();
+            let verified = match &seen.leader {
+                Some(leader) => Ok(format!("{count} members, leader {leader}; no node addresses, so none was asked by itself")),
+                None => Err((Reason::NoLeader, "no RAFT leader is known".to_owned())),
+            };
+            let trouble = verified.as_ref().err().cloned();
+            Standing { ready: count, wanted: count, serves: trouble.is_none(), trouble, verified, outdated: Vec::new() }
+        }
+        Sight::Unseen(blindness) => {
+            let trouble = (reason_of(blindness.kind), blindness.message.clone());
+            Standing {
+                ready: 0,
+                wanted: 0,
+                serves: false,
+                trouble: Some(trouble.clone()),
+                verified: Err(trouble),
+                outdated: Vec::new(),
+            }
+        }
+    }
+}
+
+fn reason_of(kind: BlindnessKind) -> Reason {
+    match kind {
+        BlindnessKind::Unreachable => Reason::Unreachable,
+        BlindnessKind::Unauthorized => Reason::Unauthorized,
+        BlindnessKind::Unsupported | BlindnessKind::Failed => Reason::Unknown,
+    }
+}
+
+fn trouble(observed: &Observed, ready: usize, wanted: usize) -> Option<(Reason, String)> {
+    if ready == wanted {
+        return None;
+    }
+    let waits = observed
+        .nodes
+        .iter()
+        .filter_map(|node| waiting_for(node, observed).map(|waiting| format!("{}: {waiting}", node.name)))
+        .take(STATUS_LIST_LIMIT)
+        .collect::<Vec<_>>()
+        .join("; ");
+    let all = observed.nodes.iter().filter_map(|node| node.answer.blindness()).map(|blindness| blindness.kind);
+    let kinds: Vec<_> = all.collect();
+    let reason = if kinds.len() == wanted && kinds.iter().all(|kind| *kind == BlindnessKind::Unauthorized) {
+        Reason::Unauthorized
+    } else if kinds.len() == wanted {
+        Reason::Unreachable
+    } else {
+        Reason::NodesMissing
+    };
+    Some((reason, format!("{ready} of {wanted} nodes are ready; {waits}")))
+}
+
+/// What keeps a node from being ready; `None` when it is.
+fn waiting_for(node: &NodeSight, observed: &Observed) -> Option<String> {
+    let pod = observed.pods.get(&node.name);
+    if let Some(pod) = pod
+        && pod.deleting
+    {
+        return Some("its pod is being deleted".to_owned());
+    }
+    match &node.answer {
+        Sight::Seen(answer) if answer.ready => None,
+        Sight::Seen(answer) => Some(match (&answer.leader, &answer.members) {
+            (None, Some(members)) if members.len() <= 1 => {
+                "it sees no other node and no RAFT leader; it waits for the others to join".to_owned()
+            }
+            (None, _) => "it sees no RAFT leader".to_owned(),
+            (Some(_), _) => "it answers but says it is not ready; it may be loading shards".to_owned(),
+        }),
+        Sight::Unseen(blindness) => Some(match (observed.stateful_set.is_some(), pod) {
+            (true, None) => "its pod does not exist".to_owned(),
+            (_, Some(pod)) => pod.trouble.clone().unwrap_or_else(|| blindness.message.clone()),
+            (false, None) => blindness.message.clone(),
+        }),
+    }
+}
+
+fn verification(wanted: &[String], observed: &Observed) -> Result<String, (Reason, String)> {
+    let answers: Vec<(&str, &NodeAnswer)> =
+        observed.nodes.iter().filter_map(|node| answer(node).map(|answer| (node.name.as_str(), answer))).collect();
+    if answers.len() < wanted.len() {
+        return Err((Reason::NodesMissing, format!("{} of {} nodes answered", answers.len(), wanted.len())));
+    }
+    for (name, answer) in &answers {
+        let Some(members) = &answer.members else {
+            return Err((Reason::Unknown, format!("{name} could not say which members it sees")));
+        };
+        let unseen: Vec<&str> =
+            wanted.iter().map(String::as_str).filter(|node| !members.iter().any(|member| member == node)).collect();
+        if !unseen.is_empty() {
+            return Err((Reason::MembersDiffer, format!("{name} does not see {}", unseen.join(", "))));
+        }
+    }
+    let mut leaders: Vec<&str> = answers.iter().filter_map(|(_, answer)| answer.leader.as_deref()).collect();
+    leaders.sort_unstable();
+    leaders.dedup();
+    match leaders.as_slice() {
+        [] => Err((Reason::NoLeader, "no node knows a RAFT leader".to_owned())),
+        [leader] if answers.iter().all(|(_, answer)| answer.leader.is_some()) => {
+            Ok(format!("{} members see each other, leader {leader}", wanted.len()))
+        }
+        [_] => Err((Reason::NoLeader, "not every node knows the RAFT leader".to_owned())),
+        several => Err((Reason::MembersDiffer, format!("the nodes name different leaders: {}", several.join(", ")))),
+    }
+}
+
+fn outdated(observed: &Observed) -> Vec<String> {
+    let Some(revision) = observed.stateful_set.as_ref().and_then(|set| set.update_revision.as_ref()) else {
+        return Vec::new();
+    };
+    observed
+        .pods
+        .iter()
+        .filter(|(_, pod)| pod.revision.as_ref().is_some_and(|pod| pod != revision))
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
+/// The status that follows from a look.
+pub fn status(
+    cluster: &WeaviateCluster,
+    spec: &ClusterSpec,
+    observed: &Observed,
+    now: Timestamp,
+) -> WeaviateClusterStatus {
+    let standing = standing(spec, observed);
+    let before = cluster.status.clone().unwrap_or_default();
+    let was_ready = before.phase.is_some_and(|phase| phase != ClusterPhase::Starting);
+    let secret_trouble = secret_trouble(spec, observed);
+    let findings = findings(&standing, was_ready, secret_trouble);
+    let phase = match (&standing.trouble, standing.serves, was_ready) {
+        (None, true, _) => ClusterPhase::Ready,
+        (_, _, false) if matches!(spec.kind, Kind::Managed(_)) => ClusterPhase::Starting,
+        (_, true, _) => ClusterPhase::Degraded,
+        (_, false, _) => ClusterPhase::Unavailable,
+    };
+    let version = lowest_version(observed);
+    WeaviateClusterStatus {
+        observed_generation: cluster.metadata.generation,
+        phase: Some(phase),
+        version,
+        nodes_ready: Some(format!("{}/{}", standing.ready, standing.wanted)),
+        nodes: nodes(observed),
+        endpoints: Some(Endpoints { rest: spec.rest(), grpc: spec.grpc() }),
+        conditions: condition::merge(&before.conditions, &findings, cluster.metadata.generation, now),
+    }
+}
+
+/// The status of a cluster whose spec cannot be honoured.
+pub fn invalid(cluster: &WeaviateCluster, message: &str, now: Timestamp) -> WeaviateClusterStatus {
+    let mut status = cluster.status.clone().unwrap_or_default();
+    let findings = [
+        Finding::fails(ConditionType::Ready, Reason::InvalidSpec, message),
+        Finding::unknown(ConditionType::Available, Reason::InvalidSpec, "nothing was looked at"),
+        Finding::holds(ConditionType::Stalled, Reason::InvalidSpec, message),
+    ];
+    status.observed_generation = cluster.metadata.generation;
+    status.conditions = condition::merge(&status.conditions, &findings, cluster.metadata.generation, now);
+    status
+}
+
+fn secret_trouble(spec: &ClusterSpec, observed: &Observed) -> Option<String> {
+    match (&observed.secret, &spec.kind) {
+        (Sight::Unseen(blindness), _) => Some(blindness.message.clone()),
+        // The operator makes this one itself.
+        (Sight::Seen(false), Kind::Managed(managed)) if managed.auth.api_key_secret_ref.is_none() => None,
+        (Sight::Seen(false), _) => Some("the Secret with the API key does not exist; create it".to_owned()),
+        (Sight::Seen(true), _) => None,
+    }
+}
+
+fn findings(standing: &Standing, was_ready: bool, secret_trouble: Option<String>) -> Vec<Finding> {
+    let Standing { ready, wanted, serves, trouble, verified, outdated: _ } = standing;
+    let available = if *serves {
+        Finding::holds(ConditionType::Available, Reason::AsDeclared, format!("{ready} of {wanted} nodes serve"))
+    } else {
+        let (reason, message) = trouble.clone().unwrap_or((Reason::Unknown, "nothing is known".to_owned()));
+        Finding::fails(ConditionType::Available, reason, message)
+    };
+    let verified = match verified {
+        Ok(message) => Finding::holds(ConditionType::ClusterVerified, Reason::AsDeclared, message),
+        Err((Reason::Unknown, message)) => Finding::unknown(ConditionType::ClusterVerified, Reason::Unknown, message),
+        Err((reason, message)) => Finding::fails(ConditionType::ClusterVerified, *reason, message),
+    };
+    let mut findings = vec![available, verified];
+    if let Some(message) = secret_trouble {
+        findings.push(Finding::holds(ConditionType::Stalled, Reason::SecretMissing, message.clone()));
+        findings.insert(0, Finding::fails(ConditionType::Ready, Reason::SecretMissing, message));
+        return findings;
+    }
+    let ready = match trouble {
+        None => Finding::holds(ConditionType::Ready, Reason::AsDeclared, format!("{ready} of {wanted} nodes are ready")),
+        Some((_, message)) if !was_ready => Finding::fails(ConditionType::Ready, Reason::Starting, message),
+        Some((reason, message)) => Finding::fails(ConditionType::Ready, *reason, message),
+    };
+    match trouble {
+        None => {}
+        Some((Reason::RestartRequired, message)) => {
+            findings.push(Finding::holds(ConditionType::Stalled, Reason::RestartRequired, message));
+        }
+        Some((_, message)) => findings.push(Finding::holds(ConditionType::Reconciling, ready.reason, message)),
+    }
+    findings.insert(0, ready);
+    findings
+}
+
+fn lowest_version(observed: &Observed) -> Option<String> {
+    let parts = |version: &String| version.split('.').map(|part| part.parse::<u64>().unwrap_or(0)).collect::<Vec<_>>();
+    let of_nodes = observed.nodes.iter().filter_map(|node| answer(node)?.version.clone()).min_by_key(parts);
+    of_nodes.or_else(|| observed.members.seen().and_then(|seen| seen.version.clone()))
+}
+
+fn nodes(observed: &Observed) -> Vec<NodeStatus> {
+    let mut nodes: Vec<NodeStatus> = observed
+        .nodes
+        .iter()
+        .map(|node| {
+            let seen = answer(node);
+            NodeStatus {
+                name: node.name.clone(),
+                ready: seen.is_some_and(|answer| answer.ready),
+                version: seen.and_then(|answer| answer.version.clone()),
+                raft: seen.and_then(|answer| answer.raft.clone()),
+                shards: seen.and_then(|answer| answer.shards),
+                waiting_for: waiting_for(node, observed),
+            }
+        })
+        .collect();
+    if nodes.is_empty()
+        && let Some(seen) = observed.members.seen()
+    {
+        nodes.extend(seen.members.iter().map(|name| NodeStatus {
+            name: name.clone(),
+            ready: true,
+            raft: (seen.leader.as_ref() == Some(name)).then(|| "Leader".to_owned()),
+            ..NodeStatus::default()
+        }));
+    }
+    nodes.sort_by_key(|node| node.ready);
+    nodes.truncate(STATUS_LIST_LIMIT);
+    nodes
+}
+
+/// Whether work on collections may rely on the cluster: every member is alive and all agree.
+pub fn is_fit(status: Option<&WeaviateClusterStatus>) -> Result<(), String> {
+    let Some(status) = status else { return Err("the cluster was not looked at yet".to_owned()) };
+    match condition::find(&status.conditions, ConditionType::ClusterVerified) {
+        Some(verified) if verified.status == "True" => Ok(()),
+        Some(verified) => Err(verified.message.clone()),
+        None => Err("the cluster was not looked at yet".to_owned()),
+    }
+}
+
+/// Name for messages: `namespace/name`.
+pub fn display_name(cluster: &WeaviateCluster) -> String {
+    format!("{}/{}", cluster.namespace().unwrap_or_default(), cluster.name_any())
+}

@@ -1,0 +1,11 @@
+//! `WeaviateCluster`: which objects it consists of, how it stands, and what brings it nearer to its spec.
+
+pub mod desired;
+pub mod judge;
+pub mod observed;
+pub mod plan;
+pub mod spec;
+
+pub use observed::{MemberSight, NodeAnswer, NodeSight, Observed, PodView, StatefulSetView};
+pub use plan::{Plan, Step, plan};
+pub use spec::{ClusterSpec, Kind, NodeAddress, SpecError};

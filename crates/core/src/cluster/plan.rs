@@ -1,0 +1,131 @@
+//! What brings a cluster nearer to its spec.
+
+use std::collections::BTreeMap;
+
+use elysia_api::names;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Service;
+
+use super::desired::{self, Objects};
+use super::judge;
+use super::observed::{NodeAnswer, Observed};
+use super::spec::{ClusterSpec, Kind};
+use crate::sight::Sight;
+
+/// How soon to look again while nodes come up or are away.
+pub const RECHECK: SignedDuration = SignedDuration::from_secs(2);
+
+/// Time that a node gets to find the others before it is restarted: several rounds of gossip, and far more than the
+/// 2-8 s that three nodes need (`weaviate-lab` §11).
+pub const ALONE_PATIENCE: SignedDuration = SignedDuration::from_secs(20);
+
+/// What to do with a cluster now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The steps in order.
+    pub steps: Vec<Step>,
+    /// When to look again.
+    pub recheck: SignedDuration,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Make the Secret with a new key, unless it is there.
+    CreateSecret {
+        /// Name of the Secret.
+        name: String,
+    },
+    /// Apply what the cluster consists of, where the live objects differ.
+    Apply(Box<Objects>),
+    /// Apply the Elysia service, where the live objects differ.
+    ApplyElysia(Box<(Deployment, Service)>),
+    /// Restart a node that started alone and will not find the others by itself.
+    RestartAlone {
+        /// Name of the pod.
+        pod: String,
+        /// Its identity, so that a pod that was restarted meanwhile is left alone.
+        uid: String,
+    },
+}
+
+/// The plan for this look. `auto_schema` is what the override file has to say now: the spec's word, unless a recreation
+/// of a collection holds it off for its seconds.
+pub fn plan(spec: &ClusterSpec, observed: &Observed, auto_schema_held_off: bool, now: Timestamp) -> Plan {
+    let standing = judge::standing(spec, observed);
+    let recheck = if standing.trouble.is_none() { spec.interval } else { RECHECK.min(spec.interval) };
+    let Kind::Managed(managed) = &spec.kind else {
+        return Plan { steps: Vec::new(), recheck };
+    };
+    let mut steps = Vec::new();
+    if !managed.auth.anonymous && managed.auth.api_key_secret_ref.is_none() && observed.secret == Sight::Seen(false) {
+        steps.push(Step::CreateSecret { name: names::auth_secret(&spec.name) });
+    }
+    let replicas = replicas(managed.replicas, observed);
+    let auto_schema = managed.auto_schema && !auto_schema_held_off;
+    steps.push(Step::Apply(Box::new(desired::objects(spec, managed, replicas, auto_schema))));
+    steps.extend(alone(spec, observed, now));
+    if let Some(elysia) = &spec.elysia
+        && (standing.trouble.is_none() || observed.elysia_exists)
+    {
+        steps.push(Step::ApplyElysia(Box::new(desired::elysia(spec, elysia))));
+    }
+    Plan { steps, recheck }
+}
+
+/// Number of pods now: the first node alone until it answers, then all.
+///
+/// All at once, each looks the others up before DNS knows them and starts alone; a 1.35 stays alone for ever. Once
+/// there are several the number never goes down again: that would be a scale-down.
+fn replicas(wanted: i32, observed: &Observed) -> i32 {
+    let now = observed.stateful_set.as_ref().map_or(0, |set| set.replicas);
+    if now > 1 {
+        return wanted.max(now);
+    }
+    let first_answers = observed.nodes.first().is_some_and(|node| node.answer.seen().is_some());
+    if first_answers { wanted } else { wanted.min(1) }
+}
+
+/// Nodes that have waited long enough for the others and will not find them by themselves.
+///
+/// Such a node serves nothing: it has no leader. The one that stays is the lowest of the largest group, so that the
+/// others have somebody to join.
+fn alone(spec: &ClusterSpec, observed: &Observed, now: Timestamp) -> Vec<Step> {
+    let answers: BTreeMap<&str, &NodeAnswer> = observed
+        .nodes
+        .iter()
+        .filter_map(|node| node.answer.seen().map(|answer| (node.name.as_str(), answer)))
+        .collect();
+    let group = |answer: &NodeAnswer| answer.members.as_ref().map_or(0, Vec::len);
+    let Some(largest) = answers.values().map(|answer| group(answer)).max() else { return Vec::new() };
+    // In the order of the nodes, not of their names: NAME-10 stands before NAME-2 in the alphabet.
+    let order = spec.node_names();
+    let Some(anchor) = order
+        .iter()
+        .find(|name| answers.get(name.as_str()).is_some_and(|answer| group(answer) == largest))
+        .and_then(|name| answers.get(name.as_str()).map(|answer| (name.clone(), (*answer).clone())))
+    else {
+        return Vec::new();
+    };
+    let (anchor_name, anchor_answer) = anchor;
+    answers
+        .iter()
+        .filter(|(name, answer)| {
+            **name != anchor_name
+                && !answer.ready
+                && answer.leader.is_none()
+                && answer.members.as_ref().is_some_and(|members| members.len() == 1)
+                && !anchor_answer.members.iter().flatten().any(|member| member == *name)
+        })
+        .filter_map(|(name, _)| {
+            let pod = observed.pods.get(*name)?;
+            let patient = pod.started.is_some_and(|started| now.duration_since(started) > ALONE_PATIENCE);
+            (patient && !pod.deleting).then(|| Step::RestartAlone { pod: (*name).to_owned(), uid: pod.uid.clone() })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,147 @@
+//! Conditions: findings of the present look, merged with what the object says already.
+
+use elysia_api::condition::{ConditionType, Reason};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+/// Longest message of a condition, in characters. The API server allows 32 KiB; a person reads a few lines.
+pub const MESSAGE_LIMIT: usize = 1024;
+
+/// Value of a condition.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Value {
+    /// It holds.
+    True,
+    /// It does not hold.
+    False,
+    /// It could not be told.
+    Unknown,
+}
+
+impl Value {
+    /// As it stands in the object.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+/// One condition as the present look finds it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Finding {
+    /// Which condition.
+    pub kind: ConditionType,
+    /// Whether it holds.
+    pub value: Value,
+    /// Why, for programs.
+    pub reason: Reason,
+    /// Why and what to do next, for people.
+    pub message: String,
+}
+
+impl Finding {
+    /// A finding.
+    pub fn new(kind: ConditionType, value: Value, reason: Reason, message: impl Into<String>) -> Self {
+        Self { kind, value, reason, message: message.into() }
+    }
+
+    /// It holds.
+    pub fn holds(kind: ConditionType, reason: Reason, message: impl Into<String>) -> Self {
+        Self::new(kind, Value::True, reason, message)
+    }
+
+    /// It does not hold.
+    pub fn fails(kind: ConditionType, reason: Reason, message: impl Into<String>) -> Self {
+        Self::new(kind, Value::False, reason, message)
+    }
+
+    /// It could not be told.
+    pub fn unknown(kind: ConditionType, reason: Reason, message: impl Into<String>) -> Self {
+        Self::new(kind, Value::Unknown, reason, message)
+    }
+}
+
+/// The conditions of an object after this look.
+///
+/// A transition time moves only when the value changes, so that an object at rest is never written. Conditions that
+/// exist only while True are left out otherwise.
+pub fn merge(before: &[Condition], findings: &[Finding], generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
+    findings
+        .iter()
+        .filter(|finding| finding.value == Value::True || !finding.kind.present_only_while_true())
+        .map(|finding| {
+            let unchanged = before
+                .iter()
+                .find(|condition| condition.type_ == finding.kind.as_str() && condition.status == finding.value.as_str());
+            Condition {
+                type_: finding.kind.as_str().to_owned(),
+                status: finding.value.as_str().to_owned(),
+                reason: finding.reason.as_str().to_owned(),
+                message: clipped(&finding.message),
+                observed_generation: generation,
+                last_transition_time: unchanged
+                    .map_or_else(|| Time(whole_seconds(now)), |condition| condition.last_transition_time.clone()),
+            }
+        })
+        .collect()
+}
+
+/// Whether the object's condition of this type is True.
+pub fn is_true(conditions: &[Condition], kind: ConditionType) -> bool {
+    find(conditions, kind).is_some_and(|condition| condition.status == "True")
+}
+
+/// The object's condition of this type.
+pub fn find(conditions: &[Condition], kind: ConditionType) -> Option<&Condition> {
+    conditions.iter().find(|condition| condition.type_ == kind.as_str())
+}
+
+/// The time without its fraction: what an object can hold, so that reading it back gives the same.
+pub fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+/// The text cut to [`MESSAGE_LIMIT`] characters.
+pub fn clipped(text: &str) -> String {
+    if text.chars().count() <= MESSAGE_LIMIT {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(MESSAGE_LIMIT - 1).collect();
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn the_transition_time_moves_only_with_the_value() {
+        let ready = |value| vec![Finding::new(ConditionType::Ready, value, Reason::Starting, "x")];
+        let first = merge(&[], &ready(Value::False), Some(1), at(10));
+        let second = merge(&first, &ready(Value::False), Some(2), at(20));
+        assert_eq!(second[0].last_transition_time, Time(at(10)));
+        assert_eq!(second[0].observed_generation, Some(2));
+        let third = merge(&second, &ready(Value::True), Some(2), at(30));
+        assert_eq!(third[0].last_transition_time, Time(at(30)));
+    }
+
+    #[test]
+    fn stalled_exists_only_while_true() {
+        let findings = [Finding::fails(ConditionType::Stalled, Reason::AsDeclared, "")];
+        assert!(merge(&[], &findings, None, at(1)).is_empty());
+    }
+
+    #[test]
+    fn a_long_message_is_cut_at_a_character() {
+        let text = "é".repeat(MESSAGE_LIMIT + 5);
+        assert_eq!(clipped(&text).chars().count(), MESSAGE_LIMIT);
+    }
+}

@@ -1,0 +1,85 @@
+//! The next command to run, for each reason.
+
+use elysia_api::condition::Reason;
+use elysia_api::names::{APPROVE_ANNOTATION, PAUSED_ANNOTATION};
+use elysia_api::{ElysiaCollection, IndexSource, WeaviateCluster};
+use kube::core::ResourceExt as _;
+
+/// What to do about a cluster.
+pub(super) fn for_cluster(cluster: &WeaviateCluster, reason: &str) -> String {
+    let (namespace, name) = (namespace(cluster), cluster.name_any());
+    if reason == Reason::Paused.as_str() {
+        return unpause("wvc", &namespace, &name);
+    }
+    let node = cluster.status.iter().flat_map(|status| &status.nodes).find(|node| !node.ready);
+    match node {
+        // Only a managed cluster's nodes are pods of ours.
+        Some(node) if cluster.spec.managed.is_some() => format!("kubectl describe pod {} -n {namespace}", node.name),
+        _ => describe("wvc", &namespace, &name),
+    }
+}
+
+/// What to do about a collection.
+pub(super) fn for_collection(collection: &ElysiaCollection, reason: &str) -> String {
+    let (namespace, name) = (namespace(collection), collection.name_any());
+    let plan = collection.status.as_ref().and_then(|status| status.plan.as_ref());
+    if let Some(plan) = plan.filter(|_| reason == Reason::NeedsApproval.as_str()) {
+        return approve(&namespace, &name, &plan.hash);
+    }
+    match of_cluster_reference(reason, &namespace, &collection.spec.cluster_ref.name) {
+        Some(command) => command,
+        None if reason == Reason::Paused.as_str() => unpause("ecol", &namespace, &name),
+        None => describe("ecol", &namespace, &name),
+    }
+}
+
+/// What to do about a feed.
+pub(super) fn for_feed(feed: &IndexSource, reason: &str) -> String {
+    let (namespace, name) = (namespace(feed), feed.name_any());
+    let run = feed.status.as_ref().and_then(|status| status.run.as_ref());
+    if let Some(job) = run.and_then(|run| run.job.as_ref()).filter(|_| reason == Reason::RunFailed.as_str()) {
+        return format!("kubectl logs job/{job} -n {namespace}");
+    }
+    if reason == Reason::SourceMissing.as_str() {
+        if let Some(source) = &feed.spec.source.config_map {
+            return format!("kubectl get configmap {} -n {namespace}", source.name);
+        }
+        if let Some(source) = &feed.spec.source.volume {
+            return format!("kubectl get pvc {} -n {namespace}", source.claim_name);
+        }
+    }
+    if reason == Reason::CollectionMissing.as_str() {
+        return format!("kubectl get ecol -n {namespace}");
+    }
+    match of_cluster_reference(reason, &namespace, &feed.spec.cluster_ref.name) {
+        Some(command) => command,
+        None if reason == Reason::Paused.as_str() => unpause("isrc", &namespace, &name),
+        None => describe("isrc", &namespace, &name),
+    }
+}
+
+/// The command that approves a plan.
+pub(super) fn approve(namespace: &str, name: &str, hash: &str) -> String {
+    format!("kubectl annotate ecol {name} -n {namespace} --overwrite {APPROVE_ANNOTATION}={hash}")
+}
+
+fn of_cluster_reference(reason: &str, namespace: &str, cluster: &str) -> Option<String> {
+    if reason == Reason::ClusterMissing.as_str() {
+        return Some(format!("kubectl get wvc -n {namespace}"));
+    }
+    let not_ready = reason == Reason::ClusterNotReady.as_str();
+    not_ready.then(|| format!("kubectl elysia health {cluster} -n {namespace} -v"))
+}
+
+fn unpause(kind: &str, namespace: &str, name: &str) -> String {
+    format!("kubectl annotate {kind} {name} -n {namespace} {PAUSED_ANNOTATION}-")
+}
+
+fn describe(kind: &str, namespace: &str, name: &str) -> String {
+    format!("kubectl describe {kind} {name} -n {namespace}")
+}
+
+/// Namespace of an object; every kind here lives in one.
+pub(super) fn namespace(object: &impl kube::core::ResourceExt) -> String {
+    object.namespace().unwrap_or_default()
+}

@@ -1,0 +1,190 @@
+//! The whole judgement: what programs get as JSON and people as tables.
+
+use serde::Serialize;
+
+use super::{ClusterReport, CollectionReport, FeedReport, OperatorReport, Scope, Standing, Verdict};
+
+/// Everything that was judged.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// The worst of all below.
+    pub verdict: Verdict,
+    /// What the command ends with.
+    pub exit_code: u8,
+    /// The operator itself.
+    pub operator: OperatorReport,
+    /// The clusters with what belongs to them, by namespace and name.
+    pub clusters: Vec<ClusterReport>,
+    /// What belongs to no cluster that was seen.
+    #[serde(skip_serializing_if = "Unattached::is_empty")]
+    pub unattached: Unattached,
+    /// Kinds that could not be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<UnreadableKind>,
+}
+
+/// Collections and feeds whose cluster object was not seen.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unattached {
+    /// Collections, by namespace and name.
+    pub collections: Vec<CollectionReport>,
+    /// Feeds, by namespace and name.
+    pub feeds: Vec<FeedReport>,
+}
+
+/// A kind of which nothing is known.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnreadableKind {
+    /// The kind.
+    pub kind: String,
+    /// Why it could not be read.
+    pub message: String,
+    /// The next command to run.
+    pub next: String,
+}
+
+/// One thing that is not healthy, in words.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Finding {
+    /// How bad it is.
+    pub verdict: Verdict,
+    /// What it is about, e.g. `collection search/articles`.
+    pub subject: String,
+    /// One word for why.
+    pub reason: String,
+    /// The same in a sentence.
+    pub message: String,
+    /// The next command to run.
+    pub next: Option<String>,
+}
+
+impl Report {
+    pub(super) fn new(
+        operator: OperatorReport,
+        clusters: Vec<ClusterReport>,
+        unattached: Unattached,
+        unreadable: Vec<UnreadableKind>,
+    ) -> Self {
+        let mut report =
+            Self { verdict: Verdict::Healthy, exit_code: 0, operator, clusters, unattached, unreadable };
+        if report.operator.verdict != Verdict::Healthy {
+            report.standings_mut().for_each(Standing::doubt_for_silence);
+        }
+        report.verdict = report.worst();
+        report.exit_code = report.verdict.exit_code();
+        report
+    }
+
+    fn worst(&self) -> Verdict {
+        let nodes = self.clusters.iter().flat_map(|cluster| &cluster.nodes).map(|node| node.verdict);
+        let objects = self.subjects().into_iter().map(|(_, standing)| standing.verdict);
+        let unread = self.unreadable.iter().map(|_| Verdict::Unknown);
+        Verdict::worst(nodes.chain(objects).chain(unread).chain([self.operator.verdict]))
+    }
+
+    /// Every collection, those of no known cluster last.
+    pub fn collections(&self) -> impl Iterator<Item = &CollectionReport> {
+        let attached = self.clusters.iter().flat_map(|cluster| &cluster.collections);
+        attached.chain(&self.unattached.collections)
+    }
+
+    /// Every feed, those of no known cluster last.
+    pub fn feeds(&self) -> impl Iterator<Item = &FeedReport> {
+        self.clusters.iter().flat_map(|cluster| &cluster.feeds).chain(&self.unattached.feeds)
+    }
+
+    /// How every object stands, with the words that name it.
+    pub fn subjects(&self) -> Vec<(String, &Standing)> {
+        let clusters = self.clusters.iter();
+        let clusters = clusters.map(|it| (subject("cluster", &it.namespace, &it.name), &it.standing));
+        let collections = self.collections();
+        let collections = collections.map(|it| (subject("collection", &it.namespace, &it.name), &it.standing));
+        let feeds = self.feeds().map(|it| (subject("feed", &it.namespace, &it.name), &it.standing));
+        clusters.chain(collections).chain(feeds).collect()
+    }
+
+    fn standings_mut(&mut self) -> impl Iterator<Item = &mut Standing> {
+        let clusters = self.clusters.iter_mut().flat_map(|cluster| {
+            let collections = cluster.collections.iter_mut().map(|it| &mut it.standing);
+            let feeds = cluster.feeds.iter_mut().map(|it| &mut it.standing);
+            collections.chain(feeds).chain([&mut cluster.standing])
+        });
+        let collections = self.unattached.collections.iter_mut().map(|it| &mut it.standing);
+        let feeds = self.unattached.feeds.iter_mut().map(|it| &mut it.standing);
+        clusters.chain(collections).chain(feeds)
+    }
+
+    /// What is not healthy, worst first. What follows from another finding alone is left out.
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut findings = self.operator_finding();
+        findings.extend(self.unreadable.iter().map(UnreadableKind::finding));
+        let unwell = self.subjects().into_iter().filter(|(_, standing)| standing.verdict != Verdict::Healthy);
+        findings.extend(unwell.filter(|(_, standing)| !standing.only_doubted()).map(|(subject, standing)| Finding {
+            verdict: standing.verdict,
+            subject,
+            reason: standing.reason.clone(),
+            message: standing.message.clone(),
+            next: standing.next.clone(),
+        }));
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.verdict));
+        findings
+    }
+
+    fn operator_finding(&self) -> Vec<Finding> {
+        if self.operator.verdict == Verdict::Healthy {
+            return Vec::new();
+        }
+        vec![Finding {
+            verdict: self.operator.verdict,
+            subject: "operator".to_owned(),
+            reason: self.operator.reason.clone(),
+            message: self.operator.message.clone(),
+            next: self.operator.next.clone(),
+        }]
+    }
+
+    /// Whether both say the same but for the operator's heartbeat, which moves all the time.
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        let quiet = |report: &Self| {
+            let mut report = report.clone();
+            report.operator.renewed_at = None;
+            report.operator.renewed_seconds_ago = None;
+            report
+        };
+        quiet(self) == quiet(other)
+    }
+}
+
+impl Unattached {
+    fn is_empty(&self) -> bool {
+        self.collections.is_empty() && self.feeds.is_empty()
+    }
+}
+
+impl UnreadableKind {
+    pub(super) fn new(kind: &str, message: &str, scope: &Scope) -> Self {
+        let place = scope.namespace.as_ref().map_or("-A".to_owned(), |namespace| format!("-n {namespace}"));
+        let next = format!("kubectl auth can-i list {}s.elysia.dev {place}", kind.to_lowercase());
+        Self { kind: kind.to_owned(), message: message.to_owned(), next }
+    }
+
+    fn finding(&self) -> Finding {
+        Finding {
+            verdict: Verdict::Unknown,
+            subject: self.kind.clone(),
+            reason: "Unreadable".to_owned(),
+            message: self.message.clone(),
+            next: Some(self.next.clone()),
+        }
+    }
+}
+
+fn subject(kind: &str, namespace: &str, name: &str) -> String {
+    match namespace {
+        "" => format!("{kind} {name}"),
+        namespace => format!("{kind} {namespace}/{name}"),
+    }
+}
