@@ -4,7 +4,7 @@
 //! the same observation gives the same plan, printed the same. `clippy.toml` beside this crate holds it to that.
 
 pub mod cluster;
-// pub mod collection;
+pub mod collection;
 pub mod condition;
 pub mod covers;
 // pub mod feed;

@@ -68,7 +68,9 @@ impl ClusterReport {
         };
         let status = cluster.status.clone().unwrap_or_default();
         let mut nodes: Vec<_> = status.nodes.into_iter().map(NodeReport::of).collect();
-        nodes.sort_by(|left, right| (left.status.ready, &left.status.name).cmp(&(right.status.ready, &right.status.name)));
+        nodes.sort_by(|left, right| {
+            (left.status.ready, &left.status.name).cmp(&(right.status.ready, &right.status.name))
+        });
         Self {
             phase: status.phase,
             version: status.version,

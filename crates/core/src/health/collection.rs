@@ -127,9 +127,7 @@ impl Replicas {
         // `behindTotal` is 0 when it was left out: without a lowest number nothing was counted.
         let behind = status.lowest.map(|_| status.behind_total);
         let mut worst = status.behind;
-        worst.sort_by(|left, right| {
-            (left.replicas.len(), &left.shard).cmp(&(right.replicas.len(), &right.shard))
-        });
+        worst.sort_by(|left, right| (left.replicas.len(), &left.shard).cmp(&(right.replicas.len(), &right.shard)));
         Self { wanted: Some(status.desired), found: status.lowest, shards: status.shards, behind, worst }
     }
 }

@@ -49,7 +49,8 @@ pub fn of_operator(lease: &Sighted<Option<Lease>>, namespace: &str, now: Timesta
             return unknown(namespace, "Unreadable", format!("its Lease could not be read: {why}"), next);
         }
         Sighted::Seen(None) => {
-            let message = format!("there is no Lease {LEASE_NAME:?} in namespace {namespace:?}: is it installed there?");
+            let message =
+                format!("there is no Lease {LEASE_NAME:?} in namespace {namespace:?}: is it installed there?");
             return unknown(namespace, "LeaseMissing", message, "kubectl get deployments -A".to_owned());
         }
         Sighted::Seen(Some(lease)) => lease.spec.clone().unwrap_or_default(),

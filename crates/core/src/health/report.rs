@@ -68,8 +68,7 @@ impl Report {
         unattached: Unattached,
         unreadable: Vec<UnreadableKind>,
     ) -> Self {
-        let mut report =
-            Self { verdict: Verdict::Healthy, exit_code: 0, operator, clusters, unattached, unreadable };
+        let mut report = Self { verdict: Verdict::Healthy, exit_code: 0, operator, clusters, unattached, unreadable };
         if report.operator.verdict != Verdict::Healthy {
             report.standings_mut().for_each(Standing::doubt_for_silence);
         }

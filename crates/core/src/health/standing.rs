@@ -7,9 +7,21 @@ use kube::core::ResourceExt;
 use serde::Serialize;
 
 use super::{Malformed, Verdict};
+use crate::condition::find;
 
 /// Reason of an object whose good status is as old as the silence of the operator.
 pub(super) const OPERATOR_SILENT: &str = "OperatorSilent";
+
+/// Reasons that a healthy object passes through on its way.
+const STAGES: [Reason; 7] = [
+    Reason::Starting,
+    Reason::Creating,
+    Reason::ReplicasBehind,
+    Reason::Copying,
+    Reason::Proving,
+    Reason::Recreating,
+    Reason::Running,
+];
 
 /// How one object stands, and why.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -39,10 +51,7 @@ pub struct Standing {
     pub conditions: Vec<Condition>,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde's skip_serializing_if passes a reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
 fn is_false(flag: &bool) -> bool {
     !flag
 }
@@ -89,7 +98,8 @@ impl Standing {
             return Self::unknown("Outdated", &message);
         }
         let deciding = match find(conditions, ConditionType::Stalled) {
-            Some(stalled) if is_true(stalled) && is_true(ready) => stalled,
+            // Contradiction: the one that needs a person speaks.
+            Some(stalled) if stalled.status == "True" && ready.status == "True" => stalled,
             _ => ready,
         };
         Self {
@@ -155,11 +165,16 @@ impl Standing {
         self.reason == OPERATOR_SILENT
     }
 
+    /// Whether the reason is a stage of ordinary work. A node that is missing is being waited for too, and is no stage.
+    fn is_progress(&self) -> bool {
+        STAGES.iter().any(|stage| stage.as_str() == self.reason)
+    }
+
     /// One word for people: the verdict, and what kind of fault it is.
     pub fn word(&self) -> &'static str {
         match self.verdict {
             Verdict::Fault if self.stalled => "stalled",
-            Verdict::Fault if self.reconciling => "working",
+            Verdict::Fault if self.reconciling && self.is_progress() => "working",
             verdict => verdict.as_str(),
         }
     }
@@ -175,14 +190,6 @@ fn verdict(ready: &Condition, conditions: &[Condition]) -> Verdict {
         "False" => Verdict::Fault,
         _ => Verdict::Unknown,
     }
-}
-
-fn find(conditions: &[Condition], wanted: ConditionType) -> Option<&Condition> {
-    conditions.iter().find(|condition| condition.type_ == wanted.as_str())
-}
-
-fn is_true(condition: &Condition) -> bool {
-    condition.status == "True"
 }
 
 /// Whether a condition is True or False; `None` when it is absent or Unknown.

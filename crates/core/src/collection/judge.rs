@@ -1,0 +1,149 @@
+//! The status of a collection, from a plan and from what became of it.
+
+use elysia_api::collection::{DriftEntry, ElysiaCollectionStatus, ObjectCount, ReplicationStatus};
+use elysia_api::condition::{ConditionType, Reason};
+use elysia_api::{ElysiaCollection, STATUS_LIST_LIMIT};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::copies;
+use super::observed::Observed;
+use super::plan::Plan;
+use super::schema::{self, Difference};
+use super::spec::CollectionSpec;
+use crate::condition::{self, Finding, Value, whole_seconds};
+use crate::sight::Sight;
+
+/// A step that failed, as the conditions tell it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Failure {
+    /// What was done, to which thing, and the server's words.
+    pub message: String,
+    /// Why, for programs.
+    pub reason: Reason,
+    /// Whether trying again can help.
+    pub retryable: bool,
+}
+
+/// The status that follows.
+pub fn status(
+    collection: &ElysiaCollection,
+    spec: &CollectionSpec,
+    observed: &Observed,
+    plan: &Plan,
+    failure: Option<&Failure>,
+    now: Timestamp,
+) -> ElysiaCollectionStatus {
+    let before = collection.status.clone().unwrap_or_default();
+    let mut findings = plan.findings.clone();
+    if let Some(failure) = failure {
+        tell_failure(&mut findings, failure);
+    }
+    if spec.paused {
+        let message = "elysia.dev/paused is true: nothing is changed";
+        findings.retain(|finding| !finding.kind.present_only_while_true());
+        findings.push(Finding::holds(ConditionType::Stalled, Reason::Paused, message));
+    }
+    ElysiaCollectionStatus {
+        observed_generation: collection.metadata.generation,
+        objects: objects(&before, observed, plan, now),
+        replication: replication(&before, spec, observed, plan),
+        drift: drift(&before, &plan.drift, now),
+        plan: plan.shown.clone(),
+        conditions: condition::merge(&before.conditions, &findings, collection.metadata.generation, now),
+    }
+}
+
+/// The status of a collection whose spec cannot be honoured.
+pub fn invalid(collection: &ElysiaCollection, message: &str, now: Timestamp) -> ElysiaCollectionStatus {
+    let mut status = collection.status.clone().unwrap_or_default();
+    let findings = [
+        Finding::fails(ConditionType::Ready, Reason::InvalidSpec, message),
+        Finding::holds(ConditionType::Stalled, Reason::InvalidSpec, message),
+    ];
+    status.observed_generation = collection.metadata.generation;
+    status.conditions = condition::merge(&status.conditions, &findings, collection.metadata.generation, now);
+    status
+}
+
+fn tell_failure(findings: &mut Vec<Finding>, failure: &Failure) {
+    for finding in findings.iter_mut().filter(|finding| {
+        matches!(
+            finding.kind,
+            ConditionType::Ready | ConditionType::SchemaInSync | ConditionType::ReplicasInSync | ConditionType::Reconciling
+        ) && finding.value != Value::Unknown
+            && !(finding.kind != ConditionType::Reconciling && finding.value == Value::True)
+    }) {
+        finding.reason = failure.reason;
+        finding.message.clone_from(&failure.message);
+    }
+    if !failure.retryable {
+        findings.retain(|finding| finding.kind != ConditionType::Reconciling && finding.kind != ConditionType::Stalled);
+        findings.push(Finding::holds(ConditionType::Stalled, failure.reason, failure.message.clone()));
+    }
+}
+
+fn objects(
+    before: &ElysiaCollectionStatus,
+    observed: &Observed,
+    plan: &Plan,
+    now: Timestamp,
+) -> Option<ObjectCount> {
+    if matches!(observed.class, Sight::Seen(None)) {
+        return None;
+    }
+    let (count, source) = match (&plan.proved, &observed.count) {
+        (Some(proof), _) => (proof.objects, "ids"),
+        (None, Some(Sight::Seen(count))) => (*count, "aggregate"),
+        // Not seen now: what was seen stays, with the time at which it was.
+        (None, Some(Sight::Unseen(_)) | None) => return before.objects.clone(),
+    };
+    match &before.objects {
+        // At rest nothing is written, so the time is that of the last change.
+        Some(objects) if objects.count == count => Some(objects.clone()),
+        _ => Some(ObjectCount { count, at: Time(whole_seconds(now)), source: source.to_owned() }),
+    }
+}
+
+fn replication(
+    before: &ElysiaCollectionStatus,
+    spec: &CollectionSpec,
+    observed: &Observed,
+    plan: &Plan,
+) -> Option<ReplicationStatus> {
+    let proved_before = before.replication.as_ref().and_then(|replication| replication.proved.clone());
+    let class = observed.class.seen().and_then(Option::as_ref);
+    let Some(placement) = observed.placement.seen().filter(|_| class.is_some()) else {
+        return Some(ReplicationStatus { desired: spec.factor, ..ReplicationStatus::default() });
+    };
+    let (behind_total, behind) = copies::behind(placement, spec.factor);
+    let fingerprint = crate::fingerprint::of(placement);
+    Some(ReplicationStatus {
+        desired: spec.factor,
+        lowest: copies::lowest(placement),
+        shards: i64::try_from(placement.len()).ok(),
+        class_factor: class.map(schema::class_factor),
+        behind_total,
+        behind,
+        // A proof speaks of one placement; of another one it says nothing.
+        proved: plan.proved.clone().or(proved_before).filter(|proof| proof.placement == fingerprint),
+    })
+}
+
+fn drift(before: &ElysiaCollectionStatus, found: &[Difference], now: Timestamp) -> Vec<DriftEntry> {
+    found
+        .iter()
+        .take(STATUS_LIST_LIMIT)
+        .map(|difference| {
+            let path = difference.dotted();
+            let since = before.drift.iter().find(|entry| entry.path == path).map(|entry| entry.since.clone());
+            DriftEntry {
+                live: difference.live.as_ref().map(schema::shown),
+                wanted: Some(schema::shown(&difference.wanted)),
+                verdict: difference.verdict,
+                since: since.unwrap_or_else(|| Time(whole_seconds(now))),
+                path,
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,14 @@
+//! `ElysiaCollection`: how a collection differs from what is declared, and what may be done about it.
+
+pub mod copies;
+pub mod judge;
+pub mod observed;
+pub mod plan;
+pub mod recreate;
+pub mod schema;
+pub mod spec;
+
+pub use observed::{ClusterSight, Observed, Operation, OperationState, ReplicaView};
+pub use plan::{Plan, Questions, Step, plan, questions};
+pub use recreate::{Cursor, Evidence, Journal};
+pub use spec::CollectionSpec;

@@ -1,0 +1,86 @@
+//! What a look at a collection gave.
+
+use std::collections::BTreeMap;
+
+use elysia_api::collection::ShardReplicas;
+use serde_json::Value;
+
+use super::recreate::Journal;
+use crate::sight::Sight;
+
+/// Whether the cluster is there and fit for work.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ClusterSight {
+    /// No such WeaviateCluster.
+    Missing,
+    /// It is there, but something is wrong with it; it may still be read.
+    Unfit(String),
+    /// Every member is alive and all agree.
+    Fit,
+}
+
+/// Everything that one look at a collection gave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    /// The cluster.
+    pub cluster: ClusterSight,
+    /// The pattern that protects the collection from being recreated.
+    pub protection: Option<String>,
+    /// An older object that claims the same collection.
+    pub conflict: Option<String>,
+    /// Nodes with an address of their own.
+    pub nodes: Vec<String>,
+    /// Members that are alive.
+    pub members: Sight<Vec<String>>,
+    /// The class as the leader has it; `Seen(None)` when there is none.
+    pub class: Sight<Option<Value>>,
+    /// Where the replicas are; `Unseen` as well when there is no class.
+    pub placement: Sight<Vec<ShardReplicas>>,
+    /// Copies that the servers know of.
+    pub operations: Sight<Vec<Operation>>,
+    /// Number of objects, if it was asked for.
+    pub count: Option<Sight<i64>>,
+    /// What each node lists at its own address, if it was asked for.
+    pub replicas: Option<Sight<BTreeMap<String, ReplicaView>>>,
+    /// The first node that lists an object, if it was asked for; `Seen(None)` when no node lists any.
+    pub holder: Option<Sight<Option<String>>>,
+    /// The journal of an approved plan.
+    pub journal: Sight<Option<Journal>>,
+    /// What the present step of the journal wants to know.
+    pub recreate: super::recreate::Look,
+}
+
+/// What one node lists at its own address.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ReplicaView {
+    /// Number of ids.
+    pub count: i64,
+    /// SHA-256 over the sorted ids.
+    pub digest: String,
+}
+
+/// A copy of one replica.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Operation {
+    /// Its id.
+    pub id: String,
+    /// The shard.
+    pub shard: String,
+    /// The node that gets the replica.
+    pub target: String,
+    /// How far it is.
+    pub state: OperationState,
+    /// What the server says went wrong so far.
+    pub error: Option<String>,
+}
+
+/// How far a copy is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OperationState {
+    /// It runs, or waits to.
+    Active,
+    /// The replica is there and serves.
+    Ready,
+    /// It was given up.
+    Cancelled,
+}

@@ -1,0 +1,283 @@
+//! Pictures of collections and what follows from them.
+
+use std::collections::BTreeMap;
+
+use elysia_api::ElysiaCollection;
+use serde_json::json;
+
+use super::super::judge;
+use super::super::observed::{Operation, ReplicaView};
+use super::super::recreate::Look;
+use super::*;
+
+fn object(spec: &Value) -> ElysiaCollection {
+    let mut whole = json!({"clusterRef": {"name": "w"}, "collection": "A", "replication": {"factor": 3}});
+    whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    serde_json::from_value(json!({
+        "apiVersion": "elysia.dev/v1alpha1", "kind": "ElysiaCollection",
+        "metadata": {"name": "a", "namespace": "n", "uid": "0123456789", "generation": 1},
+        "spec": whole,
+    }))
+    .unwrap()
+}
+
+fn class(factor: i64) -> Value {
+    json!({
+        "class": "A",
+        "shardingConfig": {"desiredCount": 2},
+        "replicationConfig": {"factor": factor, "deletionStrategy": "TimeBasedResolution"},
+    })
+}
+
+fn nodes() -> Vec<String> {
+    ["a", "b", "c"].map(str::to_owned).to_vec()
+}
+
+fn shard(name: &str, replicas: &str) -> ShardReplicas {
+    ShardReplicas { shard: name.to_owned(), replicas: replicas.chars().map(String::from).collect() }
+}
+
+/// A fit cluster with this class and these two shards.
+fn seen(class: Option<Value>, first: &str, second: &str) -> Observed {
+    Observed {
+        cluster: ClusterSight::Fit,
+        protection: None,
+        conflict: None,
+        nodes: nodes(),
+        members: Sight::Seen(nodes()),
+        class: Sight::Seen(class),
+        placement: Sight::Seen(vec![shard("s", first), shard("t", second)]),
+        operations: Sight::Seen(Vec::new()),
+        count: None,
+        replicas: None,
+        holder: None,
+        journal: Sight::Seen(None),
+        recreate: Look::default(),
+    }
+}
+
+fn lists(counts: [i64; 3]) -> Option<Sight<BTreeMap<String, ReplicaView>>> {
+    let view = |count: i64| ReplicaView { count, digest: format!("d{count}") };
+    Some(Sight::Seen(nodes().into_iter().zip(counts).map(|(node, count)| (node, view(count))).collect()))
+}
+
+fn picture(plan: &Plan) -> String {
+    let steps = plan.steps.iter().map(|step| match step {
+        Step::CreateClass(class) => format!("create {}", schema::class_factor(class)),
+        Step::AddProperty(property) => format!("property {}", property["name"]),
+        Step::UpdateClass(class) => format!("put factor {}", schema::class_factor(class)),
+        Step::Copy(copy) => format!("copy {}:{}→{}", copy.shard, copy.source, copy.target),
+        Step::ForgetOperation(id) => format!("forget {id}"),
+        Step::WriteJournal(journal) => format!("journal {:?}", journal.cursor),
+        Step::SetReadOnly(frozen) => format!("read-only {frozen}"),
+        Step::ProveAndDelete(_) => "prove and delete".to_owned(),
+    });
+    let ready = &plan.findings[0];
+    let steps = steps.collect::<Vec<_>>().join(", ");
+    format!("{} {} [{steps}]", ready.value.as_str(), ready.reason)
+}
+
+fn check(spec: &Value, observed: &Observed, expected: &str) {
+    let object = object(spec);
+    let spec = CollectionSpec::validate(&object).unwrap();
+    let plan = plan(&spec, observed, &ElysiaCollectionStatus::default(), Timestamp::UNIX_EPOCH);
+    assert_eq!(picture(&plan), expected, "{:?}", plan.findings);
+}
+
+#[test]
+fn a_missing_collection_is_created_with_the_declared_factor() {
+    check(&json!({}), &seen(None, "", ""), "False Creating [create 3]");
+    let mut unfit = seen(None, "", "");
+    unfit.cluster = ClusterSight::Unfit("c is away".to_owned());
+    check(&json!({}), &unfit, "False ClusterNotReady []");
+    let mut small = seen(None, "", "");
+    small.members = Sight::Seen(vec!["a".to_owned()]);
+    check(&json!({}), &small, "False InvalidSpec []");
+}
+
+#[test]
+fn missing_replicas_are_copied_then_the_factor_is_raised_then_it_is_proved() {
+    check(&json!({}), &seen(Some(class(1)), "a", "b"), "False Copying [copy s:a→c, copy s:a→b, copy t:b→a, copy t:b→c]");
+    let mut running = seen(Some(class(1)), "abc", "abc");
+    running.operations = Sight::Seen(vec![Operation {
+        id: "1".to_owned(),
+        shard: "s".to_owned(),
+        target: "c".to_owned(),
+        state: OperationState::Active,
+        error: None,
+    }]);
+    check(&json!({}), &running, "False Copying []");
+    check(&json!({}), &seen(Some(class(1)), "abc", "abc"), "False ReplicasBehind [put factor 3]");
+    check(&json!({}), &seen(Some(class(3)), "abc", "abc"), "False Proving []");
+    let mut proved = seen(Some(class(3)), "abc", "abc");
+    proved.replicas = lists([5, 5, 5]);
+    check(&json!({}), &proved, "True AsDeclared []");
+    proved.replicas = lists([5, 4, 5]);
+    check(&json!({}), &proved, "False ReplicasDiffer []");
+}
+
+#[test]
+fn records_of_ended_copies_go_before_the_shard_is_copied_again() {
+    let mut ended = seen(Some(class(1)), "ab", "abc");
+    ended.operations = Sight::Seen(vec![Operation {
+        id: "7".to_owned(),
+        shard: "s".to_owned(),
+        target: "b".to_owned(),
+        state: OperationState::Ready,
+        error: None,
+    }]);
+    check(&json!({}), &ended, "False Copying [forget 7]");
+}
+
+#[test]
+fn copies_wait_for_the_cluster_for_approval_or_for_ever() {
+    let mut unfit = seen(Some(class(1)), "a", "b");
+    unfit.cluster = ClusterSight::Unfit("c is away".to_owned());
+    check(&json!({}), &unfit, "False ReplicasBehind []");
+    check(&json!({"repair": {"copy": "Off"}}), &seen(Some(class(1)), "a", "b"), "False CopyOff []");
+    check(&json!({"repair": {"copy": "Approve"}}), &seen(Some(class(1)), "a", "b"), "False NeedsApproval []");
+}
+
+#[test]
+fn a_node_that_is_away_changes_nothing_for_a_collection_in_sync() {
+    let mut away = seen(Some(class(1)), "a", "b");
+    away.cluster = ClusterSight::Unfit("c is away".to_owned());
+    away.members = Sight::Seen(vec!["a".to_owned(), "b".to_owned()]);
+    check(&json!({"replication": {"factor": 1}}), &away, "True AsDeclared []");
+}
+
+#[test]
+fn what_cannot_be_seen_is_unknown_and_changes_nothing() {
+    let mut blind = seen(None, "", "");
+    blind.class = Sight::unseen(BlindnessKind::Unreachable, "connection refused");
+    check(&json!({}), &blind, "Unknown Unreachable []");
+    let mut no_movement = seen(Some(class(3)), "abc", "abc");
+    no_movement.placement = Sight::unseen(BlindnessKind::Unsupported, "501");
+    check(&json!({}), &no_movement, "False CopyUnsupported []");
+    let mut no_journal = seen(None, "", "");
+    no_journal.journal = Sight::unseen(BlindnessKind::Failed, "500");
+    check(&json!({}), &no_journal, "Unknown Unknown []");
+}
+
+#[test]
+fn two_objects_cannot_have_one_collection() {
+    let mut observed = seen(None, "", "");
+    observed.conflict = Some("n/older".to_owned());
+    check(&json!({}), &observed, "False Conflict []");
+}
+
+#[test]
+fn mutable_settings_are_put_back() {
+    let wanted = json!({"schema": {"description": "new"}, "replication": {"factor": 1}});
+    check(&wanted, &seen(Some(class(1)), "a", "b"), "False SchemaDrift [put factor 1]");
+    let wanted = json!({"schema": {"properties": [{"name": "x", "dataType": ["text"]}]}, "replication": {"factor": 1}});
+    check(&wanted, &seen(Some(class(1)), "a", "b"), r#"False SchemaDrift [property "x"]"#);
+}
+
+fn immutable() -> Value {
+    json!({"schema": {"shardingConfig": {"desiredCount": 3}}, "replication": {"factor": 1}})
+}
+
+#[test]
+fn an_immutable_setting_waits_for_approval_only_when_nothing_is_listed() {
+    let mut observed = seen(Some(class(1)), "a", "b");
+    check(&immutable(), &observed, "False SchemaDrift []");
+    observed.holder = Some(Sight::Seen(Some("b".to_owned())));
+    check(&immutable(), &observed, "False RefusedHasData []");
+    observed.holder = Some(Sight::unseen(BlindnessKind::Unreachable, "b is away"));
+    check(&immutable(), &observed, "False RefusedNotProvablyEmpty []");
+    observed.holder = Some(Sight::Seen(None));
+    check(&immutable(), &observed, "False NeedsApproval []");
+    observed.protection = Some("ELYSIA_*".to_owned());
+    check(&immutable(), &observed, "False Protected []");
+}
+
+/// The plan of an empty collection with an immutable difference, approved with this hash.
+fn approved(hash: Option<&str>, observed: &Observed) -> Plan {
+    let mut object = object(&immutable());
+    if let Some(hash) = hash {
+        let annotations = object.metadata.annotations.get_or_insert_default();
+        annotations.insert("elysia.dev/approve".to_owned(), hash.to_owned());
+    }
+    let spec = CollectionSpec::validate(&object).unwrap();
+    let bare = plan(&spec, observed, &ElysiaCollectionStatus::default(), Timestamp::UNIX_EPOCH);
+    // Once more with the status that the first look left, as it is in life.
+    let before = judge::status(&object, &spec, observed, &bare, None, Timestamp::UNIX_EPOCH);
+    plan(&spec, observed, &before, Timestamp::from_second(60).unwrap())
+}
+
+#[test]
+fn the_hash_approves_this_plan_once_and_no_other() {
+    let mut observed = seen(Some(class(1)), "a", "b");
+    observed.holder = Some(Sight::Seen(None));
+    let waiting = approved(None, &observed);
+    let hash = waiting.shown.clone().unwrap().hash;
+    assert_eq!(picture(&waiting), "False NeedsApproval []");
+    assert_eq!(picture(&approved(Some("another"), &observed)), "False NeedsApproval []");
+    assert_eq!(picture(&approved(Some(&hash), &observed)), "False Recreating [journal AutoSchemaOff]");
+
+    let mut moved = observed.clone();
+    moved.placement = Sight::Seen(vec![shard("s", "a"), shard("t", "c")]);
+    assert_eq!(picture(&approved(Some(&hash), &moved)), "False NeedsApproval []");
+
+    let Step::WriteJournal(journal) = &approved(Some(&hash), &observed).steps[0] else { panic!("no journal") };
+    let mut consumed = observed.clone();
+    let stopped = Journal { cursor: Cursor::Stopped, stopped: Some("b lists objects".to_owned()), ..(**journal).clone() };
+    consumed.journal = Sight::Seen(Some(stopped));
+    let plan = approved(Some(&hash), &consumed);
+    assert_eq!(picture(&plan), "False NeedsApproval []");
+    assert!(plan.findings[0].message.contains("b lists objects"), "{}", plan.findings[0].message);
+}
+
+#[test]
+fn a_journal_is_resumed_whatever_the_annotations_say() {
+    let mut observed = seen(None, "", "");
+    observed.journal = Sight::Seen(Some(Journal {
+        hash: "h".to_owned(),
+        attempts: 1,
+        collection: "A".to_owned(),
+        live_schema: class(1),
+        wanted_schema: class(3),
+        placement: Vec::new(),
+        cursor: Cursor::Create,
+        since: Timestamp::UNIX_EPOCH,
+        stopped: None,
+    }));
+    let expected = "False Recreating [create 3, journal Verify]";
+    check(&immutable(), &observed, expected);
+    observed.cluster = ClusterSight::Unfit("c is away".to_owned());
+    check(&immutable(), &observed, expected);
+}
+
+#[test]
+fn the_same_look_gives_the_same_plan() {
+    let object = object(&json!({}));
+    let spec = CollectionSpec::validate(&object).unwrap();
+    let observed = seen(Some(class(1)), "a", "b");
+    let before = ElysiaCollectionStatus::default();
+    let one = plan(&spec, &observed, &before, Timestamp::UNIX_EPOCH);
+    assert_eq!(one, plan(&spec, &observed, &before, Timestamp::UNIX_EPOCH));
+}
+
+#[test]
+fn an_object_at_rest_has_the_same_status_at_every_look() {
+    let object = object(&json!({}));
+    let spec = CollectionSpec::validate(&object).unwrap();
+    let mut observed = seen(Some(class(3)), "abc", "abc");
+    observed.replicas = lists([5, 5, 5]);
+    let first = plan(&spec, &observed, &ElysiaCollectionStatus::default(), Timestamp::UNIX_EPOCH);
+    let mut settled = object.clone();
+    settled.status = Some(judge::status(&object, &spec, &observed, &first, None, Timestamp::UNIX_EPOCH));
+    observed.replicas = None;
+    observed.count = Some(Sight::Seen(5));
+    let round = |object: &ElysiaCollection, second| {
+        let before = object.status.clone().unwrap();
+        let now = Timestamp::from_second(second).unwrap();
+        let plan = plan(&spec, &observed, &before, now);
+        judge::status(object, &spec, &observed, &plan, None, now)
+    };
+    assert!(!questions(&spec, &observed, settled.status.as_ref().unwrap()).replicas);
+    let second = round(&settled, 60);
+    settled.status = Some(second.clone());
+    assert_eq!(second, round(&settled, 3600));
+}

@@ -1,0 +1,78 @@
+//! The spec, checked again in the loop and with every default in place.
+
+use elysia_api::ElysiaCollection;
+use elysia_api::collection::{CopyPolicy, DeletionStrategy, RecreatePolicy};
+use elysia_api::names;
+use kube::core::ResourceExt as _;
+use serde_json::{Map, Value, json};
+
+/// A checked spec and what else the object itself says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CollectionSpec {
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+    /// Identity of the object.
+    pub uid: String,
+    /// Name of the WeaviateCluster.
+    pub cluster: String,
+    /// Name of the collection in Weaviate.
+    pub collection: String,
+    /// Declared settings, without `class` and `replicationConfig`.
+    pub settings: Map<String, Value>,
+    /// Replicas of each shard.
+    pub factor: i64,
+    /// How replicas settle a deletion.
+    pub deletion_strategy: DeletionStrategy,
+    /// When missing replicas are copied.
+    pub copy: CopyPolicy,
+    /// When an empty collection is recreated.
+    pub recreate: RecreatePolicy,
+    /// Value of `elysia.dev/approve`.
+    pub approved: Option<String>,
+    /// Whether `elysia.dev/paused` is `"true"`.
+    pub paused: bool,
+}
+
+impl CollectionSpec {
+    /// Checks the spec of an object; the error says which rule does not hold.
+    pub fn validate(collection: &ElysiaCollection) -> Result<Self, String> {
+        collection.validate_cel().map_err(|errors| errors.to_string())?;
+        let spec = &collection.spec;
+        let annotation = |key: &str| collection.annotations().get(key).cloned();
+        Ok(Self {
+            namespace: collection.namespace().unwrap_or_default(),
+            name: collection.name_any(),
+            uid: collection.uid().unwrap_or_default(),
+            cluster: spec.cluster_ref.name.clone(),
+            collection: spec.collection.clone(),
+            settings: spec.schema.settings.clone().into_iter().collect(),
+            factor: i64::from(spec.replication.factor),
+            deletion_strategy: spec.replication.deletion_strategy,
+            copy: spec.repair.copy,
+            recreate: spec.repair.recreate,
+            approved: annotation(names::APPROVE_ANNOTATION),
+            paused: annotation(names::PAUSED_ANNOTATION).as_deref() == Some("true"),
+        })
+    }
+
+    /// The class as it is created.
+    ///
+    /// `asyncEnabled` is what lets a 1.35 heal replicas by itself; 1.38 does so in any case (`weaviate-lab` §0.8).
+    pub fn class(&self) -> Value {
+        let mut class = self.settings.clone();
+        class.insert("class".to_owned(), json!(self.collection));
+        let mut replication = json!({"factor": self.factor, "deletionStrategy": self.deletion_strategy.as_str()});
+        if self.factor > 1 {
+            replication["asyncEnabled"] = json!(true);
+        }
+        class.insert("replicationConfig".to_owned(), replication);
+        Value::Object(class)
+    }
+
+    /// Name of the journal of this object.
+    pub fn journal(&self) -> String {
+        names::journal(&self.name, &self.uid)
+    }
+}

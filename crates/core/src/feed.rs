@@ -1,0 +1,403 @@
+//! `IndexSource`: which run is due, and how the feed stands.
+
+use std::collections::BTreeMap;
+
+use elysia_api::IndexSource;
+use elysia_api::condition::{ConditionType, Reason};
+use elysia_api::index_source::{
+    CheckpointStatus, Counts, DeadLetter, IndexSourceStatus, RunState, RunStatus, Source, Unmapped,
+};
+use elysia_api::names;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::core::ResourceExt as _;
+
+use crate::collection::ClusterSight;
+use crate::condition::{self, Finding};
+use crate::fingerprint;
+use crate::sight::Sight;
+
+/// How soon to look again when something outside has to change first.
+pub const RECHECK_LATER: SignedDuration = SignedDuration::from_secs(5);
+
+/// A checked spec and what else the object itself says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FeedSpec {
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+    /// Identity of the object.
+    pub uid: String,
+    /// Name of the WeaviateCluster.
+    pub cluster: String,
+    /// Name of the collection in Weaviate.
+    pub collection: String,
+    /// Where the lines come from.
+    pub source: Source,
+    /// What happens to a metadata key without a property.
+    pub unmapped: Unmapped,
+    /// Rejected lines at which a run fails.
+    pub max_rejected: Option<i64>,
+    /// Value of `elysia.dev/run-now`.
+    pub run_now: Option<String>,
+    /// Whether `elysia.dev/paused` is `"true"`.
+    pub paused: bool,
+}
+
+impl FeedSpec {
+    /// Checks the spec of an object; the error says which rule does not hold.
+    pub fn validate(feed: &IndexSource) -> Result<Self, String> {
+        feed.validate_cel().map_err(|errors| errors.to_string())?;
+        let spec = &feed.spec;
+        let annotation = |key: &str| feed.annotations().get(key).cloned();
+        Ok(Self {
+            namespace: feed.namespace().unwrap_or_default(),
+            name: feed.name_any(),
+            uid: feed.uid().unwrap_or_default(),
+            cluster: spec.cluster_ref.name.clone(),
+            collection: spec.collection.clone(),
+            source: spec.source.clone(),
+            unmapped: spec.mapping.unmapped,
+            max_rejected: spec.max_rejected,
+            run_now: annotation(names::RUN_NOW_ANNOTATION),
+            paused: annotation(names::PAUSED_ANNOTATION).as_deref() == Some("true"),
+        })
+    }
+
+    /// Identifies the run over this content. A run's id is made from all that would make its outcome another one, so
+    /// that a lost status fires nothing twice.
+    pub fn run_id(&self, content: &Content) -> String {
+        let unmapped = matches!(self.unmapped, Unmapped::Drop);
+        let parts = (&self.uid, &self.cluster, &self.collection, unmapped, self.max_rejected, &self.run_now);
+        fingerprint::short(&(parts, content))
+    }
+
+    /// Name of the Job of a run.
+    pub fn job(&self, run: &str) -> String {
+        format!("{}-{run}", self.name)
+    }
+}
+
+/// What the source holds.
+#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
+pub enum Content {
+    /// Keys of a ConfigMap with the SHA-256 of each, in the order in which they are read.
+    ConfigMap {
+        /// Name of the ConfigMap.
+        name: String,
+        /// Key and SHA-256 of its content.
+        files: Vec<(String, String)>,
+    },
+    /// Files on a volume, which only a worker can read.
+    Volume {
+        /// Name of the PersistentVolumeClaim.
+        claim: String,
+        /// Folder on it.
+        path: String,
+        /// Which files.
+        pattern: String,
+    },
+}
+
+/// Everything that one look at a feed gave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    /// The cluster.
+    pub cluster: ClusterSight,
+    /// Whether the collection exists.
+    pub collection: Sight<bool>,
+    /// What the source holds; `Seen(Err)`: what it names does not exist.
+    pub content: Sight<Result<Content, String>>,
+    /// What the worker wrote; `Seen(None)` before the first run.
+    pub ledger: Sight<Option<LedgerView>>,
+    /// The Jobs of the feed.
+    pub jobs: Vec<JobView>,
+}
+
+/// What matters of a Job.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct JobView {
+    /// Its name.
+    pub name: String,
+    /// How it stands.
+    pub state: JobState,
+}
+
+/// How a Job stands.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum JobState {
+    /// Its pods run or wait to.
+    Active,
+    /// It ended well.
+    Succeeded,
+    /// It was given up, and why.
+    Failed(String),
+}
+
+/// What a worker wrote into the ledger.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LedgerView {
+    /// The run it speaks about.
+    pub run: String,
+    /// How the run stands.
+    pub state: RunState,
+    /// Why it failed.
+    pub message: Option<String>,
+    /// Lines and what became of them.
+    pub counts: Counts,
+    /// Troubles by category.
+    pub errors: BTreeMap<String, i64>,
+    /// How far it came.
+    pub checkpoint: CheckpointStatus,
+    /// The first rejected lines.
+    pub dead_letters: Vec<DeadLetter>,
+    /// When the run started.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// What to do with a feed now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The one step, if any.
+    pub step: Option<Step>,
+    /// When to look again; `None`: at the cluster's interval.
+    pub recheck: Option<SignedDuration>,
+    /// What the conditions say.
+    pub findings: Vec<Finding>,
+    /// The present or last run.
+    pub run: Option<RunStatus>,
+}
+
+/// One step.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Step {
+    /// Make the account, the ledger and the Job of this run, whatever of them is missing.
+    StartRun {
+        /// The run's id.
+        run: String,
+        /// The content it is made for.
+        content: Content,
+    },
+}
+
+/// The plan for this look.
+pub fn plan(spec: &FeedSpec, observed: &Observed) -> Plan {
+    let mut plan = decide(spec, observed);
+    if spec.paused {
+        plan.step = None;
+        plan.findings.retain(|finding| !finding.kind.present_only_while_true() || finding.kind == ConditionType::Running);
+        let message = "elysia.dev/paused is true: no run is started";
+        plan.findings.push(Finding::holds(ConditionType::Stalled, Reason::Paused, message));
+    }
+    plan
+}
+
+fn decide(spec: &FeedSpec, observed: &Observed) -> Plan {
+    let content = match &observed.content {
+        Sight::Unseen(blindness) => {
+            return waits(Finding::unknown(ConditionType::Ready, Reason::Unknown, &blindness.message));
+        }
+        Sight::Seen(Err(missing)) => {
+            return stuck(Finding::fails(ConditionType::Ready, Reason::SourceMissing, missing));
+        }
+        Sight::Seen(Ok(content)) => content,
+    };
+    let ledger = match &observed.ledger {
+        // Without the ledger nothing is known of what was done: nothing is started.
+        Sight::Unseen(blindness) => {
+            return waits(Finding::unknown(ConditionType::Ready, Reason::Unknown, &blindness.message));
+        }
+        Sight::Seen(ledger) => ledger.as_ref(),
+    };
+    let run = spec.run_id(content);
+    let ledger = ledger.filter(|ledger| ledger.run == run);
+    let name = spec.job(&run);
+    let job = observed.jobs.iter().find(|job| job.name == name);
+    match (ledger, job.map(|job| &job.state)) {
+        (Some(ledger), _) if ledger.state == RunState::Succeeded => complete(&name, ledger),
+        (Some(ledger), None | Some(JobState::Failed(_))) if ledger.state == RunState::Failed => {
+            let message = ledger.message.clone().unwrap_or_else(|| "the run failed".to_owned());
+            failed(spec, &name, Some(ledger), &run, &message)
+        }
+        (ledger, Some(JobState::Failed(message))) => failed(spec, &name, ledger, &run, message),
+        (ledger, Some(JobState::Active | JobState::Succeeded)) => running(&name, ledger, &run),
+        (ledger, None) => start(spec, observed, content, ledger, run),
+    }
+}
+
+fn start(
+    spec: &FeedSpec,
+    observed: &Observed,
+    content: &Content,
+    ledger: Option<&LedgerView>,
+    run: String,
+) -> Plan {
+    if let Some(other) = observed.jobs.iter().find(|job| job.state == JobState::Active) {
+        let message = format!("Job {} of an earlier run is still at it; one run at a time", other.name);
+        return waits(Finding::fails(ConditionType::Ready, Reason::Running, message));
+    }
+    match &observed.cluster {
+        ClusterSight::Missing => {
+            let message = format!("WeaviateCluster {} does not exist in this namespace", spec.cluster);
+            return stuck(Finding::fails(ConditionType::Ready, Reason::ClusterMissing, message));
+        }
+        ClusterSight::Unfit(why) => {
+            let message = format!("waiting for cluster {}: {why}", spec.cluster);
+            return waits(Finding::fails(ConditionType::Ready, Reason::ClusterNotReady, message));
+        }
+        ClusterSight::Fit => {}
+    }
+    match &observed.collection {
+        Sight::Seen(true) => {}
+        Sight::Seen(false) => {
+            let message = format!("collection {} does not exist; declare it with an ElysiaCollection", spec.collection);
+            return waits(Finding::fails(ConditionType::Ready, Reason::CollectionMissing, message));
+        }
+        Sight::Unseen(blindness) => {
+            return waits(Finding::unknown(ConditionType::Ready, Reason::Unknown, &blindness.message));
+        }
+    }
+    if matches!(content, Content::ConfigMap { files, .. } if files.is_empty()) {
+        let findings = vec![
+            Finding::holds(ConditionType::Ready, Reason::NoChanges, "the ConfigMap holds no lines"),
+            Finding::holds(ConditionType::CaughtUp, Reason::NoChanges, "there is nothing to index"),
+        ];
+        return Plan { step: None, recheck: None, findings, run: None };
+    }
+    let mut plan = running(&spec.job(&run), ledger, &run);
+    plan.step = Some(Step::StartRun { run, content: content.clone() });
+    plan
+}
+
+fn run_status(name: &str, ledger: Option<&LedgerView>, run: &str, state: RunState, message: Option<&str>) -> RunStatus {
+    let time = |time: Timestamp| Time(condition::whole_seconds(time));
+    RunStatus {
+        id: run.to_owned(),
+        state,
+        job: Some(name.to_owned()),
+        started_at: ledger.map(|ledger| time(ledger.started_at)),
+        finished_at: ledger.and_then(|ledger| ledger.finished_at).map(time),
+        message: message.map(condition::clipped),
+    }
+}
+
+fn complete(name: &str, ledger: &LedgerView) -> Plan {
+    let Counts { lines, rejected, .. } = ledger.counts;
+    let (reason, message) = if rejected > 0 {
+        (Reason::CompleteWithRejects, format!("{lines} lines, {rejected} of them rejected; status.deadLetter says why"))
+    } else {
+        (Reason::Complete, format!("{lines} lines"))
+    };
+    let findings = vec![
+        Finding::holds(ConditionType::Ready, reason, message.clone()),
+        Finding::holds(ConditionType::CaughtUp, reason, message),
+    ];
+    let run = run_status(name, Some(ledger), &ledger.run, RunState::Succeeded, None);
+    Plan { step: None, recheck: None, findings, run: Some(run) }
+}
+
+fn running(name: &str, ledger: Option<&LedgerView>, run: &str) -> Plan {
+    let message = ledger.map_or_else(
+        || format!("Job {name} is starting"),
+        |ledger| format!("Job {name} has dealt with {} lines", ledger.counts.lines),
+    );
+    // A first run moves Ready as well: until it is done the collection is not as declared.
+    let findings = vec![
+        Finding::fails(ConditionType::Ready, Reason::Running, message.clone()),
+        Finding::fails(ConditionType::CaughtUp, Reason::Running, message.clone()),
+        Finding::holds(ConditionType::Running, Reason::Running, message.clone()),
+        Finding::holds(ConditionType::Reconciling, Reason::Running, message),
+    ];
+    let state = if ledger.is_some() { RunState::Running } else { RunState::Pending };
+    Plan {
+        step: None,
+        recheck: Some(RECHECK_LATER),
+        findings,
+        run: Some(run_status(name, ledger, run, state, None)),
+    }
+}
+
+fn failed(spec: &FeedSpec, name: &str, ledger: Option<&LedgerView>, run: &str, message: &str) -> Plan {
+    let text = format!(
+        "{message}; nothing after the checkpoint was indexed. Mend the cause, then change the content or run it again: kubectl annotate --overwrite indexsource {} elysia.dev/run-now=$(date +%s)",
+        spec.name
+    );
+    let findings = vec![
+        Finding::fails(ConditionType::Ready, Reason::RunFailed, text.clone()),
+        Finding::fails(ConditionType::CaughtUp, Reason::RunFailed, text.clone()),
+        Finding::holds(ConditionType::Stalled, Reason::RunFailed, text),
+    ];
+    let run = run_status(name, ledger, run, RunState::Failed, Some(message));
+    Plan { step: None, recheck: None, findings, run: Some(run) }
+}
+
+/// Ready as found; nothing can start before something outside changes, which it may do by itself.
+fn waits(ready: Finding) -> Plan {
+    let mut findings = vec![ready.clone()];
+    findings.push(Finding { kind: ConditionType::CaughtUp, ..ready.clone() });
+    if ready.value == condition::Value::False {
+        findings.push(Finding::holds(ConditionType::Reconciling, ready.reason, ready.message));
+    }
+    Plan { step: None, recheck: Some(RECHECK_LATER), findings, run: None }
+}
+
+/// Ready as found; nothing can start before a person changes something.
+fn stuck(ready: Finding) -> Plan {
+    let findings = vec![
+        ready.clone(),
+        Finding { kind: ConditionType::CaughtUp, ..ready.clone() },
+        Finding::holds(ConditionType::Stalled, ready.reason, ready.message),
+    ];
+    Plan { step: None, recheck: Some(RECHECK_LATER), findings, run: None }
+}
+
+/// The status that follows.
+pub fn status(
+    feed: &IndexSource,
+    spec: &FeedSpec,
+    observed: &Observed,
+    plan: &Plan,
+    failure: Option<&str>,
+    now: Timestamp,
+) -> IndexSourceStatus {
+    let before = feed.status.clone().unwrap_or_default();
+    let mut findings = plan.findings.clone();
+    if let Some(failure) = failure {
+        for finding in findings.iter_mut().filter(|finding| finding.kind != ConditionType::Running) {
+            failure.clone_into(&mut finding.message);
+        }
+    }
+    let mut status = IndexSourceStatus {
+        observed_generation: feed.metadata.generation,
+        run: plan.run.clone(),
+        last_handled: spec.run_now.clone(),
+        conditions: condition::merge(&before.conditions, &findings, feed.metadata.generation, now),
+        ..before
+    };
+    if let Some(ledger) = observed.ledger.seen().and_then(Option::as_ref) {
+        status.counts = Some(ledger.counts.clone());
+        status.errors.clone_from(&ledger.errors);
+        status.checkpoint = Some(ledger.checkpoint.clone());
+        status.dead_letter = ledger.dead_letters.iter().take(elysia_api::STATUS_LIST_LIMIT).cloned().collect();
+    }
+    status
+}
+
+/// The status of a feed whose spec cannot be honoured.
+pub fn invalid(feed: &IndexSource, message: &str, now: Timestamp) -> IndexSourceStatus {
+    let mut status = feed.status.clone().unwrap_or_default();
+    let findings = [
+        Finding::fails(ConditionType::Ready, Reason::InvalidSpec, message),
+        Finding::holds(ConditionType::Stalled, Reason::InvalidSpec, message),
+    ];
+    status.observed_generation = feed.metadata.generation;
+    status.conditions = condition::merge(&status.conditions, &findings, feed.metadata.generation, now);
+    status
+}
+
+#[cfg(test)]
+#[path = "feed_tests.rs"]
+mod tests;
