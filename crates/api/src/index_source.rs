@@ -200,8 +200,6 @@ pub struct CheckpointStatus {
     pub offset: i64,
     /// Files that are done.
     pub files_done: i64,
-    /// All files of the run.
-    pub files: i64,
 }
 
 /// One run of a feed.

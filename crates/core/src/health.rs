@@ -45,7 +45,19 @@ pub enum Sighted<T> {
     /// It was read.
     Seen(T),
     /// It could not be read, and this is why.
-    Unreadable(String),
+    Unreadable(Unread),
+}
+
+/// Reason of what could not be read.
+pub const UNREADABLE: &str = "Unreadable";
+
+/// Why something could not be read. Whoever tried to read it knows what to do about it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Unread {
+    /// What went wrong.
+    pub message: String,
+    /// The next command to run.
+    pub next: String,
 }
 
 /// An object that the API server listed and that does not have the shape we know.
@@ -90,6 +102,7 @@ pub struct Sightings {
 
 /// Namespace and name of a cluster.
 type ClusterKey = (String, String);
+type Clusters = BTreeMap<ClusterKey, ClusterReport>;
 
 /// Judges everything that was read, as of `now`.
 pub fn judge(sightings: &Sightings, now: Timestamp) -> Report {
@@ -97,79 +110,127 @@ pub fn judge(sightings: &Sightings, now: Timestamp) -> Report {
     let mut unreadable = Vec::new();
     let mut clusters = clusters(sightings, &mut unreadable);
     let mut unattached = Unattached::default();
-    let clusters_were_read = matches!(sightings.clusters, Sighted::Seen(_));
-
-    for mut collection in collections(sightings, &mut unreadable) {
-        match clusters.get_mut(&key(&collection.namespace, &collection.cluster)) {
-            Some(cluster) => cluster.collections.push(collection),
-            None if collection.outside(&sightings.scope) => {}
-            None => {
-                if clusters_were_read {
-                    collection.standing.doubt_for_missing_cluster(&collection.cluster);
-                }
-                unattached.collections.push(collection);
-            }
-        }
-    }
-    for mut feed in feeds(sightings, &mut unreadable) {
-        match clusters.get_mut(&key(&feed.namespace, &feed.cluster)) {
-            Some(cluster) => cluster.feeds.push(feed),
-            None if feed.outside(&sightings.scope) => {}
-            None => {
-                if clusters_were_read {
-                    feed.standing.doubt_for_missing_cluster(&feed.cluster);
-                }
-                unattached.feeds.push(feed);
-            }
-        }
-    }
-
-    Report::new(operator, clusters.into_values().collect(), unattached, unreadable)
+    attach_collections(sightings, &mut clusters, &mut unattached, &mut unreadable);
+    attach_feeds(sightings, &mut clusters, &mut unattached, &mut unreadable);
+    Report::new(
+        operator,
+        clusters.map(|clusters| clusters.into_values().collect()),
+        unattached,
+        unreadable,
+    )
 }
 
-fn clusters(sightings: &Sightings, unreadable: &mut Vec<UnreadableKind>) -> BTreeMap<ClusterKey, ClusterReport> {
+/// The clusters that were asked for; `None` when they could not be read.
+fn clusters(sightings: &Sightings, unreadable: &mut Vec<UnreadableKind>) -> Option<Clusters> {
     let scope = &sightings.scope;
-    let mut reports = BTreeMap::new();
-    match &sightings.clusters {
-        Sighted::Unreadable(message) => unreadable.push(UnreadableKind::new("WeaviateCluster", message, scope)),
-        Sighted::Seen(listed) => {
-            for report in listed.iter().map(ClusterReport::of) {
-                if scope.cluster.as_ref().is_none_or(|wanted| *wanted == report.name) {
-                    reports.insert(key(&report.namespace, &report.name), report);
+    let listed = readable("WeaviateCluster", &sightings.clusters, unreadable)?;
+    let mut reports: Clusters = listed
+        .iter()
+        .map(ClusterReport::of)
+        .filter(|report| {
+            scope
+                .cluster
+                .as_ref()
+                .is_none_or(|wanted| *wanted == report.name)
+        })
+        .map(|report| (key(&report.namespace, &report.name), report))
+        .collect();
+    if let Some(wanted) = scope.cluster.as_ref().filter(|_| reports.is_empty()) {
+        let report =
+            ClusterReport::not_found(scope.namespace.clone().unwrap_or_default(), wanted.clone());
+        reports.insert(key(&report.namespace, &report.name), report);
+    }
+    Some(reports)
+}
+
+fn attach_collections(
+    sightings: &Sightings,
+    clusters: &mut Option<Clusters>,
+    unattached: &mut Unattached,
+    unreadable: &mut Vec<UnreadableKind>,
+) {
+    let Some(listed) = readable("ElysiaCollection", &sightings.collections, unreadable) else {
+        return;
+    };
+    let mut reports: Vec<_> = listed.iter().map(CollectionReport::of).collect();
+    reports
+        .sort_by(|left, right| (&left.namespace, &left.name).cmp(&(&right.namespace, &right.name)));
+    clusters
+        .iter_mut()
+        .flat_map(BTreeMap::values_mut)
+        .for_each(|cluster| cluster.collections = Some(Vec::new()));
+    for mut report in reports {
+        let home = clusters
+            .as_mut()
+            .and_then(|all| all.get_mut(&key(&report.namespace, &report.cluster)));
+        match home {
+            Some(cluster) => cluster.collections.get_or_insert_default().push(report),
+            None if sightings.scope.leaves_out(&report.cluster) => {}
+            None => {
+                if clusters.is_some() {
+                    report.standing.doubt_for_missing_cluster(&report.cluster);
                 }
-            }
-            if let Some(wanted) = scope.cluster.as_ref().filter(|_| reports.is_empty()) {
-                let namespace = scope.namespace.clone().unwrap_or_default();
-                let report = ClusterReport::not_found(namespace, wanted.clone());
-                reports.insert(key(&report.namespace, &report.name), report);
+                unattached.collections.push(report);
             }
         }
     }
-    reports
 }
 
-fn collections(sightings: &Sightings, unreadable: &mut Vec<UnreadableKind>) -> Vec<CollectionReport> {
-    let mut reports: Vec<_> = match &sightings.collections {
-        Sighted::Seen(listed) => listed.iter().map(CollectionReport::of).collect(),
-        Sighted::Unreadable(message) => {
-            unreadable.push(UnreadableKind::new("ElysiaCollection", message, &sightings.scope));
-            Vec::new()
-        }
+fn attach_feeds(
+    sightings: &Sightings,
+    clusters: &mut Option<Clusters>,
+    unattached: &mut Unattached,
+    unreadable: &mut Vec<UnreadableKind>,
+) {
+    let Some(listed) = readable("IndexSource", &sightings.feeds, unreadable) else {
+        return;
     };
-    reports.sort_by(|left, right| (&left.namespace, &left.name).cmp(&(&right.namespace, &right.name)));
+    let mut reports: Vec<_> = listed.iter().map(FeedReport::of).collect();
     reports
+        .sort_by(|left, right| (&left.namespace, &left.name).cmp(&(&right.namespace, &right.name)));
+    clusters
+        .iter_mut()
+        .flat_map(BTreeMap::values_mut)
+        .for_each(|cluster| cluster.feeds = Some(Vec::new()));
+    for mut report in reports {
+        let home = clusters
+            .as_mut()
+            .and_then(|all| all.get_mut(&key(&report.namespace, &report.cluster)));
+        match home {
+            Some(cluster) => cluster.feeds.get_or_insert_default().push(report),
+            None if sightings.scope.leaves_out(&report.cluster) => {}
+            None => {
+                if clusters.is_some() {
+                    report.standing.doubt_for_missing_cluster(&report.cluster);
+                }
+                unattached.feeds.push(report);
+            }
+        }
+    }
 }
 
-fn feeds(sightings: &Sightings, unreadable: &mut Vec<UnreadableKind>) -> Vec<FeedReport> {
-    let mut reports: Vec<_> = match &sightings.feeds {
-        Sighted::Seen(listed) => listed.iter().map(FeedReport::of).collect(),
-        Sighted::Unreadable(message) => {
-            unreadable.push(UnreadableKind::new("IndexSource", message, &sightings.scope));
-            Vec::new()
+/// What was listed; where it could not be, that is written down.
+fn readable<'a, K>(
+    kind: &str,
+    listing: &'a Listing<K>,
+    unreadable: &mut Vec<UnreadableKind>,
+) -> Option<&'a [Result<K, Malformed>]> {
+    match listing {
+        Sighted::Seen(listed) => Some(listed),
+        Sighted::Unreadable(why) => {
+            unreadable.push(UnreadableKind::new(kind, why));
+            None
         }
-    };
-    reports.sort_by(|left, right| (&left.namespace, &left.name).cmp(&(&right.namespace, &right.name)));
-    reports
+    }
+}
+
+impl Scope {
+    /// Whether this surely is another cluster than the one that was asked for. No name is no certainty.
+    fn leaves_out(&self, cluster: &str) -> bool {
+        self.cluster
+            .as_ref()
+            .is_some_and(|wanted| !cluster.is_empty() && wanted != cluster)
+    }
 }
 
 fn key(namespace: &str, name: &str) -> ClusterKey {

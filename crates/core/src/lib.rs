@@ -7,7 +7,7 @@ pub mod cluster;
 pub mod collection;
 pub mod condition;
 pub mod covers;
-// pub mod feed;
+pub mod feed;
 pub mod fingerprint;
 pub mod health;
 pub mod lease;

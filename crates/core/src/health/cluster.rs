@@ -27,12 +27,15 @@ pub struct ClusterReport {
     /// Ready nodes of all nodes, e.g. `3/3`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nodes_ready: Option<String>,
-    /// The nodes that the status lists, those in trouble first.
-    pub nodes: Vec<NodeReport>,
-    /// Its collections.
-    pub collections: Vec<CollectionReport>,
-    /// Its feeds.
-    pub feeds: Vec<FeedReport>,
+    /// The nodes that the status lists, those in trouble first; absent when there is no status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<Vec<NodeReport>>,
+    /// Its collections; absent when they could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collections: Option<Vec<CollectionReport>>,
+    /// Its feeds; absent when they could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feeds: Option<Vec<FeedReport>>,
 }
 
 /// One node of a cluster.
@@ -63,7 +66,11 @@ impl ClusterReport {
             Ok(cluster) => cluster,
             Err(malformed) => {
                 let standing = Standing::malformed(malformed);
-                return Self::bare(malformed.namespace.clone(), malformed.name.clone(), standing);
+                return Self::bare(
+                    malformed.namespace.clone(),
+                    malformed.name.clone(),
+                    standing,
+                );
             }
         };
         let status = cluster.status.clone().unwrap_or_default();
@@ -75,9 +82,18 @@ impl ClusterReport {
             phase: status.phase,
             version: status.version,
             nodes_ready: status.nodes_ready,
-            nodes,
-            ..Self::bare(next::namespace(cluster), cluster.name_any(), of_cluster(cluster))
+            nodes: cluster.status.is_some().then_some(nodes),
+            ..Self::bare(
+                next::namespace(cluster),
+                cluster.name_any(),
+                of_cluster(cluster),
+            )
         }
+    }
+
+    /// Every node that is known.
+    pub fn known_nodes(&self) -> impl Iterator<Item = &NodeReport> {
+        self.nodes.iter().flatten()
     }
 
     /// The one cluster that was asked for is not there.
@@ -100,17 +116,28 @@ impl ClusterReport {
             phase: None,
             version: None,
             nodes_ready: None,
-            nodes: Vec::new(),
-            collections: Vec::new(),
-            feeds: Vec::new(),
+            nodes: None,
+            collections: None,
+            feeds: None,
         }
     }
 }
 
 impl NodeReport {
     fn of(status: NodeStatus) -> Self {
-        let verdict = if status.ready { Verdict::Healthy } else { Verdict::Fault };
+        let verdict = if status.ready {
+            Verdict::Healthy
+        } else {
+            Verdict::Fault
+        };
         Self { verdict, status }
+    }
+
+    /// The operator is silent: that the node was ready is hearsay now.
+    pub(super) fn doubt_for_silence(&mut self) {
+        if self.verdict == Verdict::Healthy {
+            self.verdict = Verdict::Unknown;
+        }
     }
 
     /// One word for people.

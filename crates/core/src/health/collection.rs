@@ -1,11 +1,13 @@
 //! How an `ElysiaCollection` stands.
 
 use elysia_api::ElysiaCollection;
-use elysia_api::collection::{DriftEntry, ElysiaCollectionStatus, PlanStatus, ReplicationStatus, ShardReplicas};
+use elysia_api::collection::{
+    DriftEntry, ElysiaCollectionStatus, PlanStatus, ReplicationStatus, ShardReplicas,
+};
 use kube::core::ResourceExt as _;
 use serde::Serialize;
 
-use super::{Malformed, Scope, Standing, next};
+use super::{Malformed, Standing, next};
 
 /// One collection.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -83,7 +85,10 @@ impl CollectionReport {
             collection: collection.spec.collection.clone(),
             cluster: collection.spec.cluster_ref.name.clone(),
             standing: of_collection(collection),
-            replicas: Replicas::of(status.replication, collection.spec.replication.factor.into()),
+            replicas: Replicas::of(
+                status.replication,
+                collection.spec.replication.factor.into(),
+            ),
             objects: status.objects.map(|objects| objects.count),
             drift: status.drift,
             plan: status.plan,
@@ -107,27 +112,35 @@ impl CollectionReport {
             approve: None,
         }
     }
-
-    /// Whether it surely belongs to another cluster than the one that was asked for.
-    pub(super) fn outside(&self, scope: &Scope) -> bool {
-        let wanted = scope.cluster.as_ref();
-        wanted.is_some_and(|wanted| !self.cluster.is_empty() && *wanted != self.cluster)
-    }
 }
 
 fn waiting(status: &ElysiaCollectionStatus) -> Option<&PlanStatus> {
-    status.plan.as_ref().filter(|plan| plan.waiting_for.is_some())
+    status
+        .plan
+        .as_ref()
+        .filter(|plan| plan.waiting_for.is_some())
 }
 
 impl Replicas {
     fn of(status: Option<ReplicationStatus>, factor: i64) -> Self {
         let Some(status) = status else {
-            return Self { wanted: Some(factor), ..Self::default() };
+            return Self {
+                wanted: Some(factor),
+                ..Self::default()
+            };
         };
         // `behindTotal` is 0 when it was left out: without a lowest number nothing was counted.
         let behind = status.lowest.map(|_| status.behind_total);
         let mut worst = status.behind;
-        worst.sort_by(|left, right| (left.replicas.len(), &left.shard).cmp(&(right.replicas.len(), &right.shard)));
-        Self { wanted: Some(status.desired), found: status.lowest, shards: status.shards, behind, worst }
+        worst.sort_by(|left, right| {
+            (left.replicas.len(), &left.shard).cmp(&(right.replicas.len(), &right.shard))
+        });
+        Self {
+            wanted: Some(status.desired),
+            found: status.lowest,
+            shards: status.shards,
+            behind,
+            worst,
+        }
     }
 }

@@ -9,7 +9,7 @@ use kube::core::ResourceExt as _;
 use serde::Serialize;
 
 use super::standing::is;
-use super::{Malformed, Scope, Standing, next};
+use super::{Malformed, Standing, next};
 
 /// One feed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -54,7 +54,10 @@ pub fn of_feed(feed: &IndexSource) -> Standing {
     let mut standing = Standing::read(feed, observed, conditions);
     let counts = status.and_then(|status| status.counts.as_ref());
     if let Some(counts) = counts.filter(|counts| counts.rejected > 0) {
-        standing.warnings.push(format!("{} of {} lines were rejected", counts.rejected, counts.lines));
+        standing.warnings.push(format!(
+            "{} of {} lines were rejected",
+            counts.rejected, counts.lines
+        ));
     }
     let command = next::for_feed(feed, &standing.reason);
     standing.advise(command);
@@ -97,11 +100,5 @@ impl FeedReport {
             errors: BTreeMap::new(),
             dead_letter: Vec::new(),
         }
-    }
-
-    /// Whether it surely belongs to another cluster than the one that was asked for.
-    pub(super) fn outside(&self, scope: &Scope) -> bool {
-        let wanted = scope.cluster.as_ref();
-        wanted.is_some_and(|wanted| !self.cluster.is_empty() && *wanted != self.cluster)
     }
 }

@@ -11,10 +11,16 @@ pub(super) fn for_cluster(cluster: &WeaviateCluster, reason: &str) -> String {
     if reason == Reason::Paused.as_str() {
         return unpause("wvc", &namespace, &name);
     }
-    let node = cluster.status.iter().flat_map(|status| &status.nodes).find(|node| !node.ready);
+    let node = cluster
+        .status
+        .iter()
+        .flat_map(|status| &status.nodes)
+        .find(|node| !node.ready);
     match node {
         // Only a managed cluster's nodes are pods of ours.
-        Some(node) if cluster.spec.managed.is_some() => format!("kubectl describe pod {} -n {namespace}", node.name),
+        Some(node) if cluster.spec.managed.is_some() => {
+            format!("kubectl describe pod {} -n {namespace}", node.name)
+        }
         _ => describe("wvc", &namespace, &name),
     }
 }
@@ -22,9 +28,17 @@ pub(super) fn for_cluster(cluster: &WeaviateCluster, reason: &str) -> String {
 /// What to do about a collection.
 pub(super) fn for_collection(collection: &ElysiaCollection, reason: &str) -> String {
     let (namespace, name) = (namespace(collection), collection.name_any());
-    let plan = collection.status.as_ref().and_then(|status| status.plan.as_ref());
+    let plan = collection
+        .status
+        .as_ref()
+        .and_then(|status| status.plan.as_ref());
     if let Some(plan) = plan.filter(|_| reason == Reason::NeedsApproval.as_str()) {
-        return approve(&namespace, &name, &plan.hash);
+        // What destroys is to be read before it is approved: the longer report shows the steps and the command.
+        return if plan.destructive {
+            health(&namespace, &collection.spec.cluster_ref.name)
+        } else {
+            approve(&namespace, &name, &plan.hash)
+        };
     }
     match of_cluster_reference(reason, &namespace, &collection.spec.cluster_ref.name) {
         Some(command) => command,
@@ -37,7 +51,10 @@ pub(super) fn for_collection(collection: &ElysiaCollection, reason: &str) -> Str
 pub(super) fn for_feed(feed: &IndexSource, reason: &str) -> String {
     let (namespace, name) = (namespace(feed), feed.name_any());
     let run = feed.status.as_ref().and_then(|status| status.run.as_ref());
-    if let Some(job) = run.and_then(|run| run.job.as_ref()).filter(|_| reason == Reason::RunFailed.as_str()) {
+    if let Some(job) = run
+        .and_then(|run| run.job.as_ref())
+        .filter(|_| reason == Reason::RunFailed.as_str())
+    {
         return format!("kubectl logs job/{job} -n {namespace}");
     }
     if reason == Reason::SourceMissing.as_str() {
@@ -68,7 +85,11 @@ fn of_cluster_reference(reason: &str, namespace: &str, cluster: &str) -> Option<
         return Some(format!("kubectl get wvc -n {namespace}"));
     }
     let not_ready = reason == Reason::ClusterNotReady.as_str();
-    not_ready.then(|| format!("kubectl elysia health {cluster} -n {namespace} -v"))
+    not_ready.then(|| health(namespace, cluster))
+}
+
+fn health(namespace: &str, cluster: &str) -> String {
+    format!("kubectl elysia health {cluster} -n {namespace} -v")
 }
 
 fn unpause(kind: &str, namespace: &str, name: &str) -> String {

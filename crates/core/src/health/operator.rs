@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use elysia_api::names::LEASE_NAME;
 
-use super::{Sighted, Verdict};
+use super::{Sighted, UNREADABLE, Verdict};
 
 /// Age at which a Lease no longer shows that the operator works.
 ///
@@ -42,16 +42,30 @@ pub struct OperatorReport {
 }
 
 /// Judges the operator by its Lease.
-pub fn of_operator(lease: &Sighted<Option<Lease>>, namespace: &str, now: Timestamp) -> OperatorReport {
+pub fn of_operator(
+    lease: &Sighted<Option<Lease>>,
+    namespace: &str,
+    now: Timestamp,
+) -> OperatorReport {
     let spec = match lease {
         Sighted::Unreadable(why) => {
-            let next = format!("kubectl auth can-i get leases.coordination.k8s.io/{LEASE_NAME} -n {namespace}");
-            return unknown(namespace, "Unreadable", format!("its Lease could not be read: {why}"), next);
+            return unknown(
+                namespace,
+                UNREADABLE,
+                format!("its Lease could not be read: {}", why.message),
+                why.next.clone(),
+            );
         }
         Sighted::Seen(None) => {
-            let message =
-                format!("there is no Lease {LEASE_NAME:?} in namespace {namespace:?}: is it installed there?");
-            return unknown(namespace, "LeaseMissing", message, "kubectl get deployments -A".to_owned());
+            let message = format!(
+                "there is no Lease {LEASE_NAME:?} in namespace {namespace:?}: is it installed there?"
+            );
+            return unknown(
+                namespace,
+                "LeaseMissing",
+                message,
+                "kubectl get deployments -A".to_owned(),
+            );
         }
         Sighted::Seen(Some(lease)) => lease.spec.clone().unwrap_or_default(),
     };
@@ -59,14 +73,23 @@ pub fn of_operator(lease: &Sighted<Option<Lease>>, namespace: &str, now: Timesta
     let renewed_at = spec.renew_time.map(|time| time.0);
     let age = renewed_at.map(|at| now.duration_since(at));
     let (verdict, reason, message) = match (&holder, age) {
-        (None, _) => (Verdict::Unknown, "NobodyLeads", "its Lease has no holder".to_owned()),
-        (Some(_), None) => (Verdict::Unknown, "NeverRenewed", "its Lease was never renewed".to_owned()),
+        (None, _) => (
+            Verdict::Unknown,
+            "NobodyLeads",
+            "its Lease has no holder".to_owned(),
+        ),
+        (Some(_), None) => (
+            Verdict::Unknown,
+            "NeverRenewed",
+            "its Lease was never renewed".to_owned(),
+        ),
         (Some(_), Some(age)) if age > LEASE_PATIENCE => {
             let message = format!("its Lease is older than {} s", LEASE_PATIENCE.as_secs());
             (Verdict::Unknown, "Silent", message)
         }
         (Some(_), Some(age)) if age < -LEASE_PATIENCE => {
-            let message = "its Lease is from the future: the clocks here and in the cluster differ".to_owned();
+            let message = "its Lease is from the future: the clocks here and in the cluster differ"
+                .to_owned();
             (Verdict::Unknown, "ClocksDiffer", message)
         }
         (Some(_), Some(_)) => (Verdict::Healthy, "Leading", String::new()),
@@ -79,7 +102,8 @@ pub fn of_operator(lease: &Sighted<Option<Lease>>, namespace: &str, now: Timesta
         renewed_seconds_ago: age.map(|age| age.as_secs()),
         reason: reason.to_owned(),
         message,
-        next: (verdict != Verdict::Healthy).then(|| format!("kubectl get deployments,pods -n {namespace}")),
+        next: (verdict != Verdict::Healthy)
+            .then(|| format!("kubectl get deployments,pods -n {namespace}")),
     }
 }
 

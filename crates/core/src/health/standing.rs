@@ -51,7 +51,10 @@ pub struct Standing {
     pub conditions: Vec<Condition>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's skip_serializing_if passes a reference"
+)]
 fn is_false(flag: &bool) -> bool {
     !flag
 }
@@ -71,18 +74,35 @@ impl Standing {
     ///
     /// Work under way is a fault, because it is not yet as declared; `reconciling` tells the difference. Paused and
     /// nothing worse is unknown, because then nobody keeps it as declared.
-    pub(super) fn read(object: &impl ResourceExt, observed: Option<i64>, conditions: &[Condition]) -> Self {
+    pub(super) fn read(
+        object: &impl ResourceExt,
+        observed: Option<i64>,
+        conditions: &[Condition],
+    ) -> Self {
         let generation = object.meta().generation.unwrap_or_default();
         let mut standing = Self::decide(object, generation, observed, conditions);
         standing.conditions = conditions.to_vec();
-        standing.conditions.sort_by(|left, right| left.type_.cmp(&right.type_));
-        if object.annotations().get(PAUSED_ANNOTATION).is_some_and(|value| value == "true") {
-            standing.warnings.push("paused: it is looked at, and nothing is done".to_owned());
+        standing
+            .conditions
+            .sort_by(|left, right| left.type_.cmp(&right.type_));
+        if object
+            .annotations()
+            .get(PAUSED_ANNOTATION)
+            .is_some_and(|value| value == "true")
+        {
+            standing
+                .warnings
+                .push("paused: it is looked at, and nothing is done".to_owned());
         }
         standing
     }
 
-    fn decide(object: &impl ResourceExt, generation: i64, observed: Option<i64>, conditions: &[Condition]) -> Self {
+    fn decide(
+        object: &impl ResourceExt,
+        generation: i64,
+        observed: Option<i64>,
+        conditions: &[Condition],
+    ) -> Self {
         if object.meta().deletion_timestamp.is_some() {
             return Self::unknown("Deleting", "it is being deleted");
         }
@@ -90,11 +110,18 @@ impl Standing {
             return Self::unknown("NotObserved", "the operator has not looked at it yet");
         };
         let Some(ready) = find(conditions, ConditionType::Ready) else {
-            return Self::unknown("NotObserved", "the operator has not said yet whether it is ready");
+            return Self::unknown(
+                "NotObserved",
+                "the operator has not said yet whether it is ready",
+            );
         };
-        let spoken_about = ready.observed_generation.map_or(observed, |of| of.min(observed));
+        let spoken_about = ready
+            .observed_generation
+            .map_or(observed, |of| of.min(observed));
         if spoken_about < generation {
-            let message = format!("the status speaks about generation {spoken_about}, the spec is at {generation}");
+            let message = format!(
+                "the status speaks about generation {spoken_about}, the spec is at {generation}"
+            );
             return Self::unknown("Outdated", &message);
         }
         let deciding = match find(conditions, ConditionType::Stalled) {
@@ -105,7 +132,11 @@ impl Standing {
         Self {
             reconciling: is(conditions, ConditionType::Reconciling) == Some(true),
             stalled: is(conditions, ConditionType::Stalled) == Some(true),
-            ..Self::new(verdict(ready, conditions), &deciding.reason, &deciding.message)
+            ..Self::new(
+                verdict(ready, conditions),
+                &deciding.reason,
+                &deciding.message,
+            )
         }
     }
 
@@ -146,7 +177,10 @@ impl Standing {
     pub(super) fn doubt_for_silence(&mut self) {
         if self.verdict == Verdict::Healthy {
             self.verdict = Verdict::Unknown;
-            self.message = format!("last reported {}; the operator has been silent since", self.reason);
+            self.message = format!(
+                "last reported {}; the operator has been silent since",
+                self.reason
+            );
             OPERATOR_SILENT.clone_into(&mut self.reason);
         }
     }

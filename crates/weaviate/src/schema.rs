@@ -1,0 +1,257 @@
+//! Classes, shards and tenants. A class is Weaviate's own JSON: this crate does not model it.
+
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::error::{Call, WeaviateError};
+use crate::rest::{Rest, or_default};
+
+/// Whose schema is read: header `consistency` (`handlers_schema.go`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SchemaRead {
+    /// Through the RAFT leader: what the cluster agreed on.
+    Leader,
+    /// The asked node's own: what it acts by at this moment.
+    Local,
+}
+
+impl SchemaRead {
+    fn header(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Leader => ("consistency", "true"),
+            Self::Local => ("consistency", "false"),
+        }
+    }
+}
+
+/// A shard as the asked node sees it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ShardInfo {
+    /// The shard's name; in a multi-tenant class the tenant's.
+    pub name: String,
+    /// Its status.
+    #[serde(default)]
+    pub status: ShardStatus,
+    /// Vectors that wait to be indexed (asynchronous indexing).
+    #[serde(default)]
+    pub vector_queue_size: i64,
+}
+
+/// What a shard may do.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(from = "String")]
+pub enum ShardStatus {
+    /// `READY`: reads and writes.
+    Ready,
+    /// `READONLY`: frozen. In memory only: a restart thaws it (lab 12).
+    ReadOnly,
+    /// `INDEXING`, `LOADING`, `LAZY_LOADING` and whatever comes later.
+    Other(String),
+    /// The server did not say.
+    #[default]
+    Unknown,
+}
+
+impl ShardStatus {
+    /// As Weaviate spells it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Ready => "READY",
+            Self::ReadOnly => "READONLY",
+            Self::Other(text) => text,
+            Self::Unknown => "",
+        }
+    }
+}
+
+impl From<String> for ShardStatus {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "READY" => Self::Ready,
+            "READONLY" => Self::ReadOnly,
+            "" => Self::Unknown,
+            _ => Self::Other(text),
+        }
+    }
+}
+
+/// One tenant.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Tenant {
+    /// Its name, which is its shard's too.
+    pub name: String,
+    /// Whether it can be asked.
+    #[serde(default)]
+    pub activity_status: ActivityStatus,
+}
+
+/// How awake a tenant is.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(from = "String")]
+pub enum ActivityStatus {
+    /// `HOT` or `ACTIVE`: can be asked.
+    Hot,
+    /// `COLD` or `INACTIVE`: on disk; its objects cannot be seen, so it is never provably empty.
+    Cold,
+    /// `FROZEN` or `OFFLOADED`: in an object store.
+    Frozen,
+    /// On its way from one to another, or unknown.
+    Other(String),
+    /// The server did not say.
+    #[default]
+    Unknown,
+}
+
+impl ActivityStatus {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Hot => "HOT",
+            Self::Cold => "COLD",
+            Self::Frozen => "FROZEN",
+            Self::Other(text) => text,
+            Self::Unknown => "",
+        }
+    }
+}
+
+impl From<String> for ActivityStatus {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "HOT" | "ACTIVE" => Self::Hot,
+            "COLD" | "INACTIVE" => Self::Cold,
+            "FROZEN" | "OFFLOADED" => Self::Frozen,
+            "" => Self::Unknown,
+            _ => Self::Other(text),
+        }
+    }
+}
+
+/// `PUT /v1/schema/{class}/tenants` takes at most this many (openapi-specs, tenants update).
+const TENANTS_PER_CALL: usize = 100;
+
+#[derive(Deserialize)]
+struct Schema {
+    #[serde(default, deserialize_with = "or_default")]
+    classes: Vec<Value>,
+}
+
+impl Client {
+    /// `GET /v1/schema` through the leader: every class, sorted by name. Without a leader it does not answer: after
+    /// [`crate::CALL_TIMEOUT`] this is a timeout (seen on both versions, two of three voters killed).
+    pub async fn classes(&self) -> Result<Vec<Value>, WeaviateError> {
+        let Schema { mut classes } = self.json(Rest::get(&["schema"])).await?;
+        classes.sort_by(|left, right| class_name(left).cmp(class_name(right)));
+        Ok(classes)
+    }
+
+    /// `GET /v1/schema/{class}`; `None` when there is none of that name. An alias answers with the class behind it:
+    /// that is [`WeaviateError::IsAlias`], never the class.
+    pub async fn class(&self, name: &str, read: SchemaRead) -> Result<Option<Value>, WeaviateError> {
+        let (header, value) = read.header();
+        let rest = Rest::get(&["schema", name]).header(header, value);
+        let call = Call { what: rest.what(), address: self.address() };
+        let Some(class) = self.optional::<Value>(rest).await? else { return Ok(None) };
+
+        match class_name(&class) {
+            "" => Err(WeaviateError::Malformed { call, reason: "a class without a name".to_owned() }),
+            answered if answered == name || answered == upper_first(name) => Ok(Some(class)),
+            answered => {
+                let target = answered.to_owned();
+                Err(WeaviateError::IsAlias { call, asked: name.to_owned(), target })
+            }
+        }
+    }
+
+    /// `POST /v1/schema`. Refused with 422 when the class exists.
+    pub async fn create_class(&self, class: &Value) -> Result<(), WeaviateError> {
+        self.done(Rest::new(Method::POST, &["schema"]).body(class)).await
+    }
+
+    /// `PUT /v1/schema/{class}` with a **whole** class, from a GET: what is left out is reset to defaults, and there is
+    /// no version to compare: the last one wins.
+    pub async fn update_class(&self, name: &str, class: &Value) -> Result<(), WeaviateError> {
+        self.done(Rest::new(Method::PUT, &["schema", name]).body(class)).await
+    }
+
+    /// `POST /v1/schema/{class}/properties`: the only way to a new property. Nothing removes one.
+    pub async fn add_property(&self, name: &str, property: &Value) -> Result<(), WeaviateError> {
+        self.done(Rest::new(Method::POST, &["schema", name, "properties"]).body(property)).await
+    }
+
+    /// `DELETE /v1/schema/{class}`: with all objects. Of a missing class, and of an alias, it is a success that deletes
+    /// nothing (lab 9).
+    pub async fn delete_class(&self, name: &str) -> Result<(), WeaviateError> {
+        self.done(Rest::new(Method::DELETE, &["schema", name])).await
+    }
+
+    /// `GET /v1/schema/{class}/shards`, sorted: of each shard this node's own status where it holds the shard, another
+    /// node's where it does not (adapters/repos/db/index.go, `getShardsStatus`). In a multi-tenant class with a cold tenant
+    /// 1.38 answers 500 for the whole, and 1.35 says READY: ask [`Client::tenant_shard_status`] for each tenant.
+    pub async fn shard_statuses(&self, name: &str) -> Result<Vec<ShardInfo>, WeaviateError> {
+        self.shards(Rest::get(&["schema", name, "shards"])).await
+    }
+
+    /// `GET /v1/schema/{class}/shards?tenant=`: one tenant's shard; `None` when the server names none.
+    pub async fn tenant_shard_status(&self, name: &str, tenant: &str) -> Result<Option<ShardInfo>, WeaviateError> {
+        let shards = self.shards(Rest::get(&["schema", name, "shards"]).query("tenant", tenant)).await?;
+        Ok(shards.into_iter().find(|shard| shard.name == tenant))
+    }
+
+    async fn shards(&self, rest: Rest<'_>) -> Result<Vec<ShardInfo>, WeaviateError> {
+        let mut shards: Vec<ShardInfo> = self.list(rest).await?;
+        shards.sort_by(|left, right| left.name.cmp(&right.name));
+        Ok(shards)
+    }
+
+    /// `PUT /v1/schema/{class}/shards/{shard}`. Reaches every replica through RAFT, but not at once: poll
+    /// [`Client::shard_statuses`] at every node (lab 12). A shard that does not exist is a success on 1.38.
+    pub async fn set_shard_status(&self, name: &str, shard: &str, status: ShardStatus) -> Result<(), WeaviateError> {
+        let body = json!({ "status": status.as_str() });
+        self.done(Rest::new(Method::PUT, &["schema", name, "shards", shard]).body(&body)).await
+    }
+
+    /// `GET /v1/schema/{class}/tenants`: all at once, there is no paging; sorted. 422 when the class has no tenancy.
+    pub async fn tenants(&self, name: &str) -> Result<Vec<Tenant>, WeaviateError> {
+        let mut tenants: Vec<Tenant> = self.list(Rest::get(&["schema", name, "tenants"])).await?;
+        tenants.sort_by(|left, right| left.name.cmp(&right.name));
+        Ok(tenants)
+    }
+
+    /// `POST /v1/schema/{class}/tenants`: creates what is missing.
+    pub async fn create_tenants(&self, name: &str, tenants: &[Tenant]) -> Result<(), WeaviateError> {
+        let body = tenants_body(tenants);
+        self.done(Rest::new(Method::POST, &["schema", name, "tenants"]).body(&body)).await
+    }
+
+    /// `PUT /v1/schema/{class}/tenants`, a hundred per call: sets activity. Needed after a COPY, which wakes what was
+    /// cold and leaves it so (lab 5).
+    pub async fn update_tenants(&self, name: &str, tenants: &[Tenant]) -> Result<(), WeaviateError> {
+        for chunk in tenants.chunks(TENANTS_PER_CALL) {
+            let body = tenants_body(chunk);
+            self.done(Rest::new(Method::PUT, &["schema", name, "tenants"]).body(&body)).await?;
+        }
+        Ok(())
+    }
+}
+
+fn tenants_body(tenants: &[Tenant]) -> Value {
+    let status = |tenant: &Tenant| match tenant.activity_status {
+        ActivityStatus::Unknown => json!({ "name": tenant.name }),
+        ref status => json!({ "name": tenant.name, "activityStatus": status.as_str() }),
+    };
+    tenants.iter().map(status).collect()
+}
+
+fn class_name(class: &Value) -> &str {
+    class.get("class").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Weaviate upper-cases the first letter of every class name (`UppercaseClassName`).
+pub(crate) fn upper_first(name: &str) -> String {
+    let mut characters = name.chars();
+    characters.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + characters.as_str())
+}

@@ -1,0 +1,23 @@
+//! `kubectl elysia`: what people ask about their Weaviate clusters.
+
+use std::process::ExitCode;
+
+use elysia_operator::cli;
+
+fn main() -> ExitCode {
+    // Two crypto providers are compiled in by nobody; naming the one keeps it that way. Installed twice is no harm.
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .ok();
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return cli::refuse(&format!("cannot start: {error}")),
+    };
+    let exit = runtime.block_on(cli::run(std::env::args_os()));
+    // A name that is still being resolved after its timeout must not hold up the prompt.
+    runtime.shutdown_background();
+    exit.into()
+}

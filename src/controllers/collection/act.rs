@@ -1,0 +1,95 @@
+//! Carries out the steps of a plan, in order, and stops at the first that fails.
+
+use elysia_api::condition::Reason;
+use elysia_core::collection::judge::Failure;
+use elysia_core::collection::recreate::{Cursor, Journal};
+use elysia_core::collection::{CollectionSpec, Plan, Step};
+use elysia_weaviate::WeaviateError;
+
+use super::super::context::Shared;
+use super::journal;
+use super::observe::Scene;
+use crate::effects::{EffectError, weaviate};
+
+pub(super) async fn act(
+    plan: &Plan,
+    spec: &CollectionSpec,
+    scene: &Scene,
+    context: &Shared,
+) -> Result<(), EffectError> {
+    if plan.steps.is_empty() {
+        return Ok(());
+    }
+    let Some(clients) = &scene.clients else {
+        return Err(EffectError::Refused(
+            "the cluster cannot be asked, so nothing is done".to_owned(),
+        ));
+    };
+    let (common, collection) = (&clients.common, spec.collection.as_str());
+    for step in &plan.steps {
+        match step {
+            Step::CreateClass(class) => weaviate::create_class(common, class).await?,
+            Step::AddProperty(property) => {
+                weaviate::add_property(common, collection, property).await?
+            }
+            Step::UpdateClass(class) => weaviate::update_class(common, collection, class).await?,
+            Step::Copy(copy) => weaviate::copy(common, collection, copy).await?,
+            Step::ForgetOperation(id) => weaviate::forget_operation(common, id).await?,
+            Step::WriteJournal(journal) => {
+                journal::write(spec, journal, scene.journal_version.clone(), context).await?;
+            }
+            Step::SetReadOnly(read_only) => {
+                weaviate::set_read_only(common, collection, *read_only).await?
+            }
+            Step::ProveAndDelete(journal) => {
+                let deleted = weaviate::prove_and_delete(common, &clients.nodes, journal).await;
+                let next = after_proof(journal, deleted.as_ref().err(), (context.now)());
+                journal::write(spec, &next, scene.journal_version.clone(), context).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The journal after the attempt to prove and delete. Whether a delete that failed midway happened is not known here:
+/// the cursor stays, and the next look finds the class there or gone.
+fn after_proof(journal: &Journal, error: Option<&EffectError>, now: jiff::Timestamp) -> Journal {
+    let (cursor, stopped) = match error {
+        None => (Cursor::WaitGone, None),
+        Some(EffectError::Refused(why)) => (Cursor::Thaw, Some(why.clone())),
+        Some(EffectError::Weaviate { .. } | EffectError::Kubernetes { .. }) => {
+            (Cursor::Delete, None)
+        }
+    };
+    Journal {
+        cursor,
+        stopped,
+        since: now,
+        ..journal.clone()
+    }
+}
+
+/// A failed step as the conditions tell it.
+pub(super) fn failure(error: &EffectError, plan: &Plan) -> Failure {
+    let mut failure = error.failure();
+    let raises_factor = plan
+        .steps
+        .iter()
+        .any(|step| matches!(step, Step::UpdateClass(_)))
+        && plan
+            .findings
+            .iter()
+            .any(|finding| finding.reason == Reason::ReplicasBehind);
+    failure.reason = match error {
+        EffectError::Weaviate { source, .. } => match source.as_ref() {
+            WeaviateError::Invalid { .. } if raises_factor => Reason::FactorFixed,
+            WeaviateError::NotSupported { .. } => Reason::CopyUnsupported,
+            WeaviateError::Denied { .. } => Reason::Unauthorized,
+            WeaviateError::Invalid { .. } => Reason::InvalidSpec,
+            error if error.retryable() => Reason::Unreachable,
+            _ => Reason::Unknown,
+        },
+        EffectError::Kubernetes { .. } | EffectError::Refused(_) => Reason::Unknown,
+    };
+    failure
+}

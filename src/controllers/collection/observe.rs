@@ -1,0 +1,378 @@
+//! What a look at a collection gives.
+
+use std::collections::BTreeMap;
+
+use elysia_api::collection::{ElysiaCollectionStatus, ShardReplicas};
+use elysia_api::{ElysiaCollection, WeaviateCluster};
+use elysia_core::cluster::{ClusterSpec, judge};
+use elysia_core::collection::recreate::{Look, Wants};
+use elysia_core::collection::{
+    ClusterSight, CollectionSpec, Observed, Operation, OperationState, ReplicaView, questions,
+};
+use elysia_core::sight::{BlindnessKind, Sight};
+use elysia_weaviate::{Client, ReplicationOperation, ReplicationState, SchemaRead, WeaviateError};
+use futures::future::join_all;
+use jiff::SignedDuration;
+use kube::core::ResourceExt as _;
+use serde_json::Value;
+
+use super::super::ReconcileError;
+use super::super::connect::{self, ClusterClients, Key, sight};
+use super::super::context::Context;
+use super::journal;
+use crate::effects::weaviate;
+
+/// What was seen, and the clients to act with.
+pub(super) struct Scene {
+    /// What was seen.
+    pub(super) observed: Observed,
+    /// Clients of the cluster; `None` when it cannot be asked.
+    pub(super) clients: Option<ClusterClients>,
+    /// Time between two looks.
+    pub(super) interval: SignedDuration,
+    /// resourceVersion of the journal; `None` when there is none.
+    pub(super) journal_version: Option<String>,
+}
+
+/// One look: first what every look takes, then what the first look makes worth asking.
+pub(super) async fn observe(
+    spec: &CollectionSpec,
+    object: &ElysiaCollection,
+    context: &Context,
+) -> Result<Scene, ReconcileError> {
+    let stored = journal::read(spec, context).await;
+    let journal_version = stored
+        .seen()
+        .and_then(|stored| stored.as_ref().map(|stored| stored.version.clone()));
+    let mut observed = Observed {
+        cluster: ClusterSight::Missing,
+        protection: None,
+        conflict: conflict(spec, object, context),
+        nodes: Vec::new(),
+        members: Sight::unseen(BlindnessKind::Failed, "not asked"),
+        class: Sight::unseen(BlindnessKind::Failed, "not asked"),
+        placement: Sight::unseen(BlindnessKind::Failed, "not asked"),
+        operations: Sight::unseen(BlindnessKind::Failed, "not asked"),
+        count: None,
+        replicas: None,
+        holder: None,
+        journal: stored.map(|stored| stored.map(|stored| stored.journal)),
+        recreate: Look::default(),
+    };
+    let scene = |observed, clients, interval| Scene {
+        observed,
+        clients,
+        interval,
+        journal_version: journal_version.clone(),
+    };
+    let interval = elysia_core::cluster::spec::DEFAULT_INTERVAL;
+    let Some(cluster) = cluster(spec, context) else {
+        return Ok(scene(observed, None, interval));
+    };
+    observed.cluster = match judge::is_fit(cluster.status.as_ref()) {
+        Ok(()) => ClusterSight::Fit,
+        Err(why) => ClusterSight::Unfit(why),
+    };
+    let cluster_spec = match ClusterSpec::validate(&cluster) {
+        Ok(cluster_spec) => cluster_spec,
+        Err(error) => {
+            observed.cluster = ClusterSight::Unfit(error.to_string());
+            observed.class = Sight::unseen(BlindnessKind::Failed, error.to_string());
+            return Ok(scene(observed, None, interval));
+        }
+    };
+    observed.protection = cluster_spec.protection(&spec.collection).map(str::to_owned);
+    let clients = match open(&cluster, &cluster_spec, context).await {
+        Ok(clients) => clients,
+        Err(message) => {
+            observed.class = Sight::unseen(BlindnessKind::Failed, message);
+            return Ok(scene(observed, None, cluster_spec.interval));
+        }
+    };
+    observed.nodes = cluster_spec.node_names();
+    look(spec, &clients, &mut observed).await;
+    let before = object.status.clone().unwrap_or_default();
+    look_closer(spec, &clients, &before, &mut observed).await;
+    Ok(scene(observed, Some(clients), cluster_spec.interval))
+}
+
+/// The WeaviateCluster of a spec, from the cache.
+pub(in crate::controllers) fn cluster_of(
+    namespace: &str,
+    name: &str,
+    context: &Context,
+) -> Option<std::sync::Arc<WeaviateCluster>> {
+    let reference = kube::runtime::reflector::ObjectRef::new(name).within(namespace);
+    context.stores.clusters.get(&reference)
+}
+
+fn cluster(spec: &CollectionSpec, context: &Context) -> Option<std::sync::Arc<WeaviateCluster>> {
+    cluster_of(&spec.namespace, &spec.cluster, context)
+}
+
+/// Clients of a cluster for work, or why there are none.
+pub(in crate::controllers) async fn open(
+    cluster: &WeaviateCluster,
+    spec: &ClusterSpec,
+    context: &Context,
+) -> Result<ClusterClients, String> {
+    match connect::api_key(&context.kube, cluster).await {
+        Key::None => context.connections.open(spec, &context.stores, None, false),
+        Key::Some(key) => context
+            .connections
+            .open(spec, &context.stores, Some(&key), false),
+        Key::NoSecret(message) | Key::Unreadable(message) => Err(message),
+    }
+}
+
+/// The older object that claims the same collection: by creation, then namespace and name.
+fn conflict(spec: &CollectionSpec, object: &ElysiaCollection, context: &Context) -> Option<String> {
+    let age = |object: &ElysiaCollection| {
+        (
+            object
+                .metadata
+                .creation_timestamp
+                .as_ref()
+                .map(|time| time.0),
+            object.namespace().unwrap_or_default(),
+            object.name_any(),
+        )
+    };
+    let own = age(object);
+    context
+        .stores
+        .collections
+        .state()
+        .into_iter()
+        .filter(|other| {
+            other.metadata.deletion_timestamp.is_none()
+                && other.uid() != object.uid()
+                && other.namespace().as_deref() == Some(&spec.namespace)
+                && other.spec.cluster_ref.name == spec.cluster
+                && other.spec.collection == spec.collection
+        })
+        .map(|other| age(&other))
+        .filter(|other| *other < own)
+        .min()
+        .map(|(_, namespace, name)| format!("ElysiaCollection {namespace}/{name}"))
+}
+
+async fn look(spec: &CollectionSpec, clients: &ClusterClients, observed: &mut Observed) {
+    let common = &clients.common;
+    let collection = spec.collection.as_str();
+    let (members, class, placement, operations, count) = futures::join!(
+        common.nodes(),
+        common.class(collection, SchemaRead::Leader),
+        common.sharding_state(collection),
+        common.replication_operations(Some(collection)),
+        common.object_count(collection),
+    );
+    observed.members = sight(members).map(|members| {
+        let mut names: Vec<String> = members
+            .into_iter()
+            .filter(elysia_weaviate::NodeStatus::is_healthy)
+            .map(|member| member.name)
+            .collect();
+        names.sort();
+        names
+    });
+    observed.class = sight(class);
+    observed.placement = match sight(placement) {
+        Sight::Seen(Some(state)) => Sight::Seen(
+            state
+                .shards
+                .into_iter()
+                .map(|shard| ShardReplicas {
+                    shard: shard.shard,
+                    replicas: shard.replicas,
+                })
+                .collect(),
+        ),
+        Sight::Seen(None) => Sight::unseen(
+            BlindnessKind::Failed,
+            "the servers know no placement of the collection",
+        ),
+        Sight::Unseen(blindness) => Sight::Unseen(blindness),
+    };
+    observed.operations =
+        sight(operations).map(|operations| operations.into_iter().map(operation).collect());
+    let exists = matches!(observed.class, Sight::Seen(Some(_)));
+    observed.count = exists.then(|| match sight(count) {
+        Sight::Seen(Ok(count)) => Sight::Seen(i64::try_from(count).unwrap_or(i64::MAX)),
+        Sight::Seen(Err(message)) => Sight::unseen(BlindnessKind::Failed, message),
+        Sight::Unseen(blindness) => Sight::Unseen(blindness),
+    });
+}
+
+fn operation(operation: ReplicationOperation) -> Operation {
+    Operation {
+        state: match operation.state {
+            ReplicationState::Ready => OperationState::Ready,
+            ReplicationState::Cancelled => OperationState::Cancelled,
+            _ => OperationState::Active,
+        },
+        id: operation.id.to_string(),
+        shard: operation.shard,
+        target: operation.target,
+        error: operation.errors.last().cloned(),
+    }
+}
+
+async fn look_closer(
+    spec: &CollectionSpec,
+    clients: &ClusterClients,
+    before: &ElysiaCollectionStatus,
+    observed: &mut Observed,
+) {
+    let asked = questions(spec, observed, before);
+    if asked.replicas {
+        observed.replicas = Some(replicas(spec, clients, &observed.nodes).await);
+    }
+    if asked.holder {
+        observed.holder = Some(holder(spec, clients, observed).await);
+    }
+    observed.recreate = recreate(spec, clients, observed, asked.recreate).await;
+}
+
+/// What each node lists at its own address. All of them, or nothing is known.
+async fn replicas(
+    spec: &CollectionSpec,
+    clients: &ClusterClients,
+    nodes: &[String],
+) -> Sight<BTreeMap<String, ReplicaView>> {
+    let lists = join_all(
+        nodes
+            .iter()
+            .map(async |node| match clients.nodes.get(node) {
+                Some(client) => (
+                    node,
+                    sight(client.replica_digest(&spec.collection, None).await),
+                ),
+                None => (
+                    node,
+                    Sight::unseen(BlindnessKind::Unreachable, format!("{node} has no address")),
+                ),
+            }),
+    )
+    .await;
+    let mut views = BTreeMap::new();
+    for (node, list) in lists {
+        match list {
+            Sight::Seen(digest) => {
+                let count = i64::try_from(digest.count).unwrap_or(i64::MAX);
+                views.insert(
+                    node.clone(),
+                    ReplicaView {
+                        count,
+                        digest: digest.digest,
+                    },
+                );
+            }
+            Sight::Unseen(blindness) => return Sight::Unseen(blindness),
+        }
+    }
+    Sight::Seen(views)
+}
+
+/// The first node that lists an object. That none does is known only when every holder of a replica was asked.
+async fn holder(
+    spec: &CollectionSpec,
+    clients: &ClusterClients,
+    observed: &Observed,
+) -> Sight<Option<String>> {
+    let placement = observed.placement.seen().into_iter().flatten();
+    let stranger = placement
+        .flat_map(|shard| &shard.replicas)
+        .find(|node| !observed.nodes.contains(node));
+    let mut unseen = None;
+    for node in &observed.nodes {
+        let Some(client) = clients.nodes.get(node) else {
+            unseen = Some(format!("{node} has no address"));
+            continue;
+        };
+        match weaviate::lists_nothing(client, &spec.collection).await {
+            Ok(true) => {}
+            Ok(false) => return Sight::Seen(Some(node.clone())),
+            Err(error) => unseen = Some(crate::effects::chain(&error)),
+        }
+    }
+    if let Some(node) = stranger {
+        return Sight::unseen(
+            BlindnessKind::Failed,
+            format!("{node} holds a replica and has no address of its own"),
+        );
+    }
+    match (unseen, observed.nodes.is_empty()) {
+        (Some(message), _) => Sight::unseen(BlindnessKind::Unreachable, message),
+        (None, true) => Sight::unseen(
+            BlindnessKind::Unsupported,
+            "the WeaviateCluster names no node addresses (spec.external.nodes), so no replica can be asked by itself",
+        ),
+        (None, false) => Sight::Seen(None),
+    }
+}
+
+async fn recreate(
+    spec: &CollectionSpec,
+    clients: &ClusterClients,
+    observed: &Observed,
+    wants: Wants,
+) -> Look {
+    let Wants {
+        auto_schema,
+        frozen,
+        local,
+    } = wants;
+    let collection = spec.collection.as_str();
+    let shards: Vec<String> = observed
+        .journal
+        .seen()
+        .and_then(Option::as_ref)
+        .map(|journal| {
+            journal
+                .placement
+                .iter()
+                .map(|shard| shard.shard.clone())
+                .collect()
+        })
+        .unwrap_or_default();
+    let mut look = Look::default();
+    if auto_schema {
+        look.auto_schema = ask(clients, |node| node.auto_schema_probe())
+            .await
+            .into_iter()
+            .map(|(node, on)| (node, on.flatten()))
+            .collect();
+    }
+    if frozen {
+        look.frozen = ask(clients, |node| {
+            weaviate::is_frozen(node, collection, &shards)
+        })
+        .await;
+    }
+    if local {
+        look.local = ask(clients, |node| weaviate::local_class(node, collection)).await;
+    }
+    look
+}
+
+/// Each node's answer; `None` when it could not be asked.
+async fn ask<'a, T, F>(
+    clients: &'a ClusterClients,
+    question: impl Fn(&'a Client) -> F,
+) -> BTreeMap<String, Option<T>>
+where
+    F: Future<Output = Result<T, WeaviateError>>,
+{
+    let answers = clients.nodes.iter().map(|(name, node)| {
+        let answer = question(node);
+        async move { (name.clone(), answer.await.ok()) }
+    });
+    join_all(answers).await.into_iter().collect()
+}
+
+/// The class as JSON, for whoever only wants to know whether it is there.
+pub(in crate::controllers) async fn exists(client: &Client, collection: &str) -> Sight<bool> {
+    let class: Sight<Option<Value>> = sight(client.class(collection, SchemaRead::Leader).await);
+    class.map(|class| class.is_some())
+}

@@ -1,0 +1,209 @@
+//! Clients of Weaviate: the cluster's common address and each node's own.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use elysia_api::{WeaviateCluster, names};
+use elysia_core::cluster::{ClusterSpec, Kind};
+use elysia_core::fingerprint;
+use elysia_core::sight::{BlindnessKind, Sight};
+use elysia_weaviate::{Client, ClientOptions, WeaviateError};
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::api::Api;
+use kube::core::ResourceExt as _;
+use secrecy::SecretString;
+use url::Url;
+
+use super::context::Stores;
+use crate::effects::chain;
+
+/// How long a node gets to answer a probe. A node that is slower is in trouble, and health must name a lost node
+/// within 10 s.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Clients that are kept. Each holds a pool of connections; a cluster of 100 nodes needs 101.
+const CLIENT_LIMIT: usize = 1024;
+
+/// Clients by address and key, so that connections live longer than one round.
+#[derive(Default)]
+pub struct Connections {
+    clients: Mutex<BTreeMap<(String, String, Duration), Client>>,
+}
+
+/// Clients of one cluster.
+#[derive(Clone)]
+pub struct ClusterClients {
+    /// The common address.
+    pub common: Client,
+    /// Each node's own address; a node without one is missing.
+    pub nodes: BTreeMap<String, Client>,
+}
+
+/// The API key, or why it could not be had.
+pub enum Key {
+    /// The servers ask for none.
+    None,
+    /// This one.
+    Some(SecretString),
+    /// The Secret does not exist.
+    NoSecret(String),
+    /// The Secret could not be read, or lacks the key.
+    Unreadable(String),
+}
+
+/// Reads the API key by the name of its Secret; Secrets are never listed or watched.
+pub async fn api_key(kube: &kube::Client, cluster: &WeaviateCluster) -> Key {
+    let Some((name, key)) = names::api_key_secret(cluster) else {
+        return Key::None;
+    };
+    let namespace = cluster.namespace().unwrap_or_default();
+    let api: Api<Secret> = Api::namespaced(kube.clone(), &namespace);
+    match api.get_opt(&name).await {
+        Ok(Some(secret)) => {
+            let bytes = secret.data.as_ref().and_then(|data| data.get(&key));
+            match bytes.and_then(|bytes| String::from_utf8(bytes.0.clone()).ok()) {
+                Some(text) if !text.trim().is_empty() => {
+                    Key::Some(SecretString::from(text.trim().to_owned()))
+                }
+                _ => Key::Unreadable(format!(
+                    "Secret {name} has no key {key}, or it is empty; add it"
+                )),
+            }
+        }
+        Ok(None) => Key::NoSecret(format!(
+            "Secret {name} does not exist; create it with the key {key}"
+        )),
+        Err(error) => Key::Unreadable(format!(
+            "Secret {name} could not be read: {}",
+            chain(&error)
+        )),
+    }
+}
+
+impl Connections {
+    /// Clients of this cluster. `timeout`: for probes; `None` for work.
+    pub fn open(
+        &self,
+        spec: &ClusterSpec,
+        stores: &Stores,
+        key: Option<&SecretString>,
+        probe: bool,
+    ) -> Result<ClusterClients, String> {
+        let timeout = if probe {
+            PROBE_TIMEOUT
+        } else {
+            elysia_weaviate::CALL_TIMEOUT
+        };
+        let common = self.client(&spec.rest(), key, timeout)?;
+        let mut nodes = BTreeMap::new();
+        for (name, url) in addresses(spec, stores) {
+            nodes.insert(name, self.client(&url, key, timeout)?);
+        }
+        Ok(ClusterClients { common, nodes })
+    }
+
+    fn client(
+        &self,
+        address: &str,
+        key: Option<&SecretString>,
+        timeout: Duration,
+    ) -> Result<Client, String> {
+        use secrecy::ExposeSecret as _;
+        let key_print = key
+            .map(|key| fingerprint::of_bytes(key.expose_secret().as_bytes()))
+            .unwrap_or_default();
+        let id = (address.to_owned(), key_print, timeout);
+        let mut clients = self
+            .clients
+            .lock()
+            .map_err(|_| "the clients are gone after a panic".to_owned())?;
+        if let Some(client) = clients.get(&id) {
+            return Ok(client.clone());
+        }
+        let url: Url = address
+            .parse()
+            .map_err(|error| format!("{address} is not an address: {error}"))?;
+        let mut options = ClientOptions::new(url);
+        options.api_key = key.cloned();
+        options.call_timeout = timeout;
+        let client = Client::new(options).map_err(|error| chain(&error))?;
+        if clients.len() >= CLIENT_LIMIT {
+            // Pods come and go with new addresses; whoever is still needed is opened again.
+            clients.clear();
+        }
+        clients.insert(id, client.clone());
+        Ok(client)
+    }
+}
+
+/// Each node's own address: a pod's own IP, because the name of a pod that was restarted resolves to its old address
+/// until DNS caches expire.
+fn addresses(spec: &ClusterSpec, stores: &Stores) -> Vec<(String, String)> {
+    match &spec.kind {
+        Kind::External(external) => external
+            .nodes
+            .iter()
+            .map(|node| (node.name.clone(), node.url.clone()))
+            .collect(),
+        Kind::Managed(_) => {
+            let wanted = spec.node_names();
+            pods(spec, stores)
+                .into_iter()
+                .filter(|pod| {
+                    wanted.contains(&pod.name_any()) && pod.metadata.deletion_timestamp.is_none()
+                })
+                .filter_map(|pod| {
+                    let address = pod.status.as_ref()?.pod_ip.as_ref()?;
+                    let host = if address.contains(':') {
+                        format!("[{address}]")
+                    } else {
+                        address.clone()
+                    };
+                    Some((
+                        pod.name_any(),
+                        format!("http://{host}:{}", names::REST_PORT),
+                    ))
+                })
+                .collect()
+        }
+    }
+}
+
+/// The pods of a managed cluster.
+pub fn pods(spec: &ClusterSpec, stores: &Stores) -> Vec<std::sync::Arc<Pod>> {
+    let mut pods: Vec<_> = stores
+        .pods
+        .state()
+        .into_iter()
+        .filter(|pod| {
+            pod.namespace().as_deref() == Some(&spec.namespace)
+                && pod.labels().get(names::CLUSTER_LABEL) == Some(&spec.name)
+                && pod
+                    .labels()
+                    .get("app.kubernetes.io/component")
+                    .map(String::as_str)
+                    == Some("server")
+        })
+        .collect();
+    pods.sort_by_key(|pod| pod.name_any());
+    pods
+}
+
+/// What a call saw, its error as an observation.
+pub fn sight<T>(answer: Result<T, WeaviateError>) -> Sight<T> {
+    match answer {
+        Ok(value) => Sight::Seen(value),
+        Err(error) => {
+            let kind = match &error {
+                WeaviateError::Unreachable { .. }
+                | WeaviateError::Interrupted { .. }
+                | WeaviateError::Timeout { .. } => BlindnessKind::Unreachable,
+                WeaviateError::Denied { .. } => BlindnessKind::Unauthorized,
+                WeaviateError::NotSupported { .. } => BlindnessKind::Unsupported,
+                _ => BlindnessKind::Failed,
+            };
+            Sight::unseen(kind, chain(&error))
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What every controller is handed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use elysia_api::{ElysiaCollection, IndexSource, WeaviateCluster};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::runtime::reflector::Store;
+use kube::{Client, Resource};
+
+use super::connect::Connections;
+use crate::runtime::metrics::Metrics;
+
+/// How a feed's Job is run.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct WorkerImage {
+    /// Image of the operator itself, which is the worker's as well.
+    pub image: String,
+    /// When it is pulled.
+    pub pull_policy: String,
+}
+
+/// Caches of what the controllers watch.
+#[derive(Clone)]
+pub struct Stores {
+    /// Every WeaviateCluster.
+    pub clusters: Store<WeaviateCluster>,
+    /// Every ElysiaCollection.
+    pub collections: Store<ElysiaCollection>,
+    /// Every IndexSource.
+    pub feeds: Store<IndexSource>,
+    /// Every pod of a managed cluster.
+    pub pods: Store<Pod>,
+}
+
+/// What every controller is handed.
+pub struct Context {
+    /// The API server.
+    pub kube: Client,
+    /// Clients of the Weaviate servers.
+    pub connections: Connections,
+    /// Caches.
+    pub stores: Stores,
+    /// Numbers for Prometheus.
+    pub metrics: Metrics,
+    /// How a feed's Job is run.
+    pub worker: WorkerImage,
+    /// Tells the time; tests hand in another clock.
+    pub now: fn() -> Timestamp,
+    recorder: Recorder,
+    failures: Mutex<BTreeMap<String, u32>>,
+}
+
+impl Context {
+    /// A context.
+    pub fn new(
+        kube: Client,
+        stores: Stores,
+        metrics: Metrics,
+        worker: WorkerImage,
+        now: fn() -> Timestamp,
+    ) -> Self {
+        let reporter = Reporter {
+            controller: "elysia-operator".into(),
+            instance: std::env::var("POD_NAME").ok(),
+        };
+        Self {
+            recorder: Recorder::new(kube.clone(), reporter),
+            kube,
+            connections: Connections::default(),
+            stores,
+            metrics,
+            worker,
+            now,
+            failures: Mutex::default(),
+        }
+    }
+
+    /// Counts an error of this object; how many there were in a row before it.
+    pub fn failed(&self, key: &str) -> u32 {
+        let Ok(mut failures) = self.failures.lock() else {
+            return 0;
+        };
+        let count = failures.entry(key.to_owned()).or_default();
+        *count += 1;
+        *count - 1
+    }
+
+    /// Forgets the errors of this object.
+    pub fn succeeded(&self, key: &str) {
+        if let Ok(mut failures) = self.failures.lock() {
+            failures.remove(key);
+        }
+    }
+
+    /// Publishes an Event when the condition Ready changed its value or its reason. Events tell transitions, and one
+    /// that cannot be published is only logged: it is not worth repeating a round for.
+    pub async fn tell_transition<K: Resource<DynamicType = ()>>(
+        &self,
+        object: &K,
+        before: &[Condition],
+        after: &[Condition],
+    ) {
+        let ready = |conditions: &[Condition]| {
+            conditions
+                .iter()
+                .find(|condition| condition.type_ == "Ready")
+                .cloned()
+        };
+        let (Some(now), then) = (ready(after), ready(before)) else {
+            return;
+        };
+        if then.is_some_and(|then| then.status == now.status && then.reason == now.reason) {
+            return;
+        }
+        let quiet = now.status == "True"
+            || after
+                .iter()
+                .any(|condition| condition.type_ == "Reconciling");
+        let event = Event {
+            type_: if quiet {
+                EventType::Normal
+            } else {
+                EventType::Warning
+            },
+            reason: now.reason.clone(),
+            note: Some(now.message.clone()),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
+            tracing::warn!(
+                error = crate::effects::chain(&error),
+                "failed to publish an event"
+            );
+        }
+    }
+}
+
+/// The context as controllers pass it on.
+pub type Shared = Arc<Context>;

@@ -1,0 +1,211 @@
+//! The Kubernetes objects of one run. No client here: what goes in decides what comes out.
+
+use std::collections::BTreeMap;
+
+use elysia_api::index_source::Unmapped;
+use elysia_api::names;
+use elysia_core::feed::{Content, FeedSpec};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::{Value, json};
+
+use super::super::context::WorkerImage;
+use super::observe::Target;
+use crate::worker;
+
+const MOUNT: &str = "/feed";
+
+/// Pods of one Job that may fail before it is given up. Each goes on from the ledger, so a retry repeats little.
+const BACKOFF_LIMIT: i32 = 10;
+
+/// Time that the worker gets to end the window in flight.
+const GRACE_SECONDS: i64 = 60;
+
+/// How long an ended Job is kept for its log. The ledger outlives it.
+const KEPT_SECONDS: i32 = 3600;
+
+/// The Kubernetes objects of one run.
+pub(super) struct Objects {
+    /// Account of the worker.
+    pub(super) account: ServiceAccount,
+    /// What the account may do: its own ledger and nothing else.
+    pub(super) role: Role,
+    /// Joins the two.
+    pub(super) binding: RoleBinding,
+    /// Empty ledger, for the first run.
+    pub(super) ledger: ConfigMap,
+    /// The work.
+    pub(super) job: Job,
+}
+
+/// The objects; the error says what could not be written down.
+pub(super) fn objects(
+    spec: &FeedSpec,
+    run: &str,
+    content: &Content,
+    target: &Target,
+    image: &WorkerImage,
+) -> Result<Objects, String> {
+    let account_name = names::worker_account(&spec.name);
+    let written = |error: serde_json::Error| {
+        format!("the objects of run {run} could not be written down: {error}")
+    };
+    let account = ServiceAccount {
+        metadata: metadata(spec, account_name.clone()),
+        ..ServiceAccount::default()
+    };
+    let role = serde_json::from_value(json!({
+        "metadata": metadata(spec, account_name.clone()),
+        "rules": [{
+            "apiGroups": [""],
+            "resources": ["configmaps"],
+            "resourceNames": [names::ledger(&spec.name)],
+            "verbs": ["get", "update", "patch"],
+        }],
+    }))
+    .map_err(written)?;
+    let binding = serde_json::from_value(json!({
+        "metadata": metadata(spec, account_name.clone()),
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": account_name},
+        "subjects": [{"kind": "ServiceAccount", "name": account_name, "namespace": spec.namespace}],
+    }))
+    .map_err(written)?;
+    let ledger = ConfigMap {
+        metadata: metadata(spec, names::ledger(&spec.name)),
+        ..ConfigMap::default()
+    };
+    let job = job(spec, run, content, target, image).map_err(written)?;
+    Ok(Objects {
+        account,
+        role,
+        binding,
+        ledger,
+        job,
+    })
+}
+
+fn labels(spec: &FeedSpec) -> BTreeMap<String, String> {
+    [
+        ("app.kubernetes.io/name", "elysia-index"),
+        ("app.kubernetes.io/managed-by", names::OPERATOR_MANAGER),
+        (names::FEED_LABEL, spec.name.as_str()),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .collect()
+}
+
+fn metadata(spec: &FeedSpec, name: String) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name),
+        namespace: Some(spec.namespace.clone()),
+        labels: Some(labels(spec)),
+        ..ObjectMeta::default()
+    }
+}
+
+/// What the worker is told. It holds no secret: anybody who may read the Job reads it.
+fn work(spec: &FeedSpec, run: &str, content: &Content, target: &Target) -> Value {
+    let source = match content {
+        Content::ConfigMap { name, files } => json!({"configMaps": [{
+            "name": name,
+            "mountPath": MOUNT,
+            "files": files.iter().map(|(path, sha256)| json!({"path": path, "sha256": sha256})).collect::<Vec<_>>(),
+        }]}),
+        Content::Volume {
+            claim: _,
+            path,
+            pattern,
+        } => {
+            json!({"volume": {"mountPath": MOUNT, "path": path, "pattern": pattern}})
+        }
+    };
+    json!({
+        "namespace": spec.namespace,
+        "name": spec.name,
+        "uid": spec.uid,
+        "run": run,
+        "ledger": names::ledger(&spec.name),
+        "collection": spec.collection,
+        "endpoints": {"rest": target.rest, "grpc": target.grpc},
+        "source": source,
+        "unmapped": match spec.unmapped { Unmapped::Reject => "Reject", Unmapped::Drop => "Drop" },
+        "maxRejected": spec.max_rejected,
+    })
+}
+
+fn job(
+    spec: &FeedSpec,
+    run: &str,
+    content: &Content,
+    target: &Target,
+    image: &WorkerImage,
+) -> Result<Job, serde_json::Error> {
+    let mut environment = vec![
+        json!({"name": worker::WORK_VARIABLE, "value": work(spec, run, content, target).to_string()}),
+    ];
+    if let Some((name, key)) = &target.api_key {
+        environment.push(json!({
+            "name": worker::API_KEY_VARIABLE,
+            "valueFrom": {"secretKeyRef": {"name": name, "key": key}},
+        }));
+    }
+    let volume = match content {
+        Content::ConfigMap { name, .. } => json!({"name": "feed", "configMap": {"name": name}}),
+        Content::Volume { claim, .. } => {
+            json!({"name": "feed", "persistentVolumeClaim": {"claimName": claim, "readOnly": true}})
+        }
+    };
+    serde_json::from_value(json!({
+        "metadata": metadata(spec, spec.job(run)),
+        "spec": {
+            "backoffLimit": BACKOFF_LIMIT,
+            "ttlSecondsAfterFinished": KEPT_SECONDS,
+            // A pod that may still be writing is waited for, never doubled.
+            "podReplacementPolicy": "Failed",
+            "podFailurePolicy": {"rules": [
+                {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                {"action": "FailJob", "onExitCodes": {
+                    "containerName": "index", "operator": "In", "values": [worker::EXIT_PERMANENT],
+                }},
+            ]},
+            "template": {
+                "metadata": {"labels": labels(spec)},
+                "spec": {
+                    "restartPolicy": "Never",
+                    "serviceAccountName": names::worker_account(&spec.name),
+                    "terminationGracePeriodSeconds": GRACE_SECONDS,
+                    "enableServiceLinks": false,
+                    "securityContext": {
+                        "runAsNonRoot": true,
+                        "runAsUser": 65532,
+                        "runAsGroup": 65532,
+                        "fsGroup": 65532,
+                        "fsGroupChangePolicy": "OnRootMismatch",
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "containers": [{
+                        "name": "index",
+                        "image": image.image,
+                        "imagePullPolicy": image.pull_policy,
+                        "args": ["worker", "index"],
+                        "env": environment,
+                        "resources": {
+                            "requests": {"cpu": "50m", "memory": "64Mi"},
+                            "limits": {"memory": "256Mi"},
+                        },
+                        "securityContext": {
+                            "allowPrivilegeEscalation": false,
+                            "readOnlyRootFilesystem": true,
+                            "capabilities": {"drop": ["ALL"]},
+                        },
+                        "volumeMounts": [{"name": "feed", "mountPath": MOUNT, "readOnly": true}],
+                    }],
+                    "volumes": [volume],
+                },
+            },
+        },
+    }))
+}

@@ -1,0 +1,285 @@
+//! What a look at a feed gives.
+
+use std::collections::BTreeMap;
+
+use elysia_api::index_source::{CheckpointStatus, Counts, DeadLetter, RunState};
+use elysia_api::names;
+use elysia_core::cluster::{ClusterSpec, judge};
+use elysia_core::collection::ClusterSight;
+use elysia_core::feed::{Content, FeedSpec, JobState, JobView, LedgerView, Observed};
+use elysia_core::fingerprint;
+use elysia_core::sight::{BlindnessKind, Sight};
+use elysia_engine::category::Category;
+use elysia_engine::ledger::{Ledger, State};
+use jiff::SignedDuration;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
+use kube::api::{Api, ListParams};
+use kube::core::ResourceExt as _;
+
+use super::super::ReconcileError;
+use super::super::collection::{cluster_of, exists, open};
+use super::super::context::Context;
+use crate::effects::chain;
+
+/// Where a worker finds the cluster.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Target {
+    /// REST address.
+    pub(super) rest: String,
+    /// gRPC address.
+    pub(super) grpc: String,
+    /// Secret and key of the API key; `None` when the servers ask for none.
+    pub(super) api_key: Option<(String, String)>,
+}
+
+/// What was seen, and where a worker would write.
+pub(super) struct Scene {
+    /// What was seen.
+    pub(super) observed: Observed,
+    /// Where a worker finds the cluster; `None` when it has no gRPC address.
+    pub(super) target: Option<Target>,
+    /// Time between two looks.
+    pub(super) interval: SignedDuration,
+}
+
+/// One look.
+pub(super) async fn observe(spec: &FeedSpec, context: &Context) -> Result<Scene, ReconcileError> {
+    let mut observed = Observed {
+        cluster: ClusterSight::Missing,
+        collection: Sight::unseen(BlindnessKind::Failed, "not asked"),
+        content: content(spec, context).await,
+        ledger: ledger(spec, context).await,
+        jobs: jobs(spec, context).await?,
+    };
+    let interval = elysia_core::cluster::spec::DEFAULT_INTERVAL;
+    let Some(cluster) = cluster_of(&spec.namespace, &spec.cluster, context) else {
+        return Ok(Scene {
+            observed,
+            target: None,
+            interval,
+        });
+    };
+    observed.cluster = match judge::is_fit(cluster.status.as_ref()) {
+        Ok(()) => ClusterSight::Fit,
+        Err(why) => ClusterSight::Unfit(why),
+    };
+    let cluster_spec = match ClusterSpec::validate(&cluster) {
+        Ok(cluster_spec) => cluster_spec,
+        Err(error) => {
+            observed.cluster = ClusterSight::Unfit(error.to_string());
+            return Ok(Scene {
+                observed,
+                target: None,
+                interval,
+            });
+        }
+    };
+    observed.collection = match open(&cluster, &cluster_spec, context).await {
+        Ok(clients) => exists(&clients.common, &spec.collection).await,
+        Err(message) => Sight::unseen(BlindnessKind::Failed, message),
+    };
+    let target = cluster_spec.grpc().map(|grpc| Target {
+        rest: cluster_spec.rest(),
+        grpc,
+        api_key: names::api_key_secret(&cluster),
+    });
+    if target.is_none() {
+        observed.cluster = ClusterSight::Unfit(
+            "it has no gRPC address; set spec.external.grpc of the WeaviateCluster".to_owned(),
+        );
+    }
+    Ok(Scene {
+        observed,
+        target,
+        interval: cluster_spec.interval,
+    })
+}
+
+async fn content(spec: &FeedSpec, context: &Context) -> Sight<Result<Content, String>> {
+    if let Some(source) = &spec.source.config_map {
+        let api: Api<ConfigMap> = Api::namespaced(context.kube.clone(), &spec.namespace);
+        return match api.get_opt(&source.name).await {
+            Ok(Some(config)) => Sight::Seen(files(&config, &source.name, &source.keys)),
+            Ok(None) => Sight::Seen(Err(format!(
+                "ConfigMap {} does not exist; create it",
+                source.name
+            ))),
+            Err(error) => unreadable("ConfigMap", &source.name, &error),
+        };
+    }
+    let Some(source) = &spec.source.volume else {
+        return Sight::Seen(Err("spec.source names nothing".to_owned()));
+    };
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(context.kube.clone(), &spec.namespace);
+    match api.get_opt(&source.claim_name).await {
+        Ok(Some(_)) => Sight::Seen(Ok(Content::Volume {
+            claim: source.claim_name.clone(),
+            path: source.path.clone(),
+            pattern: source.pattern.clone(),
+        })),
+        Ok(None) => Sight::Seen(Err(format!(
+            "PersistentVolumeClaim {} does not exist; create it",
+            source.claim_name
+        ))),
+        Err(error) => unreadable("PersistentVolumeClaim", &source.claim_name, &error),
+    }
+}
+
+fn unreadable<T>(kind: &str, name: &str, error: &kube::Error) -> Sight<T> {
+    Sight::unseen(
+        BlindnessKind::Failed,
+        format!("{kind} {name} could not be read: {}", chain(error)),
+    )
+}
+
+/// The files of a ConfigMap and the hash of each; `Err` names a key that is not there.
+fn files(config: &ConfigMap, name: &str, keys: &[String]) -> Result<Content, String> {
+    let mut found: BTreeMap<&str, String> = BTreeMap::new();
+    for (key, text) in config.data.iter().flatten() {
+        found.insert(key, fingerprint::of_bytes(text.as_bytes()));
+    }
+    for (key, bytes) in config.binary_data.iter().flatten() {
+        found.insert(key, fingerprint::of_bytes(&bytes.0));
+    }
+    let files = if keys.is_empty() {
+        found
+            .into_iter()
+            .map(|(key, hash)| (key.to_owned(), hash))
+            .collect()
+    } else {
+        keys.iter()
+            .map(|key| match found.get(key.as_str()) {
+                Some(hash) => Ok((key.clone(), hash.clone())),
+                None => Err(format!("ConfigMap {name} has no key {key}; add it or remove it from source.configMap.keys")),
+            })
+            .collect::<Result<Vec<_>, String>>()?
+    };
+    Ok(Content::ConfigMap {
+        name: name.to_owned(),
+        files,
+    })
+}
+
+async fn ledger(spec: &FeedSpec, context: &Context) -> Sight<Option<LedgerView>> {
+    let name = names::ledger(&spec.name);
+    let api: Api<ConfigMap> = Api::namespaced(context.kube.clone(), &spec.namespace);
+    let config = match api.get_opt(&name).await {
+        Ok(config) => config,
+        Err(error) => return unreadable("ConfigMap", &name, &error),
+    };
+    let text = config.and_then(|config| config.data?.remove(crate::worker::LEDGER_KEY));
+    match text.as_deref() {
+        None | Some("") => Sight::Seen(None),
+        Some(text) => match serde_json::from_str::<Ledger>(text) {
+            Ok(ledger) => Sight::Seen(Some(view(ledger))),
+            Err(error) => Sight::unseen(
+                BlindnessKind::Failed,
+                format!("ConfigMap {name} holds no ledger ({error}); delete it to begin anew"),
+            ),
+        },
+    }
+}
+
+fn number(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn view(ledger: Ledger) -> LedgerView {
+    let counts = &ledger.counts;
+    let current = ledger.checkpoint.current.as_ref();
+    LedgerView {
+        run: ledger.run.clone(),
+        state: match ledger.state {
+            State::Running => RunState::Running,
+            State::Succeeded => RunState::Succeeded,
+            State::Failed => RunState::Failed,
+        },
+        message: ledger.message.clone(),
+        counts: Counts {
+            lines: number(counts.lines),
+            added: number(counts.added),
+            modified: number(counts.modified),
+            deleted: number(counts.deleted),
+            renamed: number(counts.renamed),
+            unchanged: number(counts.unchanged),
+            rejected: number(counts.rejected),
+        },
+        errors: Category::ALL
+            .into_iter()
+            .map(|category| {
+                (
+                    category.as_str().to_owned(),
+                    number(ledger.errors.of(category)),
+                )
+            })
+            .filter(|(_, count)| *count > 0)
+            .collect(),
+        checkpoint: CheckpointStatus {
+            file: current.map(|position| position.file.clone()),
+            offset: current.map_or(0, |position| number(position.offset)),
+            files_done: number(ledger.checkpoint.files),
+        },
+        dead_letters: ledger.dead_letters.iter().map(dead_letter).collect(),
+        started_at: ledger.started_at,
+        finished_at: ledger.finished_at,
+    }
+}
+
+fn dead_letter(letter: &elysia_engine::rejection::DeadLetter) -> DeadLetter {
+    DeadLetter {
+        file: letter.file.clone(),
+        line: number(letter.line),
+        offset: number(letter.offset),
+        length: number(letter.length),
+        category: letter.category.as_str().to_owned(),
+        reason: letter.reason.clone(),
+    }
+}
+
+async fn jobs(spec: &FeedSpec, context: &Context) -> Result<Vec<JobView>, ReconcileError> {
+    let api: Api<Job> = Api::namespaced(context.kube.clone(), &spec.namespace);
+    let selector = format!("{}={}", names::FEED_LABEL, spec.name);
+    let jobs = api
+        .list(&ListParams::default().labels(&selector))
+        .await
+        .map_err(ReconcileError::read(format!("the Jobs of {}", spec.name)))?;
+    let owned = jobs.items.into_iter().filter(|job| {
+        job.owner_references()
+            .iter()
+            .any(|owner| owner.uid == spec.uid)
+    });
+    let mut jobs: Vec<JobView> = owned
+        .map(|job| JobView {
+            name: job.name_any(),
+            state: job_state(&job),
+        })
+        .collect();
+    jobs.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(jobs)
+}
+
+fn job_state(job: &Job) -> JobState {
+    let conditions = job
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_deref())
+        .unwrap_or_default();
+    for condition in conditions
+        .iter()
+        .filter(|condition| condition.status == "True")
+    {
+        match condition.type_.as_str() {
+            "Complete" => return JobState::Succeeded,
+            "Failed" => {
+                let message = condition
+                    .message
+                    .clone()
+                    .unwrap_or_else(|| "its pods failed".to_owned());
+                return JobState::Failed(format!("Job {}: {message}", job.name_any()));
+            }
+            _ => {}
+        }
+    }
+    JobState::Active
+}

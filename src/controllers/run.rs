@@ -1,0 +1,363 @@
+//! Starts the caches and the controllers.
+
+use std::fmt::Debug;
+use std::future::ready;
+use std::sync::Arc;
+use std::time::Instant;
+
+use elysia_api::{ElysiaCollection, IndexSource, WeaviateCluster, names};
+use futures::{Stream, StreamExt as _};
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::api::Api;
+use kube::core::{PartialObjectMeta, ResourceExt as _};
+use kube::runtime::controller::{Action, Controller};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{Predicate as _, WatchStreamExt as _, predicates, watcher};
+use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+use super::context::{Context, Shared, Stores};
+use super::{ReconcileError, backoff, cluster, collection, feed};
+use crate::effects::chain;
+use crate::runtime::readiness::Readiness;
+
+/// Objects of one kind that are reconciled at the same time. Enough that one slow cluster does not hold up the others,
+/// few enough that a start with a thousand objects does not flood the API server.
+const CONCURRENCY: u16 = 16;
+
+/// A cache that is kept filled by a task of its own until stopped.
+fn cache<K>(api: Api<K>, config: watcher::Config, stop: &CancellationToken) -> Store<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (reader, writer) = reflector::store();
+    let stream = watcher(api, config)
+        .default_backoff()
+        .reflect(writer)
+        .applied_objects();
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        let watch = stream.for_each(|outcome| {
+            if let Err(error) = outcome {
+                tracing::warn!(kind = %K::kind(&()), error = chain(&error), "watch failed; it is tried again");
+            }
+            ready(())
+        });
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = watch => {}
+        }
+    });
+    reader
+}
+
+/// Starts the caches. They are filled on a standby as well, so that it can take over at once.
+pub fn start_caches(client: &Client, readiness: &Readiness, stop: &CancellationToken) -> Stores {
+    let pods = watcher::Config::default().labels(names::CLUSTER_LABEL);
+    let stores = Stores {
+        clusters: cache(Api::all(client.clone()), watcher::Config::default(), stop),
+        collections: cache(Api::all(client.clone()), watcher::Config::default(), stop),
+        feeds: cache(Api::all(client.clone()), watcher::Config::default(), stop),
+        pods: cache(Api::all(client.clone()), pods, stop),
+    };
+    await_store(
+        "cache of WeaviateClusters",
+        stores.clusters.clone(),
+        readiness,
+    );
+    await_store(
+        "cache of ElysiaCollections",
+        stores.collections.clone(),
+        readiness,
+    );
+    await_store("cache of IndexSources", stores.feeds.clone(), readiness);
+    await_store("cache of pods", stores.pods.clone(), readiness);
+    stores
+}
+
+fn await_store<K>(what: &'static str, store: Store<K>, readiness: &Readiness)
+where
+    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+{
+    readiness.wait_for(what);
+    let readiness = readiness.clone();
+    tokio::spawn(async move {
+        if store.wait_until_ready().await.is_ok() {
+            readiness.is_there(what);
+        }
+    });
+}
+
+/// Waits until every cache is filled, or until stopped: whether they are.
+pub async fn caches_are_filled(stores: &Stores, stop: &CancellationToken) -> bool {
+    let all = async {
+        stores.clusters.wait_until_ready().await.is_ok()
+            && stores.collections.wait_until_ready().await.is_ok()
+            && stores.feeds.wait_until_ready().await.is_ok()
+            && stores.pods.wait_until_ready().await.is_ok()
+    };
+    tokio::select! {
+        () = stop.cancelled() => false,
+        filled = all => filled,
+    }
+}
+
+/// Runs the controllers until stopped.
+pub async fn run(context: Shared, stop: CancellationToken) {
+    futures::join!(
+        drive("WeaviateCluster", clusters(&context, &stop)),
+        drive("ElysiaCollection", collections(&context, &stop)),
+        drive("IndexSource", feeds(&context, &stop)),
+    );
+}
+
+type Outcome<K> = Result<
+    (ObjectRef<K>, Action),
+    kube::runtime::controller::Error<ReconcileError, watcher::Error>,
+>;
+
+async fn drive<K>(kind: &'static str, outcomes: impl Stream<Item = Outcome<K>>)
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    outcomes
+        .for_each(|outcome| {
+            match outcome {
+                // Already told by the error policy, which knows the object.
+                Ok(_) | Err(kube::runtime::controller::Error::ReconcilerFailed(..)) => {}
+                // Deleted between the event and the round.
+                Err(kube::runtime::controller::Error::ObjectNotFound(_)) => {}
+                Err(error) => tracing::warn!(kind, error = chain(&error), "controller error"),
+            }
+            ready(())
+        })
+        .await;
+}
+
+/// Runs one round and counts it.
+async fn counted<K>(
+    kind: &'static str,
+    context: &Shared,
+    round: impl Future<Output = Result<K, ReconcileError>>,
+) -> Result<K, ReconcileError> {
+    let started = Instant::now();
+    let outcome = round.await;
+    let word = if outcome.is_ok() { "ok" } else { "error" };
+    context.metrics.round(kind, word, started.elapsed());
+    outcome
+}
+
+/// Logs the error and comes back later; each further error of the object comes later still.
+fn after_error<K>(object: Arc<K>, error: &ReconcileError, context: &Context) -> Action
+where
+    K: Resource<DynamicType = ()>,
+{
+    let key = format!(
+        "{}/{}",
+        object.namespace().unwrap_or_default(),
+        object.name_any()
+    );
+    let failures = context.failed(&key);
+    tracing::warn!(
+        kind = %K::kind(&()), object = key, failures, reason = error.reason(), error = chain(error), "reconcile failed"
+    );
+    Action::requeue(backoff(failures))
+}
+
+fn config() -> kube::runtime::controller::Config {
+    kube::runtime::controller::Config::default().concurrency(CONCURRENCY)
+}
+
+/// Objects whose spec or annotations changed, or that are being deleted: not every status that was just written.
+fn changed<K>(api: Api<K>, stop: &CancellationToken) -> Controller<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (reader, writer) = reflector::store();
+    let stream = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .reflect(writer)
+        .applied_objects()
+        .predicate_filter(
+            predicates::generation
+                .combine(predicates::annotations)
+                .combine(predicates::finalizers),
+            kube::runtime::PredicateConfig::default(),
+        );
+    Controller::for_stream(stream, reader)
+        .with_config(config())
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+}
+
+fn labelled(label: &str) -> watcher::Config {
+    watcher::Config::default().labels(label)
+}
+
+/// The object that the label of this one names, in its own namespace.
+fn named_by_label<K, O>(label: &'static str) -> impl Fn(O) -> Option<ObjectRef<K>>
+where
+    K: Resource<DynamicType = ()>,
+    O: Resource,
+{
+    move |object| {
+        let name = object.labels().get(label)?;
+        Some(ObjectRef::new(name).within(&object.namespace()?))
+    }
+}
+
+fn clusters(
+    context: &Shared,
+    stop: &CancellationToken,
+) -> impl Stream<Item = Outcome<WeaviateCluster>> + use<> {
+    let client = &context.kube;
+    changed(Api::all(client.clone()), stop)
+        .watches(
+            Api::<Pod>::all(client.clone()),
+            labelled(names::CLUSTER_LABEL),
+            named_by_label::<WeaviateCluster, _>(names::CLUSTER_LABEL),
+        )
+        .watches(
+            Api::<StatefulSet>::all(client.clone()),
+            labelled(names::CLUSTER_LABEL),
+            named_by_label::<WeaviateCluster, _>(names::CLUSTER_LABEL),
+        )
+        .watches(
+            Api::<Deployment>::all(client.clone()),
+            labelled(names::CLUSTER_LABEL),
+            named_by_label::<WeaviateCluster, _>(names::CLUSTER_LABEL),
+        )
+        // The journals: a recreation holds auto-schema off from one moment to the next.
+        .watches(
+            Api::<ConfigMap>::all(client.clone()),
+            labelled(names::CLUSTER_LABEL),
+            named_by_label::<WeaviateCluster, _>(names::CLUSTER_LABEL),
+        )
+        .run(
+            |object, context: Arc<Context>| async move {
+                let exists = context.stores.clusters.clone();
+                context
+                    .metrics
+                    .forget_gone("WeaviateCluster", |namespace, name| {
+                        exists
+                            .get(&ObjectRef::new(name).within(namespace))
+                            .is_some()
+                    });
+                counted(
+                    "WeaviateCluster",
+                    &context,
+                    cluster::reconcile(object, context.clone()),
+                )
+                .await
+            },
+            |object, error, context| after_error(object, error, &context),
+            context.clone(),
+        )
+}
+
+fn collections(
+    context: &Shared,
+    stop: &CancellationToken,
+) -> impl Stream<Item = Outcome<ElysiaCollection>> + use<> {
+    let client = &context.kube;
+    let store = context.stores.collections.clone();
+    changed(Api::all(client.clone()), stop)
+        .watches(
+            Api::<WeaviateCluster>::all(client.clone()),
+            watcher::Config::default(),
+            move |cluster| {
+                let (namespace, name) = (cluster.namespace(), cluster.name_any());
+                store
+                    .state()
+                    .into_iter()
+                    .filter(|object| {
+                        object.namespace() == namespace && object.spec.cluster_ref.name == name
+                    })
+                    .map(|object| ObjectRef::from_obj(object.as_ref()))
+                    .collect::<Vec<_>>()
+            },
+        )
+        .run(
+            |object, context: Arc<Context>| async move {
+                let exists = context.stores.collections.clone();
+                context
+                    .metrics
+                    .forget_gone("ElysiaCollection", |namespace, name| {
+                        exists
+                            .get(&ObjectRef::new(name).within(namespace))
+                            .is_some()
+                    });
+                counted(
+                    "ElysiaCollection",
+                    &context,
+                    collection::reconcile(object, context.clone()),
+                )
+                .await
+            },
+            |object, error, context| after_error(object, error, &context),
+            context.clone(),
+        )
+}
+
+fn feeds(
+    context: &Shared,
+    stop: &CancellationToken,
+) -> impl Stream<Item = Outcome<IndexSource>> + use<> {
+    let client = &context.kube;
+    let store = context.stores.feeds.clone();
+    changed(Api::all(client.clone()), stop)
+        .watches(
+            Api::<Job>::all(client.clone()),
+            labelled(names::FEED_LABEL),
+            named_by_label::<IndexSource, _>(names::FEED_LABEL),
+        )
+        .watches(
+            Api::<ConfigMap>::all(client.clone()),
+            labelled(names::FEED_LABEL),
+            named_by_label::<IndexSource, _>(names::FEED_LABEL),
+        )
+        // A changed ConfigMap of a user carries no label of ours, so names are compared; only metadata is watched.
+        .watches(
+            Api::<PartialObjectMeta<ConfigMap>>::all(client.clone()),
+            watcher::Config::default(),
+            move |config| {
+                let (namespace, name) = (config.namespace(), config.name_any());
+                store
+                    .state()
+                    .into_iter()
+                    .filter(|feed| {
+                        feed.namespace() == namespace
+                            && feed
+                                .spec
+                                .source
+                                .config_map
+                                .as_ref()
+                                .is_some_and(|source| source.name == name)
+                    })
+                    .map(|feed| ObjectRef::from_obj(feed.as_ref()))
+                    .collect::<Vec<_>>()
+            },
+        )
+        .run(
+            |object, context: Arc<Context>| async move {
+                let exists = context.stores.feeds.clone();
+                context
+                    .metrics
+                    .forget_gone("IndexSource", |namespace, name| {
+                        exists
+                            .get(&ObjectRef::new(name).within(namespace))
+                            .is_some()
+                    });
+                counted(
+                    "IndexSource",
+                    &context,
+                    feed::reconcile(object, context.clone()),
+                )
+                .await
+            },
+            |object, error, context| after_error(object, error, &context),
+            context.clone(),
+        )
+}

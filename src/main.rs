@@ -1,0 +1,166 @@
+//! The operator, and the worker that its Jobs run: one binary, one image.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use elysia_operator::controllers::context::WorkerImage;
+use elysia_operator::controllers::{Context, run};
+use elysia_operator::effects::chain;
+use elysia_operator::runtime::leadership::Candidate;
+use elysia_operator::runtime::metrics::Metrics;
+use elysia_operator::runtime::readiness::Readiness;
+use elysia_operator::runtime::{logging, server};
+use elysia_operator::worker;
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Kubernetes operator for Weaviate clusters and the Elysia AI service
+#[derive(Parser)]
+#[command(name = "elysia-operator", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Reconcile the resources of elysia.dev
+    Operator(Operator),
+    /// Do the long work of one Job
+    Worker(worker::WorkerArgs),
+}
+
+#[derive(clap::Args)]
+struct Operator {
+    /// Address of /livez, /readyz and /metrics
+    #[arg(long, env = "ELYSIA_LISTEN", default_value = "[::]:8080")]
+    listen: String,
+    /// Namespace of the operator, which holds its Lease
+    #[arg(long, env = "POD_NAMESPACE", default_value = "elysia-system")]
+    namespace: String,
+    /// Name under which the Lease is held; another one for each process
+    #[arg(long, env = "POD_NAME")]
+    name: String,
+    /// Image of the Jobs, which is the operator's own
+    #[arg(long, env = "ELYSIA_WORKER_IMAGE")]
+    worker_image: String,
+    /// When the image of the Jobs is pulled
+    #[arg(
+        long,
+        env = "ELYSIA_WORKER_IMAGE_PULL_POLICY",
+        default_value = "IfNotPresent"
+    )]
+    worker_image_pull_policy: String,
+}
+
+fn main() -> ExitCode {
+    // Before anything opens a connection: the process has one provider of cryptography.
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
+        return ExitCode::FAILURE;
+    }
+    let arguments = Arguments::parse();
+    logging::start();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(error = chain(&error), "failed to start");
+            return ExitCode::FAILURE;
+        }
+    };
+    match arguments.command {
+        Command::Operator(operator) => match runtime.block_on(operate(operator)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "failed");
+                ExitCode::FAILURE
+            }
+        },
+        Command::Worker(arguments) => runtime.block_on(worker::run(arguments)),
+    }
+}
+
+async fn operate(arguments: Operator) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    stop_on_signal(stop.clone())?;
+    let client = kube::Client::try_default().await?;
+    let metrics = Metrics::new()?;
+    let readiness = Readiness::default();
+    let listener = listen(&arguments.listen).await?;
+    let serving = tokio::spawn(server::serve(
+        listener,
+        readiness.clone(),
+        metrics.clone(),
+        stop.clone(),
+    ));
+    let stores = run::start_caches(&client, &readiness, &stop);
+    let mut candidate = Candidate::new(client.clone(), &arguments.namespace, &arguments.name);
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        name = arguments.name,
+        "started"
+    );
+    if run::caches_are_filled(&stores, &stop).await && candidate.acquire(&stop).await {
+        metrics.leads(true);
+        let worker = WorkerImage {
+            image: arguments.worker_image,
+            pull_policy: arguments.worker_image_pull_policy,
+        };
+        let context = Arc::new(Context::new(
+            client,
+            stores,
+            metrics.clone(),
+            worker,
+            Timestamp::now,
+        ));
+        let controllers = tokio::spawn(run::run(context, stop.clone()));
+        candidate.hold(&stop).await;
+        metrics.leads(false);
+        if stop.is_cancelled() {
+            // Rounds under way end first: a lease given back earlier would let another operator write beside them.
+            let _ = tokio::time::timeout(GRACE, controllers).await;
+            candidate.release().await;
+        } else {
+            // Rounds under way may still write, so the process ends at once; it is started again as a candidate.
+            anyhow::bail!("leadership was lost");
+        }
+    }
+    serving.await??;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// How long rounds under way may take after the signal to stop; less than the pod's grace period of 30 s.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Listens on IPv6 and IPv4; where the kernel has no IPv6, on IPv4 alone.
+async fn listen(address: &str) -> std::io::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(_) if address.starts_with("[::]:") => {
+            TcpListener::bind(address.replace("[::]", "0.0.0.0")).await
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn stop_on_signal(stop: CancellationToken) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+    });
+    Ok(())
+}
