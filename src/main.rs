@@ -48,28 +48,18 @@ struct Operator {
     #[arg(long, env = "ELYSIA_WORKER_IMAGE")]
     worker_image: String,
     /// When the image of the Jobs is pulled
-    #[arg(
-        long,
-        env = "ELYSIA_WORKER_IMAGE_PULL_POLICY",
-        default_value = "IfNotPresent"
-    )]
+    #[arg(long, env = "ELYSIA_WORKER_IMAGE_PULL_POLICY", default_value = "IfNotPresent")]
     worker_image_pull_policy: String,
 }
 
 fn main() -> ExitCode {
     // Before anything opens a connection: the process has one provider of cryptography.
-    if rustls::crypto::aws_lc_rs::default_provider()
-        .install_default()
-        .is_err()
-    {
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         return ExitCode::FAILURE;
     }
     let arguments = Arguments::parse();
     logging::start();
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(error = chain(&error), "failed to start");
@@ -95,32 +85,14 @@ async fn operate(arguments: Operator) -> anyhow::Result<()> {
     let metrics = Metrics::new()?;
     let readiness = Readiness::default();
     let listener = listen(&arguments.listen).await?;
-    let serving = tokio::spawn(server::serve(
-        listener,
-        readiness.clone(),
-        metrics.clone(),
-        stop.clone(),
-    ));
+    let serving = tokio::spawn(server::serve(listener, readiness.clone(), metrics.clone(), stop.clone()));
     let stores = run::start_caches(&client, &readiness, &stop);
     let mut candidate = Candidate::new(client.clone(), &arguments.namespace, &arguments.name);
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        name = arguments.name,
-        "started"
-    );
-    if run::caches_are_filled(&stores, &stop).await && candidate.acquire(&stop).await {
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), name = arguments.name, "started");
+    if run::caches_are_filled(&stores, &readiness, &stop).await && candidate.acquire(&stop).await {
         metrics.leads(true);
-        let worker = WorkerImage {
-            image: arguments.worker_image,
-            pull_policy: arguments.worker_image_pull_policy,
-        };
-        let context = Arc::new(Context::new(
-            client,
-            stores,
-            metrics.clone(),
-            worker,
-            Timestamp::now,
-        ));
+        let worker = WorkerImage { image: arguments.worker_image, pull_policy: arguments.worker_image_pull_policy };
+        let context = Arc::new(Context::new(client, stores, metrics.clone(), worker, Timestamp::now));
         let controllers = tokio::spawn(run::run(context, stop.clone()));
         candidate.hold(&stop).await;
         metrics.leads(false);
@@ -145,9 +117,7 @@ const GRACE: std::time::Duration = std::time::Duration::from_secs(20);
 async fn listen(address: &str) -> std::io::Result<TcpListener> {
     match TcpListener::bind(address).await {
         Ok(listener) => Ok(listener),
-        Err(_) if address.starts_with("[::]:") => {
-            TcpListener::bind(address.replace("[::]", "0.0.0.0")).await
-        }
+        Err(_) if address.starts_with("[::]:") => TcpListener::bind(address.replace("[::]", "0.0.0.0")).await,
         Err(error) => Err(error),
     }
 }

@@ -6,13 +6,8 @@ use elysia_operator::cli;
 
 fn main() -> ExitCode {
     // Two crypto providers are compiled in by nobody; naming the one keeps it that way. Installed twice is no harm.
-    rustls::crypto::aws_lc_rs::default_provider()
-        .install_default()
-        .ok();
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
+    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return cli::refuse(&format!("cannot start: {error}")),
     };

@@ -61,20 +61,13 @@ impl Reader {
         // Trying again is for those who wait; a person at a prompt is told.
         config.default_retry = false;
         let default_namespace = config.default_namespace.clone();
-        Ok(Self {
-            client: Client::try_from(config)?,
-            default_namespace,
-            timeout,
-        })
+        Ok(Self { client: Client::try_from(config)?, default_namespace, timeout })
     }
 
     /// All objects of a kind, in one namespace or in all.
     pub(super) async fn list<K>(&self, namespace: Option<&str>) -> Listing<K>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + DeserializeOwned,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
     {
         let api: Api<DeserializeGuard<K>> = match namespace {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
@@ -116,10 +109,7 @@ impl Reader {
         match self.within(Box::pin(answer)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(question.unanswered(&error)),
-            Err(message) => Err(Unread {
-                message,
-                next: ASK_CLUSTER.to_owned(),
-            }),
+            Err(message) => Err(Unread { message, next: ASK_CLUSTER.to_owned() }),
         }
     }
 
@@ -134,29 +124,14 @@ impl Reader {
 impl Question {
     fn new<K: Resource<DynamicType = ()>>(verb: &'static str, namespace: Option<&str>) -> Self {
         let group = K::group(&());
-        let resource = if group.is_empty() {
-            K::plural(&()).into()
-        } else {
-            format!("{}.{group}", K::plural(&()))
-        };
-        Self {
-            verb,
-            resource,
-            namespace: namespace.map(str::to_owned),
-        }
+        let resource = if group.is_empty() { K::plural(&()).into() } else { format!("{}.{group}", K::plural(&())) };
+        Self { verb, resource, namespace: namespace.map(str::to_owned) }
     }
 
     fn unanswered(&self, error: &kube::Error) -> Unread {
-        let Self {
-            verb,
-            resource,
-            namespace,
-        } = self;
+        let Self { verb, resource, namespace } = self;
         let (place, flag) = match namespace {
-            Some(namespace) => (
-                format!("in namespace {namespace}"),
-                format!("-n {namespace}"),
-            ),
+            Some(namespace) => (format!("in namespace {namespace}"), format!("-n {namespace}")),
             None => ("in all namespaces".to_owned(), "-A".to_owned()),
         };
         let (message, next) = match error {
@@ -177,9 +152,7 @@ impl Question {
 /// What went wrong, for errors that mean the same to every question.
 pub(super) fn complaint(error: &kube::Error) -> String {
     match error {
-        kube::Error::Api(status) if status.code == 401 => {
-            "the API server refused the credentials".to_owned()
-        }
+        kube::Error::Api(status) if status.code == 401 => "the API server refused the credentials".to_owned(),
         kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
         kube::Error::Api(status) => {
             format!("the API server answered {} {}", status.code, status.reason)
@@ -192,20 +165,13 @@ pub(super) fn complaint(error: &kube::Error) -> String {
 }
 
 async fn config(target: &Target) -> Result<Config, String> {
-    let options = KubeConfigOptions {
-        context: target.context.clone(),
-        ..KubeConfigOptions::default()
-    };
+    let options = KubeConfigOptions { context: target.context.clone(), ..KubeConfigOptions::default() };
     if let Some(path) = &target.kubeconfig {
         let read = Kubeconfig::read_from(path).map_err(|error| chain(&error))?;
-        return Config::from_custom_kubeconfig(read, &options)
-            .await
-            .map_err(|error| chain(&error));
+        return Config::from_custom_kubeconfig(read, &options).await.map_err(|error| chain(&error));
     }
     if target.context.is_some() {
-        return Config::from_kubeconfig(&options)
-            .await
-            .map_err(|error| chain(&error));
+        return Config::from_kubeconfig(&options).await.map_err(|error| chain(&error));
     }
     // Without a kubeconfig the account of the pod that this runs in, as kubectl does.
     Config::infer().await.map_err(|error| chain(&error))

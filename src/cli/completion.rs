@@ -16,11 +16,7 @@ pub(super) struct CompletionArgs {
     shell: Shell,
 }
 
-pub(super) fn run(
-    args: &CompletionArgs,
-    command: &mut Command,
-    printer: Printer,
-) -> io::Result<Exit> {
+pub(super) fn run(args: &CompletionArgs, command: &mut Command, printer: Printer) -> io::Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, command, "kubectl-elysia", &mut script);
     printer.data(&String::from_utf8_lossy(&script))?;

@@ -59,14 +59,8 @@ async fn watch(args: &HealthArgs, target: &Target, printer: Printer) -> io::Resu
             report = look(args, target, &mut reader) => report,
             _ = &mut enough => break,
         };
-        let is_news = last
-            .as_ref()
-            .is_none_or(|last| !last.says_the_same_as(&report));
-        let text = if redraws || is_news {
-            Some(block(args, target, &report)?)
-        } else {
-            None
-        };
+        let is_news = last.as_ref().is_none_or(|last| !last.says_the_same_as(&report));
+        let text = if redraws || is_news { Some(block(args, target, &report)?) } else { None };
         last = Some(report);
         let is_read = match text {
             Some(text) if redraws => printer.redraw(&text)?,
@@ -117,27 +111,13 @@ async fn read(args: &HealthArgs, target: &Target, reader: &Reader) -> Sightings 
         reader.list(namespace),
         reader.list(namespace),
     );
-    Sightings {
-        operator_namespace: target.operator_namespace.clone(),
-        lease,
-        clusters,
-        collections,
-        feeds,
-        scope,
-    }
+    Sightings { operator_namespace: target.operator_namespace.clone(), lease, clusters, collections, feeds, scope }
 }
 
 fn scope(args: &HealthArgs, target: &Target, reader: Option<&Reader>) -> Scope {
     let of_context = || reader.map(|reader| reader.default_namespace.clone());
-    let namespace = if target.all_namespaces {
-        None
-    } else {
-        target.namespace.clone().or_else(of_context)
-    };
-    Scope {
-        namespace,
-        cluster: args.cluster.clone(),
-    }
+    let namespace = if target.all_namespaces { None } else { target.namespace.clone().or_else(of_context) };
+    Scope { namespace, cluster: args.cluster.clone() }
 }
 
 /// One of many reports: programs must see where it ends, people when it was made.
@@ -153,11 +133,7 @@ fn block(args: &HealthArgs, target: &Target, report: &Report) -> io::Result<Stri
 }
 
 fn render(args: &HealthArgs, target: &Target, report: &Report) -> io::Result<String> {
-    let view = View {
-        verbose: args.verbose,
-        all_namespaces: target.all_namespaces,
-        now: Timestamp::now(),
-    };
+    let view = View { verbose: args.verbose, all_namespaces: target.all_namespaces, now: Timestamp::now() };
     match args.output {
         Output::Table => Ok(table::render(report, &view)),
         output => encode(report, output),

@@ -26,9 +26,7 @@ use printer::Printer;
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-elysia", bin_name = "kubectl elysia", version, color = ColorChoice::Auto)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
-#[command(
-    after_help = "Exit codes: 0 healthy or done, 1 a definite fault, 2 something is unknown, 64 wrong usage"
-)]
+#[command(after_help = "Exit codes: 0 healthy or done, 1 a definite fault, 2 something is unknown, 64 wrong usage")]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -66,12 +64,7 @@ struct Target {
     #[arg(long, global = true, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Namespace that the operator runs in
-    #[arg(
-        long,
-        global = true,
-        value_name = "NAMESPACE",
-        default_value = "elysia-system"
-    )]
+    #[arg(long, global = true, value_name = "NAMESPACE", default_value = "elysia-system")]
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     operator_namespace: String,
 }
@@ -178,11 +171,7 @@ fn answer_parser(error: &clap::Error) -> Exit {
 }
 
 fn exit_of_parser(error: &clap::Error) -> Exit {
-    if error.use_stderr() {
-        Exit::Usage
-    } else {
-        Exit::Healthy
-    }
+    if error.use_stderr() { Exit::Usage } else { Exit::Healthy }
 }
 
 /// Writes a value as the program that asked wants it.

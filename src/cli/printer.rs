@@ -25,9 +25,7 @@ pub(super) fn paint(style: Style, text: &str) -> String {
 
 /// What others wrote, safe for a terminal: without line breaks and without escape sequences.
 pub(super) fn plain(text: &str) -> String {
-    text.chars()
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect()
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 /// Writes to stdout and stderr.
@@ -69,10 +67,7 @@ impl Printer {
     pub(super) fn note(self, text: &str) {
         let mut stream = AutoStream::new(io::stderr().lock(), self.color);
         // Nowhere is left to complain about a closed stderr.
-        stream
-            .write_all(text.as_bytes())
-            .and_then(|()| stream.flush())
-            .ok();
+        stream.write_all(text.as_bytes()).and_then(|()| stream.flush()).ok();
     }
 
     /// Prints why something could not be done.

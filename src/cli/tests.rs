@@ -42,10 +42,7 @@ fn wrong_usage_cannot_be_taken_for_unknown() {
         let error = parse(line).expect_err(line);
         assert_eq!(exit_of_parser(&error).code(), 64, "{line}");
     }
-    assert_eq!(
-        exit_of_parser(&parse("kubectl-elysia --version").unwrap_err()),
-        Exit::Healthy
-    );
+    assert_eq!(exit_of_parser(&parse("kubectl-elysia --version").unwrap_err()), Exit::Healthy);
 }
 
 #[test]
@@ -67,12 +64,7 @@ fn options_stand_where_people_write_them() {
 #[test]
 fn completion_names_the_commands() {
     let mut script = Vec::new();
-    clap_complete::generate(
-        clap_complete::Shell::Bash,
-        &mut Cli::command(),
-        "kubectl-elysia",
-        &mut script,
-    );
+    clap_complete::generate(clap_complete::Shell::Bash, &mut Cli::command(), "kubectl-elysia", &mut script);
     let script = String::from_utf8(script).unwrap();
     for word in ["kubectl-elysia", "health", "--operator-namespace"] {
         assert!(script.contains(word), "{word}");
@@ -81,9 +73,8 @@ fn completion_names_the_commands() {
 
 #[test]
 fn versions_name_what_could_not_be_had() {
-    let kinds: BTreeMap<_, _> = ["ElysiaCollection", "WeaviateCluster"]
-        .map(|kind| (kind.to_owned(), vec!["v1alpha1".to_owned()]))
-        .into();
+    let kinds: BTreeMap<_, _> =
+        ["ElysiaCollection", "WeaviateCluster"].map(|kind| (kind.to_owned(), vec!["v1alpha1".to_owned()])).into();
     let unversioned = |mut versions: Versions| {
         "0.0.0".clone_into(&mut versions.client);
         versions

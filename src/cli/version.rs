@@ -57,32 +57,16 @@ pub(super) async fn run(args: &VersionArgs, target: &Target, printer: Printer) -
     for missing in &versions.unknown {
         printer.complain(missing);
     }
-    Ok(if versions.unknown.is_empty() {
-        Exit::Healthy
-    } else {
-        Exit::Unknown
-    })
+    Ok(if versions.unknown.is_empty() { Exit::Healthy } else { Exit::Unknown })
 }
 
 impl Versions {
-    pub(super) fn of(
-        operator: Result<String, String>,
-        kinds: Result<BTreeMap<String, Vec<String>>, String>,
-    ) -> Self {
+    pub(super) fn of(operator: Result<String, String>, kinds: Result<BTreeMap<String, Vec<String>>, String>) -> Self {
         let mut unknown = Vec::new();
         let mut had = |what: &str, why: &String| unknown.push(format!("{what} unknown: {why}"));
-        let operator = operator
-            .inspect_err(|why| had("version of the operator", why))
-            .ok();
-        let kinds = kinds
-            .inspect_err(|why| had("versions of the kinds", why))
-            .ok();
-        Self {
-            client: env!("CARGO_PKG_VERSION").to_owned(),
-            operator,
-            kinds,
-            unknown,
-        }
+        let operator = operator.inspect_err(|why| had("version of the operator", why)).ok();
+        let kinds = kinds.inspect_err(|why| had("versions of the kinds", why)).ok();
+        Self { client: env!("CARGO_PKG_VERSION").to_owned(), operator, kinds, unknown }
     }
 }
 
@@ -91,10 +75,7 @@ async fn read(reader: &Reader, operator_namespace: &str) -> Versions {
         reader.within(operator_version(reader, operator_namespace)),
         reader.within(served_kinds(reader)),
     );
-    Versions::of(
-        operator.and_then(|operator| operator),
-        kinds.and_then(|kinds| kinds),
-    )
+    Versions::of(operator.and_then(|operator| operator), kinds.and_then(|kinds| kinds))
 }
 
 async fn operator_version(reader: &Reader, namespace: &str) -> Result<String, String> {
@@ -102,47 +83,25 @@ async fn operator_version(reader: &Reader, namespace: &str) -> Result<String, St
     let wanted = ListParams::default().labels(OPERATOR_SELECTOR);
     let deployments = api.list(&wanted).await.map_err(|error| complaint(&error))?;
     let Some(deployment) = deployments.items.first() else {
-        return Err(format!(
-            "no Deployment with label {OPERATOR_SELECTOR} in namespace {namespace}"
-        ));
+        return Err(format!("no Deployment with label {OPERATOR_SELECTOR} in namespace {namespace}"));
     };
     let version = deployment.labels().get(VERSION_LABEL).cloned();
-    version.ok_or_else(|| {
-        format!(
-            "Deployment {} has no label {VERSION_LABEL}",
-            deployment.name_any()
-        )
-    })
+    version.ok_or_else(|| format!("Deployment {} has no label {VERSION_LABEL}", deployment.name_any()))
 }
 
 /// Asks discovery and not the definitions, which only administrators may read.
 async fn served_kinds(reader: &Reader) -> Result<BTreeMap<String, Vec<String>>, String> {
-    let groups = reader
-        .client
-        .list_api_groups()
-        .await
-        .map_err(|error| complaint(&error))?;
+    let groups = reader.client.list_api_groups().await.map_err(|error| complaint(&error))?;
     let Some(group) = groups.groups.into_iter().find(|group| group.name == GROUP) else {
-        return Err(format!(
-            "the API server does not know {GROUP}: is the chart installed?"
-        ));
+        return Err(format!("the API server does not know {GROUP}: is the chart installed?"));
     };
     let mut kinds: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for version in group.versions {
-        let listed = reader
-            .client
-            .list_api_group_resources(&version.group_version)
-            .await;
+        let listed = reader.client.list_api_group_resources(&version.group_version).await;
         let resources = listed.map_err(|error| complaint(&error))?.resources;
         // A slash makes it a part of an object, such as its status.
-        for resource in resources
-            .into_iter()
-            .filter(|resource| !resource.name.contains('/'))
-        {
-            kinds
-                .entry(resource.kind)
-                .or_default()
-                .push(version.version.clone());
+        for resource in resources.into_iter().filter(|resource| !resource.name.contains('/')) {
+            kinds.entry(resource.kind).or_default().push(version.version.clone());
         }
     }
     Ok(kinds)
@@ -150,23 +109,13 @@ async fn served_kinds(reader: &Reader) -> Result<BTreeMap<String, Vec<String>>, 
 
 pub(super) fn render(versions: &Versions) -> String {
     let operator = versions.operator.as_deref().unwrap_or("unknown");
-    let mut text = format!(
-        "client     {}\noperator   {}\n",
-        versions.client,
-        plain(operator)
-    );
+    let mut text = format!("client     {}\noperator   {}\n", versions.client, plain(operator));
     match &versions.kinds {
         None => text.push_str("kinds      unknown\n"),
         Some(kinds) => {
             for (kind, versions) in kinds {
                 // Writing to a String cannot fail.
-                writeln!(
-                    text,
-                    "kind       {} {}",
-                    plain(kind),
-                    plain(&versions.join(", "))
-                )
-                .ok();
+                writeln!(text, "kind       {} {}", plain(kind), plain(&versions.join(", "))).ok();
             }
         }
     }

@@ -63,21 +63,12 @@ pub async fn api_key(kube: &kube::Client, cluster: &WeaviateCluster) -> Key {
         Ok(Some(secret)) => {
             let bytes = secret.data.as_ref().and_then(|data| data.get(&key));
             match bytes.and_then(|bytes| String::from_utf8(bytes.0.clone()).ok()) {
-                Some(text) if !text.trim().is_empty() => {
-                    Key::Some(SecretString::from(text.trim().to_owned()))
-                }
-                _ => Key::Unreadable(format!(
-                    "Secret {name} has no key {key}, or it is empty; add it"
-                )),
+                Some(text) if !text.trim().is_empty() => Key::Some(SecretString::from(text.trim().to_owned())),
+                _ => Key::Unreadable(format!("Secret {name} has no key {key}, or it is empty; add it")),
             }
         }
-        Ok(None) => Key::NoSecret(format!(
-            "Secret {name} does not exist; create it with the key {key}"
-        )),
-        Err(error) => Key::Unreadable(format!(
-            "Secret {name} could not be read: {}",
-            chain(&error)
-        )),
+        Ok(None) => Key::NoSecret(format!("Secret {name} does not exist; create it with the key {key}")),
+        Err(error) => Key::Unreadable(format!("Secret {name} could not be read: {}", chain(&error))),
     }
 }
 
@@ -90,11 +81,7 @@ impl Connections {
         key: Option<&SecretString>,
         probe: bool,
     ) -> Result<ClusterClients, String> {
-        let timeout = if probe {
-            PROBE_TIMEOUT
-        } else {
-            elysia_weaviate::CALL_TIMEOUT
-        };
+        let timeout = if probe { PROBE_TIMEOUT } else { elysia_weaviate::CALL_TIMEOUT };
         let common = self.client(&spec.rest(), key, timeout)?;
         let mut nodes = BTreeMap::new();
         for (name, url) in addresses(spec, stores) {
@@ -103,27 +90,15 @@ impl Connections {
         Ok(ClusterClients { common, nodes })
     }
 
-    fn client(
-        &self,
-        address: &str,
-        key: Option<&SecretString>,
-        timeout: Duration,
-    ) -> Result<Client, String> {
+    fn client(&self, address: &str, key: Option<&SecretString>, timeout: Duration) -> Result<Client, String> {
         use secrecy::ExposeSecret as _;
-        let key_print = key
-            .map(|key| fingerprint::of_bytes(key.expose_secret().as_bytes()))
-            .unwrap_or_default();
+        let key_print = key.map(|key| fingerprint::of_bytes(key.expose_secret().as_bytes())).unwrap_or_default();
         let id = (address.to_owned(), key_print, timeout);
-        let mut clients = self
-            .clients
-            .lock()
-            .map_err(|_| "the clients are gone after a panic".to_owned())?;
+        let mut clients = self.clients.lock().map_err(|_| "the clients are gone after a panic".to_owned())?;
         if let Some(client) = clients.get(&id) {
             return Ok(client.clone());
         }
-        let url: Url = address
-            .parse()
-            .map_err(|error| format!("{address} is not an address: {error}"))?;
+        let url: Url = address.parse().map_err(|error| format!("{address} is not an address: {error}"))?;
         let mut options = ClientOptions::new(url);
         options.api_key = key.cloned();
         options.call_timeout = timeout;
@@ -141,29 +116,16 @@ impl Connections {
 /// until DNS caches expire.
 fn addresses(spec: &ClusterSpec, stores: &Stores) -> Vec<(String, String)> {
     match &spec.kind {
-        Kind::External(external) => external
-            .nodes
-            .iter()
-            .map(|node| (node.name.clone(), node.url.clone()))
-            .collect(),
+        Kind::External(external) => external.nodes.iter().map(|node| (node.name.clone(), node.url.clone())).collect(),
         Kind::Managed(_) => {
             let wanted = spec.node_names();
             pods(spec, stores)
                 .into_iter()
-                .filter(|pod| {
-                    wanted.contains(&pod.name_any()) && pod.metadata.deletion_timestamp.is_none()
-                })
+                .filter(|pod| wanted.contains(&pod.name_any()) && pod.metadata.deletion_timestamp.is_none())
                 .filter_map(|pod| {
                     let address = pod.status.as_ref()?.pod_ip.as_ref()?;
-                    let host = if address.contains(':') {
-                        format!("[{address}]")
-                    } else {
-                        address.clone()
-                    };
-                    Some((
-                        pod.name_any(),
-                        format!("http://{host}:{}", names::REST_PORT),
-                    ))
+                    let host = if address.contains(':') { format!("[{address}]") } else { address.clone() };
+                    Some((pod.name_any(), format!("http://{host}:{}", names::REST_PORT)))
                 })
                 .collect()
         }
@@ -179,11 +141,7 @@ pub fn pods(spec: &ClusterSpec, stores: &Stores) -> Vec<std::sync::Arc<Pod>> {
         .filter(|pod| {
             pod.namespace().as_deref() == Some(&spec.namespace)
                 && pod.labels().get(names::CLUSTER_LABEL) == Some(&spec.name)
-                && pod
-                    .labels()
-                    .get("app.kubernetes.io/component")
-                    .map(String::as_str)
-                    == Some("server")
+                && pod.labels().get("app.kubernetes.io/component").map(String::as_str) == Some("server")
         })
         .collect();
     pods.sort_by_key(|pod| pod.name_any());

@@ -56,17 +56,8 @@ pub struct Context {
 
 impl Context {
     /// A context.
-    pub fn new(
-        kube: Client,
-        stores: Stores,
-        metrics: Metrics,
-        worker: WorkerImage,
-        now: fn() -> Timestamp,
-    ) -> Self {
-        let reporter = Reporter {
-            controller: "elysia-operator".into(),
-            instance: std::env::var("POD_NAME").ok(),
-        };
+    pub fn new(kube: Client, stores: Stores, metrics: Metrics, worker: WorkerImage, now: fn() -> Timestamp) -> Self {
+        let reporter = Reporter { controller: "elysia-operator".into(), instance: std::env::var("POD_NAME").ok() };
         Self {
             recorder: Recorder::new(kube.clone(), reporter),
             kube,
@@ -104,38 +95,23 @@ impl Context {
         before: &[Condition],
         after: &[Condition],
     ) {
-        let ready = |conditions: &[Condition]| {
-            conditions
-                .iter()
-                .find(|condition| condition.type_ == "Ready")
-                .cloned()
-        };
+        let ready = |conditions: &[Condition]| conditions.iter().find(|condition| condition.type_ == "Ready").cloned();
         let (Some(now), then) = (ready(after), ready(before)) else {
             return;
         };
         if then.is_some_and(|then| then.status == now.status && then.reason == now.reason) {
             return;
         }
-        let quiet = now.status == "True"
-            || after
-                .iter()
-                .any(|condition| condition.type_ == "Reconciling");
+        let quiet = now.status == "True" || after.iter().any(|condition| condition.type_ == "Reconciling");
         let event = Event {
-            type_: if quiet {
-                EventType::Normal
-            } else {
-                EventType::Warning
-            },
+            type_: if quiet { EventType::Normal } else { EventType::Warning },
             reason: now.reason.clone(),
             note: Some(now.message.clone()),
             action: "Reconcile".to_owned(),
             secondary: None,
         };
         if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
-            tracing::warn!(
-                error = crate::effects::chain(&error),
-                "failed to publish an event"
-            );
+            tracing::warn!(error = crate::effects::chain(&error), "failed to publish an event");
         }
     }
 }

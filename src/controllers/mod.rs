@@ -41,10 +41,7 @@ pub enum ReconcileError {
 impl ReconcileError {
     /// Wraps a failed read.
     pub fn read(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
-        |source| Self::Read {
-            what: what.into(),
-            source: Box::new(source),
-        }
+        |source| Self::Read { what: what.into(), source: Box::new(source) }
     }
 
     /// Bounded and stable: the `reason` label of a metric.
@@ -60,17 +57,13 @@ impl ReconcileError {
 fn requeue(after: SignedDuration, key: &str) -> Action {
     let after = Duration::try_from(after).unwrap_or(BACKOFF_LONGEST);
     // Up to a tenth earlier, never later: "noticed within one interval" is a promise.
-    let spread = key.bytes().fold(0u32, |sum, byte| {
-        sum.wrapping_mul(31).wrapping_add(u32::from(byte))
-    }) % 100;
+    let spread = key.bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % 100;
     Action::requeue(after.saturating_sub(after * spread / 1000))
 }
 
 /// The pause after the n-th error in a row.
 fn backoff(failures: u32) -> Duration {
-    BACKOFF_FIRST
-        .saturating_mul(2u32.saturating_pow(failures.min(10)))
-        .min(BACKOFF_LONGEST)
+    BACKOFF_FIRST.saturating_mul(2u32.saturating_pow(failures.min(10))).min(BACKOFF_LONGEST)
 }
 
 #[cfg(test)]
@@ -89,10 +82,7 @@ mod tests {
         for key in ["a", "namespace/name", "x".repeat(200).as_str()] {
             let action = format!("{:?}", requeue(SignedDuration::from_secs(60), key));
             let early = format!("{:?}", Action::requeue(Duration::from_secs(60)));
-            assert!(
-                action <= early || action.len() < early.len(),
-                "{action} {early}"
-            );
+            assert!(action <= early || action.len() < early.len(), "{action} {early}");
         }
     }
 }

@@ -34,10 +34,7 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let (reader, writer) = reflector::store();
-    let stream = watcher(api, config)
-        .default_backoff()
-        .reflect(writer)
-        .applied_objects();
+    let stream = watcher(api, config).default_backoff().reflect(writer).applied_objects();
     let stop = stop.clone();
     tokio::spawn(async move {
         let watch = stream.for_each(|outcome| {
@@ -63,46 +60,44 @@ pub fn start_caches(client: &Client, readiness: &Readiness, stop: &CancellationT
         feeds: cache(Api::all(client.clone()), watcher::Config::default(), stop),
         pods: cache(Api::all(client.clone()), pods, stop),
     };
-    await_store(
-        "cache of WeaviateClusters",
-        stores.clusters.clone(),
-        readiness,
-    );
-    await_store(
-        "cache of ElysiaCollections",
-        stores.collections.clone(),
-        readiness,
-    );
-    await_store("cache of IndexSources", stores.feeds.clone(), readiness);
-    await_store("cache of pods", stores.pods.clone(), readiness);
+    for what in CACHES {
+        readiness.wait_for(what);
+    }
     stores
 }
 
-fn await_store<K>(what: &'static str, store: Store<K>, readiness: &Readiness)
-where
-    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
-{
-    readiness.wait_for(what);
-    let readiness = readiness.clone();
-    tokio::spawn(async move {
-        if store.wait_until_ready().await.is_ok() {
-            readiness.is_there(what);
-        }
-    });
-}
+/// Names of the caches, as `/readyz` tells them.
+const CACHES: [&str; 4] =
+    ["cache of WeaviateClusters", "cache of ElysiaCollections", "cache of IndexSources", "cache of pods"];
 
 /// Waits until every cache is filled, or until stopped: whether they are.
-pub async fn caches_are_filled(stores: &Stores, stop: &CancellationToken) -> bool {
+///
+/// The only one who waits for them: a store wakes one waiter.
+pub async fn caches_are_filled(stores: &Stores, readiness: &Readiness, stop: &CancellationToken) -> bool {
+    let [clusters, collections, feeds, pods] = CACHES;
     let all = async {
-        stores.clusters.wait_until_ready().await.is_ok()
-            && stores.collections.wait_until_ready().await.is_ok()
-            && stores.feeds.wait_until_ready().await.is_ok()
-            && stores.pods.wait_until_ready().await.is_ok()
+        futures::join!(
+            filled(clusters, &stores.clusters, readiness),
+            filled(collections, &stores.collections, readiness),
+            filled(feeds, &stores.feeds, readiness),
+            filled(pods, &stores.pods, readiness),
+        )
     };
     tokio::select! {
         () = stop.cancelled() => false,
-        filled = all => filled,
+        outcome = all => outcome == (true, true, true, true),
     }
+}
+
+async fn filled<K>(what: &'static str, store: &Store<K>, readiness: &Readiness) -> bool
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let filled = store.wait_until_ready().await.is_ok();
+    if filled {
+        readiness.is_there(what);
+    }
+    filled
 }
 
 /// Runs the controllers until stopped.
@@ -114,10 +109,7 @@ pub async fn run(context: Shared, stop: CancellationToken) {
     );
 }
 
-type Outcome<K> = Result<
-    (ObjectRef<K>, Action),
-    kube::runtime::controller::Error<ReconcileError, watcher::Error>,
->;
+type Outcome<K> = Result<(ObjectRef<K>, Action), kube::runtime::controller::Error<ReconcileError, watcher::Error>>;
 
 async fn drive<K>(kind: &'static str, outcomes: impl Stream<Item = Outcome<K>>)
 where
@@ -155,11 +147,7 @@ fn after_error<K>(object: Arc<K>, error: &ReconcileError, context: &Context) -> 
 where
     K: Resource<DynamicType = ()>,
 {
-    let key = format!(
-        "{}/{}",
-        object.namespace().unwrap_or_default(),
-        object.name_any()
-    );
+    let key = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
     let failures = context.failed(&key);
     tracing::warn!(
         kind = %K::kind(&()), object = key, failures, reason = error.reason(), error = chain(error), "reconcile failed"
@@ -177,19 +165,12 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let (reader, writer) = reflector::store();
-    let stream = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .reflect(writer)
-        .applied_objects()
-        .predicate_filter(
-            predicates::generation
-                .combine(predicates::annotations)
-                .combine(predicates::finalizers),
+    let stream =
+        watcher(api, watcher::Config::default()).default_backoff().reflect(writer).applied_objects().predicate_filter(
+            predicates::generation.combine(predicates::annotations).combine(predicates::finalizers),
             kube::runtime::PredicateConfig::default(),
         );
-    Controller::for_stream(stream, reader)
-        .with_config(config())
-        .graceful_shutdown_on(stop.clone().cancelled_owned())
+    Controller::for_stream(stream, reader).with_config(config()).graceful_shutdown_on(stop.clone().cancelled_owned())
 }
 
 fn labelled(label: &str) -> watcher::Config {
@@ -208,10 +189,7 @@ where
     }
 }
 
-fn clusters(
-    context: &Shared,
-    stop: &CancellationToken,
-) -> impl Stream<Item = Outcome<WeaviateCluster>> + use<> {
+fn clusters(context: &Shared, stop: &CancellationToken) -> impl Stream<Item = Outcome<WeaviateCluster>> + use<> {
     let client = &context.kube;
     changed(Api::all(client.clone()), stop)
         .watches(
@@ -238,73 +216,43 @@ fn clusters(
         .run(
             |object, context: Arc<Context>| async move {
                 let exists = context.stores.clusters.clone();
-                context
-                    .metrics
-                    .forget_gone("WeaviateCluster", |namespace, name| {
-                        exists
-                            .get(&ObjectRef::new(name).within(namespace))
-                            .is_some()
-                    });
-                counted(
-                    "WeaviateCluster",
-                    &context,
-                    cluster::reconcile(object, context.clone()),
-                )
-                .await
+                context.metrics.forget_gone("WeaviateCluster", |namespace, name| {
+                    exists.get(&ObjectRef::new(name).within(namespace)).is_some()
+                });
+                counted("WeaviateCluster", &context, cluster::reconcile(object, context.clone())).await
             },
             |object, error, context| after_error(object, error, &context),
             context.clone(),
         )
 }
 
-fn collections(
-    context: &Shared,
-    stop: &CancellationToken,
-) -> impl Stream<Item = Outcome<ElysiaCollection>> + use<> {
+fn collections(context: &Shared, stop: &CancellationToken) -> impl Stream<Item = Outcome<ElysiaCollection>> + use<> {
     let client = &context.kube;
     let store = context.stores.collections.clone();
     changed(Api::all(client.clone()), stop)
-        .watches(
-            Api::<WeaviateCluster>::all(client.clone()),
-            watcher::Config::default(),
-            move |cluster| {
-                let (namespace, name) = (cluster.namespace(), cluster.name_any());
-                store
-                    .state()
-                    .into_iter()
-                    .filter(|object| {
-                        object.namespace() == namespace && object.spec.cluster_ref.name == name
-                    })
-                    .map(|object| ObjectRef::from_obj(object.as_ref()))
-                    .collect::<Vec<_>>()
-            },
-        )
+        .watches(Api::<WeaviateCluster>::all(client.clone()), watcher::Config::default(), move |cluster| {
+            let (namespace, name) = (cluster.namespace(), cluster.name_any());
+            store
+                .state()
+                .into_iter()
+                .filter(|object| object.namespace() == namespace && object.spec.cluster_ref.name == name)
+                .map(|object| ObjectRef::from_obj(object.as_ref()))
+                .collect::<Vec<_>>()
+        })
         .run(
             |object, context: Arc<Context>| async move {
                 let exists = context.stores.collections.clone();
-                context
-                    .metrics
-                    .forget_gone("ElysiaCollection", |namespace, name| {
-                        exists
-                            .get(&ObjectRef::new(name).within(namespace))
-                            .is_some()
-                    });
-                counted(
-                    "ElysiaCollection",
-                    &context,
-                    collection::reconcile(object, context.clone()),
-                )
-                .await
+                context.metrics.forget_gone("ElysiaCollection", |namespace, name| {
+                    exists.get(&ObjectRef::new(name).within(namespace)).is_some()
+                });
+                counted("ElysiaCollection", &context, collection::reconcile(object, context.clone())).await
             },
             |object, error, context| after_error(object, error, &context),
             context.clone(),
         )
 }
 
-fn feeds(
-    context: &Shared,
-    stop: &CancellationToken,
-) -> impl Stream<Item = Outcome<IndexSource>> + use<> {
+fn feeds(context: &Shared, stop: &CancellationToken) -> impl Stream<Item = Outcome<IndexSource>> + use<> {
     let client = &context.kube;
     let store = context.stores.feeds.clone();
     changed(Api::all(client.clone()), stop)
@@ -319,43 +267,25 @@ fn feeds(
             named_by_label::<IndexSource, _>(names::FEED_LABEL),
         )
         // A changed ConfigMap of a user carries no label of ours, so names are compared; only metadata is watched.
-        .watches(
-            Api::<PartialObjectMeta<ConfigMap>>::all(client.clone()),
-            watcher::Config::default(),
-            move |config| {
-                let (namespace, name) = (config.namespace(), config.name_any());
-                store
-                    .state()
-                    .into_iter()
-                    .filter(|feed| {
-                        feed.namespace() == namespace
-                            && feed
-                                .spec
-                                .source
-                                .config_map
-                                .as_ref()
-                                .is_some_and(|source| source.name == name)
-                    })
-                    .map(|feed| ObjectRef::from_obj(feed.as_ref()))
-                    .collect::<Vec<_>>()
-            },
-        )
+        .watches(Api::<PartialObjectMeta<ConfigMap>>::all(client.clone()), watcher::Config::default(), move |config| {
+            let (namespace, name) = (config.namespace(), config.name_any());
+            store
+                .state()
+                .into_iter()
+                .filter(|feed| {
+                    feed.namespace() == namespace
+                        && feed.spec.source.config_map.as_ref().is_some_and(|source| source.name == name)
+                })
+                .map(|feed| ObjectRef::from_obj(feed.as_ref()))
+                .collect::<Vec<_>>()
+        })
         .run(
             |object, context: Arc<Context>| async move {
                 let exists = context.stores.feeds.clone();
-                context
-                    .metrics
-                    .forget_gone("IndexSource", |namespace, name| {
-                        exists
-                            .get(&ObjectRef::new(name).within(namespace))
-                            .is_some()
-                    });
-                counted(
-                    "IndexSource",
-                    &context,
-                    feed::reconcile(object, context.clone()),
-                )
-                .await
+                context.metrics.forget_gone("IndexSource", |namespace, name| {
+                    exists.get(&ObjectRef::new(name).within(namespace)).is_some()
+                });
+                counted("IndexSource", &context, feed::reconcile(object, context.clone())).await
             },
             |object, error, context| after_error(object, error, &context),
             context.clone(),

@@ -17,17 +17,9 @@ use super::EffectError;
 /// Applies the object if the live one does not say the same already, owned by `owner`.
 ///
 /// The look first keeps an object at rest from being written at every round.
-pub async fn apply<K, O>(
-    client: &Client,
-    mut object: K,
-    owner: Option<&O>,
-) -> Result<bool, EffectError>
+pub async fn apply<K, O>(client: &Client, mut object: K, owner: Option<&O>) -> Result<bool, EffectError>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Serialize,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Serialize,
     O: Resource<DynamicType = ()>,
 {
     if let Some(owner) = owner.and_then(|owner| owner.controller_owner_ref(&())) {
@@ -37,18 +29,13 @@ where
     let what = || format!("apply {} {namespace}/{name}", K::kind(&()));
     let api: Api<K> = Api::namespaced(client.clone(), &namespace);
     let wanted = typed(&object);
-    if let Some(live) = api
-        .get_opt(&name)
-        .await
-        .map_err(EffectError::kubernetes(what()))?
+    if let Some(live) = api.get_opt(&name).await.map_err(EffectError::kubernetes(what()))?
         && covers(&typed(&live), &wanted)
     {
         return Ok(false);
     }
     let parameters = PatchParams::apply(names::OPERATOR_MANAGER).force();
-    api.patch(&name, &parameters, &Patch::Apply(&wanted))
-        .await
-        .map_err(EffectError::kubernetes(what()))?;
+    api.patch(&name, &parameters, &Patch::Apply(&wanted)).await.map_err(EffectError::kubernetes(what()))?;
     tracing::info!(kind = %K::kind(&()), namespace, name, "applied");
     Ok(true)
 }
@@ -66,43 +53,25 @@ fn typed<K: Resource<DynamicType = ()> + Serialize>(object: &K) -> Value {
 /// Creates the object unless one of that name is there; it is never changed afterwards.
 pub async fn create_once<K>(client: &Client, object: &K) -> Result<bool, EffectError>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Serialize,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Serialize,
 {
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let api: Api<K> = Api::namespaced(client.clone(), &namespace);
-    let parameters = PostParams {
-        field_manager: Some(names::OPERATOR_MANAGER.to_owned()),
-        ..PostParams::default()
-    };
+    let parameters = PostParams { field_manager: Some(names::OPERATOR_MANAGER.to_owned()), ..PostParams::default() };
     match api.create(&parameters, object).await {
         Ok(_) => {
             tracing::info!(kind = %K::kind(&()), namespace, name, "created");
             Ok(true)
         }
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(false),
-        Err(error) => Err(EffectError::kubernetes(format!(
-            "create {} {namespace}/{name}",
-            K::kind(&())
-        ))(error)),
+        Err(error) => Err(EffectError::kubernetes(format!("create {} {namespace}/{name}", K::kind(&())))(error)),
     }
 }
 
 /// Creates the object, owned by `owner`, unless one of that name is there; it is never changed afterwards.
-pub async fn create_once_owned<K, O>(
-    client: &Client,
-    mut object: K,
-    owner: &O,
-) -> Result<bool, EffectError>
+pub async fn create_once_owned<K, O>(client: &Client, mut object: K, owner: &O) -> Result<bool, EffectError>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Serialize,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Serialize,
     O: Resource<DynamicType = ()>,
 {
     object.meta_mut().owner_references = owner.controller_owner_ref(&()).map(|owner| vec![owner]);
@@ -111,18 +80,9 @@ where
 
 /// Creates the Secret with a new random API key, unless it is there. It has no owner: it outlives the cluster's object
 /// together with the volumes that were written under it.
-pub async fn create_api_key(
-    client: &Client,
-    namespace: &str,
-    name: &str,
-    cluster: &str,
-) -> Result<(), EffectError> {
+pub async fn create_api_key(client: &Client, namespace: &str, name: &str, cluster: &str) -> Result<(), EffectError> {
     // Two random UUIDs: 244 bits from the system's generator.
-    let key = format!(
-        "{}{}",
-        uuid::Uuid::new_v4().simple(),
-        uuid::Uuid::new_v4().simple()
-    );
+    let key = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
     let secret: Secret = serde_json::from_value(json!({
         "metadata": {
             "name": name,
@@ -137,18 +97,10 @@ pub async fn create_api_key(
 }
 
 /// Deletes this very pod; one that was made anew under the name meanwhile is left alone.
-pub async fn restart_pod(
-    client: &Client,
-    namespace: &str,
-    name: &str,
-    uid: &str,
-) -> Result<(), EffectError> {
+pub async fn restart_pod(client: &Client, namespace: &str, name: &str, uid: &str) -> Result<(), EffectError> {
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let parameters = DeleteParams {
-        preconditions: Some(Preconditions {
-            uid: Some(uid.to_owned()),
-            resource_version: None,
-        }),
+        preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
         ..DeleteParams::default()
     };
     match api.delete(name, &parameters).await {
@@ -157,24 +109,14 @@ pub async fn restart_pod(
             Ok(())
         }
         Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
-        Err(error) => Err(EffectError::kubernetes(format!(
-            "delete Pod {namespace}/{name}"
-        ))(error)),
+        Err(error) => Err(EffectError::kubernetes(format!("delete Pod {namespace}/{name}"))(error)),
     }
 }
 
 /// Writes the status if it differs from the one that the object has.
-pub async fn report<K, S>(
-    client: &Client,
-    object: &K,
-    before: Option<&S>,
-    status: &S,
-) -> Result<bool, EffectError>
+pub async fn report<K, S>(client: &Client, object: &K, before: Option<&S>, status: &S) -> Result<bool, EffectError>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
     S: PartialEq + Serialize,
 {
     if before == Some(status) {
@@ -190,17 +132,13 @@ where
         "status": status,
     });
     let parameters = PatchParams::apply(names::OPERATOR_MANAGER).force();
-    match api
-        .patch_status(&name, &parameters, &Patch::Apply(&body))
-        .await
-    {
+    match api.patch_status(&name, &parameters, &Patch::Apply(&body)).await {
         Ok(_) => Ok(true),
         // Deleted meanwhile, or made anew: there is nobody to report to.
         Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(false),
-        Err(error) => Err(EffectError::kubernetes(format!(
-            "report the status of {} {namespace}/{name}",
-            K::kind(&())
-        ))(error)),
+        Err(error) => {
+            Err(EffectError::kubernetes(format!("report the status of {} {namespace}/{name}", K::kind(&())))(error))
+        }
     }
 }
 
@@ -213,10 +151,7 @@ pub async fn write_config_map(
 ) -> Result<(), EffectError> {
     let (namespace, name) = (config.namespace().unwrap_or_default(), config.name_any());
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
-    let parameters = PostParams {
-        field_manager: Some(names::OPERATOR_MANAGER.to_owned()),
-        ..PostParams::default()
-    };
+    let parameters = PostParams { field_manager: Some(names::OPERATOR_MANAGER.to_owned()), ..PostParams::default() };
     let written = match version {
         None => api.create(&parameters, &config).await,
         Some(version) => {
@@ -224,7 +159,5 @@ pub async fn write_config_map(
             api.replace(&name, &parameters, &config).await
         }
     };
-    written.map(|_| ()).map_err(EffectError::kubernetes(format!(
-        "write ConfigMap {namespace}/{name}"
-    )))
+    written.map(|_| ()).map_err(EffectError::kubernetes(format!("write ConfigMap {namespace}/{name}")))
 }

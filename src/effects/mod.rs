@@ -36,18 +36,12 @@ pub enum EffectError {
 impl EffectError {
     /// Wraps an error of the API server.
     pub fn kubernetes(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
-        |source| Self::Kubernetes {
-            what: what.into(),
-            source: Box::new(source),
-        }
+        |source| Self::Kubernetes { what: what.into(), source: Box::new(source) }
     }
 
     /// Wraps an error of Weaviate.
     pub fn weaviate(what: impl Into<String>) -> impl FnOnce(WeaviateError) -> Self {
-        |source| Self::Weaviate {
-            what: what.into(),
-            source: Box::new(source),
-        }
+        |source| Self::Weaviate { what: what.into(), source: Box::new(source) }
     }
 
     /// Bounded and stable: the `reason` label of a metric.
@@ -71,11 +65,7 @@ impl EffectError {
             Self::Weaviate { source, .. } => source.retryable(),
             Self::Refused(_) => false,
         };
-        Failure {
-            message: self.chain(),
-            reason: Reason::Unknown,
-            retryable,
-        }
+        Failure { message: self.chain(), reason: Reason::Unknown, retryable }
     }
 }
 

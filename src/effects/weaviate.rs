@@ -12,99 +12,48 @@ use super::EffectError;
 
 /// Creates the class.
 pub async fn create_class(client: &Client, class: &Value) -> Result<(), EffectError> {
-    let name = class
-        .get("class")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    client
-        .create_class(class)
-        .await
-        .map_err(EffectError::weaviate(format!("create collection {name}")))?;
+    let name = class.get("class").and_then(Value::as_str).unwrap_or_default();
+    client.create_class(class).await.map_err(EffectError::weaviate(format!("create collection {name}")))?;
     tracing::info!(collection = name, "created collection");
     Ok(())
 }
 
 /// Adds a property.
-pub async fn add_property(
-    client: &Client,
-    collection: &str,
-    property: &Value,
-) -> Result<(), EffectError> {
-    let what = format!(
-        "add property {} to collection {collection}",
-        property["name"]
-    );
-    client
-        .add_property(collection, property)
-        .await
-        .map_err(EffectError::weaviate(what))
+pub async fn add_property(client: &Client, collection: &str, property: &Value) -> Result<(), EffectError> {
+    let what = format!("add property {} to collection {collection}", property["name"]);
+    client.add_property(collection, property).await.map_err(EffectError::weaviate(what))
 }
 
 /// Puts the class.
-pub async fn update_class(
-    client: &Client,
-    collection: &str,
-    class: &Value,
-) -> Result<(), EffectError> {
+pub async fn update_class(client: &Client, collection: &str, class: &Value) -> Result<(), EffectError> {
     let what = format!("update collection {collection}");
-    client
-        .update_class(collection, class)
-        .await
-        .map_err(EffectError::weaviate(what))?;
+    client.update_class(collection, class).await.map_err(EffectError::weaviate(what))?;
     tracing::info!(collection, "updated collection");
     Ok(())
 }
 
 /// Starts the copy of one replica.
 pub async fn copy(client: &Client, collection: &str, copy: &Copy) -> Result<(), EffectError> {
-    let Copy {
-        shard,
-        source,
-        target,
-    } = copy;
+    let Copy { shard, source, target } = copy;
     let what = format!("copy shard {shard} of {collection} from {source} to {target}");
-    let id = client
-        .copy_replica(collection, shard, source, target)
-        .await
-        .map_err(EffectError::weaviate(what))?;
+    let id = client.copy_replica(collection, shard, source, target).await.map_err(EffectError::weaviate(what))?;
     tracing::info!(collection, shard, source, target, operation = %id, "started copy");
     Ok(())
 }
 
 /// Deletes the record of a copy that has ended.
 pub async fn forget_operation(client: &Client, id: &str) -> Result<(), EffectError> {
-    let parsed = id
-        .parse()
-        .map_err(|_| EffectError::Refused(format!("{id} is no operation id")))?;
+    let parsed = id.parse().map_err(|_| EffectError::Refused(format!("{id} is no operation id")))?;
     let operation = elysia_weaviate::OperationId(parsed);
     let what = format!("delete the record of copy {id}");
-    client
-        .delete_replication_operation(operation)
-        .await
-        .map_err(EffectError::weaviate(what))
+    client.delete_replication_operation(operation).await.map_err(EffectError::weaviate(what))
 }
 
 /// Makes every shard of the collection read-only, or writable again.
-pub async fn set_read_only(
-    client: &Client,
-    collection: &str,
-    read_only: bool,
-) -> Result<(), EffectError> {
-    let what = || {
-        format!(
-            "make the shards of {collection} {}",
-            if read_only { "read-only" } else { "writable" }
-        )
-    };
-    let wanted = if read_only {
-        ShardStatus::ReadOnly
-    } else {
-        ShardStatus::Ready
-    };
-    let shards = client
-        .shard_statuses(collection)
-        .await
-        .map_err(EffectError::weaviate(what()))?;
+pub async fn set_read_only(client: &Client, collection: &str, read_only: bool) -> Result<(), EffectError> {
+    let what = || format!("make the shards of {collection} {}", if read_only { "read-only" } else { "writable" });
+    let wanted = if read_only { ShardStatus::ReadOnly } else { ShardStatus::Ready };
+    let shards = client.shard_statuses(collection).await.map_err(EffectError::weaviate(what()))?;
     for shard in shards {
         client
             .set_shard_status(collection, &shard.name, wanted.clone())
@@ -127,48 +76,25 @@ pub async fn prove_and_delete(
     recreate::proof(&evidence).map_err(EffectError::Refused)?;
     let collection = &journal.collection;
     let what = format!("delete the empty collection {collection}");
-    client
-        .delete_class(collection)
-        .await
-        .map_err(EffectError::weaviate(what))?;
-    tracing::warn!(
-        collection,
-        hash = journal.hash,
-        "deleted a collection that was proved empty, by an approved plan"
-    );
+    client.delete_class(collection).await.map_err(EffectError::weaviate(what))?;
+    tracing::warn!(collection, hash = journal.hash, "deleted a collection that was proved empty, by an approved plan");
     Ok(())
 }
 
-async fn evidence(
-    client: &Client,
-    nodes: &BTreeMap<String, Client>,
-    journal: &Journal,
-) -> Evidence {
+async fn evidence(client: &Client, nodes: &BTreeMap<String, Client>, journal: &Journal) -> Evidence {
     let collection = journal.collection.as_str();
     let placement = client.sharding_state(collection).await.ok().flatten();
-    let mut holders: Vec<String> = journal
-        .placement
-        .iter()
-        .flat_map(|shard| shard.replicas.iter().cloned())
-        .collect();
+    let mut holders: Vec<String> = journal.placement.iter().flat_map(|shard| shard.replicas.iter().cloned()).collect();
     holders.sort();
     holders.dedup();
-    let shards: Vec<String> = journal
-        .placement
-        .iter()
-        .map(|shard| shard.shard.clone())
-        .collect();
+    let shards: Vec<String> = journal.placement.iter().map(|shard| shard.shard.clone()).collect();
     let placement_unchanged = placement.is_some_and(|live| {
         live.shards.len() == journal.placement.len()
-            && live
-                .shards
-                .iter()
-                .zip(&journal.placement)
-                .all(|(live, before)| {
-                    let mut replicas = before.replicas.clone();
-                    replicas.sort();
-                    live.shard == before.shard && live.replicas == replicas
-                })
+            && live.shards.iter().zip(&journal.placement).all(|(live, before)| {
+                let mut replicas = before.replicas.clone();
+                replicas.sort();
+                live.shard == before.shard && live.replicas == replicas
+            })
     });
     let operations = client.replication_operations(Some(collection)).await.ok();
     let backup_running = client.backup_in_progress().await.ok().flatten();
@@ -176,10 +102,7 @@ async fn evidence(
     let frozen_before = ask(nodes, |node| is_frozen(node, collection, &shards)).await;
     let empty_first = ask(nodes, |node| lists_nothing(node, collection)).await;
     let empty_second = ask(nodes, |node| lists_nothing(node, collection)).await;
-    let auto_schema_off = ask(nodes, async |node| {
-        node.auto_schema_probe().await.map(|on| on == Some(false))
-    })
-    .await;
+    let auto_schema_off = ask(nodes, async |node| node.auto_schema_probe().await.map(|on| on == Some(false))).await;
     let frozen_after = ask(nodes, |node| is_frozen(node, collection, &shards)).await;
     Evidence {
         holders,
@@ -194,10 +117,7 @@ async fn evidence(
 }
 
 /// The nodes that answered yes. One that could not be asked did not.
-async fn ask<'a, F>(
-    nodes: &'a BTreeMap<String, Client>,
-    question: impl Fn(&'a Client) -> F,
-) -> Vec<String>
+async fn ask<'a, F>(nodes: &'a BTreeMap<String, Client>, question: impl Fn(&'a Client) -> F) -> Vec<String>
 where
     F: Future<Output = Result<bool, WeaviateError>>,
 {
@@ -206,35 +126,21 @@ where
         async move { (name, answer.await) }
     }))
     .await;
-    answers
-        .into_iter()
-        .filter(|(_, answer)| matches!(answer, Ok(true)))
-        .map(|(name, _)| name.clone())
-        .collect()
+    answers.into_iter().filter(|(_, answer)| matches!(answer, Ok(true))).map(|(name, _)| name.clone()).collect()
 }
 
 /// Whether every one of these shards is read-only at this node.
-pub async fn is_frozen(
-    node: &Client,
-    collection: &str,
-    shards: &[String],
-) -> Result<bool, WeaviateError> {
+pub async fn is_frozen(node: &Client, collection: &str, shards: &[String]) -> Result<bool, WeaviateError> {
     let live = node.shard_statuses(collection).await?;
     Ok(!shards.is_empty()
-        && shards.iter().all(|shard| {
-            live.iter()
-                .any(|live| live.name == *shard && live.status == ShardStatus::ReadOnly)
-        }))
+        && shards
+            .iter()
+            .all(|shard| live.iter().any(|live| live.name == *shard && live.status == ShardStatus::ReadOnly)))
 }
 
 /// Whether this node's own list of ids is empty.
 pub async fn lists_nothing(node: &Client, collection: &str) -> Result<bool, WeaviateError> {
-    let page = Page {
-        class: collection,
-        tenant: None,
-        after: None,
-        limit: 1,
-    };
+    let page = Page { class: collection, tenant: None, after: None, limit: 1 };
     Ok(node.list_ids(page).await?.is_empty())
 }
 

@@ -68,20 +68,11 @@ impl Candidate {
         let Ok(Some(mut lease)) = self.api.get_opt(names::LEASE_NAME).await else {
             return;
         };
-        if lease
-            .spec
-            .as_ref()
-            .and_then(|spec| spec.holder_identity.as_deref())
-            != Some(self.name.as_str())
-        {
+        if lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()) != Some(self.name.as_str()) {
             return;
         }
         lease.spec.get_or_insert_default().holder_identity = None;
-        if let Err(error) = self
-            .api
-            .replace(names::LEASE_NAME, &PostParams::default(), &lease)
-            .await
-        {
+        if let Err(error) = self.api.replace(names::LEASE_NAME, &PostParams::default(), &lease).await {
             tracing::warn!(error = chain(&error), "failed to release the lease");
         }
         self.memory.renewed = None;
@@ -122,10 +113,7 @@ impl Candidate {
     ) -> Option<bool> {
         match outcome {
             Ok(Ok(renewed)) => {
-                self.memory = Memory {
-                    seen: None,
-                    renewed: Some(renewed),
-                };
+                self.memory = Memory { seen: None, renewed: Some(renewed) };
                 Some(true)
             }
             Ok(Err(error)) => {
@@ -149,28 +137,19 @@ impl Candidate {
             },
             spec: Some(self.spec(None, now)),
         };
-        self.api
-            .create(&PostParams::default(), &lease)
-            .await
-            .map(|_| now)
+        self.api.create(&PostParams::default(), &lease).await.map(|_| now)
     }
 
     /// Replaces what was read: the resourceVersion lets only one candidate win.
     async fn write(&self, mut live: Lease) -> Result<Timestamp, kube::Error> {
         let now = Timestamp::now();
         live.spec = Some(self.spec(live.spec.as_ref(), now));
-        self.api
-            .replace(names::LEASE_NAME, &PostParams::default(), &live)
-            .await
-            .map(|_| now)
+        self.api.replace(names::LEASE_NAME, &PostParams::default(), &live).await.map(|_| now)
     }
 
     fn spec(&self, before: Option<&LeaseSpec>, now: Timestamp) -> LeaseSpec {
-        let held = before
-            .is_some_and(|before| before.holder_identity.as_deref() == Some(self.name.as_str()));
-        let transitions = before
-            .and_then(|before| before.lease_transitions)
-            .unwrap_or(0);
+        let held = before.is_some_and(|before| before.holder_identity.as_deref() == Some(self.name.as_str()));
+        let transitions = before.and_then(|before| before.lease_transitions).unwrap_or(0);
         LeaseSpec {
             holder_identity: Some(self.name.clone()),
             lease_duration_seconds: i32::try_from(lease::DURATION.as_secs()).ok(),

@@ -12,8 +12,8 @@ use elysia_api::{ElysiaCollection, IndexSource, WeaviateCluster};
 use elysia_core::condition;
 use kube::core::{Resource, ResourceExt as _};
 use prometheus::{
-    Encoder as _, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Encoder as _, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 /// All numbers of the operator. Cheap to clone.
@@ -48,33 +48,21 @@ impl Metrics {
                 &["kind", "outcome"],
             )?,
             seconds: HistogramVec::new(
-                HistogramOpts::new(
-                    "elysia_reconcile_duration_seconds",
-                    "Time of a round in seconds.",
-                )
-                .buckets(vec![0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0]),
+                HistogramOpts::new("elysia_reconcile_duration_seconds", "Time of a round in seconds.")
+                    .buckets(vec![0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0]),
                 &["kind"],
             )?,
             failed_steps: IntCounterVec::new(
-                Opts::new(
-                    "elysia_failed_steps_total",
-                    "Steps of plans that failed, by kind and reason.",
-                ),
+                Opts::new("elysia_failed_steps_total", "Steps of plans that failed, by kind and reason."),
                 &["kind", "reason"],
             )?,
             leader: IntGauge::new("elysia_leader", "1 while this operator leads.")?,
             ready: IntGaugeVec::new(
-                Opts::new(
-                    "elysia_ready",
-                    "Condition Ready of an object: 1 True, 0 False, -1 unknown.",
-                ),
+                Opts::new("elysia_ready", "Condition Ready of an object: 1 True, 0 False, -1 unknown."),
                 &["kind", "namespace", "name"],
             )?,
             nodes: IntGaugeVec::new(
-                Opts::new(
-                    "elysia_cluster_nodes",
-                    "Nodes of a cluster, by wanted and ready.",
-                ),
+                Opts::new("elysia_cluster_nodes", "Nodes of a cluster, by wanted and ready."),
                 &["namespace", "name", "which"],
             )?,
             replicas: IntGaugeVec::new(
@@ -85,17 +73,11 @@ impl Metrics {
                 &["namespace", "name", "which"],
             )?,
             behind: IntGaugeVec::new(
-                Opts::new(
-                    "elysia_collection_shards_behind",
-                    "Shards with fewer replicas than wanted.",
-                ),
+                Opts::new("elysia_collection_shards_behind", "Shards with fewer replicas than wanted."),
                 &object,
             )?,
             lines: GaugeVec::new(
-                Opts::new(
-                    "elysia_feed_lines",
-                    "Lines of a feed's present run, by outcome.",
-                ),
+                Opts::new("elysia_feed_lines", "Lines of a feed's present run, by outcome."),
                 &["namespace", "name", "outcome"],
             )?,
             registry,
@@ -123,9 +105,7 @@ impl Metrics {
         registry.register(Box::new(replicas.clone()))?;
         registry.register(Box::new(behind.clone()))?;
         registry.register(Box::new(lines.clone()))?;
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Everything in Prometheus' text format.
@@ -139,22 +119,13 @@ impl Metrics {
 
     /// Counts a round.
     pub fn round(&self, kind: &'static str, outcome: &'static str, took: Duration) {
-        self.inner
-            .reconciles
-            .with_label_values(&[kind, outcome])
-            .inc();
-        self.inner
-            .seconds
-            .with_label_values(&[kind])
-            .observe(took.as_secs_f64());
+        self.inner.reconciles.with_label_values(&[kind, outcome]).inc();
+        self.inner.seconds.with_label_values(&[kind]).observe(took.as_secs_f64());
     }
 
     /// Counts a failed step.
     pub fn failed_step(&self, kind: &'static str, reason: &'static str) {
-        self.inner
-            .failed_steps
-            .with_label_values(&[kind, reason])
-            .inc();
+        self.inner.failed_steps.with_label_values(&[kind, reason]).inc();
     }
 
     /// Tells whether this operator leads.
@@ -169,17 +140,9 @@ impl Metrics {
             .nodes_ready
             .as_deref()
             .and_then(|text| text.split_once('/'))
-            .map_or((0, 0), |(ready, wanted)| {
-                (ready.parse().unwrap_or(0), wanted.parse().unwrap_or(0))
-            });
-        self.inner
-            .nodes
-            .with_label_values(&[&namespace, &name, &"ready".to_owned()])
-            .set(ready);
-        self.inner
-            .nodes
-            .with_label_values(&[&namespace, &name, &"wanted".to_owned()])
-            .set(wanted);
+            .map_or((0, 0), |(ready, wanted)| (ready.parse().unwrap_or(0), wanted.parse().unwrap_or(0)));
+        self.inner.nodes.with_label_values(&[&namespace, &name, &"ready".to_owned()]).set(ready);
+        self.inner.nodes.with_label_values(&[&namespace, &name, &"wanted".to_owned()]).set(wanted);
     }
 
     /// Gauges of a collection.
@@ -188,25 +151,14 @@ impl Metrics {
         let Some(replication) = &status.replication else {
             return;
         };
-        let gauge = |which: &str| {
-            self.inner
-                .replicas
-                .with_label_values(&[&namespace, &name, &which.to_owned()])
-        };
+        let gauge = |which: &str| self.inner.replicas.with_label_values(&[&namespace, &name, &which.to_owned()]);
         gauge("wanted").set(replication.desired);
         match replication.lowest {
             Some(lowest) => gauge("lowest").set(lowest),
             // Unknown is not zero: the series goes.
-            None => drop(self.inner.replicas.remove_label_values(&[
-                &namespace,
-                &name,
-                &"lowest".to_owned(),
-            ])),
+            None => drop(self.inner.replicas.remove_label_values(&[&namespace, &name, &"lowest".to_owned()])),
         }
-        self.inner
-            .behind
-            .with_label_values(&[&namespace, &name])
-            .set(replication.behind_total);
+        self.inner.behind.with_label_values(&[&namespace, &name]).set(replication.behind_total);
     }
 
     /// Gauges of a feed.
@@ -221,14 +173,8 @@ impl Metrics {
             ("unchanged", counts.unchanged),
             ("rejected", counts.rejected),
         ] {
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "a gauge is a float; 2^53 lines are out of reach"
-            )]
-            self.inner
-                .lines
-                .with_label_values(&[&namespace, &name, &outcome.to_owned()])
-                .set(count as f64);
+            #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; 2^53 lines are out of reach")]
+            self.inner.lines.with_label_values(&[&namespace, &name, &outcome.to_owned()]).set(count as f64);
         }
     }
 
@@ -244,10 +190,7 @@ impl Metrics {
             Some(ready) if ready.status == "False" => 0,
             _ => -1,
         };
-        self.inner
-            .ready
-            .with_label_values(&[&kind.to_owned(), &namespace, &name])
-            .set(value);
+        self.inner.ready.with_label_values(&[&kind.to_owned(), &namespace, &name]).set(value);
         if let Ok(mut known) = self.inner.known.lock() {
             known.insert((kind, namespace.clone(), name.clone()));
         }
@@ -269,14 +212,7 @@ impl Metrics {
     }
 
     fn forget(&self, kind: &'static str, namespace: &str, name: &str) {
-        let Inner {
-            ready,
-            nodes,
-            replicas,
-            behind,
-            lines,
-            ..
-        } = self.inner.as_ref();
+        let Inner { ready, nodes, replicas, behind, lines, .. } = self.inner.as_ref();
         // A series that was never set is not there to be removed, which is no error.
         let _ = ready.remove_label_values(&[kind, namespace, name]);
         match kind {
@@ -289,16 +225,7 @@ impl Metrics {
                     let _ = replicas.remove_label_values(&[namespace, name, which]);
                 });
             }
-            _ => [
-                "added",
-                "modified",
-                "deleted",
-                "renamed",
-                "unchanged",
-                "rejected",
-            ]
-            .iter()
-            .for_each(|outcome| {
+            _ => ["added", "modified", "deleted", "renamed", "unchanged", "rejected"].iter().for_each(|outcome| {
                 let _ = lines.remove_label_values(&[namespace, name, outcome]);
             }),
         }

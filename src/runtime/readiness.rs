@@ -26,10 +26,9 @@ impl Readiness {
 
     /// What is still waited for.
     pub fn waiting(&self) -> Vec<&'static str> {
-        self.waiting.lock().map_or_else(
-            |_| vec!["a lock that a panic left behind"],
-            |waiting| waiting.iter().copied().collect(),
-        )
+        self.waiting
+            .lock()
+            .map_or_else(|_| vec!["a lock that a panic left behind"], |waiting| waiting.iter().copied().collect())
     }
 }
 

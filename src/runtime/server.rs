@@ -21,13 +21,8 @@ pub async fn serve(
         // The process answers: that is all that a restart could mend.
         .route("/livez", get(async || "ok"))
         .route("/readyz", get(readyz).with_state(readiness))
-        .route(
-            "/metrics",
-            get(async |State(metrics): State<Metrics>| metrics.text()).with_state(metrics),
-        );
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+        .route("/metrics", get(async |State(metrics): State<Metrics>| metrics.text()).with_state(metrics));
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 /// Ready when every cache is filled, on a standby as well: what it waits for is named.
@@ -36,9 +31,6 @@ async fn readyz(State(readiness): State<Readiness>) -> (StatusCode, String) {
     if waiting.is_empty() {
         (StatusCode::OK, "ok".to_owned())
     } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("waiting for: {}\n", waiting.join(", ")),
-        )
+        (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for: {}\n", waiting.join(", ")))
     }
 }

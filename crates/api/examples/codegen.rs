@@ -32,11 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let name = format!("{}.yaml", definition.spec.names.plural);
         let text = serde_yaml::to_string(&definition)?;
         if text.len() > DEFINITION_BYTES_LIMIT {
-            return Err(format!(
-                "{name} has {} bytes, more than {DEFINITION_BYTES_LIMIT}",
-                text.len()
-            )
-            .into());
+            return Err(format!("{name} has {} bytes, more than {DEFINITION_BYTES_LIMIT}", text.len()).into());
         }
         fs::write(plain.join(&name), format!("{HEADER}{text}"))?;
         fs::write(chart.join(&name), format!("{HEADER}{}", kept(&definition)?))?;
@@ -63,11 +59,7 @@ fn describe(definition: &CustomResourceDefinition, out: &mut String) -> Result<(
     let short = names.short_names.as_deref().unwrap_or_default().join(", ");
     writeln!(out, "\n## {}\n\nShort name `{short}`.", names.kind)?;
     for version in &definition.spec.versions {
-        let Some(schema) = version
-            .schema
-            .as_ref()
-            .and_then(|schema| schema.open_api_v3_schema.as_ref())
-        else {
+        let Some(schema) = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref()) else {
             continue;
         };
         if let Some(text) = &schema.description {
@@ -75,11 +67,7 @@ fn describe(definition: &CustomResourceDefinition, out: &mut String) -> Result<(
         }
         writeln!(out, "\n| field | type | |\n|---|---|---|")?;
         for part in ["spec", "status"] {
-            if let Some(property) = schema
-                .properties
-                .as_ref()
-                .and_then(|properties| properties.get(part))
-            {
+            if let Some(property) = schema.properties.as_ref().and_then(|properties| properties.get(part)) {
                 fields(part, property, out)?;
             }
         }
@@ -100,17 +88,8 @@ fn fields(path: &str, schema: &JSONSchemaProps, out: &mut String) -> Result<(), 
             inner = items;
             kind = format!("[]{}", items.type_.as_deref().unwrap_or("any"));
         }
-        let must = if required.contains(name) {
-            " (required)"
-        } else {
-            ""
-        };
-        let text = property
-            .description
-            .clone()
-            .unwrap_or_default()
-            .replace('\n', " ")
-            .replace('|', "\\|");
+        let must = if required.contains(name) { " (required)" } else { "" };
+        let text = property.description.clone().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
         writeln!(out, "| `{path}` | {kind}{must} | {text} |")?;
         // What Kubernetes itself documents is not told again here.
         if !["resources", "env", "conditions"].contains(&name.as_str()) {

@@ -163,10 +163,7 @@ pub struct ExternalAuth {
 #[serde(rename_all = "camelCase")]
 pub struct Verify {
     /// Time between two looks at the same object, e.g. `60s` (the default), `5m`. At least `5s`.
-    #[schemars(
-        length(max = 16),
-        regex(pattern = r"^([1-9][0-9]*m|[5-9]s|[1-9][0-9]+s)$")
-    )]
+    #[schemars(length(max = 16), regex(pattern = r"^([1-9][0-9]*m|[5-9]s|[1-9][0-9]+s)$"))]
     pub interval: String,
 }
 
@@ -234,9 +231,7 @@ pub struct WeaviateClusterStatus {
 }
 
 /// One word for the state of a cluster.
-#[derive(
-    Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
-)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum ClusterPhase {
     /// Nodes are coming up for the first time.
     Starting,

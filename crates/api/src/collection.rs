@@ -22,48 +22,15 @@ use crate::common::ClusterReference;
     category = "elysia",
     cel,
     doc = "One collection of a Weaviate cluster: schema, replication, and what may be done when it drifts.",
-    printcolumn(
-        name = "Cluster",
-        type_ = "string",
-        json_path = ".spec.clusterRef.name"
-    ),
+    printcolumn(name = "Cluster", type_ = "string", json_path = ".spec.clusterRef.name"),
     printcolumn(name = "Collection", type_ = "string", json_path = ".spec.collection"),
-    printcolumn(
-        name = "Wanted",
-        type_ = "integer",
-        json_path = ".status.replication.desired"
-    ),
-    printcolumn(
-        name = "Lowest",
-        type_ = "integer",
-        json_path = ".status.replication.lowest"
-    ),
-    printcolumn(
-        name = "Objects",
-        type_ = "integer",
-        json_path = ".status.objects.count"
-    ),
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
-    ),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
-    ),
-    printcolumn(
-        name = "Plan",
-        type_ = "string",
-        priority = 1,
-        json_path = ".status.plan.hash"
-    ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "Wanted", type_ = "integer", json_path = ".status.replication.desired"),
+    printcolumn(name = "Lowest", type_ = "integer", json_path = ".status.replication.lowest"),
+    printcolumn(name = "Objects", type_ = "integer", json_path = ".status.objects.count"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Plan", type_ = "string", priority = 1, json_path = ".status.plan.hash"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[x_kube(validation = Rule::new("!has(self.schema) || !has(self.schema.class) || self.schema.class == self.collection")
     .message("spec.schema.class must equal spec.collection, or be left out"))]
@@ -139,10 +106,7 @@ pub struct Replication {
 
 impl Default for Replication {
     fn default() -> Self {
-        Self {
-            factor: one(),
-            deletion_strategy: DeletionStrategy::default(),
-        }
+        Self { factor: one(), deletion_strategy: DeletionStrategy::default() }
     }
 }
 
@@ -279,10 +243,7 @@ pub struct ReplicationStatus {
     pub proved: Option<Proof>,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde's skip_serializing_if passes a reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
 fn is_zero(number: &i64) -> bool {
     *number == 0
 }
@@ -332,9 +293,7 @@ pub struct DriftEntry {
 }
 
 /// What follows from a setting that differs.
-#[derive(
-    Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
-)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum Verdict {
     /// Immutable: only recreating the collection would change it.
     Recreate,

@@ -34,10 +34,7 @@ pub struct Empty {}
 #[serde(rename_all = "camelCase")]
 pub struct Storage {
     /// Size of each node's volume, e.g. `10Gi`. Cannot be changed yet.
-    #[schemars(
-        length(min = 1, max = 32),
-        regex(pattern = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$")
-    )]
+    #[schemars(length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$"))]
     pub size: String,
     /// StorageClass of the volumes; the cluster's default class when left out. Cannot be changed.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -79,10 +79,7 @@ pub struct ConfigMapSource {
     pub name: String,
     /// Keys in the order in which they are read; all keys in the order of their names when left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 100),
-        inner(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))
-    )]
+    #[schemars(length(max = 100), inner(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$")))]
     pub keys: Vec<String>,
 }
 

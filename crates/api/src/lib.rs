@@ -3,10 +3,7 @@
 //! This crate knows no client and does no I/O; `elysia-core` decides over these types and the plug-in prints them.
 //! Field documentation becomes the manual page that `kubectl explain` shows, so it is written for users.
 
-#![allow(
-    unreachable_pub,
-    reason = "the schema derive emits private copies of public structs"
-)]
+#![allow(unreachable_pub, reason = "the schema derive emits private copies of public structs")]
 
 pub mod cluster;
 pub mod collection;
@@ -39,20 +36,9 @@ pub const STATUS_LIST_LIMIT: usize = 20;
 /// Without `default:`: a server that writes into a user's spec makes GitOps tools see a difference for ever. Defaults
 /// are applied when a spec is read, and each field's description says them.
 pub fn custom_resource_definitions() -> Vec<CustomResourceDefinition> {
-    let mut definitions = vec![
-        WeaviateCluster::crd(),
-        ElysiaCollection::crd(),
-        IndexSource::crd(),
-    ];
-    for version in definitions
-        .iter_mut()
-        .flat_map(|definition| &mut definition.spec.versions)
-    {
-        if let Some(schema) = version
-            .schema
-            .as_mut()
-            .and_then(|schema| schema.open_api_v3_schema.as_mut())
-        {
+    let mut definitions = vec![WeaviateCluster::crd(), ElysiaCollection::crd(), IndexSource::crd()];
+    for version in definitions.iter_mut().flat_map(|definition| &mut definition.spec.versions) {
+        if let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
             remove_defaults(schema);
         }
     }
@@ -61,11 +47,7 @@ pub fn custom_resource_definitions() -> Vec<CustomResourceDefinition> {
 
 fn remove_defaults(schema: &mut JSONSchemaProps) {
     schema.default = None;
-    schema
-        .properties
-        .iter_mut()
-        .flat_map(|properties| properties.values_mut())
-        .for_each(remove_defaults);
+    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(remove_defaults);
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = schema.items.as_mut() {
         remove_defaults(items);
     }

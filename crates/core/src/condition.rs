@@ -44,18 +44,8 @@ pub struct Finding {
 
 impl Finding {
     /// A finding.
-    pub fn new(
-        kind: ConditionType,
-        value: Value,
-        reason: Reason,
-        message: impl Into<String>,
-    ) -> Self {
-        Self {
-            kind,
-            value,
-            reason,
-            message: message.into(),
-        }
+    pub fn new(kind: ConditionType, value: Value, reason: Reason, message: impl Into<String>) -> Self {
+        Self { kind, value, reason, message: message.into() }
     }
 
     /// It holds.
@@ -78,19 +68,13 @@ impl Finding {
 ///
 /// A transition time moves only when the value changes, so that an object at rest is never written. Conditions that
 /// exist only while True are left out otherwise.
-pub fn merge(
-    before: &[Condition],
-    findings: &[Finding],
-    generation: Option<i64>,
-    now: Timestamp,
-) -> Vec<Condition> {
+pub fn merge(before: &[Condition], findings: &[Finding], generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
     findings
         .iter()
         .filter(|finding| finding.value == Value::True || !finding.kind.present_only_while_true())
         .map(|finding| {
             let unchanged = before.iter().find(|condition| {
-                condition.type_ == finding.kind.as_str()
-                    && condition.status == finding.value.as_str()
+                condition.type_ == finding.kind.as_str() && condition.status == finding.value.as_str()
             });
             Condition {
                 type_: finding.kind.as_str().to_owned(),
@@ -98,10 +82,8 @@ pub fn merge(
                 reason: finding.reason.as_str().to_owned(),
                 message: clipped(&finding.message),
                 observed_generation: generation,
-                last_transition_time: unchanged.map_or_else(
-                    || Time(whole_seconds(now)),
-                    |condition| condition.last_transition_time.clone(),
-                ),
+                last_transition_time: unchanged
+                    .map_or_else(|| Time(whole_seconds(now)), |condition| condition.last_transition_time.clone()),
             }
         })
         .collect()
@@ -114,9 +96,7 @@ pub fn is_true(conditions: &[Condition], kind: ConditionType) -> bool {
 
 /// The object's condition of this type.
 pub fn find(conditions: &[Condition], kind: ConditionType) -> Option<&Condition> {
-    conditions
-        .iter()
-        .find(|condition| condition.type_ == kind.as_str())
+    conditions.iter().find(|condition| condition.type_ == kind.as_str())
 }
 
 /// The time without its fraction: what an object can hold, so that reading it back gives the same.
@@ -144,14 +124,7 @@ mod tests {
 
     #[test]
     fn the_transition_time_moves_only_with_the_value() {
-        let ready = |value| {
-            vec![Finding::new(
-                ConditionType::Ready,
-                value,
-                Reason::Starting,
-                "x",
-            )]
-        };
+        let ready = |value| vec![Finding::new(ConditionType::Ready, value, Reason::Starting, "x")];
         let first = merge(&[], &ready(Value::False), Some(1), at(10));
         let second = merge(&first, &ready(Value::False), Some(2), at(20));
         assert_eq!(second[0].last_transition_time, Time(at(10)));
@@ -162,11 +135,7 @@ mod tests {
 
     #[test]
     fn stalled_exists_only_while_true() {
-        let findings = [Finding::fails(
-            ConditionType::Stalled,
-            Reason::AsDeclared,
-            "",
-        )];
+        let findings = [Finding::fails(ConditionType::Stalled, Reason::AsDeclared, "")];
         assert!(merge(&[], &findings, None, at(1)).is_empty());
     }
 

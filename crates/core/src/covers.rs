@@ -9,18 +9,12 @@ use serde_json::Value;
 pub fn covers(live: &Value, wanted: &Value) -> bool {
     match (live, wanted) {
         (_, Value::Null) => true,
-        (Value::Object(live), Value::Object(wanted)) => {
-            wanted.iter().all(|(key, wanted)| match live.get(key) {
-                Some(live) => covers(live, wanted),
-                None => is_nothing(wanted),
-            })
-        }
+        (Value::Object(live), Value::Object(wanted)) => wanted.iter().all(|(key, wanted)| match live.get(key) {
+            Some(live) => covers(live, wanted),
+            None => is_nothing(wanted),
+        }),
         (Value::Array(live), Value::Array(wanted)) => {
-            live.len() == wanted.len()
-                && live
-                    .iter()
-                    .zip(wanted)
-                    .all(|(live, wanted)| covers(live, wanted))
+            live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| covers(live, wanted))
         }
         (live, wanted) => live == wanted,
     }
@@ -46,14 +40,8 @@ mod tests {
         let wanted = json!({"spec": {"replicas": 3, "ports": [{"port": 80}], "selector": null}});
         let live = json!({"spec": {"replicas": 3, "ports": [{"port": 80, "protocol": "TCP"}], "type": "ClusterIP"}});
         assert!(covers(&live, &wanted));
-        assert!(!covers(
-            &json!({"spec": {"replicas": 2, "ports": [{"port": 80}]}}),
-            &wanted
-        ));
-        assert!(!covers(
-            &json!({"spec": {"replicas": 3, "ports": []}}),
-            &wanted
-        ));
+        assert!(!covers(&json!({"spec": {"replicas": 2, "ports": [{"port": 80}]}}), &wanted));
+        assert!(!covers(&json!({"spec": {"replicas": 3, "ports": []}}), &wanted));
         assert!(covers(&json!({}), &json!({"emptyDir": {}})));
         assert!(!covers(&json!({}), &json!({"a": 1})));
     }

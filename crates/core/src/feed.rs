@@ -69,14 +69,7 @@ impl FeedSpec {
     /// that a lost status fires nothing twice.
     pub fn run_id(&self, content: &Content) -> String {
         let unmapped = matches!(self.unmapped, Unmapped::Drop);
-        let parts = (
-            &self.uid,
-            &self.cluster,
-            &self.collection,
-            unmapped,
-            self.max_rejected,
-            &self.run_now,
-        );
+        let parts = (&self.uid, &self.cluster, &self.collection, unmapped, self.max_rejected, &self.run_now);
         fingerprint::short(&(parts, content))
     }
 
@@ -195,15 +188,10 @@ pub fn plan(spec: &FeedSpec, observed: &Observed) -> Plan {
     let mut plan = decide(spec, observed);
     if spec.paused {
         plan.step = None;
-        plan.findings.retain(|finding| {
-            !finding.kind.present_only_while_true() || finding.kind == ConditionType::Running
-        });
+        plan.findings
+            .retain(|finding| !finding.kind.present_only_while_true() || finding.kind == ConditionType::Running);
         let message = "elysia.dev/paused is true: no run is started";
-        plan.findings.push(Finding::holds(
-            ConditionType::Stalled,
-            Reason::Paused,
-            message,
-        ));
+        plan.findings.push(Finding::holds(ConditionType::Stalled, Reason::Paused, message));
     }
     plan
 }
@@ -211,29 +199,17 @@ pub fn plan(spec: &FeedSpec, observed: &Observed) -> Plan {
 fn decide(spec: &FeedSpec, observed: &Observed) -> Plan {
     let content = match &observed.content {
         Sight::Unseen(blindness) => {
-            return waits(Finding::unknown(
-                ConditionType::Ready,
-                Reason::Unknown,
-                &blindness.message,
-            ));
+            return waits(Finding::unknown(ConditionType::Ready, Reason::Unknown, &blindness.message));
         }
         Sight::Seen(Err(missing)) => {
-            return stuck(Finding::fails(
-                ConditionType::Ready,
-                Reason::SourceMissing,
-                missing,
-            ));
+            return stuck(Finding::fails(ConditionType::Ready, Reason::SourceMissing, missing));
         }
         Sight::Seen(Ok(content)) => content,
     };
     let ledger = match &observed.ledger {
         // Without the ledger nothing is known of what was done: nothing is started.
         Sight::Unseen(blindness) => {
-            return waits(Finding::unknown(
-                ConditionType::Ready,
-                Reason::Unknown,
-                &blindness.message,
-            ));
+            return waits(Finding::unknown(ConditionType::Ready, Reason::Unknown, &blindness.message));
         }
         Sight::Seen(ledger) => ledger.as_ref(),
     };
@@ -244,10 +220,7 @@ fn decide(spec: &FeedSpec, observed: &Observed) -> Plan {
     match (ledger, job.map(|job| &job.state)) {
         (Some(ledger), _) if ledger.state == RunState::Succeeded => complete(&name, ledger),
         (Some(ledger), None | Some(JobState::Failed(_))) if ledger.state == RunState::Failed => {
-            let message = ledger
-                .message
-                .clone()
-                .unwrap_or_else(|| "the run failed".to_owned());
+            let message = ledger.message.clone().unwrap_or_else(|| "the run failed".to_owned());
             failed(spec, &name, Some(ledger), &run, &message)
         }
         (ledger, Some(JobState::Failed(message))) => failed(spec, &name, ledger, &run, message),
@@ -256,106 +229,45 @@ fn decide(spec: &FeedSpec, observed: &Observed) -> Plan {
     }
 }
 
-fn start(
-    spec: &FeedSpec,
-    observed: &Observed,
-    content: &Content,
-    ledger: Option<&LedgerView>,
-    run: String,
-) -> Plan {
-    if let Some(other) = observed
-        .jobs
-        .iter()
-        .find(|job| job.state == JobState::Active)
-    {
-        let message = format!(
-            "Job {} of an earlier run is still at it; one run at a time",
-            other.name
-        );
-        return waits(Finding::fails(
-            ConditionType::Ready,
-            Reason::Running,
-            message,
-        ));
+fn start(spec: &FeedSpec, observed: &Observed, content: &Content, ledger: Option<&LedgerView>, run: String) -> Plan {
+    if let Some(other) = observed.jobs.iter().find(|job| job.state == JobState::Active) {
+        let message = format!("Job {} of an earlier run is still at it; one run at a time", other.name);
+        return waits(Finding::fails(ConditionType::Ready, Reason::Running, message));
     }
     match &observed.cluster {
         ClusterSight::Missing => {
-            let message = format!(
-                "WeaviateCluster {} does not exist in this namespace",
-                spec.cluster
-            );
-            return stuck(Finding::fails(
-                ConditionType::Ready,
-                Reason::ClusterMissing,
-                message,
-            ));
+            let message = format!("WeaviateCluster {} does not exist in this namespace", spec.cluster);
+            return stuck(Finding::fails(ConditionType::Ready, Reason::ClusterMissing, message));
         }
         ClusterSight::Unfit(why) => {
             let message = format!("waiting for cluster {}: {why}", spec.cluster);
-            return waits(Finding::fails(
-                ConditionType::Ready,
-                Reason::ClusterNotReady,
-                message,
-            ));
+            return waits(Finding::fails(ConditionType::Ready, Reason::ClusterNotReady, message));
         }
         ClusterSight::Fit => {}
     }
     match &observed.collection {
         Sight::Seen(true) => {}
         Sight::Seen(false) => {
-            let message = format!(
-                "collection {} does not exist; declare it with an ElysiaCollection",
-                spec.collection
-            );
-            return waits(Finding::fails(
-                ConditionType::Ready,
-                Reason::CollectionMissing,
-                message,
-            ));
+            let message = format!("collection {} does not exist; declare it with an ElysiaCollection", spec.collection);
+            return waits(Finding::fails(ConditionType::Ready, Reason::CollectionMissing, message));
         }
         Sight::Unseen(blindness) => {
-            return waits(Finding::unknown(
-                ConditionType::Ready,
-                Reason::Unknown,
-                &blindness.message,
-            ));
+            return waits(Finding::unknown(ConditionType::Ready, Reason::Unknown, &blindness.message));
         }
     }
     if matches!(content, Content::ConfigMap { files, .. } if files.is_empty()) {
         let findings = vec![
-            Finding::holds(
-                ConditionType::Ready,
-                Reason::NoChanges,
-                "the ConfigMap holds no lines",
-            ),
-            Finding::holds(
-                ConditionType::CaughtUp,
-                Reason::NoChanges,
-                "there is nothing to index",
-            ),
+            Finding::holds(ConditionType::Ready, Reason::NoChanges, "the ConfigMap holds no lines"),
+            Finding::holds(ConditionType::CaughtUp, Reason::NoChanges, "there is nothing to index"),
         ];
-        return Plan {
-            step: None,
-            recheck: None,
-            findings,
-            run: None,
-        };
+        return Plan { step: None, recheck: None, findings, run: None };
     }
     let mut plan = running(&spec.job(&run), ledger, &run);
-    plan.step = Some(Step::StartRun {
-        run,
-        content: content.clone(),
-    });
+    plan.step = Some(Step::StartRun { run, content: content.clone() });
     plan
 }
 
-fn run_status(
-    name: &str,
-    ledger: Option<&LedgerView>,
-    run: &str,
-    state: RunState,
-    message: Option<&str>,
-) -> RunStatus {
+fn run_status(name: &str, ledger: Option<&LedgerView>, run: &str, state: RunState, message: Option<&str>) -> RunStatus {
     let time = |time: Timestamp| Time(condition::whole_seconds(time));
     RunStatus {
         id: run.to_owned(),
@@ -368,14 +280,9 @@ fn run_status(
 }
 
 fn complete(name: &str, ledger: &LedgerView) -> Plan {
-    let Counts {
-        lines, rejected, ..
-    } = ledger.counts;
+    let Counts { lines, rejected, .. } = ledger.counts;
     let (reason, message) = if rejected > 0 {
-        (
-            Reason::CompleteWithRejects,
-            format!("{lines} lines, {rejected} of them rejected; status.deadLetter says why"),
-        )
+        (Reason::CompleteWithRejects, format!("{lines} lines, {rejected} of them rejected; status.deadLetter says why"))
     } else {
         (Reason::Complete, format!("{lines} lines"))
     };
@@ -384,12 +291,7 @@ fn complete(name: &str, ledger: &LedgerView) -> Plan {
         Finding::holds(ConditionType::CaughtUp, reason, message),
     ];
     let run = run_status(name, Some(ledger), &ledger.run, RunState::Succeeded, None);
-    Plan {
-        step: None,
-        recheck: None,
-        findings,
-        run: Some(run),
-    }
+    Plan { step: None, recheck: None, findings, run: Some(run) }
 }
 
 fn running(name: &str, ledger: Option<&LedgerView>, run: &str) -> Plan {
@@ -404,26 +306,11 @@ fn running(name: &str, ledger: Option<&LedgerView>, run: &str) -> Plan {
         Finding::holds(ConditionType::Running, Reason::Running, message.clone()),
         Finding::holds(ConditionType::Reconciling, Reason::Running, message),
     ];
-    let state = if ledger.is_some() {
-        RunState::Running
-    } else {
-        RunState::Pending
-    };
-    Plan {
-        step: None,
-        recheck: Some(RECHECK_LATER),
-        findings,
-        run: Some(run_status(name, ledger, run, state, None)),
-    }
+    let state = if ledger.is_some() { RunState::Running } else { RunState::Pending };
+    Plan { step: None, recheck: Some(RECHECK_LATER), findings, run: Some(run_status(name, ledger, run, state, None)) }
 }
 
-fn failed(
-    spec: &FeedSpec,
-    name: &str,
-    ledger: Option<&LedgerView>,
-    run: &str,
-    message: &str,
-) -> Plan {
+fn failed(spec: &FeedSpec, name: &str, ledger: Option<&LedgerView>, run: &str, message: &str) -> Plan {
     let text = format!(
         "{message}; nothing after the checkpoint was indexed. Mend the cause, then change the content or run it again: kubectl annotate --overwrite indexsource {} elysia.dev/run-now=$(date +%s)",
         spec.name
@@ -434,52 +321,27 @@ fn failed(
         Finding::holds(ConditionType::Stalled, Reason::RunFailed, text),
     ];
     let run = run_status(name, ledger, run, RunState::Failed, Some(message));
-    Plan {
-        step: None,
-        recheck: None,
-        findings,
-        run: Some(run),
-    }
+    Plan { step: None, recheck: None, findings, run: Some(run) }
 }
 
 /// Ready as found; nothing can start before something outside changes, which it may do by itself.
 fn waits(ready: Finding) -> Plan {
     let mut findings = vec![ready.clone()];
-    findings.push(Finding {
-        kind: ConditionType::CaughtUp,
-        ..ready.clone()
-    });
+    findings.push(Finding { kind: ConditionType::CaughtUp, ..ready.clone() });
     if ready.value == condition::Value::False {
-        findings.push(Finding::holds(
-            ConditionType::Reconciling,
-            ready.reason,
-            ready.message,
-        ));
+        findings.push(Finding::holds(ConditionType::Reconciling, ready.reason, ready.message));
     }
-    Plan {
-        step: None,
-        recheck: Some(RECHECK_LATER),
-        findings,
-        run: None,
-    }
+    Plan { step: None, recheck: Some(RECHECK_LATER), findings, run: None }
 }
 
 /// Ready as found; nothing can start before a person changes something.
 fn stuck(ready: Finding) -> Plan {
     let findings = vec![
         ready.clone(),
-        Finding {
-            kind: ConditionType::CaughtUp,
-            ..ready.clone()
-        },
+        Finding { kind: ConditionType::CaughtUp, ..ready.clone() },
         Finding::holds(ConditionType::Stalled, ready.reason, ready.message),
     ];
-    Plan {
-        step: None,
-        recheck: Some(RECHECK_LATER),
-        findings,
-        run: None,
-    }
+    Plan { step: None, recheck: Some(RECHECK_LATER), findings, run: None }
 }
 
 /// The status that follows.
@@ -494,10 +356,7 @@ pub fn status(
     let before = feed.status.clone().unwrap_or_default();
     let mut findings = plan.findings.clone();
     if let Some(failure) = failure {
-        for finding in findings
-            .iter_mut()
-            .filter(|finding| finding.kind != ConditionType::Running)
-        {
+        for finding in findings.iter_mut().filter(|finding| finding.kind != ConditionType::Running) {
             failure.clone_into(&mut finding.message);
         }
     }
@@ -512,12 +371,7 @@ pub fn status(
         status.counts = Some(ledger.counts.clone());
         status.errors.clone_from(&ledger.errors);
         status.checkpoint = Some(ledger.checkpoint.clone());
-        status.dead_letter = ledger
-            .dead_letters
-            .iter()
-            .take(elysia_api::STATUS_LIST_LIMIT)
-            .cloned()
-            .collect();
+        status.dead_letter = ledger.dead_letters.iter().take(elysia_api::STATUS_LIST_LIMIT).cloned().collect();
     }
     status
 }
@@ -530,8 +384,7 @@ pub fn invalid(feed: &IndexSource, message: &str, now: Timestamp) -> IndexSource
         Finding::holds(ConditionType::Stalled, Reason::InvalidSpec, message),
     ];
     status.observed_generation = feed.metadata.generation;
-    status.conditions =
-        condition::merge(&status.conditions, &findings, feed.metadata.generation, now);
+    status.conditions = condition::merge(&status.conditions, &findings, feed.metadata.generation, now);
     status
 }
 

@@ -13,10 +13,7 @@ fn spec() -> FeedSpec {
         cluster: "w".to_owned(),
         collection: "A".to_owned(),
         source: Source {
-            config_map: Some(ConfigMapSource {
-                name: "lines".to_owned(),
-                keys: Vec::new(),
-            }),
+            config_map: Some(ConfigMapSource { name: "lines".to_owned(), keys: Vec::new() }),
             volume: None,
         },
         unmapped: Unmapped::Reject,
@@ -27,10 +24,7 @@ fn spec() -> FeedSpec {
 }
 
 fn content(hash: &str) -> Content {
-    Content::ConfigMap {
-        name: "lines".to_owned(),
-        files: vec![("a.jsonl".to_owned(), hash.to_owned())],
-    }
+    Content::ConfigMap { name: "lines".to_owned(), files: vec![("a.jsonl".to_owned(), hash.to_owned())] }
 }
 
 fn ledger(run: &str, state: RunState, rejected: i64) -> LedgerView {
@@ -38,12 +32,7 @@ fn ledger(run: &str, state: RunState, rejected: i64) -> LedgerView {
         run: run.to_owned(),
         state,
         message: None,
-        counts: Counts {
-            lines: 5,
-            added: 5 - rejected,
-            rejected,
-            ..Counts::default()
-        },
+        counts: Counts { lines: 5, added: 5 - rejected, rejected, ..Counts::default() },
         errors: BTreeMap::new(),
         checkpoint: CheckpointStatus::default(),
         dead_letters: Vec::new(),
@@ -66,87 +55,32 @@ fn check(spec: &FeedSpec, observed: &Observed, expected: &str) {
     let plan = plan(spec, observed);
     let ready = &plan.findings[0];
     let step = if plan.step.is_some() { " start" } else { "" };
-    assert_eq!(
-        format!("{} {}{step}", ready.value.as_str(), ready.reason),
-        expected,
-        "{:?}",
-        plan.findings
-    );
+    assert_eq!(format!("{} {}{step}", ready.value.as_str(), ready.reason), expected, "{:?}", plan.findings);
 }
 
 #[test]
 fn a_run_is_started_once_for_each_content() {
     let spec = spec();
     let run = spec.run_id(&content("1"));
-    let job = |state| {
-        vec![JobView {
-            name: spec.job(&run),
-            state,
-        }]
-    };
+    let job = |state| vec![JobView { name: spec.job(&run), state }];
     check(&spec, &seen(None, vec![]), "False Running start");
     check(&spec, &seen(None, job(JobState::Active)), "False Running");
-    check(
-        &spec,
-        &seen(
-            Some(ledger(&run, RunState::Running, 0)),
-            job(JobState::Active),
-        ),
-        "False Running",
-    );
-    check(
-        &spec,
-        &seen(
-            Some(ledger(&run, RunState::Succeeded, 0)),
-            job(JobState::Succeeded),
-        ),
-        "True Complete",
-    );
-    check(
-        &spec,
-        &seen(Some(ledger(&run, RunState::Succeeded, 0)), vec![]),
-        "True Complete",
-    );
-    check(
-        &spec,
-        &seen(Some(ledger(&run, RunState::Succeeded, 2)), vec![]),
-        "True CompleteWithRejects",
-    );
-    check(
-        &spec,
-        &seen(Some(ledger("older", RunState::Succeeded, 0)), vec![]),
-        "False Running start",
-    );
+    check(&spec, &seen(Some(ledger(&run, RunState::Running, 0)), job(JobState::Active)), "False Running");
+    check(&spec, &seen(Some(ledger(&run, RunState::Succeeded, 0)), job(JobState::Succeeded)), "True Complete");
+    check(&spec, &seen(Some(ledger(&run, RunState::Succeeded, 0)), vec![]), "True Complete");
+    check(&spec, &seen(Some(ledger(&run, RunState::Succeeded, 2)), vec![]), "True CompleteWithRejects");
+    check(&spec, &seen(Some(ledger("older", RunState::Succeeded, 0)), vec![]), "False Running start");
 }
 
 #[test]
 fn a_job_that_was_lost_is_made_again_and_one_that_failed_is_not() {
     let spec = spec();
     let run = spec.run_id(&content("1"));
-    let failed = vec![JobView {
-        name: spec.job(&run),
-        state: JobState::Failed("backoff".to_owned()),
-    }];
-    check(
-        &spec,
-        &seen(Some(ledger(&run, RunState::Running, 0)), vec![]),
-        "False Running start",
-    );
-    check(
-        &spec,
-        &seen(Some(ledger(&run, RunState::Running, 0)), failed.clone()),
-        "False RunFailed",
-    );
-    check(
-        &spec,
-        &seen(Some(ledger(&run, RunState::Failed, 0)), failed),
-        "False RunFailed",
-    );
-    check(
-        &spec,
-        &seen(Some(ledger(&run, RunState::Failed, 0)), vec![]),
-        "False RunFailed",
-    );
+    let failed = vec![JobView { name: spec.job(&run), state: JobState::Failed("backoff".to_owned()) }];
+    check(&spec, &seen(Some(ledger(&run, RunState::Running, 0)), vec![]), "False Running start");
+    check(&spec, &seen(Some(ledger(&run, RunState::Running, 0)), failed.clone()), "False RunFailed");
+    check(&spec, &seen(Some(ledger(&run, RunState::Failed, 0)), failed), "False RunFailed");
+    check(&spec, &seen(Some(ledger(&run, RunState::Failed, 0)), vec![]), "False RunFailed");
 }
 
 #[test]
@@ -154,30 +88,9 @@ fn run_now_and_a_changed_rule_make_another_run() {
     let run = spec().run_id(&content("1"));
     assert_eq!(run, spec().run_id(&content("1")));
     assert_ne!(run, spec().run_id(&content("2")));
-    assert_ne!(
-        run,
-        FeedSpec {
-            run_now: Some("1".to_owned()),
-            ..spec()
-        }
-        .run_id(&content("1"))
-    );
-    assert_ne!(
-        run,
-        FeedSpec {
-            max_rejected: Some(0),
-            ..spec()
-        }
-        .run_id(&content("1"))
-    );
-    assert_ne!(
-        run,
-        FeedSpec {
-            unmapped: Unmapped::Drop,
-            ..spec()
-        }
-        .run_id(&content("1"))
-    );
+    assert_ne!(run, FeedSpec { run_now: Some("1".to_owned()), ..spec() }.run_id(&content("1")));
+    assert_ne!(run, FeedSpec { max_rejected: Some(0), ..spec() }.run_id(&content("1")));
+    assert_ne!(run, FeedSpec { unmapped: Unmapped::Drop, ..spec() }.run_id(&content("1")));
 }
 
 #[test]
@@ -195,17 +108,7 @@ fn nothing_starts_before_everything_is_there() {
     observed.ledger = Sight::unseen(BlindnessKind::Failed, "500");
     observed.content = Sight::Seen(Ok(content("1")));
     check(&spec, &observed, "Unknown Unknown");
-    let other = vec![JobView {
-        name: "f-older".to_owned(),
-        state: JobState::Active,
-    }];
+    let other = vec![JobView { name: "f-older".to_owned(), state: JobState::Active }];
     check(&spec, &seen(None, other), "False Running");
-    check(
-        &FeedSpec {
-            paused: true,
-            ..spec
-        },
-        &seen(None, vec![]),
-        "False Running",
-    );
+    check(&FeedSpec { paused: true, ..spec }, &seen(None, vec![]), "False Running");
 }

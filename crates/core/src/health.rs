@@ -112,12 +112,7 @@ pub fn judge(sightings: &Sightings, now: Timestamp) -> Report {
     let mut unattached = Unattached::default();
     attach_collections(sightings, &mut clusters, &mut unattached, &mut unreadable);
     attach_feeds(sightings, &mut clusters, &mut unattached, &mut unreadable);
-    Report::new(
-        operator,
-        clusters.map(|clusters| clusters.into_values().collect()),
-        unattached,
-        unreadable,
-    )
+    Report::new(operator, clusters.map(|clusters| clusters.into_values().collect()), unattached, unreadable)
 }
 
 /// The clusters that were asked for; `None` when they could not be read.
@@ -127,17 +122,11 @@ fn clusters(sightings: &Sightings, unreadable: &mut Vec<UnreadableKind>) -> Opti
     let mut reports: Clusters = listed
         .iter()
         .map(ClusterReport::of)
-        .filter(|report| {
-            scope
-                .cluster
-                .as_ref()
-                .is_none_or(|wanted| *wanted == report.name)
-        })
+        .filter(|report| scope.cluster.as_ref().is_none_or(|wanted| *wanted == report.name))
         .map(|report| (key(&report.namespace, &report.name), report))
         .collect();
     if let Some(wanted) = scope.cluster.as_ref().filter(|_| reports.is_empty()) {
-        let report =
-            ClusterReport::not_found(scope.namespace.clone().unwrap_or_default(), wanted.clone());
+        let report = ClusterReport::not_found(scope.namespace.clone().unwrap_or_default(), wanted.clone());
         reports.insert(key(&report.namespace, &report.name), report);
     }
     Some(reports)
@@ -153,16 +142,10 @@ fn attach_collections(
         return;
     };
     let mut reports: Vec<_> = listed.iter().map(CollectionReport::of).collect();
-    reports
-        .sort_by(|left, right| (&left.namespace, &left.name).cmp(&(&right.namespace, &right.name)));
-    clusters
-        .iter_mut()
-        .flat_map(BTreeMap::values_mut)
-        .for_each(|cluster| cluster.collections = Some(Vec::new()));
+    reports.sort_by(|left, right| (&left.namespace, &left.name).cmp(&(&right.namespace, &right.name)));
+    clusters.iter_mut().flat_map(BTreeMap::values_mut).for_each(|cluster| cluster.collections = Some(Vec::new()));
     for mut report in reports {
-        let home = clusters
-            .as_mut()
-            .and_then(|all| all.get_mut(&key(&report.namespace, &report.cluster)));
+        let home = clusters.as_mut().and_then(|all| all.get_mut(&key(&report.namespace, &report.cluster)));
         match home {
             Some(cluster) => cluster.collections.get_or_insert_default().push(report),
             None if sightings.scope.leaves_out(&report.cluster) => {}
@@ -186,16 +169,10 @@ fn attach_feeds(
         return;
     };
     let mut reports: Vec<_> = listed.iter().map(FeedReport::of).collect();
-    reports
-        .sort_by(|left, right| (&left.namespace, &left.name).cmp(&(&right.namespace, &right.name)));
-    clusters
-        .iter_mut()
-        .flat_map(BTreeMap::values_mut)
-        .for_each(|cluster| cluster.feeds = Some(Vec::new()));
+    reports.sort_by(|left, right| (&left.namespace, &left.name).cmp(&(&right.namespace, &right.name)));
+    clusters.iter_mut().flat_map(BTreeMap::values_mut).for_each(|cluster| cluster.feeds = Some(Vec::new()));
     for mut report in reports {
-        let home = clusters
-            .as_mut()
-            .and_then(|all| all.get_mut(&key(&report.namespace, &report.cluster)));
+        let home = clusters.as_mut().and_then(|all| all.get_mut(&key(&report.namespace, &report.cluster)));
         match home {
             Some(cluster) => cluster.feeds.get_or_insert_default().push(report),
             None if sightings.scope.leaves_out(&report.cluster) => {}
@@ -227,9 +204,7 @@ fn readable<'a, K>(
 impl Scope {
     /// Whether this surely is another cluster than the one that was asked for. No name is no certainty.
     fn leaves_out(&self, cluster: &str) -> bool {
-        self.cluster
-            .as_ref()
-            .is_some_and(|wanted| !cluster.is_empty() && wanted != cluster)
+        self.cluster.as_ref().is_some_and(|wanted| !cluster.is_empty() && wanted != cluster)
     }
 }
 

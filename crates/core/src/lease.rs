@@ -46,24 +46,13 @@ pub enum Move {
 }
 
 /// The next move of the candidate `me`. `lease` is `None` when there is none, and the outer `None` when it could not be read.
-pub fn next(
-    me: &str,
-    lease: Option<Option<&LeaseView>>,
-    memory: &mut Memory,
-    now: Timestamp,
-) -> Move {
-    let overdue = memory
-        .renewed
-        .is_some_and(|renewed| now.duration_since(renewed) > GIVE_UP_AFTER);
+pub fn next(me: &str, lease: Option<Option<&LeaseView>>, memory: &mut Memory, now: Timestamp) -> Move {
+    let overdue = memory.renewed.is_some_and(|renewed| now.duration_since(renewed) > GIVE_UP_AFTER);
     let Some(lease) = lease else {
         return if overdue { Move::StepDown } else { Move::Wait };
     };
     let Some(lease) = lease else {
-        return if memory.renewed.is_some() {
-            Move::StepDown
-        } else {
-            Move::Create
-        };
+        return if memory.renewed.is_some() { Move::StepDown } else { Move::Create };
     };
     if lease.holder == me {
         return if overdue { Move::StepDown } else { Move::Write };
@@ -98,67 +87,31 @@ mod tests {
     }
 
     fn held_by(holder: &str, version: &str) -> LeaseView {
-        LeaseView {
-            holder: holder.to_owned(),
-            resource_version: version.to_owned(),
-            duration: DURATION,
-        }
+        LeaseView { holder: holder.to_owned(), resource_version: version.to_owned(), duration: DURATION }
     }
 
     #[test]
     fn a_free_lease_is_taken() {
-        assert_eq!(
-            next("a", Some(None), &mut Memory::default(), at(0)),
-            Move::Create
-        );
-        assert_eq!(
-            next(
-                "a",
-                Some(Some(&held_by("", "7"))),
-                &mut Memory::default(),
-                at(0)
-            ),
-            Move::Write
-        );
+        assert_eq!(next("a", Some(None), &mut Memory::default(), at(0)), Move::Create);
+        assert_eq!(next("a", Some(Some(&held_by("", "7"))), &mut Memory::default(), at(0)), Move::Write);
     }
 
     #[test]
     fn a_held_lease_is_taken_only_after_it_stood_still() {
         let mut memory = Memory::default();
-        assert_eq!(
-            next("a", Some(Some(&held_by("b", "1"))), &mut memory, at(0)),
-            Move::Wait
-        );
-        assert_eq!(
-            next("a", Some(Some(&held_by("b", "2"))), &mut memory, at(14)),
-            Move::Wait
-        );
-        assert_eq!(
-            next("a", Some(Some(&held_by("b", "2"))), &mut memory, at(29)),
-            Move::Wait
-        );
-        assert_eq!(
-            next("a", Some(Some(&held_by("b", "2"))), &mut memory, at(30)),
-            Move::Write
-        );
+        assert_eq!(next("a", Some(Some(&held_by("b", "1"))), &mut memory, at(0)), Move::Wait);
+        assert_eq!(next("a", Some(Some(&held_by("b", "2"))), &mut memory, at(14)), Move::Wait);
+        assert_eq!(next("a", Some(Some(&held_by("b", "2"))), &mut memory, at(29)), Move::Wait);
+        assert_eq!(next("a", Some(Some(&held_by("b", "2"))), &mut memory, at(30)), Move::Write);
     }
 
     #[test]
     fn a_leader_that_cannot_renew_steps_down_before_others_may_lead() {
-        let mut memory = Memory {
-            seen: None,
-            renewed: Some(at(0)),
-        };
+        let mut memory = Memory { seen: None, renewed: Some(at(0)) };
         assert_eq!(next("a", None, &mut memory, at(9)), Move::Wait);
         assert_eq!(next("a", None, &mut memory, at(11)), Move::StepDown);
-        assert_eq!(
-            next("a", Some(Some(&held_by("a", "1"))), &mut memory, at(11)),
-            Move::StepDown
-        );
-        assert_eq!(
-            next("a", Some(Some(&held_by("b", "3"))), &mut memory, at(1)),
-            Move::StepDown
-        );
+        assert_eq!(next("a", Some(Some(&held_by("a", "1"))), &mut memory, at(11)), Move::StepDown);
+        assert_eq!(next("a", Some(Some(&held_by("b", "3"))), &mut memory, at(1)), Move::StepDown);
         assert!(GIVE_UP_AFTER < DURATION);
     }
 }

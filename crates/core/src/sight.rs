@@ -34,10 +34,7 @@ pub enum BlindnessKind {
 impl<T> Sight<T> {
     /// Nothing was seen because of this.
     pub fn unseen(kind: BlindnessKind, message: impl Into<String>) -> Self {
-        Self::Unseen(Blindness {
-            kind,
-            message: message.into(),
-        })
+        Self::Unseen(Blindness { kind, message: message.into() })
     }
 
     /// The value, if it was seen.

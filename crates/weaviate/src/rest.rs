@@ -157,7 +157,9 @@ async fn read(call: Call, mut response: Response, limit: usize) -> Result<(Call,
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > limit => return Err(WeaviateError::TooLarge { call, limit }),
+            Ok(Some(chunk)) if body.len() + chunk.len() > limit => {
+                return Err(WeaviateError::TooLarge { call, limit });
+            }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => return Ok((call, body)),
             Err(error) => return Err(broken(call, error)),

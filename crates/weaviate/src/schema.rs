@@ -154,7 +154,9 @@ impl Client {
         let (header, value) = read.header();
         let rest = Rest::get(&["schema", name]).header(header, value);
         let call = Call { what: rest.what(), address: self.address() };
-        let Some(class) = self.optional::<Value>(rest).await? else { return Ok(None) };
+        let Some(class) = self.optional::<Value>(rest).await? else {
+            return Ok(None);
+        };
 
         match class_name(&class) {
             "" => Err(WeaviateError::Malformed { call, reason: "a class without a name".to_owned() }),

@@ -121,7 +121,7 @@ async fn objects() {
         let page = Page { class: "Articles", tenant: None, after: None, limit: 3 };
         assert_eq!(replaying(version, "objects").await.1.list_ids(page).await.expect("ids").len(), 3);
         let objects = replaying(version, "objects-vectors").await.1.list_objects(page, true).await.expect("objects");
-        assert!(objects.iter().all(|object| object.vector.as_ref().is_some_and(|vector| vector.len() == 3)));
+        assert!(objects.iter().all(|object| { object.vector.as_ref().is_some_and(|vector| vector.len() == 3) }));
         assert!(replaying(version, "objects-end").await.1.list_ids(page).await.expect("none").is_empty());
 
         let read = ReadFrom::Replicas(Consistency::One);

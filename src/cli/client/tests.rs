@@ -63,24 +63,13 @@ async fn every_page_is_read_and_an_odd_object_hides_no_other() {
         let mut odd = cluster("odd");
         odd["status"] = json!({"phase": "Levitating"});
         let is_second = query.is_some_and(|query| query.contains("continue=second"));
-        Json(if is_second {
-            list(&[cluster("b")], "")
-        } else {
-            list(&[cluster("a"), odd], "second")
-        })
+        Json(if is_second { list(&[cluster("b")], "") } else { list(&[cluster("a"), odd], "second") })
     }
     let reader = reader(Router::new().route(CLUSTERS, get(page))).await;
-    let Sighted::Seen(objects) = reader.list::<WeaviateCluster>(Some("search")).await else {
-        panic!("unreadable")
-    };
+    let Sighted::Seen(objects) = reader.list::<WeaviateCluster>(Some("search")).await else { panic!("unreadable") };
     let names: Vec<_> = objects
         .into_iter()
-        .map(|object| {
-            object.map_or_else(
-                |odd| format!("{}?", odd.name),
-                |it| it.metadata.name.unwrap(),
-            )
-        })
+        .map(|object| object.map_or_else(|odd| format!("{}?", odd.name), |it| it.metadata.name.unwrap()))
         .collect();
     assert_eq!(names, ["a", "odd?", "b"]);
 }
@@ -91,40 +80,22 @@ async fn refusals_are_named() {
         reader(Router::new().fallback(move || async move { refusal(code, reason, message) }))
     };
     let (message, next) = why(&answer(StatusCode::FORBIDDEN, "Forbidden", "no").await).await;
-    let lacking =
-        "your account lacks the verb `list` on `weaviateclusters.elysia.dev` in namespace search";
+    let lacking = "your account lacks the verb `list` on `weaviateclusters.elysia.dev` in namespace search";
     assert_eq!(message, format!("forbidden: {lacking}"));
-    assert_eq!(
-        next,
-        "kubectl auth can-i list weaviateclusters.elysia.dev -n search"
-    );
+    assert_eq!(next, "kubectl auth can-i list weaviateclusters.elysia.dev -n search");
 
-    let (message, _) =
-        why(&answer(StatusCode::NOT_FOUND, "NotFound", "404 page not found").await).await;
-    assert_eq!(
-        message,
-        "the API server does not know `weaviateclusters.elysia.dev`: is the chart installed?"
-    );
+    let (message, _) = why(&answer(StatusCode::NOT_FOUND, "NotFound", "404 page not found").await).await;
+    assert_eq!(message, "the API server does not know `weaviateclusters.elysia.dev`: is the chart installed?");
     let (message, _) = why(&answer(StatusCode::UNAUTHORIZED, "Unauthorized", "no").await).await;
     assert_eq!(message, "the API server refused the credentials");
-    let (message, _) = why(&answer(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "InternalError",
-        "etcd is gone",
-    )
-    .await)
-    .await;
+    let (message, _) = why(&answer(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "etcd is gone").await).await;
     assert_eq!(message, "etcd is gone");
 }
 
 #[tokio::test]
 async fn a_lease_that_is_not_there_is_an_answer() {
-    let absent = Router::new()
-        .fallback(|| async { refusal(StatusCode::NOT_FOUND, "NotFound", "leases not found") });
-    assert_eq!(
-        reader(absent).await.lease("elysia-system").await,
-        Sighted::Seen(None)
-    );
+    let absent = Router::new().fallback(|| async { refusal(StatusCode::NOT_FOUND, "NotFound", "leases not found") });
+    assert_eq!(reader(absent).await.lease("elysia-system").await, Sighted::Seen(None));
 }
 
 #[tokio::test]
@@ -134,17 +105,11 @@ async fn a_dead_server_is_noticed_in_bounded_time() {
     let (message, next) = why(&silent).await;
     assert_eq!(
         (message.as_str(), next.as_str()),
-        (
-            "the API server did not answer within 500ms",
-            "kubectl cluster-info"
-        )
+        ("the API server did not answer within 500ms", "kubectl cluster-info")
     );
 
     let (message, _) = why(&reader_of("http://127.0.0.1:1")).await;
-    assert!(
-        message.starts_with("the API server cannot be asked: "),
-        "{message}"
-    );
+    assert!(message.starts_with("the API server cannot be asked: "), "{message}");
     assert!(message.contains("refused"), "{message}");
     assert!(started.elapsed() < PATIENCE * 6);
 }

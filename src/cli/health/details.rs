@@ -8,18 +8,8 @@ use super::table::{Block, View};
 
 /// The blocks that have something to say.
 pub(super) fn blocks(report: &Report, view: &View) -> Vec<String> {
-    let tables = [
-        conditions(report, view),
-        shards_behind(report),
-        drift(report, view),
-        rejected(report),
-    ];
-    tables
-        .into_iter()
-        .filter(|block| !block.is_empty())
-        .map(Block::render)
-        .chain(plans(report))
-        .collect()
+    let tables = [conditions(report, view), shards_behind(report), drift(report, view), rejected(report)];
+    tables.into_iter().filter(|block| !block.is_empty()).map(Block::render).chain(plans(report)).collect()
 }
 
 fn conditions(report: &Report, view: &View) -> Block {
@@ -43,11 +33,7 @@ fn shards_behind(report: &Report) -> Block {
     let mut block = Block::new(&["SHARD BEHIND", "COLLECTION", "REPLICAS ON"]);
     for collection in report.collections() {
         for shard in &collection.replicas.worst {
-            let nodes = if shard.replicas.is_empty() {
-                "no node".to_owned()
-            } else {
-                shard.replicas.join(", ")
-            };
+            let nodes = if shard.replicas.is_empty() { "no node".to_owned() } else { shard.replicas.join(", ") };
             block.row([shard.shard.clone(), place(collection), nodes]);
         }
     }
@@ -92,38 +78,14 @@ fn plans(report: &Report) -> Vec<String> {
 
 fn plan(collection: &CollectionReport) -> Option<String> {
     let plan = collection.plan.as_ref()?;
-    let destructive = if plan.destructive {
-        ", destructive"
-    } else {
-        ""
-    };
-    let waits = plan
-        .waiting_for
-        .as_ref()
-        .map_or(String::new(), |what| format!(", waits for {what}"));
-    let title = format!(
-        "plan {} of collection {}: {}{destructive}{waits}",
-        plan.hash,
-        place(collection),
-        plan.action
-    );
-    let steps = plan
-        .steps
-        .iter()
-        .zip(1..)
-        .map(|(step, number)| format!("  {number}. {}", plain(step)));
+    let destructive = if plan.destructive { ", destructive" } else { "" };
+    let waits = plan.waiting_for.as_ref().map_or(String::new(), |what| format!(", waits for {what}"));
+    let title = format!("plan {} of collection {}: {}{destructive}{waits}", plan.hash, place(collection), plan.action);
+    let steps = plan.steps.iter().zip(1..).map(|(step, number)| format!("  {number}. {}", plain(step)));
     let shown = i64::try_from(plan.steps.len()).unwrap_or(i64::MAX);
-    let more =
-        (plan.total_steps > shown).then(|| format!("  … and {} more", plan.total_steps - shown));
-    let approve = collection
-        .approve
-        .as_ref()
-        .map(|command| format!("  approve it: {}", plain(command)));
-    let lines = [plain(&title)]
-        .into_iter()
-        .chain(steps)
-        .chain(more)
-        .chain(approve);
+    let more = (plan.total_steps > shown).then(|| format!("  … and {} more", plan.total_steps - shown));
+    let approve = collection.approve.as_ref().map(|command| format!("  approve it: {}", plain(command)));
+    let lines = [plain(&title)].into_iter().chain(steps).chain(more).chain(approve);
     Some(lines.map(|line| line + "\n").collect())
 }
 

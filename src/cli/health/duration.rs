@@ -9,9 +9,7 @@ const SHORTEST: Duration = Duration::from_secs(1);
 
 /// A time such as `2s`, `1m` or `1m 30s`.
 pub(super) fn parse(text: &str) -> Result<Duration, String> {
-    let parsed: SignedDuration = text
-        .parse()
-        .map_err(|_| "write a time such as 2s or 1m".to_owned())?;
+    let parsed: SignedDuration = text.parse().map_err(|_| "write a time such as 2s or 1m".to_owned())?;
     match Duration::try_from(parsed) {
         Ok(duration) if duration >= SHORTEST => Ok(duration),
         _ => Err("at least 1s".to_owned()),
@@ -46,14 +44,7 @@ mod tests {
     #[test]
     fn ages_are_short() {
         let now = Timestamp::from_second(1_000_000).unwrap();
-        for (seconds, wanted) in [
-            (-3, "0s"),
-            (5, "5s"),
-            (119, "119s"),
-            (120, "2m"),
-            (7_200, "2h"),
-            (200_000, "2d"),
-        ] {
+        for (seconds, wanted) in [(-3, "0s"), (5, "5s"), (119, "119s"), (120, "2m"), (7_200, "2h"), (200_000, "2d")] {
             assert_eq!(age(now - SignedDuration::from_secs(seconds), now), wanted);
         }
     }

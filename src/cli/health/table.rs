@@ -5,8 +5,7 @@
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 use elysia_core::health::{
-    ClusterReport, CollectionReport, FeedReport, Finding, NodeReport, OperatorReport, Report,
-    UNREADABLE, Verdict,
+    ClusterReport, CollectionReport, FeedReport, Finding, NodeReport, OperatorReport, Report, UNREADABLE, Verdict,
 };
 use jiff::Timestamp;
 
@@ -37,12 +36,7 @@ pub(super) fn render(report: &Report, view: &View) -> String {
     if report.known_clusters().next().is_some() {
         blocks.push(clusters(report, view));
     }
-    if report
-        .known_clusters()
-        .flat_map(ClusterReport::known_nodes)
-        .next()
-        .is_some()
-    {
+    if report.known_clusters().flat_map(ClusterReport::known_nodes).next().is_some() {
         blocks.push(nodes(report, view));
     }
     if report.collections().next().is_some() {
@@ -69,9 +63,7 @@ fn operator(operator: &OperatorReport, view: &View) -> String {
         operator.namespace.clone(),
         operator.verdict.to_string(),
         or_unknown(operator.holder.clone()),
-        operator.renewed_at.map_or(UNKNOWN.to_owned(), |at| {
-            format!("{} ago", age(at, view.now))
-        }),
+        operator.renewed_at.map_or(UNKNOWN.to_owned(), |at| format!("{} ago", age(at, view.now))),
     ]);
     block.render()
 }
@@ -79,14 +71,7 @@ fn operator(operator: &OperatorReport, view: &View) -> String {
 fn clusters(report: &Report, view: &View) -> String {
     let mut block = Block::of_objects(view, &["CLUSTER", "STATE", "NODES", "VERSION", "REASON"]);
     for cluster in report.known_clusters() {
-        let ClusterReport {
-            namespace,
-            name,
-            standing,
-            nodes_ready,
-            version,
-            ..
-        } = cluster;
+        let ClusterReport { namespace, name, standing, nodes_ready, version, .. } = cluster;
         let cells = [
             name.clone(),
             standing.word().to_owned(),
@@ -101,10 +86,7 @@ fn clusters(report: &Report, view: &View) -> String {
 
 fn nodes(report: &Report, view: &View) -> String {
     let waits = |node: &NodeReport| node.status.waiting_for.is_some();
-    let any_waits = report
-        .known_clusters()
-        .flat_map(ClusterReport::known_nodes)
-        .any(waits);
+    let any_waits = report.known_clusters().flat_map(ClusterReport::known_nodes).any(waits);
     let mut headings = vec!["NODE", "STATE", "CLUSTER"];
     if view.verbose {
         headings.extend(["VERSION", "RAFT", "SHARDS"]);
@@ -113,22 +95,12 @@ fn nodes(report: &Report, view: &View) -> String {
         headings.push("WAITING FOR");
     }
     let mut block = Block::of_objects(view, &headings);
-    let known = report
-        .known_clusters()
-        .flat_map(|cluster| cluster.known_nodes().map(move |node| (cluster, node)));
+    let known = report.known_clusters().flat_map(|cluster| cluster.known_nodes().map(move |node| (cluster, node)));
     for (cluster, node) in known {
         let status = &node.status;
-        let mut cells = vec![
-            status.name.clone(),
-            node.word().to_owned(),
-            cluster.name.clone(),
-        ];
+        let mut cells = vec![status.name.clone(), node.word().to_owned(), cluster.name.clone()];
         if view.verbose {
-            cells.extend([
-                or_unknown(status.version.clone()),
-                or_unknown(status.raft.clone()),
-                number(status.shards),
-            ]);
+            cells.extend([or_unknown(status.version.clone()), or_unknown(status.raft.clone()), number(status.shards)]);
         }
         if any_waits {
             cells.push(status.waiting_for.clone().unwrap_or_default());
@@ -139,25 +111,10 @@ fn nodes(report: &Report, view: &View) -> String {
 }
 
 fn collections<'a>(collections: impl Iterator<Item = &'a CollectionReport>, view: &View) -> String {
-    let headings = [
-        "COLLECTION",
-        "STATE",
-        "CLUSTER",
-        "NAME",
-        "REPLICAS",
-        "SHARDS BEHIND",
-        "OBJECTS",
-        "REASON",
-    ];
+    let headings = ["COLLECTION", "STATE", "CLUSTER", "NAME", "REPLICAS", "SHARDS BEHIND", "OBJECTS", "REASON"];
     let mut block = Block::of_objects(view, &headings);
     for collection in collections {
-        let CollectionReport {
-            namespace,
-            name,
-            standing,
-            replicas,
-            ..
-        } = collection;
+        let CollectionReport { namespace, name, standing, replicas, .. } = collection;
         let cells = [
             name.clone(),
             standing.word().to_owned(),
@@ -174,28 +131,11 @@ fn collections<'a>(collections: impl Iterator<Item = &'a CollectionReport>, view
 }
 
 fn feeds<'a>(feeds: impl Iterator<Item = &'a FeedReport>, view: &View) -> String {
-    let headings = [
-        "FEED",
-        "STATE",
-        "CLUSTER",
-        "INTO",
-        "LINES",
-        "REJECTED",
-        "CAUGHT UP",
-        "REASON",
-    ];
+    let headings = ["FEED", "STATE", "CLUSTER", "INTO", "LINES", "REJECTED", "CAUGHT UP", "REASON"];
     let mut block = Block::of_objects(view, &headings);
     for feed in feeds {
-        let FeedReport {
-            namespace,
-            name,
-            standing,
-            counts,
-            ..
-        } = feed;
-        let caught_up = feed
-            .caught_up
-            .map(|caught_up| if caught_up { "yes" } else { "no" });
+        let FeedReport { namespace, name, standing, counts, .. } = feed;
+        let caught_up = feed.caught_up.map(|caught_up| if caught_up { "yes" } else { "no" });
         let cells = [
             name.clone(),
             standing.word().to_owned(),
@@ -216,8 +156,7 @@ fn findings(report: &Report, view: &View) -> Option<String> {
     let mut grouped: Vec<(Vec<String>, Finding)> = Vec::new();
     for finding in report.findings() {
         let same = |(_, other): &&mut (Vec<String>, Finding)| {
-            (other.verdict, &other.reason, &other.message)
-                == (finding.verdict, &finding.reason, &finding.message)
+            (other.verdict, &other.reason, &other.message) == (finding.verdict, &finding.reason, &finding.message)
                 && other.reason == UNREADABLE
         };
         match grouped.iter_mut().find(same) {
@@ -225,39 +164,17 @@ fn findings(report: &Report, view: &View) -> Option<String> {
             None => grouped.push((vec![finding.subject.clone()], finding)),
         }
     }
-    let lines: Vec<_> = grouped
-        .iter()
-        .map(|(subjects, finding)| told(&subjects.join(", "), finding, view))
-        .collect();
+    let lines: Vec<_> = grouped.iter().map(|(subjects, finding)| told(&subjects.join(", "), finding, view)).collect();
     (!lines.is_empty()).then(|| lines.concat())
 }
 
 fn told(subjects: &str, finding: &Finding, view: &View) -> String {
-    let style = if finding.verdict == Verdict::Fault {
-        BAD
-    } else {
-        DOUBTFUL
-    };
-    let reason = if finding.reason == UNREADABLE {
-        ""
-    } else {
-        &finding.reason
-    };
-    let words: Vec<_> = [subjects, reason, &finding.message]
-        .into_iter()
-        .filter(|word| !word.is_empty())
-        .collect();
-    let mut text = format!(
-        "{}: {}\n",
-        paint(style, finding.verdict.as_str()),
-        plain(&words.join(": "))
-    );
+    let style = if finding.verdict == Verdict::Fault { BAD } else { DOUBTFUL };
+    let reason = if finding.reason == UNREADABLE { "" } else { &finding.reason };
+    let words: Vec<_> = [subjects, reason, &finding.message].into_iter().filter(|word| !word.is_empty()).collect();
+    let mut text = format!("{}: {}\n", paint(style, finding.verdict.as_str()), plain(&words.join(": ")));
     // Not the command that was just run.
-    if let Some(next) = finding
-        .next
-        .as_ref()
-        .filter(|next| !(view.verbose && next.ends_with(" -v")))
-    {
+    if let Some(next) = finding.next.as_ref().filter(|next| !(view.verbose && next.ends_with(" -v"))) {
         text.push_str(&hint(next));
     }
     text
@@ -267,12 +184,7 @@ fn warnings(report: &Report, view: &View) -> Option<String> {
     let mut text = String::new();
     for (subject, standing) in report.subjects() {
         for warning in &standing.warnings {
-            let line = format!(
-                "{}: {}: {}\n",
-                paint(DOUBTFUL, "warning"),
-                plain(&subject),
-                plain(warning)
-            );
+            let line = format!("{}: {}: {}\n", paint(DOUBTFUL, "warning"), plain(&subject), plain(warning));
             text.push_str(&line);
         }
     }
@@ -291,10 +203,7 @@ fn nothing_here(view: &View) -> String {
     if view.all_namespaces {
         return "no WeaviateCluster anywhere\n".to_owned();
     }
-    format!(
-        "no WeaviateCluster in this namespace\n{}",
-        hint("kubectl elysia health -A")
-    )
+    format!("no WeaviateCluster in this namespace\n{}", hint("kubectl elysia health -A"))
 }
 
 fn hint(text: &str) -> String {
@@ -316,8 +225,7 @@ pub(super) fn number(number: Option<i64>) -> String {
 }
 
 fn or_unknown(text: Option<String>) -> String {
-    text.filter(|text| !text.is_empty())
-        .unwrap_or_else(|| UNKNOWN.to_owned())
+    text.filter(|text| !text.is_empty()).unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
 /// A table without lines.
@@ -332,20 +240,10 @@ impl Block {
     /// A block with these headings.
     pub(super) fn new(headings: &[&str]) -> Self {
         let mut table = Table::new();
-        table
-            .load_style(NOTHING)
-            .set_content_arrangement(ContentArrangement::Disabled);
+        table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(headings.iter().copied());
-        let first_gap = if headings.first().is_some_and(|heading| heading.is_empty()) {
-            1
-        } else {
-            GAP
-        };
-        Self {
-            table,
-            first_gap,
-            with_namespace: false,
-        }
+        let first_gap = if headings.first().is_some_and(|heading| heading.is_empty()) { 1 } else { GAP };
+        Self { table, first_gap, with_namespace: false }
     }
 
     /// Whether there is no row.
@@ -355,36 +253,18 @@ impl Block {
 
     /// A block of objects: their marks first, and their namespaces where there may be several.
     fn of_objects(view: &View, headings: &[&str]) -> Self {
-        let leading: &[&str] = if view.all_namespaces {
-            &["", "NAMESPACE"]
-        } else {
-            &[""]
-        };
-        Self {
-            with_namespace: view.all_namespaces,
-            ..Self::new(&[leading, headings].concat())
-        }
+        let leading: &[&str] = if view.all_namespaces { &["", "NAMESPACE"] } else { &[""] };
+        Self { with_namespace: view.all_namespaces, ..Self::new(&[leading, headings].concat()) }
     }
 
     /// One more row.
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.table
-            .add_row(cells.into_iter().map(|cell| plain(&cell)));
+        self.table.add_row(cells.into_iter().map(|cell| plain(&cell)));
     }
 
-    fn object(
-        &mut self,
-        verdict: Verdict,
-        namespace: &str,
-        cells: impl IntoIterator<Item = String>,
-    ) {
+    fn object(&mut self, verdict: Verdict, namespace: &str, cells: impl IntoIterator<Item = String>) {
         let namespace = self.with_namespace.then(|| namespace.to_owned());
-        self.row(
-            [mark(verdict).to_owned()]
-                .into_iter()
-                .chain(namespace)
-                .chain(cells),
-        );
+        self.row([mark(verdict).to_owned()].into_iter().chain(namespace).chain(cells));
     }
 
     /// The block as text: headings bold, marks coloured.
@@ -395,24 +275,13 @@ impl Block {
         let text = self.table.trim_fmt();
         let mut lines = text.lines();
         let heading = lines.next().map(|line| paint(HEADING, line));
-        heading
-            .into_iter()
-            .chain(lines.map(painted))
-            .map(|line| line + "\n")
-            .collect()
+        heading.into_iter().chain(lines.map(painted)).map(|line| line + "\n").collect()
     }
 }
 
 fn painted(line: &str) -> String {
-    for (verdict, style) in [
-        (Verdict::Healthy, GOOD),
-        (Verdict::Unknown, DOUBTFUL),
-        (Verdict::Fault, BAD),
-    ] {
-        if let Some(rest) = line
-            .strip_prefix(mark(verdict))
-            .filter(|rest| rest.starts_with(' '))
-        {
+    for (verdict, style) in [(Verdict::Healthy, GOOD), (Verdict::Unknown, DOUBTFUL), (Verdict::Fault, BAD)] {
+        if let Some(rest) = line.strip_prefix(mark(verdict)).filter(|rest| rest.starts_with(' ')) {
             return paint(style, mark(verdict)) + rest;
         }
     }

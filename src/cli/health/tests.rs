@@ -32,8 +32,7 @@ fn cluster(nodes: &[Value], conditions: &[Value]) -> Value {
         "observedGeneration": 1, "phase": "Ready", "version": "1.38.2",
         "nodesReady": format!("{ready}/{}", nodes.len()), "nodes": nodes, "conditions": conditions,
     });
-    let spec =
-        json!({"managed": {"version": "1.38.2", "replicas": 3, "storage": {"size": "10Gi"}}});
+    let spec = json!({"managed": {"version": "1.38.2", "replicas": 3, "storage": {"size": "10Gi"}}});
     object("WeaviateCluster", "wiki", &spec, &status)
 }
 
@@ -43,21 +42,12 @@ fn node(ordinal: u32, raft: &str) -> Value {
 
 fn healthy_cluster() -> Value {
     let nodes = [node(0, "Leader"), node(1, "Follower"), node(2, "Follower")];
-    cluster(
-        &nodes,
-        &[condition(
-            "Ready",
-            "True",
-            "AsDeclared",
-            "3 of 3 nodes are ready",
-        )],
-    )
+    cluster(&nodes, &[condition("Ready", "True", "AsDeclared", "3 of 3 nodes are ready")])
 }
 
 fn collection(name: &str, class: &str, mut status: Value) -> Value {
     status["observedGeneration"] = json!(1);
-    let spec =
-        json!({"clusterRef": {"name": "wiki"}, "collection": class, "replication": {"factor": 3}});
+    let spec = json!({"clusterRef": {"name": "wiki"}, "collection": class, "replication": {"factor": 3}});
     object("ElysiaCollection", name, &spec, &status)
 }
 
@@ -71,11 +61,7 @@ fn articles() -> Value {
 }
 
 fn feed(rejected: i64) -> Value {
-    let reason = if rejected == 0 {
-        "Complete"
-    } else {
-        "CompleteWithRejects"
-    };
+    let reason = if rejected == 0 { "Complete" } else { "CompleteWithRejects" };
     let mut status = json!({
         "observedGeneration": 1,
         "counts": {
@@ -106,20 +92,12 @@ fn lease(age: i64) -> Sighted<Option<Lease>> {
 }
 
 fn seen<K: DeserializeOwned, M>(objects: Vec<Value>) -> Sighted<Vec<Result<K, M>>> {
-    Sighted::Seen(
-        objects
-            .into_iter()
-            .map(|object| Ok(serde_json::from_value(object).unwrap()))
-            .collect(),
-    )
+    Sighted::Seen(objects.into_iter().map(|object| Ok(serde_json::from_value(object).unwrap())).collect())
 }
 
 fn sightings(clusters: Vec<Value>, collections: Vec<Value>, feeds: Vec<Value>) -> Sightings {
     Sightings {
-        scope: Scope {
-            namespace: Some("search".to_owned()),
-            cluster: None,
-        },
+        scope: Scope { namespace: Some("search".to_owned()), cluster: None },
         operator_namespace: "elysia-system".to_owned(),
         lease: lease(2),
         clusters: seen(clusters),
@@ -141,11 +119,7 @@ fn node_missing() -> Sightings {
         condition("Available", "True", "AsDeclared", "2 of 3 nodes serve"),
         condition("Reconciling", "True", "NodesMissing", message),
     ];
-    sightings(
-        vec![cluster(&nodes, &conditions)],
-        vec![articles()],
-        vec![feed(0)],
-    )
+    sightings(vec![cluster(&nodes, &conditions)], vec![articles()], vec![feed(0)])
 }
 
 fn replicas_behind() -> Sightings {
@@ -165,11 +139,7 @@ fn replicas_behind() -> Sightings {
             condition("Reconciling", "True", "Copying", message),
         ],
     });
-    sightings(
-        vec![healthy_cluster()],
-        vec![articles(), collection("notes", "Notes", status)],
-        vec![feed(0)],
-    )
+    sightings(vec![healthy_cluster()], vec![articles(), collection("notes", "Notes", status)], vec![feed(0)])
 }
 
 fn plan_waiting() -> Sightings {
@@ -190,11 +160,7 @@ fn plan_waiting() -> Sightings {
             condition("Stalled", "True", "NeedsApproval", message),
         ],
     });
-    sightings(
-        vec![healthy_cluster()],
-        vec![collection("notes", "Notes", status)],
-        vec![],
-    )
+    sightings(vec![healthy_cluster()], vec![collection("notes", "Notes", status)], vec![])
 }
 
 fn just_applied() -> Sightings {
@@ -229,10 +195,7 @@ fn feeds_forbidden() -> Sightings {
             .to_owned(),
         next: "kubectl auth can-i list indexsources.elysia.dev -n search".to_owned(),
     };
-    Sightings {
-        feeds: Sighted::Unreadable(unread),
-        ..well()
-    }
+    Sightings { feeds: Sighted::Unreadable(unread), ..well() }
 }
 
 fn judged(sightings: &Sightings) -> Report {
@@ -240,20 +203,12 @@ fn judged(sightings: &Sightings) -> Report {
 }
 
 fn coloured(sightings: &Sightings, verbose: bool, all_namespaces: bool) -> String {
-    render(
-        &judged(sightings),
-        &View {
-            verbose,
-            all_namespaces,
-            now: now(),
-        },
-    )
+    render(&judged(sightings), &View { verbose, all_namespaces, now: now() })
 }
 
 /// What somebody without colours sees, and what the command ends with.
 fn picture(sightings: &Sightings, verbose: bool, all_namespaces: bool) -> String {
-    let text =
-        anstream::adapter::strip_str(&coloured(sightings, verbose, all_namespaces)).to_string();
+    let text = anstream::adapter::strip_str(&coloured(sightings, verbose, all_namespaces)).to_string();
     format!("{text}\nexit code {}", judged(sightings).exit_code)
 }
 
@@ -261,43 +216,22 @@ fn picture(sightings: &Sightings, verbose: bool, all_namespaces: bool) -> String
 fn tables() {
     insta::assert_snapshot!("table_healthy", picture(&well(), false, false));
     insta::assert_snapshot!("table_node_missing", picture(&node_missing(), false, false));
-    insta::assert_snapshot!(
-        "table_replicas_behind",
-        picture(&replicas_behind(), false, false)
-    );
+    insta::assert_snapshot!("table_replicas_behind", picture(&replicas_behind(), false, false));
     insta::assert_snapshot!("table_plan_waiting", picture(&plan_waiting(), false, false));
     insta::assert_snapshot!("table_just_applied", picture(&just_applied(), false, false));
-    insta::assert_snapshot!(
-        "table_dead_api_server",
-        picture(&dead_api_server(), false, false)
-    );
-    insta::assert_snapshot!(
-        "table_feeds_forbidden",
-        picture(&feeds_forbidden(), false, false)
-    );
+    insta::assert_snapshot!("table_dead_api_server", picture(&dead_api_server(), false, false));
+    insta::assert_snapshot!("table_feeds_forbidden", picture(&feeds_forbidden(), false, false));
     let rejects = sightings(vec![healthy_cluster()], vec![articles()], vec![feed(3)]);
     insta::assert_snapshot!("table_rejects", picture(&rejects, false, false));
-    let silent = Sightings {
-        lease: lease(95),
-        ..well()
-    };
+    let silent = Sightings { lease: lease(95), ..well() };
     insta::assert_snapshot!("table_operator_silent", picture(&silent, false, false));
-    insta::assert_snapshot!(
-        "table_empty",
-        picture(&sightings(vec![], vec![], vec![]), false, false)
-    );
+    insta::assert_snapshot!("table_empty", picture(&sightings(vec![], vec![], vec![]), false, false));
 }
 
 #[test]
 fn tables_that_say_more() {
-    insta::assert_snapshot!(
-        "verbose_replicas_behind",
-        picture(&replicas_behind(), true, true)
-    );
-    insta::assert_snapshot!(
-        "verbose_plan_waiting",
-        picture(&plan_waiting(), true, false)
-    );
+    insta::assert_snapshot!("verbose_replicas_behind", picture(&replicas_behind(), true, true));
+    insta::assert_snapshot!("verbose_plan_waiting", picture(&plan_waiting(), true, false));
     let rejects = sightings(vec![healthy_cluster()], vec![], vec![feed(3)]);
     insta::assert_snapshot!("verbose_rejects", picture(&rejects, true, false));
 }
@@ -308,10 +242,7 @@ fn programs_get_everything() {
     insta::assert_snapshot!("json_node_missing", json(&node_missing()));
     insta::assert_snapshot!("json_plan_waiting", json(&plan_waiting()));
     insta::assert_snapshot!("json_feeds_forbidden", json(&feeds_forbidden()));
-    insta::assert_snapshot!(
-        "yaml_healthy",
-        encode(&judged(&well()), Output::Yaml).unwrap()
-    );
+    insta::assert_snapshot!("yaml_healthy", encode(&judged(&well()), Output::Yaml).unwrap());
 }
 
 #[test]
@@ -330,8 +261,5 @@ fn what_others_wrote_cannot_steer_the_terminal() {
     let message = "\u{1b}[2Jall is\nwell\u{7}";
     let sly = cluster(&[], &[condition("Ready", "False", "NodesMissing", message)]);
     let text = coloured(&sightings(vec![sly], vec![], vec![]), true, false);
-    assert!(
-        !text.contains("\u{1b}[2J") && !text.contains('\u{7}') && !text.contains("is\nwell"),
-        "{text:?}"
-    );
+    assert!(!text.contains("\u{1b}[2J") && !text.contains('\u{7}') && !text.contains("is\nwell"), "{text:?}");
 }

@@ -16,10 +16,7 @@ use super::{ReconcileError, requeue};
 use crate::effects::{EffectError, kubernetes};
 
 /// One round. Never waits: waiting is a requeue.
-pub async fn reconcile(
-    cluster: Arc<WeaviateCluster>,
-    context: Shared,
-) -> Result<Action, ReconcileError> {
+pub async fn reconcile(cluster: Arc<WeaviateCluster>, context: Shared) -> Result<Action, ReconcileError> {
     if cluster.metadata.deletion_timestamp.is_some() {
         // No finalizer: what has an owner goes with it, volumes and keys stay.
         return Ok(Action::await_change());
@@ -28,54 +25,29 @@ pub async fn reconcile(
     let key = judge::display_name(&cluster);
     let before = cluster.status.clone().unwrap_or_default();
     let (status, action, acted) = match ClusterSpec::validate(&cluster) {
-        Err(error) => (
-            judge::invalid(&cluster, &error.to_string(), now),
-            Action::await_change(),
-            Ok(()),
-        ),
+        Err(error) => (judge::invalid(&cluster, &error.to_string(), now), Action::await_change(), Ok(())),
         Ok(spec) => {
             let observed = observe::observe(&spec, &cluster, &context).await?;
             let held_off = observe::auto_schema_held_off(&spec, &context).await?;
             let plan = cluster::plan(&spec, &observed, held_off, now);
-            let acted = if is_paused(&cluster) {
-                Ok(())
-            } else {
-                act(&plan, &spec, &cluster, &context).await
-            };
+            let acted = if is_paused(&cluster) { Ok(()) } else { act(&plan, &spec, &cluster, &context).await };
             let status = judge::status(&cluster, &spec, &observed, now);
             (status, requeue(plan.recheck, &key), acted)
         }
     };
     context.metrics.cluster(&cluster, &status);
-    kubernetes::report(
-        &context.kube,
-        cluster.as_ref(),
-        cluster.status.as_ref(),
-        &status,
-    )
-    .await?;
-    context
-        .tell_transition(cluster.as_ref(), &before.conditions, &status.conditions)
-        .await;
+    kubernetes::report(&context.kube, cluster.as_ref(), cluster.status.as_ref(), &status).await?;
+    context.tell_transition(cluster.as_ref(), &before.conditions, &status.conditions).await;
     acted?;
     context.succeeded(&key);
     Ok(action)
 }
 
 fn is_paused(cluster: &WeaviateCluster) -> bool {
-    cluster
-        .annotations()
-        .get(elysia_api::names::PAUSED_ANNOTATION)
-        .map(String::as_str)
-        == Some("true")
+    cluster.annotations().get(elysia_api::names::PAUSED_ANNOTATION).map(String::as_str) == Some("true")
 }
 
-async fn act(
-    plan: &Plan,
-    spec: &ClusterSpec,
-    owner: &WeaviateCluster,
-    context: &Shared,
-) -> Result<(), EffectError> {
+async fn act(plan: &Plan, spec: &ClusterSpec, owner: &WeaviateCluster, context: &Shared) -> Result<(), EffectError> {
     let client = &context.kube;
     for step in &plan.steps {
         match step {
@@ -102,9 +74,7 @@ async fn act(
                 kubernetes::apply(client, deployment, Some(owner)).await?;
                 kubernetes::apply(client, service, Some(owner)).await?;
             }
-            Step::RestartAlone { pod, uid } => {
-                kubernetes::restart_pod(client, &spec.namespace, pod, uid).await?
-            }
+            Step::RestartAlone { pod, uid } => kubernetes::restart_pod(client, &spec.namespace, pod, uid).await?,
         }
     }
     Ok(())

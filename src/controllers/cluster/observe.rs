@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use elysia_api::{WeaviateCluster, names};
-use elysia_core::cluster::{
-    ClusterSpec, Kind, MemberSight, NodeAnswer, NodeSight, Observed, PodView, StatefulSetView,
-};
+use elysia_core::cluster::{ClusterSpec, Kind, MemberSight, NodeAnswer, NodeSight, Observed, PodView, StatefulSetView};
 use elysia_core::sight::{BlindnessKind, Sight};
 use elysia_weaviate::Client;
 use futures::future::join_all;
@@ -46,16 +44,8 @@ pub(super) async fn observe(
     };
     let managed = matches!(spec.kind, Kind::Managed(_));
     Ok(Observed {
-        stateful_set: if managed {
-            stateful_set(spec, context).await?
-        } else {
-            None
-        },
-        pods: if managed {
-            pods(spec, context)
-        } else {
-            BTreeMap::new()
-        },
+        stateful_set: if managed { stateful_set(spec, context).await? } else { None },
+        pods: if managed { pods(spec, context) } else { BTreeMap::new() },
         nodes: nodes(spec, clients.as_ref()).await,
         members: members(spec, clients.as_ref()).await,
         secret,
@@ -63,43 +53,24 @@ pub(super) async fn observe(
     })
 }
 
-async fn stateful_set(
-    spec: &ClusterSpec,
-    context: &Context,
-) -> Result<Option<StatefulSetView>, ReconcileError> {
+async fn stateful_set(spec: &ClusterSpec, context: &Context) -> Result<Option<StatefulSetView>, ReconcileError> {
     let api: Api<StatefulSet> = Api::namespaced(context.kube.clone(), &spec.namespace);
-    let set = api
-        .get_opt(&spec.name)
-        .await
-        .map_err(ReconcileError::read(format!("StatefulSet {}", spec.name)))?;
+    let set = api.get_opt(&spec.name).await.map_err(ReconcileError::read(format!("StatefulSet {}", spec.name)))?;
     Ok(set.map(|set| StatefulSetView {
-        replicas: set
-            .spec
-            .as_ref()
-            .and_then(|spec| spec.replicas)
-            .unwrap_or(1),
-        update_revision: set
-            .status
-            .as_ref()
-            .and_then(|status| status.update_revision.clone()),
+        replicas: set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
+        update_revision: set.status.as_ref().and_then(|status| status.update_revision.clone()),
     }))
 }
 
 async fn elysia_exists(spec: &ClusterSpec, context: &Context) -> Result<bool, ReconcileError> {
     let name = names::elysia(&spec.name);
     let api: Api<Deployment> = Api::namespaced(context.kube.clone(), &spec.namespace);
-    let found = api
-        .get_opt(&name)
-        .await
-        .map_err(ReconcileError::read(format!("Deployment {name}")))?;
+    let found = api.get_opt(&name).await.map_err(ReconcileError::read(format!("Deployment {name}")))?;
     Ok(found.is_some())
 }
 
 fn pods(spec: &ClusterSpec, context: &Context) -> BTreeMap<String, PodView> {
-    connect::pods(spec, &context.stores)
-        .into_iter()
-        .map(|pod| (pod.name_any(), pod_view(&pod)))
-        .collect()
+    connect::pods(spec, &context.stores).into_iter().map(|pod| (pod.name_any(), pod_view(&pod))).collect()
 }
 
 fn pod_view(pod: &Pod) -> PodView {
@@ -108,9 +79,7 @@ fn pod_view(pod: &Pod) -> PodView {
         .and_then(|status| status.container_statuses.as_ref())
         .and_then(|statuses| statuses.iter().find(|status| status.name == "weaviate"));
     let state = container.and_then(|container| container.state.as_ref());
-    let started = state
-        .and_then(|state| state.running.as_ref())
-        .and_then(|running| running.started_at.as_ref());
+    let started = state.and_then(|state| state.running.as_ref()).and_then(|running| running.started_at.as_ref());
     PodView {
         uid: pod.uid().unwrap_or_default(),
         revision: pod.labels().get("controller-revision-hash").cloned(),
@@ -130,21 +99,14 @@ fn trouble(state: &ContainerState) -> Option<String> {
     }
     let terminated = state.terminated.as_ref()?;
     let reason = terminated.reason.clone().unwrap_or_default();
-    Some(format!(
-        "its container ended with code {} {reason}",
-        terminated.exit_code
-    ))
+    Some(format!("its container ended with code {} {reason}", terminated.exit_code))
 }
 
 fn unscheduled(pod: &Pod) -> Option<String> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let scheduled = conditions
-        .iter()
-        .find(|condition| condition.type_ == "PodScheduled" && condition.status != "True")?;
-    Some(format!(
-        "its pod is not scheduled: {}",
-        scheduled.message.clone().unwrap_or_default()
-    ))
+    let scheduled =
+        conditions.iter().find(|condition| condition.type_ == "PodScheduled" && condition.status != "True")?;
+    Some(format!("its pod is not scheduled: {}", scheduled.message.clone().unwrap_or_default()))
 }
 
 async fn nodes(spec: &ClusterSpec, clients: Result<&ClusterClients, &String>) -> Vec<NodeSight> {
@@ -164,27 +126,20 @@ async fn nodes(spec: &ClusterSpec, clients: Result<&ClusterClients, &String>) ->
 
 /// What a node says at its own address. One that says whether it is ready has answered; the rest may be missing.
 async fn ask(name: &str, client: &Client) -> Sight<NodeAnswer> {
-    let (ready, meta, members, statistics) = futures::join!(
-        client.ready(),
-        client.meta(),
-        client.nodes(),
-        client.statistics()
-    );
+    let (ready, meta, members, statistics) =
+        futures::join!(client.ready(), client.meta(), client.nodes(), client.statistics());
     // `ready` needs no key, so it alone cannot tell that the key is wrong.
     if let Err(error @ elysia_weaviate::WeaviateError::Denied { .. }) = meta {
         return connect::sight(Err(error));
     }
     connect::sight(ready).map(|ready| {
         let statistics = statistics.ok();
-        let own = statistics
-            .as_ref()
-            .and_then(|all| all.nodes.iter().find(|node| node.name == name));
+        let own = statistics.as_ref().and_then(|all| all.nodes.iter().find(|node| node.name == name));
         NodeAnswer {
             ready,
             version: meta.ok().map(|meta| meta.version),
             members: members.ok().map(|members| {
-                let mut names: Vec<String> =
-                    members.into_iter().map(|member| member.name).collect();
+                let mut names: Vec<String> = members.into_iter().map(|member| member.name).collect();
                 names.sort();
                 names
             }),
@@ -192,25 +147,17 @@ async fn ask(name: &str, client: &Client) -> Sight<NodeAnswer> {
                 .and_then(|own| own.raft.as_ref())
                 .map(|raft| raft.state.clone())
                 .filter(|state| !state.is_empty()),
-            leader: own
-                .map(|own| own.leader_id.clone())
-                .filter(|leader| !leader.is_empty()),
-            raft_members: own.and_then(|own| own.raft.as_ref()).map(|raft| {
-                raft.members
-                    .iter()
-                    .map(|member| member.id.clone())
-                    .collect()
-            }),
+            leader: own.map(|own| own.leader_id.clone()).filter(|leader| !leader.is_empty()),
+            raft_members: own
+                .and_then(|own| own.raft.as_ref())
+                .map(|raft| raft.members.iter().map(|member| member.id.clone()).collect()),
             shards: None,
         }
     })
 }
 
 /// What the common address says; only asked when no node has an address of its own.
-async fn members(
-    spec: &ClusterSpec,
-    clients: Result<&ClusterClients, &String>,
-) -> Sight<MemberSight> {
+async fn members(spec: &ClusterSpec, clients: Result<&ClusterClients, &String>) -> Sight<MemberSight> {
     if !spec.node_names().is_empty() {
         return Sight::Seen(MemberSight::default());
     }
@@ -218,45 +165,26 @@ async fn members(
         Ok(clients) => &clients.common,
         Err(message) => return Sight::unseen(BlindnessKind::Failed, message.clone()),
     };
-    let (meta, members, statistics) =
-        futures::join!(client.meta(), client.nodes(), client.statistics());
+    let (meta, members, statistics) = futures::join!(client.meta(), client.nodes(), client.statistics());
     let members = match connect::sight(members) {
         Sight::Seen(members) => members,
         Sight::Unseen(blindness) => return Sight::Unseen(blindness),
     };
     let leader = statistics.ok().and_then(|statistics| {
-        statistics
-            .nodes
-            .into_iter()
-            .map(|node| node.leader_id)
-            .find(|leader| !leader.is_empty())
+        statistics.nodes.into_iter().map(|node| node.leader_id).find(|leader| !leader.is_empty())
     });
     let mut members: Vec<String> = members.into_iter().map(|member| member.name).collect();
     members.sort();
-    Sight::Seen(MemberSight {
-        version: meta.ok().map(|meta| meta.version),
-        members,
-        leader,
-    })
+    Sight::Seen(MemberSight { version: meta.ok().map(|meta| meta.version), members, leader })
 }
 
 /// Whether a recreation holds auto-schema off now: its journal says so.
-pub(super) async fn auto_schema_held_off(
-    spec: &ClusterSpec,
-    context: &Context,
-) -> Result<bool, ReconcileError> {
+pub(super) async fn auto_schema_held_off(spec: &ClusterSpec, context: &Context) -> Result<bool, ReconcileError> {
     let api: Api<ConfigMap> = Api::namespaced(context.kube.clone(), &spec.namespace);
-    let selector = format!(
-        "{}={},{HOLDS_AUTO_SCHEMA_OFF}=true",
-        names::CLUSTER_LABEL,
-        spec.name
-    );
+    let selector = format!("{}={},{HOLDS_AUTO_SCHEMA_OFF}=true", names::CLUSTER_LABEL, spec.name);
     let journals = api
         .list_metadata(&ListParams::default().labels(&selector))
         .await
-        .map_err(ReconcileError::read(format!(
-            "the journals of {}",
-            spec.name
-        )))?;
+        .map_err(ReconcileError::read(format!("the journals of {}", spec.name)))?;
     Ok(!journals.items.is_empty())
 }

@@ -21,26 +21,20 @@ pub(super) async fn act(
         return Ok(());
     }
     let Some(clients) = &scene.clients else {
-        return Err(EffectError::Refused(
-            "the cluster cannot be asked, so nothing is done".to_owned(),
-        ));
+        return Err(EffectError::Refused("the cluster cannot be asked, so nothing is done".to_owned()));
     };
     let (common, collection) = (&clients.common, spec.collection.as_str());
     for step in &plan.steps {
         match step {
             Step::CreateClass(class) => weaviate::create_class(common, class).await?,
-            Step::AddProperty(property) => {
-                weaviate::add_property(common, collection, property).await?
-            }
+            Step::AddProperty(property) => weaviate::add_property(common, collection, property).await?,
             Step::UpdateClass(class) => weaviate::update_class(common, collection, class).await?,
             Step::Copy(copy) => weaviate::copy(common, collection, copy).await?,
             Step::ForgetOperation(id) => weaviate::forget_operation(common, id).await?,
             Step::WriteJournal(journal) => {
                 journal::write(spec, journal, scene.journal_version.clone(), context).await?;
             }
-            Step::SetReadOnly(read_only) => {
-                weaviate::set_read_only(common, collection, *read_only).await?
-            }
+            Step::SetReadOnly(read_only) => weaviate::set_read_only(common, collection, *read_only).await?,
             Step::ProveAndDelete(journal) => {
                 let deleted = weaviate::prove_and_delete(common, &clients.nodes, journal).await;
                 let next = after_proof(journal, deleted.as_ref().err(), (context.now)());
@@ -57,29 +51,16 @@ fn after_proof(journal: &Journal, error: Option<&EffectError>, now: jiff::Timest
     let (cursor, stopped) = match error {
         None => (Cursor::WaitGone, None),
         Some(EffectError::Refused(why)) => (Cursor::Thaw, Some(why.clone())),
-        Some(EffectError::Weaviate { .. } | EffectError::Kubernetes { .. }) => {
-            (Cursor::Delete, None)
-        }
+        Some(EffectError::Weaviate { .. } | EffectError::Kubernetes { .. }) => (Cursor::Delete, None),
     };
-    Journal {
-        cursor,
-        stopped,
-        since: now,
-        ..journal.clone()
-    }
+    Journal { cursor, stopped, since: now, ..journal.clone() }
 }
 
 /// A failed step as the conditions tell it.
 pub(super) fn failure(error: &EffectError, plan: &Plan) -> Failure {
     let mut failure = error.failure();
-    let raises_factor = plan
-        .steps
-        .iter()
-        .any(|step| matches!(step, Step::UpdateClass(_)))
-        && plan
-            .findings
-            .iter()
-            .any(|finding| finding.reason == Reason::ReplicasBehind);
+    let raises_factor = plan.steps.iter().any(|step| matches!(step, Step::UpdateClass(_)))
+        && plan.findings.iter().any(|finding| finding.reason == Reason::ReplicasBehind);
     failure.reason = match error {
         EffectError::Weaviate { source, .. } => match source.as_ref() {
             WeaviateError::Invalid { .. } if raises_factor => Reason::FactorFixed,

@@ -39,12 +39,7 @@ pub(super) async fn read(spec: &CollectionSpec, context: &Context) -> Sight<Opti
     let Some(config) = config else {
         return Sight::Seen(None);
     };
-    let text = config
-        .data
-        .as_ref()
-        .and_then(|data| data.get(KEY))
-        .map(String::as_str)
-        .unwrap_or_default();
+    let text = config.data.as_ref().and_then(|data| data.get(KEY)).map(String::as_str).unwrap_or_default();
     match serde_json::from_str(text) {
         Ok(journal) => {
             let version = config.metadata.resource_version.unwrap_or_default();
@@ -64,32 +59,19 @@ pub(super) async fn write(
     version: Option<String>,
     context: &Context,
 ) -> Result<(), EffectError> {
-    let text = serde_json::to_string_pretty(journal).map_err(|error| {
-        EffectError::Refused(format!("the journal could not be written down: {error}"))
-    })?;
+    let text = serde_json::to_string_pretty(journal)
+        .map_err(|error| EffectError::Refused(format!("the journal could not be written down: {error}")))?;
     let labels = [
         (names::CLUSTER_LABEL, spec.cluster.as_str()),
         (names::COLLECTION_LABEL, spec.name.as_str()),
         ("app.kubernetes.io/managed-by", names::OPERATOR_MANAGER),
-        (
-            HOLDS_AUTO_SCHEMA_OFF,
-            if journal.cursor.is_over() {
-                "false"
-            } else {
-                "true"
-            },
-        ),
+        (HOLDS_AUTO_SCHEMA_OFF, if journal.cursor.is_over() { "false" } else { "true" }),
     ];
     let config = ConfigMap {
         metadata: ObjectMeta {
             name: Some(spec.journal()),
             namespace: Some(spec.namespace.clone()),
-            labels: Some(
-                labels
-                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                    .into_iter()
-                    .collect(),
-            ),
+            labels: Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect()),
             ..ObjectMeta::default()
         },
         data: Some(BTreeMap::from([(KEY.to_owned(), text)])),

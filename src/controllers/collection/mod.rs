@@ -24,64 +24,37 @@ const AFTER_REFUSAL: SignedDuration = SignedDuration::from_secs(60);
 const AFTER_FAILURE: SignedDuration = SignedDuration::from_secs(5);
 
 /// One round. Never waits: waiting is a requeue.
-pub async fn reconcile(
-    object: Arc<ElysiaCollection>,
-    context: Shared,
-) -> Result<Action, ReconcileError> {
+pub async fn reconcile(object: Arc<ElysiaCollection>, context: Shared) -> Result<Action, ReconcileError> {
     if object.metadata.deletion_timestamp.is_some() {
         // deletionPolicy is Retain: there is no finalizer and the collection stays.
         return Ok(Action::await_change());
     }
     let now = (context.now)();
-    let key = format!(
-        "{}/{}",
-        object.namespace().unwrap_or_default(),
-        object.name_any()
-    );
+    let key = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
     let before = object.status.clone().unwrap_or_default();
     let (status, action) = match CollectionSpec::validate(&object) {
-        Err(message) => (
-            judge::invalid(&object, &message, now),
-            Action::await_change(),
-        ),
+        Err(message) => (judge::invalid(&object, &message, now), Action::await_change()),
         Ok(spec) => {
             let scene = observe::observe(&spec, &object, &context).await?;
             let plan = collection::plan(&spec, &scene.observed, &before, now);
             let acted = act::act(&plan, &spec, &scene, &context).await;
             let failure = acted.as_ref().err().map(|error| act::failure(error, &plan));
-            let status = judge::status(
-                &object,
-                &spec,
-                &scene.observed,
-                &plan,
-                failure.as_ref(),
-                now,
-            );
+            let status = judge::status(&object, &spec, &scene.observed, &plan, failure.as_ref(), now);
             let recheck = match &failure {
                 None => plan.recheck.unwrap_or(scene.interval),
                 Some(failure) if failure.retryable => AFTER_FAILURE,
                 Some(_) => AFTER_REFUSAL.min(scene.interval),
             };
             if let Err(error) = &acted {
-                context
-                    .metrics
-                    .failed_step("ElysiaCollection", error.reason());
+                context.metrics.failed_step("ElysiaCollection", error.reason());
                 tracing::warn!(object = key, error = error.chain(), "a step failed");
             }
             (status, requeue(recheck, &key))
         }
     };
     context.metrics.collection(&object, &status);
-    kubernetes::report(
-        &context.kube,
-        object.as_ref(),
-        object.status.as_ref(),
-        &status,
-    )
-    .await?;
-    context
-        .tell_transition(object.as_ref(), &before.conditions, &status.conditions)
-        .await;
+    kubernetes::report(&context.kube, object.as_ref(), object.status.as_ref(), &status).await?;
+    context.tell_transition(object.as_ref(), &before.conditions, &status.conditions).await;
     context.succeeded(&key);
     Ok(action)
 }

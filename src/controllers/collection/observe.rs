@@ -41,9 +41,7 @@ pub(super) async fn observe(
     context: &Context,
 ) -> Result<Scene, ReconcileError> {
     let stored = journal::read(spec, context).await;
-    let journal_version = stored
-        .seen()
-        .and_then(|stored| stored.as_ref().map(|stored| stored.version.clone()));
+    let journal_version = stored.seen().and_then(|stored| stored.as_ref().map(|stored| stored.version.clone()));
     let mut observed = Observed {
         cluster: ClusterSight::Missing,
         protection: None,
@@ -59,12 +57,8 @@ pub(super) async fn observe(
         journal: stored.map(|stored| stored.map(|stored| stored.journal)),
         recreate: Look::default(),
     };
-    let scene = |observed, clients, interval| Scene {
-        observed,
-        clients,
-        interval,
-        journal_version: journal_version.clone(),
-    };
+    let scene =
+        |observed, clients, interval| Scene { observed, clients, interval, journal_version: journal_version.clone() };
     let interval = elysia_core::cluster::spec::DEFAULT_INTERVAL;
     let Some(cluster) = cluster(spec, context) else {
         return Ok(scene(observed, None, interval));
@@ -118,9 +112,7 @@ pub(in crate::controllers) async fn open(
 ) -> Result<ClusterClients, String> {
     match connect::api_key(&context.kube, cluster).await {
         Key::None => context.connections.open(spec, &context.stores, None, false),
-        Key::Some(key) => context
-            .connections
-            .open(spec, &context.stores, Some(&key), false),
+        Key::Some(key) => context.connections.open(spec, &context.stores, Some(&key), false),
         Key::NoSecret(message) | Key::Unreadable(message) => Err(message),
     }
 }
@@ -129,11 +121,7 @@ pub(in crate::controllers) async fn open(
 fn conflict(spec: &CollectionSpec, object: &ElysiaCollection, context: &Context) -> Option<String> {
     let age = |object: &ElysiaCollection| {
         (
-            object
-                .metadata
-                .creation_timestamp
-                .as_ref()
-                .map(|time| time.0),
+            object.metadata.creation_timestamp.as_ref().map(|time| time.0),
             object.namespace().unwrap_or_default(),
             object.name_any(),
         )
@@ -168,11 +156,8 @@ async fn look(spec: &CollectionSpec, clients: &ClusterClients, observed: &mut Ob
         common.object_count(collection),
     );
     observed.members = sight(members).map(|members| {
-        let mut names: Vec<String> = members
-            .into_iter()
-            .filter(elysia_weaviate::NodeStatus::is_healthy)
-            .map(|member| member.name)
-            .collect();
+        let mut names: Vec<String> =
+            members.into_iter().filter(elysia_weaviate::NodeStatus::is_healthy).map(|member| member.name).collect();
         names.sort();
         names
     });
@@ -182,20 +167,13 @@ async fn look(spec: &CollectionSpec, clients: &ClusterClients, observed: &mut Ob
             state
                 .shards
                 .into_iter()
-                .map(|shard| ShardReplicas {
-                    shard: shard.shard,
-                    replicas: shard.replicas,
-                })
+                .map(|shard| ShardReplicas { shard: shard.shard, replicas: shard.replicas })
                 .collect(),
         ),
-        Sight::Seen(None) => Sight::unseen(
-            BlindnessKind::Failed,
-            "the servers know no placement of the collection",
-        ),
+        Sight::Seen(None) => Sight::unseen(BlindnessKind::Failed, "the servers know no placement of the collection"),
         Sight::Unseen(blindness) => Sight::Unseen(blindness),
     };
-    observed.operations =
-        sight(operations).map(|operations| operations.into_iter().map(operation).collect());
+    observed.operations = sight(operations).map(|operations| operations.into_iter().map(operation).collect());
     let exists = matches!(observed.class, Sight::Seen(Some(_)));
     observed.count = exists.then(|| match sight(count) {
         Sight::Seen(Ok(count)) => Sight::Seen(i64::try_from(count).unwrap_or(i64::MAX)),
@@ -240,33 +218,17 @@ async fn replicas(
     clients: &ClusterClients,
     nodes: &[String],
 ) -> Sight<BTreeMap<String, ReplicaView>> {
-    let lists = join_all(
-        nodes
-            .iter()
-            .map(async |node| match clients.nodes.get(node) {
-                Some(client) => (
-                    node,
-                    sight(client.replica_digest(&spec.collection, None).await),
-                ),
-                None => (
-                    node,
-                    Sight::unseen(BlindnessKind::Unreachable, format!("{node} has no address")),
-                ),
-            }),
-    )
+    let lists = join_all(nodes.iter().map(async |node| match clients.nodes.get(node) {
+        Some(client) => (node, sight(client.replica_digest(&spec.collection, None).await)),
+        None => (node, Sight::unseen(BlindnessKind::Unreachable, format!("{node} has no address"))),
+    }))
     .await;
     let mut views = BTreeMap::new();
     for (node, list) in lists {
         match list {
             Sight::Seen(digest) => {
                 let count = i64::try_from(digest.count).unwrap_or(i64::MAX);
-                views.insert(
-                    node.clone(),
-                    ReplicaView {
-                        count,
-                        digest: digest.digest,
-                    },
-                );
+                views.insert(node.clone(), ReplicaView { count, digest: digest.digest });
             }
             Sight::Unseen(blindness) => return Sight::Unseen(blindness),
         }
@@ -275,15 +237,9 @@ async fn replicas(
 }
 
 /// The first node that lists an object. That none does is known only when every holder of a replica was asked.
-async fn holder(
-    spec: &CollectionSpec,
-    clients: &ClusterClients,
-    observed: &Observed,
-) -> Sight<Option<String>> {
+async fn holder(spec: &CollectionSpec, clients: &ClusterClients, observed: &Observed) -> Sight<Option<String>> {
     let placement = observed.placement.seen().into_iter().flatten();
-    let stranger = placement
-        .flat_map(|shard| &shard.replicas)
-        .find(|node| !observed.nodes.contains(node));
+    let stranger = placement.flat_map(|shard| &shard.replicas).find(|node| !observed.nodes.contains(node));
     let mut unseen = None;
     for node in &observed.nodes {
         let Some(client) = clients.nodes.get(node) else {
@@ -297,10 +253,7 @@ async fn holder(
         }
     }
     if let Some(node) = stranger {
-        return Sight::unseen(
-            BlindnessKind::Failed,
-            format!("{node} holds a replica and has no address of its own"),
-        );
+        return Sight::unseen(BlindnessKind::Failed, format!("{node} holds a replica and has no address of its own"));
     }
     match (unseen, observed.nodes.is_empty()) {
         (Some(message), _) => Sight::unseen(BlindnessKind::Unreachable, message),
@@ -312,29 +265,14 @@ async fn holder(
     }
 }
 
-async fn recreate(
-    spec: &CollectionSpec,
-    clients: &ClusterClients,
-    observed: &Observed,
-    wants: Wants,
-) -> Look {
-    let Wants {
-        auto_schema,
-        frozen,
-        local,
-    } = wants;
+async fn recreate(spec: &CollectionSpec, clients: &ClusterClients, observed: &Observed, wants: Wants) -> Look {
+    let Wants { auto_schema, frozen, local } = wants;
     let collection = spec.collection.as_str();
     let shards: Vec<String> = observed
         .journal
         .seen()
         .and_then(Option::as_ref)
-        .map(|journal| {
-            journal
-                .placement
-                .iter()
-                .map(|shard| shard.shard.clone())
-                .collect()
-        })
+        .map(|journal| journal.placement.iter().map(|shard| shard.shard.clone()).collect())
         .unwrap_or_default();
     let mut look = Look::default();
     if auto_schema {
@@ -345,10 +283,7 @@ async fn recreate(
             .collect();
     }
     if frozen {
-        look.frozen = ask(clients, |node| {
-            weaviate::is_frozen(node, collection, &shards)
-        })
-        .await;
+        look.frozen = ask(clients, |node| weaviate::is_frozen(node, collection, &shards)).await;
     }
     if local {
         look.local = ask(clients, |node| weaviate::local_class(node, collection)).await;
@@ -357,10 +292,7 @@ async fn recreate(
 }
 
 /// Each node's answer; `None` when it could not be asked.
-async fn ask<'a, T, F>(
-    clients: &'a ClusterClients,
-    question: impl Fn(&'a Client) -> F,
-) -> BTreeMap<String, Option<T>>
+async fn ask<'a, T, F>(clients: &'a ClusterClients, question: impl Fn(&'a Client) -> F) -> BTreeMap<String, Option<T>>
 where
     F: Future<Output = Result<T, WeaviateError>>,
 {

@@ -49,13 +49,8 @@ pub(super) fn objects(
     image: &WorkerImage,
 ) -> Result<Objects, String> {
     let account_name = names::worker_account(&spec.name);
-    let written = |error: serde_json::Error| {
-        format!("the objects of run {run} could not be written down: {error}")
-    };
-    let account = ServiceAccount {
-        metadata: metadata(spec, account_name.clone()),
-        ..ServiceAccount::default()
-    };
+    let written = |error: serde_json::Error| format!("the objects of run {run} could not be written down: {error}");
+    let account = ServiceAccount { metadata: metadata(spec, account_name.clone()), ..ServiceAccount::default() };
     let role = serde_json::from_value(json!({
         "metadata": metadata(spec, account_name.clone()),
         "rules": [{
@@ -72,18 +67,9 @@ pub(super) fn objects(
         "subjects": [{"kind": "ServiceAccount", "name": account_name, "namespace": spec.namespace}],
     }))
     .map_err(written)?;
-    let ledger = ConfigMap {
-        metadata: metadata(spec, names::ledger(&spec.name)),
-        ..ConfigMap::default()
-    };
+    let ledger = ConfigMap { metadata: metadata(spec, names::ledger(&spec.name)), ..ConfigMap::default() };
     let job = job(spec, run, content, target, image).map_err(written)?;
-    Ok(Objects {
-        account,
-        role,
-        binding,
-        ledger,
-        job,
-    })
+    Ok(Objects { account, role, binding, ledger, job })
 }
 
 fn labels(spec: &FeedSpec) -> BTreeMap<String, String> {
@@ -114,11 +100,7 @@ fn work(spec: &FeedSpec, run: &str, content: &Content, target: &Target) -> Value
             "mountPath": MOUNT,
             "files": files.iter().map(|(path, sha256)| json!({"path": path, "sha256": sha256})).collect::<Vec<_>>(),
         }]}),
-        Content::Volume {
-            claim: _,
-            path,
-            pattern,
-        } => {
+        Content::Volume { claim: _, path, pattern } => {
             json!({"volume": {"mountPath": MOUNT, "path": path, "pattern": pattern}})
         }
     };
@@ -143,9 +125,8 @@ fn job(
     target: &Target,
     image: &WorkerImage,
 ) -> Result<Job, serde_json::Error> {
-    let mut environment = vec![
-        json!({"name": worker::WORK_VARIABLE, "value": work(spec, run, content, target).to_string()}),
-    ];
+    let mut environment =
+        vec![json!({"name": worker::WORK_VARIABLE, "value": work(spec, run, content, target).to_string()})];
     if let Some((name, key)) = &target.api_key {
         environment.push(json!({
             "name": worker::API_KEY_VARIABLE,

@@ -15,58 +15,28 @@ use super::{ReconcileError, requeue};
 use crate::effects::{EffectError, kubernetes};
 
 /// One round. Never waits: waiting is a requeue.
-pub async fn reconcile(
-    object: Arc<IndexSource>,
-    context: Shared,
-) -> Result<Action, ReconcileError> {
+pub async fn reconcile(object: Arc<IndexSource>, context: Shared) -> Result<Action, ReconcileError> {
     if object.metadata.deletion_timestamp.is_some() {
         // No finalizer: Jobs and ledger go with their owner, what was indexed stays.
         return Ok(Action::await_change());
     }
     let now = (context.now)();
-    let key = format!(
-        "{}/{}",
-        object.namespace().unwrap_or_default(),
-        object.name_any()
-    );
+    let key = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
     let before = object.status.clone().unwrap_or_default();
     let (status, action, acted) = match FeedSpec::validate(&object) {
-        Err(message) => (
-            feed::invalid(&object, &message, now),
-            Action::await_change(),
-            Ok(()),
-        ),
+        Err(message) => (feed::invalid(&object, &message, now), Action::await_change(), Ok(())),
         Ok(spec) => {
             let scene = observe::observe(&spec, &context).await?;
             let plan = feed::plan(&spec, &scene.observed);
             let acted = act(&plan, &spec, &scene, &object, &context).await;
             let failure = acted.as_ref().err().map(EffectError::chain);
-            let status = feed::status(
-                &object,
-                &spec,
-                &scene.observed,
-                &plan,
-                failure.as_deref(),
-                now,
-            );
-            (
-                status,
-                requeue(plan.recheck.unwrap_or(scene.interval), &key),
-                acted,
-            )
+            let status = feed::status(&object, &spec, &scene.observed, &plan, failure.as_deref(), now);
+            (status, requeue(plan.recheck.unwrap_or(scene.interval), &key), acted)
         }
     };
     context.metrics.feed(&object, &status);
-    kubernetes::report(
-        &context.kube,
-        object.as_ref(),
-        object.status.as_ref(),
-        &status,
-    )
-    .await?;
-    context
-        .tell_transition(object.as_ref(), &before.conditions, &status.conditions)
-        .await;
+    kubernetes::report(&context.kube, object.as_ref(), object.status.as_ref(), &status).await?;
+    context.tell_transition(object.as_ref(), &before.conditions, &status.conditions).await;
     acted?;
     context.succeeded(&key);
     Ok(action)
@@ -83,17 +53,10 @@ async fn act(
         return Ok(());
     };
     let Some(target) = &scene.target else {
-        return Err(EffectError::Refused(
-            "the cluster has no address that a Job could use".to_owned(),
-        ));
+        return Err(EffectError::Refused("the cluster has no address that a Job could use".to_owned()));
     };
-    let job::Objects {
-        account,
-        role,
-        binding,
-        ledger,
-        job,
-    } = job::objects(spec, run, content, target, &context.worker).map_err(EffectError::Refused)?;
+    let job::Objects { account, role, binding, ledger, job } =
+        job::objects(spec, run, content, target, &context.worker).map_err(EffectError::Refused)?;
     // The ledger before the account that may write it, the account before the pods that run under it.
     kubernetes::create_once_owned(&context.kube, ledger, owner).await?;
     kubernetes::apply(&context.kube, account, Some(owner)).await?;

@@ -54,11 +54,7 @@ pub(super) async fn observe(spec: &FeedSpec, context: &Context) -> Result<Scene,
     };
     let interval = elysia_core::cluster::spec::DEFAULT_INTERVAL;
     let Some(cluster) = cluster_of(&spec.namespace, &spec.cluster, context) else {
-        return Ok(Scene {
-            observed,
-            target: None,
-            interval,
-        });
+        return Ok(Scene { observed, target: None, interval });
     };
     observed.cluster = match judge::is_fit(cluster.status.as_ref()) {
         Ok(()) => ClusterSight::Fit,
@@ -68,11 +64,7 @@ pub(super) async fn observe(spec: &FeedSpec, context: &Context) -> Result<Scene,
         Ok(cluster_spec) => cluster_spec,
         Err(error) => {
             observed.cluster = ClusterSight::Unfit(error.to_string());
-            return Ok(Scene {
-                observed,
-                target: None,
-                interval,
-            });
+            return Ok(Scene { observed, target: None, interval });
         }
     };
     observed.collection = match open(&cluster, &cluster_spec, context).await {
@@ -85,15 +77,10 @@ pub(super) async fn observe(spec: &FeedSpec, context: &Context) -> Result<Scene,
         api_key: names::api_key_secret(&cluster),
     });
     if target.is_none() {
-        observed.cluster = ClusterSight::Unfit(
-            "it has no gRPC address; set spec.external.grpc of the WeaviateCluster".to_owned(),
-        );
+        observed.cluster =
+            ClusterSight::Unfit("it has no gRPC address; set spec.external.grpc of the WeaviateCluster".to_owned());
     }
-    Ok(Scene {
-        observed,
-        target,
-        interval: cluster_spec.interval,
-    })
+    Ok(Scene { observed, target, interval: cluster_spec.interval })
 }
 
 async fn content(spec: &FeedSpec, context: &Context) -> Sight<Result<Content, String>> {
@@ -101,10 +88,7 @@ async fn content(spec: &FeedSpec, context: &Context) -> Sight<Result<Content, St
         let api: Api<ConfigMap> = Api::namespaced(context.kube.clone(), &spec.namespace);
         return match api.get_opt(&source.name).await {
             Ok(Some(config)) => Sight::Seen(files(&config, &source.name, &source.keys)),
-            Ok(None) => Sight::Seen(Err(format!(
-                "ConfigMap {} does not exist; create it",
-                source.name
-            ))),
+            Ok(None) => Sight::Seen(Err(format!("ConfigMap {} does not exist; create it", source.name))),
             Err(error) => unreadable("ConfigMap", &source.name, &error),
         };
     }
@@ -118,19 +102,13 @@ async fn content(spec: &FeedSpec, context: &Context) -> Sight<Result<Content, St
             path: source.path.clone(),
             pattern: source.pattern.clone(),
         })),
-        Ok(None) => Sight::Seen(Err(format!(
-            "PersistentVolumeClaim {} does not exist; create it",
-            source.claim_name
-        ))),
+        Ok(None) => Sight::Seen(Err(format!("PersistentVolumeClaim {} does not exist; create it", source.claim_name))),
         Err(error) => unreadable("PersistentVolumeClaim", &source.claim_name, &error),
     }
 }
 
 fn unreadable<T>(kind: &str, name: &str, error: &kube::Error) -> Sight<T> {
-    Sight::unseen(
-        BlindnessKind::Failed,
-        format!("{kind} {name} could not be read: {}", chain(error)),
-    )
+    Sight::unseen(BlindnessKind::Failed, format!("{kind} {name} could not be read: {}", chain(error)))
 }
 
 /// The files of a ConfigMap and the hash of each; `Err` names a key that is not there.
@@ -143,22 +121,18 @@ fn files(config: &ConfigMap, name: &str, keys: &[String]) -> Result<Content, Str
         found.insert(key, fingerprint::of_bytes(&bytes.0));
     }
     let files = if keys.is_empty() {
-        found
-            .into_iter()
-            .map(|(key, hash)| (key.to_owned(), hash))
-            .collect()
+        found.into_iter().map(|(key, hash)| (key.to_owned(), hash)).collect()
     } else {
         keys.iter()
             .map(|key| match found.get(key.as_str()) {
                 Some(hash) => Ok((key.clone(), hash.clone())),
-                None => Err(format!("ConfigMap {name} has no key {key}; add it or remove it from source.configMap.keys")),
+                None => {
+                    Err(format!("ConfigMap {name} has no key {key}; add it or remove it from source.configMap.keys"))
+                }
             })
             .collect::<Result<Vec<_>, String>>()?
     };
-    Ok(Content::ConfigMap {
-        name: name.to_owned(),
-        files,
-    })
+    Ok(Content::ConfigMap { name: name.to_owned(), files })
 }
 
 async fn ledger(spec: &FeedSpec, context: &Context) -> Sight<Option<LedgerView>> {
@@ -207,12 +181,7 @@ fn view(ledger: Ledger) -> LedgerView {
         },
         errors: Category::ALL
             .into_iter()
-            .map(|category| {
-                (
-                    category.as_str().to_owned(),
-                    number(ledger.errors.of(category)),
-                )
-            })
+            .map(|category| (category.as_str().to_owned(), number(ledger.errors.of(category))))
             .filter(|(_, count)| *count > 0)
             .collect(),
         checkpoint: CheckpointStatus {
@@ -244,38 +213,19 @@ async fn jobs(spec: &FeedSpec, context: &Context) -> Result<Vec<JobView>, Reconc
         .list(&ListParams::default().labels(&selector))
         .await
         .map_err(ReconcileError::read(format!("the Jobs of {}", spec.name)))?;
-    let owned = jobs.items.into_iter().filter(|job| {
-        job.owner_references()
-            .iter()
-            .any(|owner| owner.uid == spec.uid)
-    });
-    let mut jobs: Vec<JobView> = owned
-        .map(|job| JobView {
-            name: job.name_any(),
-            state: job_state(&job),
-        })
-        .collect();
+    let owned = jobs.items.into_iter().filter(|job| job.owner_references().iter().any(|owner| owner.uid == spec.uid));
+    let mut jobs: Vec<JobView> = owned.map(|job| JobView { name: job.name_any(), state: job_state(&job) }).collect();
     jobs.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(jobs)
 }
 
 fn job_state(job: &Job) -> JobState {
-    let conditions = job
-        .status
-        .as_ref()
-        .and_then(|status| status.conditions.as_deref())
-        .unwrap_or_default();
-    for condition in conditions
-        .iter()
-        .filter(|condition| condition.status == "True")
-    {
+    let conditions = job.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    for condition in conditions.iter().filter(|condition| condition.status == "True") {
         match condition.type_.as_str() {
             "Complete" => return JobState::Succeeded,
             "Failed" => {
-                let message = condition
-                    .message
-                    .clone()
-                    .unwrap_or_else(|| "its pods failed".to_owned());
+                let message = condition.message.clone().unwrap_or_else(|| "its pods failed".to_owned());
                 return JobState::Failed(format!("Job {}: {message}", job.name_any()));
             }
             _ => {}

@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use elysia_api::cluster::{Elysia, Managed};
 use elysia_api::names;
 use k8s_openapi::api::apps::v1::{
-    Deployment, DeploymentSpec, StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy,
-    StatefulSetSpec, StatefulSetUpdateStrategy,
+    Deployment, DeploymentSpec, StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec,
+    StatefulSetUpdateStrategy,
 };
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMap, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource,
-    EnvVar, EnvVarSource, HTTPGetAction, ObjectFieldSelector, PersistentVolumeClaim,
-    PersistentVolumeClaimSpec, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, SeccompProfile,
-    SecretKeySelector, SecurityContext, Service, ServicePort, ServiceSpec, Volume, VolumeMount,
-    VolumeResourceRequirements,
+    Capabilities, ConfigMap, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
+    EnvVarSource, HTTPGetAction, ObjectFieldSelector, PersistentVolumeClaim, PersistentVolumeClaimSpec,
+    PodSecurityContext, PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecretKeySelector, SecurityContext, Service,
+    ServicePort, ServiceSpec, Volume, VolumeMount, VolumeResourceRequirements,
 };
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -80,13 +79,10 @@ pub fn labels(cluster: &str, component: &str) -> BTreeMap<String, String> {
 }
 
 fn selector(cluster: &str, component: &str) -> BTreeMap<String, String> {
-    [
-        ("app.kubernetes.io/component", component),
-        (names::CLUSTER_LABEL, cluster),
-    ]
-    .into_iter()
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .collect()
+    [("app.kubernetes.io/component", component), (names::CLUSTER_LABEL, cluster)]
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
 }
 
 fn metadata(spec: &ClusterSpec, name: String, component: &str) -> ObjectMeta {
@@ -101,10 +97,7 @@ fn metadata(spec: &ClusterSpec, name: String, component: &str) -> ObjectMeta {
 fn runtime_config(spec: &ClusterSpec, auto_schema: bool) -> ConfigMap {
     ConfigMap {
         metadata: metadata(spec, names::runtime_config(&spec.name), "server"),
-        data: Some(BTreeMap::from([(
-            RUNTIME_FILE.to_owned(),
-            format!("autoschema_enabled: {auto_schema}\n"),
-        )])),
+        data: Some(BTreeMap::from([(RUNTIME_FILE.to_owned(), format!("autoschema_enabled: {auto_schema}\n"))])),
         ..ConfigMap::default()
     }
 }
@@ -123,10 +116,7 @@ fn service(spec: &ClusterSpec) -> Service {
         metadata: metadata(spec, spec.name.clone(), "server"),
         spec: Some(ServiceSpec {
             selector: Some(selector(&spec.name, "server")),
-            ports: Some(vec![
-                port("http", names::REST_PORT),
-                port("grpc", names::GRPC_PORT),
-            ]),
+            ports: Some(vec![port("http", names::REST_PORT), port("grpc", names::GRPC_PORT)]),
             ..ServiceSpec::default()
         }),
         ..Service::default()
@@ -184,21 +174,13 @@ fn stateful_set(spec: &ClusterSpec, managed: &Managed, replicas: i32) -> Statefu
                 type_: Some("OnDelete".to_owned()),
                 ..StatefulSetUpdateStrategy::default()
             }),
-            persistent_volume_claim_retention_policy: Some(
-                StatefulSetPersistentVolumeClaimRetentionPolicy {
-                    when_deleted: Some("Retain".to_owned()),
-                    when_scaled: Some("Retain".to_owned()),
-                },
-            ),
-            selector: LabelSelector {
-                match_labels: Some(selector(&spec.name, "server")),
-                ..LabelSelector::default()
-            },
+            persistent_volume_claim_retention_policy: Some(StatefulSetPersistentVolumeClaimRetentionPolicy {
+                when_deleted: Some("Retain".to_owned()),
+                when_scaled: Some("Retain".to_owned()),
+            }),
+            selector: LabelSelector { match_labels: Some(selector(&spec.name, "server")), ..LabelSelector::default() },
             template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels: Some(labels(&spec.name, "server")),
-                    ..ObjectMeta::default()
-                }),
+                metadata: Some(ObjectMeta { labels: Some(labels(&spec.name, "server")), ..ObjectMeta::default() }),
                 spec: Some(pod(spec, managed)),
             },
             volume_claim_templates: Some(vec![claim(managed)]),
@@ -210,18 +192,12 @@ fn stateful_set(spec: &ClusterSpec, managed: &Managed, replicas: i32) -> Statefu
 
 fn claim(managed: &Managed) -> PersistentVolumeClaim {
     PersistentVolumeClaim {
-        metadata: ObjectMeta {
-            name: Some("data".to_owned()),
-            ..ObjectMeta::default()
-        },
+        metadata: ObjectMeta { name: Some("data".to_owned()), ..ObjectMeta::default() },
         spec: Some(PersistentVolumeClaimSpec {
             access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
             storage_class_name: managed.storage.storage_class_name.clone(),
             resources: Some(VolumeResourceRequirements {
-                requests: Some(BTreeMap::from([(
-                    "storage".to_owned(),
-                    Quantity(managed.storage.size.clone()),
-                )])),
+                requests: Some(BTreeMap::from([("storage".to_owned(), Quantity(managed.storage.size.clone()))])),
                 ..VolumeResourceRequirements::default()
             }),
             ..PersistentVolumeClaimSpec::default()
@@ -232,10 +208,7 @@ fn claim(managed: &Managed) -> PersistentVolumeClaim {
 
 /// The image of the servers.
 pub fn image(managed: &Managed) -> String {
-    managed
-        .image
-        .clone()
-        .unwrap_or_else(|| format!("semitechnologies/weaviate:{}", managed.version))
+    managed.image.clone().unwrap_or_else(|| format!("semitechnologies/weaviate:{}", managed.version))
 }
 
 fn pod(spec: &ClusterSpec, managed: &Managed) -> PodSpec {
@@ -262,19 +235,11 @@ fn pod(spec: &ClusterSpec, managed: &Managed) -> PodSpec {
 }
 
 fn empty_volume(name: &str) -> Volume {
-    Volume {
-        name: name.to_owned(),
-        empty_dir: Some(EmptyDirVolumeSource::default()),
-        ..Volume::default()
-    }
+    Volume { name: name.to_owned(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() }
 }
 
 fn mount(name: &str, path: &str) -> VolumeMount {
-    VolumeMount {
-        name: name.to_owned(),
-        mount_path: path.to_owned(),
-        ..VolumeMount::default()
-    }
+    VolumeMount { name: name.to_owned(), mount_path: path.to_owned(), ..VolumeMount::default() }
 }
 
 fn pod_security() -> PodSecurityContext {
@@ -284,10 +249,7 @@ fn pod_security() -> PodSecurityContext {
         run_as_group: Some(SERVER_USER),
         fs_group: Some(SERVER_USER),
         fs_group_change_policy: Some("OnRootMismatch".to_owned()),
-        seccomp_profile: Some(SeccompProfile {
-            type_: "RuntimeDefault".to_owned(),
-            ..SeccompProfile::default()
-        }),
+        seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), ..SeccompProfile::default() }),
         ..PodSecurityContext::default()
     }
 }
@@ -296,10 +258,7 @@ fn container_security() -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
         read_only_root_filesystem: Some(true),
-        capabilities: Some(Capabilities {
-            drop: Some(vec!["ALL".to_owned()]),
-            ..Capabilities::default()
-        }),
+        capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), ..Capabilities::default() }),
         ..SecurityContext::default()
     }
 }
@@ -319,11 +278,7 @@ fn probe(path: &str, period: i32, failures: i32) -> Probe {
 }
 
 fn container_port(name: &str, port: i32) -> ContainerPort {
-    ContainerPort {
-        name: Some(name.to_owned()),
-        container_port: port,
-        ..ContainerPort::default()
-    }
+    ContainerPort { name: Some(name.to_owned()), container_port: port, ..ContainerPort::default() }
 }
 
 fn server(spec: &ClusterSpec, managed: &Managed) -> Container {
@@ -334,15 +289,9 @@ fn server(spec: &ClusterSpec, managed: &Managed) -> Container {
         image: Some(image(managed)),
         image_pull_policy: Some("IfNotPresent".to_owned()),
         args: Some(
-            [
-                "--host=0.0.0.0",
-                "--port=8080",
-                "--scheme=http",
-                "--read-timeout=60s",
-                "--write-timeout=60s",
-            ]
-            .map(str::to_owned)
-            .to_vec(),
+            ["--host=0.0.0.0", "--port=8080", "--scheme=http", "--read-timeout=60s", "--write-timeout=60s"]
+                .map(str::to_owned)
+                .to_vec(),
         ),
         env: Some(environment),
         ports: Some(vec![
@@ -360,21 +309,13 @@ fn server(spec: &ClusterSpec, managed: &Managed) -> Container {
         startup_probe: Some(probe("/v1/.well-known/live", 2, 1800)),
         liveness_probe: Some(probe("/v1/.well-known/live", 10, 6)),
         readiness_probe: Some(probe("/v1/.well-known/ready", 2, 2)),
-        volume_mounts: Some(vec![
-            mount("data", DATA_PATH),
-            mount("runtime", RUNTIME_PATH),
-            mount("temporary", "/tmp"),
-        ]),
+        volume_mounts: Some(vec![mount("data", DATA_PATH), mount("runtime", RUNTIME_PATH), mount("temporary", "/tmp")]),
         ..Container::default()
     }
 }
 
 fn variable(name: &str, value: impl Into<String>) -> EnvVar {
-    EnvVar {
-        name: name.to_owned(),
-        value: Some(value.into()),
-        ..EnvVar::default()
-    }
+    EnvVar { name: name.to_owned(), value: Some(value.into()), ..EnvVar::default() }
 }
 
 /// Number of RAFT voters: as the official chart chooses, and always odd.
@@ -406,14 +347,7 @@ fn environment(spec: &ClusterSpec, managed: &Managed) -> Vec<EnvVar> {
         },
         // The headless Service names every pod, so whoever is there is found; one pod's name would leave the others
         // alone whenever that one is away.
-        variable(
-            "CLUSTER_JOIN",
-            format!(
-                "{}.{}.svc:{GOSSIP_PORT}",
-                names::nodes_service(&spec.name),
-                spec.namespace
-            ),
-        ),
+        variable("CLUSTER_JOIN", format!("{}.{}.svc:{GOSSIP_PORT}", names::nodes_service(&spec.name), spec.namespace)),
         variable("CLUSTER_GOSSIP_BIND_PORT", GOSSIP_PORT.to_string()),
         variable("CLUSTER_DATA_BIND_PORT", DATA_PORT.to_string()),
         variable("RAFT_PORT", RAFT_PORT.to_string()),
@@ -423,16 +357,10 @@ fn environment(spec: &ClusterSpec, managed: &Managed) -> Vec<EnvVar> {
         variable("GRPC_PORT", names::GRPC_PORT.to_string()),
         variable("PERSISTENCE_DATA_PATH", DATA_PATH),
         variable("REPLICA_MOVEMENT_ENABLED", "true"),
-        variable(
-            "REPLICATION_MINIMUM_FACTOR",
-            managed.minimum_replication_factor.to_string(),
-        ),
+        variable("REPLICATION_MINIMUM_FACTOR", managed.minimum_replication_factor.to_string()),
         // Not AUTOSCHEMA_ENABLED: the override file says it, so that it changes without a restart.
         variable("RUNTIME_OVERRIDES_ENABLED", "true"),
-        variable(
-            "RUNTIME_OVERRIDES_PATH",
-            format!("{RUNTIME_PATH}/{RUNTIME_FILE}"),
-        ),
+        variable("RUNTIME_OVERRIDES_PATH", format!("{RUNTIME_PATH}/{RUNTIME_FILE}")),
         variable("RUNTIME_OVERRIDES_LOAD_INTERVAL", "2s"),
         variable("PROMETHEUS_MONITORING_ENABLED", "true"),
         variable("GO_PROFILING_DISABLE", "true"),
@@ -462,11 +390,7 @@ fn secret_variable(variable: &str, name: String, key: String) -> EnvVar {
     EnvVar {
         name: variable.to_owned(),
         value_from: Some(EnvVarSource {
-            secret_key_ref: Some(SecretKeySelector {
-                name,
-                key,
-                ..SecretKeySelector::default()
-            }),
+            secret_key_ref: Some(SecretKeySelector { name, key, ..SecretKeySelector::default() }),
             ..EnvVarSource::default()
         }),
         ..EnvVar::default()
@@ -481,15 +405,9 @@ pub fn elysia(spec: &ClusterSpec, elysia: &Elysia) -> (Deployment, Service) {
         metadata: metadata(spec, name.clone(), "elysia"),
         spec: Some(DeploymentSpec {
             replicas: Some(elysia.replicas),
-            selector: LabelSelector {
-                match_labels: Some(selector(&spec.name, "elysia")),
-                ..LabelSelector::default()
-            },
+            selector: LabelSelector { match_labels: Some(selector(&spec.name, "elysia")), ..LabelSelector::default() },
             template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels: Some(labels(&spec.name, "elysia")),
-                    ..ObjectMeta::default()
-                }),
+                metadata: Some(ObjectMeta { labels: Some(labels(&spec.name, "elysia")), ..ObjectMeta::default() }),
                 spec: Some(elysia_pod(spec, elysia)),
             },
             ..DeploymentSpec::default()
@@ -541,17 +459,9 @@ fn elysia_pod(spec: &ClusterSpec, elysia: &Elysia) -> PodSpec {
             name: "elysia".to_owned(),
             image: Some(elysia.image.clone()),
             args: Some(
-                [
-                    "start",
-                    "--host",
-                    "0.0.0.0",
-                    "--port",
-                    &elysia.port.to_string(),
-                    "--reload",
-                    "False",
-                ]
-                .map(str::to_owned)
-                .to_vec(),
+                ["start", "--host", "0.0.0.0", "--port", &elysia.port.to_string(), "--reload", "False"]
+                    .map(str::to_owned)
+                    .to_vec(),
             ),
             env: Some(environment),
             ports: Some(vec![container_port("http", elysia.port)]),

@@ -34,18 +34,10 @@ pub fn standing(spec: &ClusterSpec, observed: &Observed) -> Standing {
     if wanted.is_empty() {
         return standing_without_nodes(observed);
     }
-    let ready = observed
-        .nodes
-        .iter()
-        .filter(|node| answer(node).is_some_and(|answer| answer.ready))
-        .count();
+    let ready = observed.nodes.iter().filter(|node| answer(node).is_some_and(|answer| answer.ready)).count();
     let verified = verification(&wanted, observed);
-    let leader_known = observed
-        .nodes
-        .iter()
-        .filter_map(answer)
-        .filter(|answer| answer.ready)
-        .any(|answer| answer.leader.is_some());
+    let leader_known =
+        observed.nodes.iter().filter_map(answer).filter(|answer| answer.ready).any(|answer| answer.leader.is_some());
     let serves = ready * 2 > wanted.len() && leader_known;
     let outdated = outdated(observed);
     let trouble = trouble(observed, ready, wanted.len()).or_else(|| verified.as_ref().err().cloned()).or_else(|| {
@@ -58,14 +50,7 @@ pub fn standing(spec: &ClusterSpec, observed: &Observed) -> Standing {
             (Reason::RestartRequired, message)
         })
     });
-    Standing {
-        ready,
-        wanted: wanted.len(),
-        serves,
-        trouble,
-        verified,
-        outdated,
-    }
+    Standing { ready, wanted: wanted.len(), serves, trouble, verified, outdated }
 }
 
 fn answer(node: &NodeSight) -> Option<&NodeAnswer> {
@@ -78,20 +63,13 @@ fn standing_without_nodes(observed: &Observed) -> Standing {
         Sight::Seen(seen) => {
             let count = seen.members.len();
             let verified = match &seen.leader {
-                Some(leader) => Ok(format!(
-                    "{count} members, leader {leader}; no node addresses, so none was asked by itself"
-                )),
+                Some(leader) => {
+                    Ok(format!("{count} members, leader {leader}; no node addresses, so none was asked by itself"))
+                }
                 None => Err((Reason::NoLeader, "no RAFT leader is known".to_owned())),
             };
             let trouble = verified.as_ref().err().cloned();
-            Standing {
-                ready: count,
-                wanted: count,
-                serves: trouble.is_none(),
-                trouble,
-                verified,
-                outdated: Vec::new(),
-            }
+            Standing { ready: count, wanted: count, serves: trouble.is_none(), trouble, verified, outdated: Vec::new() }
         }
         Sight::Unseen(blindness) => {
             let trouble = (reason_of(blindness.kind), blindness.message.clone());
@@ -122,33 +100,20 @@ fn trouble(observed: &Observed, ready: usize, wanted: usize) -> Option<(Reason, 
     let waits = observed
         .nodes
         .iter()
-        .filter_map(|node| {
-            waiting_for(node, observed).map(|waiting| format!("{}: {waiting}", node.name))
-        })
+        .filter_map(|node| waiting_for(node, observed).map(|waiting| format!("{}: {waiting}", node.name)))
         .take(STATUS_LIST_LIMIT)
         .collect::<Vec<_>>()
         .join("; ");
-    let all = observed
-        .nodes
-        .iter()
-        .filter_map(|node| node.answer.blindness())
-        .map(|blindness| blindness.kind);
+    let all = observed.nodes.iter().filter_map(|node| node.answer.blindness()).map(|blindness| blindness.kind);
     let kinds: Vec<_> = all.collect();
-    let reason = if kinds.len() == wanted
-        && kinds
-            .iter()
-            .all(|kind| *kind == BlindnessKind::Unauthorized)
-    {
+    let reason = if kinds.len() == wanted && kinds.iter().all(|kind| *kind == BlindnessKind::Unauthorized) {
         Reason::Unauthorized
     } else if kinds.len() == wanted {
         Reason::Unreachable
     } else {
         Reason::NodesMissing
     };
-    Some((
-        reason,
-        format!("{ready} of {wanted} nodes are ready; {waits}"),
-    ))
+    Some((reason, format!("{ready} of {wanted} nodes are ready; {waits}")))
 }
 
 /// What keeps a node from being ready; `None` when it is.
@@ -163,85 +128,50 @@ fn waiting_for(node: &NodeSight, observed: &Observed) -> Option<String> {
         Sight::Seen(answer) if answer.ready => None,
         Sight::Seen(answer) => Some(match (&answer.leader, &answer.members) {
             (None, Some(members)) if members.len() <= 1 => {
-                "it sees no other node and no RAFT leader; it waits for the others to join"
-                    .to_owned()
+                "it sees no other node and no RAFT leader; it waits for the others to join".to_owned()
             }
             (None, _) => "it sees no RAFT leader".to_owned(),
-            (Some(_), _) => {
-                "it answers but says it is not ready; it may be loading shards".to_owned()
-            }
+            (Some(_), _) => "it answers but says it is not ready; it may be loading shards".to_owned(),
         }),
         Sight::Unseen(blindness) => Some(match (observed.stateful_set.is_some(), pod) {
             (true, None) => "its pod does not exist".to_owned(),
-            (_, Some(pod)) => pod
-                .trouble
-                .clone()
-                .unwrap_or_else(|| blindness.message.clone()),
+            (_, Some(pod)) => pod.trouble.clone().unwrap_or_else(|| blindness.message.clone()),
             (false, None) => blindness.message.clone(),
         }),
     }
 }
 
 fn verification(wanted: &[String], observed: &Observed) -> Result<String, (Reason, String)> {
-    let answers: Vec<(&str, &NodeAnswer)> = observed
-        .nodes
-        .iter()
-        .filter_map(|node| answer(node).map(|answer| (node.name.as_str(), answer)))
-        .collect();
+    let answers: Vec<(&str, &NodeAnswer)> =
+        observed.nodes.iter().filter_map(|node| answer(node).map(|answer| (node.name.as_str(), answer))).collect();
     if answers.len() < wanted.len() {
-        return Err((
-            Reason::NodesMissing,
-            format!("{} of {} nodes answered", answers.len(), wanted.len()),
-        ));
+        return Err((Reason::NodesMissing, format!("{} of {} nodes answered", answers.len(), wanted.len())));
     }
     for (name, answer) in &answers {
         let Some(members) = &answer.members else {
-            return Err((
-                Reason::Unknown,
-                format!("{name} could not say which members it sees"),
-            ));
+            return Err((Reason::Unknown, format!("{name} could not say which members it sees")));
         };
-        let unseen: Vec<&str> = wanted
-            .iter()
-            .map(String::as_str)
-            .filter(|node| !members.iter().any(|member| member == node))
-            .collect();
+        let unseen: Vec<&str> =
+            wanted.iter().map(String::as_str).filter(|node| !members.iter().any(|member| member == node)).collect();
         if !unseen.is_empty() {
-            return Err((
-                Reason::MembersDiffer,
-                format!("{name} does not see {}", unseen.join(", ")),
-            ));
+            return Err((Reason::MembersDiffer, format!("{name} does not see {}", unseen.join(", "))));
         }
     }
-    let mut leaders: Vec<&str> = answers
-        .iter()
-        .filter_map(|(_, answer)| answer.leader.as_deref())
-        .collect();
+    let mut leaders: Vec<&str> = answers.iter().filter_map(|(_, answer)| answer.leader.as_deref()).collect();
     leaders.sort_unstable();
     leaders.dedup();
     match leaders.as_slice() {
         [] => Err((Reason::NoLeader, "no node knows a RAFT leader".to_owned())),
-        [leader] if answers.iter().all(|(_, answer)| answer.leader.is_some()) => Ok(format!(
-            "{} members see each other, leader {leader}",
-            wanted.len()
-        )),
-        [_] => Err((
-            Reason::NoLeader,
-            "not every node knows the RAFT leader".to_owned(),
-        )),
-        several => Err((
-            Reason::MembersDiffer,
-            format!("the nodes name different leaders: {}", several.join(", ")),
-        )),
+        [leader] if answers.iter().all(|(_, answer)| answer.leader.is_some()) => {
+            Ok(format!("{} members see each other, leader {leader}", wanted.len()))
+        }
+        [_] => Err((Reason::NoLeader, "not every node knows the RAFT leader".to_owned())),
+        several => Err((Reason::MembersDiffer, format!("the nodes name different leaders: {}", several.join(", ")))),
     }
 }
 
 fn outdated(observed: &Observed) -> Vec<String> {
-    let Some(revision) = observed
-        .stateful_set
-        .as_ref()
-        .and_then(|set| set.update_revision.as_ref())
-    else {
+    let Some(revision) = observed.stateful_set.as_ref().and_then(|set| set.update_revision.as_ref()) else {
         return Vec::new();
     };
     observed
@@ -261,9 +191,7 @@ pub fn status(
 ) -> WeaviateClusterStatus {
     let standing = standing(spec, observed);
     let before = cluster.status.clone().unwrap_or_default();
-    let was_ready = before
-        .phase
-        .is_some_and(|phase| phase != ClusterPhase::Starting);
+    let was_ready = before.phase.is_some_and(|phase| phase != ClusterPhase::Starting);
     let secret_trouble = secret_trouble(spec, observed);
     let findings = findings(&standing, was_ready, secret_trouble);
     let phase = match (&standing.trouble, standing.serves, was_ready) {
@@ -279,16 +207,8 @@ pub fn status(
         version,
         nodes_ready: Some(format!("{}/{}", standing.ready, standing.wanted)),
         nodes: nodes(observed),
-        endpoints: Some(Endpoints {
-            rest: spec.rest(),
-            grpc: spec.grpc(),
-        }),
-        conditions: condition::merge(
-            &before.conditions,
-            &findings,
-            cluster.metadata.generation,
-            now,
-        ),
+        endpoints: Some(Endpoints { rest: spec.rest(), grpc: spec.grpc() }),
+        conditions: condition::merge(&before.conditions, &findings, cluster.metadata.generation, now),
     }
 }
 
@@ -297,20 +217,11 @@ pub fn invalid(cluster: &WeaviateCluster, message: &str, now: Timestamp) -> Weav
     let mut status = cluster.status.clone().unwrap_or_default();
     let findings = [
         Finding::fails(ConditionType::Ready, Reason::InvalidSpec, message),
-        Finding::unknown(
-            ConditionType::Available,
-            Reason::InvalidSpec,
-            "nothing was looked at",
-        ),
+        Finding::unknown(ConditionType::Available, Reason::InvalidSpec, "nothing was looked at"),
         Finding::holds(ConditionType::Stalled, Reason::InvalidSpec, message),
     ];
     status.observed_generation = cluster.metadata.generation;
-    status.conditions = condition::merge(
-        &status.conditions,
-        &findings,
-        cluster.metadata.generation,
-        now,
-    );
+    status.conditions = condition::merge(&status.conditions, &findings, cluster.metadata.generation, now);
     status
 }
 
@@ -318,107 +229,53 @@ fn secret_trouble(spec: &ClusterSpec, observed: &Observed) -> Option<String> {
     match (&observed.secret, &spec.kind) {
         (Sight::Unseen(blindness), _) => Some(blindness.message.clone()),
         // The operator makes this one itself.
-        (Sight::Seen(false), Kind::Managed(managed))
-            if managed.auth.api_key_secret_ref.is_none() =>
-        {
-            None
-        }
-        (Sight::Seen(false), _) => {
-            Some("the Secret with the API key does not exist; create it".to_owned())
-        }
+        (Sight::Seen(false), Kind::Managed(managed)) if managed.auth.api_key_secret_ref.is_none() => None,
+        (Sight::Seen(false), _) => Some("the Secret with the API key does not exist; create it".to_owned()),
         (Sight::Seen(true), _) => None,
     }
 }
 
 fn findings(standing: &Standing, was_ready: bool, secret_trouble: Option<String>) -> Vec<Finding> {
-    let Standing {
-        ready,
-        wanted,
-        serves,
-        trouble,
-        verified,
-        outdated: _,
-    } = standing;
+    let Standing { ready, wanted, serves, trouble, verified, outdated: _ } = standing;
     let available = if *serves {
-        Finding::holds(
-            ConditionType::Available,
-            Reason::AsDeclared,
-            format!("{ready} of {wanted} nodes serve"),
-        )
+        Finding::holds(ConditionType::Available, Reason::AsDeclared, format!("{ready} of {wanted} nodes serve"))
     } else {
-        let (reason, message) = trouble
-            .clone()
-            .unwrap_or((Reason::Unknown, "nothing is known".to_owned()));
+        let (reason, message) = trouble.clone().unwrap_or((Reason::Unknown, "nothing is known".to_owned()));
         Finding::fails(ConditionType::Available, reason, message)
     };
     let verified = match verified {
         Ok(message) => Finding::holds(ConditionType::ClusterVerified, Reason::AsDeclared, message),
-        Err((Reason::Unknown, message)) => {
-            Finding::unknown(ConditionType::ClusterVerified, Reason::Unknown, message)
-        }
+        Err((Reason::Unknown, message)) => Finding::unknown(ConditionType::ClusterVerified, Reason::Unknown, message),
         Err((reason, message)) => Finding::fails(ConditionType::ClusterVerified, *reason, message),
     };
     let mut findings = vec![available, verified];
     if let Some(message) = secret_trouble {
-        findings.push(Finding::holds(
-            ConditionType::Stalled,
-            Reason::SecretMissing,
-            message.clone(),
-        ));
-        findings.insert(
-            0,
-            Finding::fails(ConditionType::Ready, Reason::SecretMissing, message),
-        );
+        findings.push(Finding::holds(ConditionType::Stalled, Reason::SecretMissing, message.clone()));
+        findings.insert(0, Finding::fails(ConditionType::Ready, Reason::SecretMissing, message));
         return findings;
     }
     let ready = match trouble {
-        None => Finding::holds(
-            ConditionType::Ready,
-            Reason::AsDeclared,
-            format!("{ready} of {wanted} nodes are ready"),
-        ),
-        Some((_, message)) if !was_ready => {
-            Finding::fails(ConditionType::Ready, Reason::Starting, message)
+        None => {
+            Finding::holds(ConditionType::Ready, Reason::AsDeclared, format!("{ready} of {wanted} nodes are ready"))
         }
+        Some((_, message)) if !was_ready => Finding::fails(ConditionType::Ready, Reason::Starting, message),
         Some((reason, message)) => Finding::fails(ConditionType::Ready, *reason, message),
     };
     match trouble {
         None => {}
         Some((Reason::RestartRequired, message)) => {
-            findings.push(Finding::holds(
-                ConditionType::Stalled,
-                Reason::RestartRequired,
-                message,
-            ));
+            findings.push(Finding::holds(ConditionType::Stalled, Reason::RestartRequired, message));
         }
-        Some((_, message)) => findings.push(Finding::holds(
-            ConditionType::Reconciling,
-            ready.reason,
-            message,
-        )),
+        Some((_, message)) => findings.push(Finding::holds(ConditionType::Reconciling, ready.reason, message)),
     }
     findings.insert(0, ready);
     findings
 }
 
 fn lowest_version(observed: &Observed) -> Option<String> {
-    let parts = |version: &String| {
-        version
-            .split('.')
-            .map(|part| part.parse::<u64>().unwrap_or(0))
-            .collect::<Vec<_>>()
-    };
-    let of_nodes = observed
-        .nodes
-        .iter()
-        .filter_map(|node| answer(node)?.version.clone())
-        .min_by_key(parts);
-    of_nodes.or_else(|| {
-        observed
-            .members
-            .seen()
-            .and_then(|seen| seen.version.clone())
-    })
+    let parts = |version: &String| version.split('.').map(|part| part.parse::<u64>().unwrap_or(0)).collect::<Vec<_>>();
+    let of_nodes = observed.nodes.iter().filter_map(|node| answer(node)?.version.clone()).min_by_key(parts);
+    of_nodes.or_else(|| observed.members.seen().and_then(|seen| seen.version.clone()))
 }
 
 fn nodes(observed: &Observed) -> Vec<NodeStatus> {
@@ -466,9 +323,5 @@ pub fn is_fit(status: Option<&WeaviateClusterStatus>) -> Result<(), String> {
 
 /// Name for messages: `namespace/name`.
 pub fn display_name(cluster: &WeaviateCluster) -> String {
-    format!(
-        "{}/{}",
-        cluster.namespace().unwrap_or_default(),
-        cluster.name_any()
-    )
+    format!("{}/{}", cluster.namespace().unwrap_or_default(), cluster.name_any())
 }

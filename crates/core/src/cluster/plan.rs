@@ -52,41 +52,19 @@ pub enum Step {
 
 /// The plan for this look. `auto_schema` is what the override file has to say now: the spec's word, unless a recreation
 /// of a collection holds it off for its seconds.
-pub fn plan(
-    spec: &ClusterSpec,
-    observed: &Observed,
-    auto_schema_held_off: bool,
-    now: Timestamp,
-) -> Plan {
+pub fn plan(spec: &ClusterSpec, observed: &Observed, auto_schema_held_off: bool, now: Timestamp) -> Plan {
     let standing = judge::standing(spec, observed);
-    let recheck = if standing.trouble.is_none() {
-        spec.interval
-    } else {
-        RECHECK.min(spec.interval)
-    };
+    let recheck = if standing.trouble.is_none() { spec.interval } else { RECHECK.min(spec.interval) };
     let Kind::Managed(managed) = &spec.kind else {
-        return Plan {
-            steps: Vec::new(),
-            recheck,
-        };
+        return Plan { steps: Vec::new(), recheck };
     };
     let mut steps = Vec::new();
-    if !managed.auth.anonymous
-        && managed.auth.api_key_secret_ref.is_none()
-        && observed.secret == Sight::Seen(false)
-    {
-        steps.push(Step::CreateSecret {
-            name: names::auth_secret(&spec.name),
-        });
+    if !managed.auth.anonymous && managed.auth.api_key_secret_ref.is_none() && observed.secret == Sight::Seen(false) {
+        steps.push(Step::CreateSecret { name: names::auth_secret(&spec.name) });
     }
     let replicas = replicas(managed.replicas, observed);
     let auto_schema = managed.auto_schema && !auto_schema_held_off;
-    steps.push(Step::Apply(Box::new(desired::objects(
-        spec,
-        managed,
-        replicas,
-        auto_schema,
-    ))));
+    steps.push(Step::Apply(Box::new(desired::objects(spec, managed, replicas, auto_schema))));
     steps.extend(alone(spec, observed, now));
     if let Some(elysia) = &spec.elysia
         && (standing.trouble.is_none() || observed.elysia_exists)
@@ -105,10 +83,7 @@ fn replicas(wanted: i32, observed: &Observed) -> i32 {
     if now > 1 {
         return wanted.max(now);
     }
-    let first_answers = observed
-        .nodes
-        .first()
-        .is_some_and(|node| node.answer.seen().is_some());
+    let first_answers = observed.nodes.first().is_some_and(|node| node.answer.seen().is_some());
     if first_answers { wanted } else { wanted.min(1) }
 }
 
@@ -120,11 +95,7 @@ fn alone(spec: &ClusterSpec, observed: &Observed, now: Timestamp) -> Vec<Step> {
     let answers: BTreeMap<&str, &NodeAnswer> = observed
         .nodes
         .iter()
-        .filter_map(|node| {
-            node.answer
-                .seen()
-                .map(|answer| (node.name.as_str(), answer))
-        })
+        .filter_map(|node| node.answer.seen().map(|answer| (node.name.as_str(), answer)))
         .collect();
     let group = |answer: &NodeAnswer| answer.members.as_ref().map_or(0, Vec::len);
     let Some(largest) = answers.values().map(|answer| group(answer)).max() else {
@@ -134,16 +105,8 @@ fn alone(spec: &ClusterSpec, observed: &Observed, now: Timestamp) -> Vec<Step> {
     let order = spec.node_names();
     let Some(anchor) = order
         .iter()
-        .find(|name| {
-            answers
-                .get(name.as_str())
-                .is_some_and(|answer| group(answer) == largest)
-        })
-        .and_then(|name| {
-            answers
-                .get(name.as_str())
-                .map(|answer| (name.clone(), (*answer).clone()))
-        })
+        .find(|name| answers.get(name.as_str()).is_some_and(|answer| group(answer) == largest))
+        .and_then(|name| answers.get(name.as_str()).map(|answer| (name.clone(), (*answer).clone())))
     else {
         return Vec::new();
     };
@@ -154,25 +117,13 @@ fn alone(spec: &ClusterSpec, observed: &Observed, now: Timestamp) -> Vec<Step> {
             **name != anchor_name
                 && !answer.ready
                 && answer.leader.is_none()
-                && answer
-                    .members
-                    .as_ref()
-                    .is_some_and(|members| members.len() == 1)
-                && !anchor_answer
-                    .members
-                    .iter()
-                    .flatten()
-                    .any(|member| member == *name)
+                && answer.members.as_ref().is_some_and(|members| members.len() == 1)
+                && !anchor_answer.members.iter().flatten().any(|member| member == *name)
         })
         .filter_map(|(name, _)| {
             let pod = observed.pods.get(*name)?;
-            let patient = pod
-                .started
-                .is_some_and(|started| now.duration_since(started) > ALONE_PATIENCE);
-            (patient && !pod.deleting).then(|| Step::RestartAlone {
-                pod: (*name).to_owned(),
-                uid: pod.uid.clone(),
-            })
+            let patient = pod.started.is_some_and(|started| now.duration_since(started) > ALONE_PATIENCE);
+            (patient && !pod.deleting).then(|| Step::RestartAlone { pod: (*name).to_owned(), uid: pod.uid.clone() })
         })
         .collect()
 }

@@ -35,10 +35,7 @@ fn seen(picture: &str, pods: i32) -> Observed {
             name: name.clone(),
             answer: match letter {
                 '.' => Sight::unseen(BlindnessKind::Unreachable, "connection refused"),
-                'a' => Sight::Seen(NodeAnswer {
-                    members: Some(vec![name.clone()]),
-                    ..NodeAnswer::default()
-                }),
+                'a' => Sight::Seen(NodeAnswer { members: Some(vec![name.clone()]), ..NodeAnswer::default() }),
                 letter => Sight::Seen(NodeAnswer {
                     ready: letter == 'r',
                     members: Some(joined.clone()),
@@ -52,25 +49,12 @@ fn seen(picture: &str, pods: i32) -> Observed {
     let pod = |name: &String| {
         (
             name.clone(),
-            PodView {
-                uid: format!("{name}-uid"),
-                revision: Some("1".into()),
-                started,
-                deleting: false,
-                trouble: None,
-            },
+            PodView { uid: format!("{name}-uid"), revision: Some("1".into()), started, deleting: false, trouble: None },
         )
     };
     Observed {
-        stateful_set: (pods > 0).then(|| StatefulSetView {
-            replicas: pods,
-            update_revision: Some("1".into()),
-        }),
-        pods: names
-            .iter()
-            .take(usize::try_from(pods).unwrap())
-            .map(pod)
-            .collect::<BTreeMap<_, _>>(),
+        stateful_set: (pods > 0).then(|| StatefulSetView { replicas: pods, update_revision: Some("1".into()) }),
+        pods: names.iter().take(usize::try_from(pods).unwrap()).map(pod).collect::<BTreeMap<_, _>>(),
         nodes,
         members: Sight::Seen(MemberSight::default()),
         secret: Sight::Seen(true),
@@ -89,16 +73,7 @@ fn check(picture: &str, pods: i32, second: i64, expected: &str) {
         .map(|step| match step {
             Step::CreateSecret { name } => format!("secret {name}"),
             Step::Apply(objects) => {
-                format!(
-                    "apply {}",
-                    objects
-                        .stateful_set
-                        .spec
-                        .as_ref()
-                        .unwrap()
-                        .replicas
-                        .unwrap()
-                )
+                format!("apply {}", objects.stateful_set.spec.as_ref().unwrap().replicas.unwrap())
             }
             Step::ApplyElysia(_) => "elysia".to_owned(),
             Step::RestartAlone { pod, .. } => format!("restart {pod}"),
@@ -149,12 +124,7 @@ fn phases_and_conditions() {
         let status = judge::status(&cluster, &spec, &seen(picture, 3), Timestamp::UNIX_EPOCH);
         assert_eq!(status.phase, Some(phase), "{picture}");
         let condition = &status.conditions[0];
-        assert_eq!(
-            format!("{} {}", condition.status, condition.reason),
-            ready,
-            "{picture}: {}",
-            condition.message
-        );
+        assert_eq!(format!("{} {}", condition.status, condition.reason), ready, "{picture}: {}", condition.message);
     }
 }
 
@@ -165,39 +135,18 @@ fn a_pod_with_an_older_template_is_named_and_left_alone() {
     let cluster = cluster(3);
     let spec = ClusterSpec::validate(&cluster).unwrap();
     let status = judge::status(&cluster, &spec, &observed, Timestamp::UNIX_EPOCH);
-    assert!(
-        status.conditions[0]
-            .message
-            .contains("kubectl delete pod w-1"),
-        "{}",
-        status.conditions[0].message
-    );
-    assert_eq!(
-        plan(&spec, &observed, false, Timestamp::UNIX_EPOCH)
-            .steps
-            .len(),
-        1
-    );
+    assert!(status.conditions[0].message.contains("kubectl delete pod w-1"), "{}", status.conditions[0].message);
+    assert_eq!(plan(&spec, &observed, false, Timestamp::UNIX_EPOCH).steps.len(), 1);
 }
 
 #[test]
 fn rules_are_checked_again_in_the_loop() {
     let mut two = cluster(2);
-    assert!(
-        ClusterSpec::validate(&two)
-            .unwrap_err()
-            .to_string()
-            .contains("quorum")
-    );
+    assert!(ClusterSpec::validate(&two).unwrap_err().to_string().contains("quorum"));
     two.spec.managed = None;
     assert!(ClusterSpec::validate(&two).is_err());
     let mut reserved = cluster(3);
     reserved.spec.managed.as_mut().unwrap().env =
         serde_json::from_value(json!([{"name": "RAFT_JOIN", "value": "x"}])).unwrap();
-    assert!(
-        ClusterSpec::validate(&reserved)
-            .unwrap_err()
-            .to_string()
-            .contains("RAFT_JOIN")
-    );
+    assert!(ClusterSpec::validate(&reserved).unwrap_err().to_string().contains("RAFT_JOIN"));
 }

@@ -93,9 +93,7 @@ pub struct ClusterSpec {
 impl ClusterSpec {
     /// Checks the spec of an object.
     pub fn validate(cluster: &WeaviateCluster) -> Result<Self, SpecError> {
-        cluster
-            .validate_cel()
-            .map_err(|errors| SpecError::Rule(errors.to_string()))?;
+        cluster.validate_cel().map_err(|errors| SpecError::Rule(errors.to_string()))?;
         let spec = &cluster.spec;
         let kind = match (&spec.managed, &spec.external) {
             (Some(managed), None) => Kind::Managed(Box::new(managed.clone())),
@@ -103,10 +101,8 @@ impl ClusterSpec {
             _ => return Err(SpecError::NeitherOrBoth),
         };
         if let Kind::Managed(managed) = &kind
-            && let Some(variable) = managed
-                .env
-                .iter()
-                .find(|variable| RESERVED_ENVIRONMENT.contains(&variable.name.as_str()))
+            && let Some(variable) =
+                managed.env.iter().find(|variable| RESERVED_ENVIRONMENT.contains(&variable.name.as_str()))
         {
             return Err(SpecError::ReservedEnvironment(variable.name.clone()));
         }
@@ -120,9 +116,7 @@ impl ClusterSpec {
             name: cluster.name_any(),
             kind,
             interval,
-            protected: always
-                .chain(spec.protected_collections.iter().cloned())
-                .collect(),
+            protected: always.chain(spec.protected_collections.iter().cloned()).collect(),
             elysia: spec.elysia.clone(),
         })
     }
@@ -130,12 +124,7 @@ impl ClusterSpec {
     /// REST address of the whole cluster.
     pub fn rest(&self) -> String {
         match &self.kind {
-            Kind::Managed(_) => format!(
-                "http://{}.{}.svc:{}",
-                self.name,
-                self.namespace,
-                names::REST_PORT
-            ),
+            Kind::Managed(_) => format!("http://{}.{}.svc:{}", self.name, self.namespace, names::REST_PORT),
             Kind::External(external) => external.url.clone(),
         }
     }
@@ -143,12 +132,7 @@ impl ClusterSpec {
     /// gRPC address of the whole cluster.
     pub fn grpc(&self) -> Option<String> {
         match &self.kind {
-            Kind::Managed(_) => Some(format!(
-                "http://{}.{}.svc:{}",
-                self.name,
-                self.namespace,
-                names::GRPC_PORT
-            )),
+            Kind::Managed(_) => Some(format!("http://{}.{}.svc:{}", self.name, self.namespace, names::GRPC_PORT)),
             Kind::External(external) => external.grpc.clone(),
         }
     }
@@ -156,23 +140,14 @@ impl ClusterSpec {
     /// Names of the nodes that should exist.
     pub fn node_names(&self) -> Vec<String> {
         match &self.kind {
-            Kind::Managed(managed) => (0..managed.replicas)
-                .map(|ordinal| names::node(&self.name, ordinal))
-                .collect(),
-            Kind::External(external) => external
-                .nodes
-                .iter()
-                .map(|node| node.name.clone())
-                .collect(),
+            Kind::Managed(managed) => (0..managed.replicas).map(|ordinal| names::node(&self.name, ordinal)).collect(),
+            Kind::External(external) => external.nodes.iter().map(|node| node.name.clone()).collect(),
         }
     }
 
     /// Whether this collection is never recreated; the pattern that says so.
     pub fn protection(&self, collection: &str) -> Option<&str> {
-        self.protected
-            .iter()
-            .map(String::as_str)
-            .find(|pattern| matches_pattern(pattern, collection))
+        self.protected.iter().map(String::as_str).find(|pattern| matches_pattern(pattern, collection))
     }
 }
 
@@ -187,27 +162,19 @@ pub fn matches_pattern(pattern: &str, text: &str) -> bool {
     if rest.is_empty() {
         return true;
     }
-    (0..=text.len())
-        .filter(|&at| text.is_char_boundary(at))
-        .any(|at| matches_pattern(rest, &text[at..]))
+    (0..=text.len()).filter(|&at| text.is_char_boundary(at)).any(|at| matches_pattern(rest, &text[at..]))
 }
 
 fn parse_interval(text: &str) -> Result<SignedDuration, SpecError> {
     let unreadable = || SpecError::Interval(text.to_owned());
-    let (number, unit) = text
-        .split_at_checked(text.len().saturating_sub(1))
-        .ok_or_else(unreadable)?;
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(unreadable)?;
     let number: i64 = number.parse().map_err(|_| unreadable())?;
     let seconds = match unit {
         "s" => number,
         "m" => number.saturating_mul(60),
         _ => return Err(unreadable()),
     };
-    if (5..=86_400).contains(&seconds) {
-        Ok(SignedDuration::from_secs(seconds))
-    } else {
-        Err(unreadable())
-    }
+    if (5..=86_400).contains(&seconds) { Ok(SignedDuration::from_secs(seconds)) } else { Err(unreadable()) }
 }
 
 #[cfg(test)]
@@ -231,14 +198,8 @@ mod tests {
 
     #[test]
     fn intervals() {
-        assert_eq!(
-            parse_interval("60s").unwrap(),
-            SignedDuration::from_secs(60)
-        );
-        assert_eq!(
-            parse_interval("5m").unwrap(),
-            SignedDuration::from_secs(300)
-        );
+        assert_eq!(parse_interval("60s").unwrap(), SignedDuration::from_secs(60));
+        assert_eq!(parse_interval("5m").unwrap(), SignedDuration::from_secs(300));
         assert!(parse_interval("1s").is_err());
         assert!(parse_interval("").is_err());
         assert!(parse_interval("é").is_err());

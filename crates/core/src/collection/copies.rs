@@ -27,12 +27,7 @@ pub struct Copy {
 ///
 /// Targets are the live nodes with the fewest replicas, by name among equals; sources the first live holders. So the
 /// same placement gives the same copies. A shard without a live holder gives none: there is nothing to copy from.
-pub fn missing(
-    placement: &[ShardReplicas],
-    operations: &[Operation],
-    members: &[String],
-    factor: i64,
-) -> Vec<Copy> {
+pub fn missing(placement: &[ShardReplicas], operations: &[Operation], members: &[String], factor: i64) -> Vec<Copy> {
     let factor = usize::try_from(factor).unwrap_or_default();
     let alive: BTreeSet<&str> = members.iter().map(String::as_str).collect();
     let mut load: BTreeMap<&str, usize> = alive.iter().map(|node| (*node, 0)).collect();
@@ -45,33 +40,21 @@ pub fn missing(
     for shard in placement {
         let under_way = operations
             .iter()
-            .filter(|operation| {
-                operation.shard == shard.shard && operation.state == OperationState::Active
-            })
+            .filter(|operation| operation.shard == shard.shard && operation.state == OperationState::Active)
             .map(|operation| operation.target.as_str());
         let mut holders: BTreeSet<&str> = shard.replicas.iter().map(String::as_str).collect();
-        let source = holders
-            .iter()
-            .copied()
-            .find(|holder| alive.contains(holder));
+        let source = holders.iter().copied().find(|holder| alive.contains(holder));
         holders.extend(under_way);
         let Some(source) = source else { continue };
         while holders.len() < factor {
-            let Some(target) = alive
-                .iter()
-                .copied()
-                .filter(|node| !holders.contains(node))
-                .min_by_key(|node| (load[node], *node))
+            let Some(target) =
+                alive.iter().copied().filter(|node| !holders.contains(node)).min_by_key(|node| (load[node], *node))
             else {
                 break;
             };
             holders.insert(target);
             *load.entry(target).or_default() += 1;
-            copies.push(Copy {
-                shard: shard.shard.clone(),
-                source: source.to_owned(),
-                target: target.to_owned(),
-            });
+            copies.push(Copy { shard: shard.shard.clone(), source: source.to_owned(), target: target.to_owned() });
         }
     }
     copies
@@ -80,14 +63,9 @@ pub fn missing(
 /// Shards with fewer replicas than wanted, the worst first: all of them as a number, the worst of them as a list.
 pub fn behind(placement: &[ShardReplicas], factor: i64) -> (i64, Vec<ShardReplicas>) {
     let factor = usize::try_from(factor).unwrap_or_default();
-    let mut behind: Vec<ShardReplicas> = placement
-        .iter()
-        .filter(|shard| shard.replicas.len() < factor)
-        .cloned()
-        .collect();
-    behind.sort_by(|one, other| {
-        (one.replicas.len(), &one.shard).cmp(&(other.replicas.len(), &other.shard))
-    });
+    let mut behind: Vec<ShardReplicas> =
+        placement.iter().filter(|shard| shard.replicas.len() < factor).cloned().collect();
+    behind.sort_by(|one, other| (one.replicas.len(), &one.shard).cmp(&(other.replicas.len(), &other.shard)));
     let total = i64::try_from(behind.len()).unwrap_or(i64::MAX);
     behind.truncate(STATUS_LIST_LIMIT);
     (total, behind)
@@ -95,10 +73,7 @@ pub fn behind(placement: &[ShardReplicas], factor: i64) -> (i64, Vec<ShardReplic
 
 /// Replicas of the worst shard; `None` when there is no shard.
 pub fn lowest(placement: &[ShardReplicas]) -> Option<i64> {
-    placement
-        .iter()
-        .map(|shard| i64::try_from(shard.replicas.len()).unwrap_or(i64::MAX))
-        .min()
+    placement.iter().map(|shard| i64::try_from(shard.replicas.len()).unwrap_or(i64::MAX)).min()
 }
 
 #[cfg(test)]
@@ -113,11 +88,7 @@ mod tests {
                 let (shard, nodes) = part.split_once(':').unwrap();
                 ShardReplicas {
                     shard: shard.to_owned(),
-                    replicas: nodes
-                        .split(',')
-                        .filter(|node| !node.is_empty())
-                        .map(str::to_owned)
-                        .collect(),
+                    replicas: nodes.split(',').filter(|node| !node.is_empty()).map(str::to_owned).collect(),
                 }
             })
             .collect()
@@ -151,10 +122,7 @@ mod tests {
             .map(|copy| format!("{}:{}→{}", copy.shard, copy.source, copy.target))
             .collect::<Vec<_>>()
             .join(" ");
-        assert_eq!(
-            text, expected,
-            "{shards} | {under_way} | {members:?} | {factor}"
-        );
+        assert_eq!(text, expected, "{shards} | {under_way} | {members:?} | {factor}");
     }
 
     #[test]

@@ -42,11 +42,7 @@ pub fn status(
     if spec.paused {
         let message = "elysia.dev/paused is true: nothing is changed";
         findings.retain(|finding| !finding.kind.present_only_while_true());
-        findings.push(Finding::holds(
-            ConditionType::Stalled,
-            Reason::Paused,
-            message,
-        ));
+        findings.push(Finding::holds(ConditionType::Stalled, Reason::Paused, message));
     }
     ElysiaCollectionStatus {
         observed_generation: collection.metadata.generation,
@@ -54,33 +50,19 @@ pub fn status(
         replication: replication(&before, spec, observed, plan),
         drift: drift(&before, &plan.drift, now),
         plan: plan.shown.clone(),
-        conditions: condition::merge(
-            &before.conditions,
-            &findings,
-            collection.metadata.generation,
-            now,
-        ),
+        conditions: condition::merge(&before.conditions, &findings, collection.metadata.generation, now),
     }
 }
 
 /// The status of a collection whose spec cannot be honoured.
-pub fn invalid(
-    collection: &ElysiaCollection,
-    message: &str,
-    now: Timestamp,
-) -> ElysiaCollectionStatus {
+pub fn invalid(collection: &ElysiaCollection, message: &str, now: Timestamp) -> ElysiaCollectionStatus {
     let mut status = collection.status.clone().unwrap_or_default();
     let findings = [
         Finding::fails(ConditionType::Ready, Reason::InvalidSpec, message),
         Finding::holds(ConditionType::Stalled, Reason::InvalidSpec, message),
     ];
     status.observed_generation = collection.metadata.generation;
-    status.conditions = condition::merge(
-        &status.conditions,
-        &findings,
-        collection.metadata.generation,
-        now,
-    );
+    status.conditions = condition::merge(&status.conditions, &findings, collection.metadata.generation, now);
     status
 }
 
@@ -99,23 +81,12 @@ fn tell_failure(findings: &mut Vec<Finding>, failure: &Failure) {
         finding.message.clone_from(&failure.message);
     }
     if !failure.retryable {
-        findings.retain(|finding| {
-            finding.kind != ConditionType::Reconciling && finding.kind != ConditionType::Stalled
-        });
-        findings.push(Finding::holds(
-            ConditionType::Stalled,
-            failure.reason,
-            failure.message.clone(),
-        ));
+        findings.retain(|finding| finding.kind != ConditionType::Reconciling && finding.kind != ConditionType::Stalled);
+        findings.push(Finding::holds(ConditionType::Stalled, failure.reason, failure.message.clone()));
     }
 }
 
-fn objects(
-    before: &ElysiaCollectionStatus,
-    observed: &Observed,
-    plan: &Plan,
-    now: Timestamp,
-) -> Option<ObjectCount> {
+fn objects(before: &ElysiaCollectionStatus, observed: &Observed, plan: &Plan, now: Timestamp) -> Option<ObjectCount> {
     if matches!(observed.class, Sight::Seen(None)) {
         return None;
     }
@@ -128,11 +99,7 @@ fn objects(
     match &before.objects {
         // At rest nothing is written, so the time is that of the last change.
         Some(objects) if objects.count == count => Some(objects.clone()),
-        _ => Some(ObjectCount {
-            count,
-            at: Time(whole_seconds(now)),
-            source: source.to_owned(),
-        }),
+        _ => Some(ObjectCount { count, at: Time(whole_seconds(now)), source: source.to_owned() }),
     }
 }
 
@@ -142,16 +109,10 @@ fn replication(
     observed: &Observed,
     plan: &Plan,
 ) -> Option<ReplicationStatus> {
-    let proved_before = before
-        .replication
-        .as_ref()
-        .and_then(|replication| replication.proved.clone());
+    let proved_before = before.replication.as_ref().and_then(|replication| replication.proved.clone());
     let class = observed.class.seen().and_then(Option::as_ref);
     let Some(placement) = observed.placement.seen().filter(|_| class.is_some()) else {
-        return Some(ReplicationStatus {
-            desired: spec.factor,
-            ..ReplicationStatus::default()
-        });
+        return Some(ReplicationStatus { desired: spec.factor, ..ReplicationStatus::default() });
     };
     let (behind_total, behind) = copies::behind(placement, spec.factor);
     let fingerprint = crate::fingerprint::of(placement);
@@ -163,11 +124,7 @@ fn replication(
         behind_total,
         behind,
         // A proof speaks of one placement; of another one it says nothing.
-        proved: plan
-            .proved
-            .clone()
-            .or(proved_before)
-            .filter(|proof| proof.placement == fingerprint),
+        proved: plan.proved.clone().or(proved_before).filter(|proof| proof.placement == fingerprint),
     })
 }
 
@@ -177,11 +134,7 @@ fn drift(before: &ElysiaCollectionStatus, found: &[Difference], now: Timestamp) 
         .take(STATUS_LIST_LIMIT)
         .map(|difference| {
             let path = difference.dotted();
-            let since = before
-                .drift
-                .iter()
-                .find(|entry| entry.path == path)
-                .map(|entry| entry.since.clone());
+            let since = before.drift.iter().find(|entry| entry.path == path).map(|entry| entry.since.clone());
             DriftEntry {
                 live: difference.live.as_ref().map(schema::shown),
                 wanted: Some(schema::shown(&difference.wanted)),

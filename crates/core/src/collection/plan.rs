@@ -72,19 +72,11 @@ pub enum Step {
 }
 
 /// What has to be asked, from a first look.
-pub fn questions(
-    spec: &CollectionSpec,
-    observed: &Observed,
-    before: &ElysiaCollectionStatus,
-) -> Questions {
+pub fn questions(spec: &CollectionSpec, observed: &Observed, before: &ElysiaCollectionStatus) -> Questions {
     if let Some(journal) = active_journal(observed) {
-        return Questions {
-            recreate: recreate::wants(journal.cursor),
-            ..Questions::default()
-        };
+        return Questions { recreate: recreate::wants(journal.cursor), ..Questions::default() };
     }
-    let (Sight::Seen(Some(class)), Sight::Seen(placement)) = (&observed.class, &observed.placement)
-    else {
+    let (Sight::Seen(Some(class)), Sight::Seen(placement)) = (&observed.class, &observed.placement) else {
         return Questions::default();
     };
     let in_place = copies::lowest(placement).is_none_or(|lowest| lowest >= spec.factor)
@@ -106,10 +98,7 @@ fn needs_proof(
     placement: &[ShardReplicas],
     before: &ElysiaCollectionStatus,
 ) -> bool {
-    let proved = before
-        .replication
-        .as_ref()
-        .and_then(|replication| replication.proved.as_ref());
+    let proved = before.replication.as_ref().and_then(|replication| replication.proved.as_ref());
     spec.factor > 1
         && !schema::is_multi_tenant(class)
         && !observed.nodes.is_empty()
@@ -117,39 +106,19 @@ fn needs_proof(
 }
 
 fn active_journal(observed: &Observed) -> Option<&Journal> {
-    observed
-        .journal
-        .seen()?
-        .as_ref()
-        .filter(|journal| !journal.cursor.is_over())
+    observed.journal.seen()?.as_ref().filter(|journal| !journal.cursor.is_over())
 }
 
 fn has_active_copies(observed: &Observed) -> bool {
-    observed.operations.seen().is_some_and(|operations| {
-        operations
-            .iter()
-            .any(|operation| operation.state == OperationState::Active)
-    })
+    observed
+        .operations
+        .seen()
+        .is_some_and(|operations| operations.iter().any(|operation| operation.state == OperationState::Active))
 }
 
 /// The plan for this look.
-pub fn plan(
-    spec: &CollectionSpec,
-    observed: &Observed,
-    before: &ElysiaCollectionStatus,
-    now: Timestamp,
-) -> Plan {
-    Planner {
-        spec,
-        observed,
-        before,
-        now,
-        steps: Vec::new(),
-        recheck: None,
-        shown: None,
-        proved: None,
-    }
-    .run()
+pub fn plan(spec: &CollectionSpec, observed: &Observed, before: &ElysiaCollectionStatus, now: Timestamp) -> Plan {
+    Planner { spec, observed, before, now, steps: Vec::new(), recheck: None, shown: None, proved: None }.run()
 }
 
 /// Gathers the plan of one look.
@@ -186,10 +155,7 @@ impl Planner<'_> {
             return self.only(Part::Stuck(Reason::Conflict, message));
         }
         if self.observed.cluster == ClusterSight::Missing {
-            let message = format!(
-                "WeaviateCluster {} does not exist in this namespace",
-                self.spec.cluster
-            );
+            let message = format!("WeaviateCluster {} does not exist in this namespace", self.spec.cluster);
             self.recheck = None;
             return self.only(Part::Stuck(Reason::ClusterMissing, message));
         }
@@ -225,25 +191,11 @@ impl Planner<'_> {
     }
 
     fn finish(self, findings: Vec<Finding>, drift: Vec<Difference>) -> Plan {
-        let Self {
-            mut steps,
-            recheck,
-            shown,
-            proved,
-            spec,
-            ..
-        } = self;
+        let Self { mut steps, recheck, shown, proved, spec, .. } = self;
         if spec.paused {
             steps.clear();
         }
-        Plan {
-            steps,
-            recheck,
-            findings,
-            shown,
-            drift,
-            proved,
-        }
+        Plan { steps, recheck, findings, shown, drift, proved }
     }
 
     fn creating(mut self) -> Plan {
@@ -266,10 +218,7 @@ impl Planner<'_> {
     fn too_few(&self, members: usize) -> Option<String> {
         let wanted = usize::try_from(self.spec.factor).unwrap_or(usize::MAX);
         (members < wanted).then(|| {
-            format!(
-                "replication.factor {} needs as many nodes, the cluster has {members}; lower it",
-                self.spec.factor
-            )
+            format!("replication.factor {} needs as many nodes, the cluster has {members}; lower it", self.spec.factor)
         })
     }
 
@@ -336,11 +285,7 @@ impl Planner<'_> {
         if schema::class_factor(class) != self.spec.factor {
             return self.factor(class);
         }
-        let most = placement
-            .iter()
-            .map(|shard| shard.replicas.len())
-            .max()
-            .unwrap_or(0);
+        let most = placement.iter().map(|shard| shard.replicas.len()).max().unwrap_or(0);
         if i64::try_from(most).is_ok_and(|most| most > self.spec.factor) {
             let message = format!(
                 "a shard has {most} replicas, {} are declared; removing replicas is not done by this release: raise replication.factor to keep them",
@@ -352,11 +297,7 @@ impl Planner<'_> {
     }
 
     fn behind(&mut self, class: &Value, placement: &[ShardReplicas], behind: i64) -> Part {
-        let summary = format!(
-            "{behind} of {} shards have fewer than {} replicas",
-            placement.len(),
-            self.spec.factor
-        );
+        let summary = format!("{behind} of {} shards have fewer than {} replicas", placement.len(), self.spec.factor);
         if schema::is_multi_tenant(class) {
             let message = format!(
                 "{summary}; tenants are not copied by this release: copy each one with POST /v1/replication/replicate, or lower replication.factor"
@@ -378,23 +319,17 @@ impl Planner<'_> {
             }
         };
         let missing = copies::missing(placement, &operations, &members, self.spec.factor);
-        let active = operations
-            .iter()
-            .filter(|operation| operation.state == OperationState::Active)
-            .count();
+        let active = operations.iter().filter(|operation| operation.state == OperationState::Active).count();
         let ended: Vec<&str> = operations
             .iter()
             .filter(|operation| operation.state != OperationState::Active)
             .map(|operation| operation.shard.as_str())
             .collect();
         match self.spec.copy {
-            CopyPolicy::Off if active == 0 => Part::Stuck(
-                Reason::CopyOff,
-                format!("{summary}; repair.copy is Off: set it to Auto or Approve"),
-            ),
-            CopyPolicy::Approve
-                if active == 0 && !self.approves(&copy_hash(self.spec, placement)) =>
-            {
+            CopyPolicy::Off if active == 0 => {
+                Part::Stuck(Reason::CopyOff, format!("{summary}; repair.copy is Off: set it to Auto or Approve"))
+            }
+            CopyPolicy::Approve if active == 0 && !self.approves(&copy_hash(self.spec, placement)) => {
                 self.show_copies(&copy_hash(self.spec, placement), &missing, true);
                 let message = format!(
                     "{summary}; approve the copies: kubectl annotate --overwrite elysiacollection {} elysia.dev/approve={}",
@@ -406,16 +341,11 @@ impl Planner<'_> {
             CopyPolicy::Auto | CopyPolicy::Approve | CopyPolicy::Off => {
                 self.show_copies(&copy_hash(self.spec, placement), &missing, false);
                 // The record of an ended copy has to be gone before the next one of that shard (`weaviate-lab` §7).
-                let now = missing
-                    .iter()
-                    .filter(|copy| !ended.contains(&copy.shard.as_str()));
+                let now = missing.iter().filter(|copy| !ended.contains(&copy.shard.as_str()));
                 let room = COPIES_AT_ONCE.saturating_sub(active);
                 self.steps.extend(now.take(room).cloned().map(Step::Copy));
                 self.recheck = Some(RECHECK);
-                Part::Working(
-                    Reason::Copying,
-                    format!("{summary}; {active} copies run, {} wait", missing.len()),
-                )
+                Part::Working(Reason::Copying, format!("{summary}; {active} copies run, {} wait", missing.len()))
             }
         }
     }
@@ -427,12 +357,7 @@ impl Planner<'_> {
     fn show_copies(&mut self, hash: &str, missing: &[Copy], waits: bool) {
         let steps: Vec<String> = missing
             .iter()
-            .map(|copy| {
-                format!(
-                    "copy shard {} from {} to {}",
-                    copy.shard, copy.source, copy.target
-                )
-            })
+            .map(|copy| format!("copy shard {} from {} to {}", copy.shard, copy.source, copy.target))
             .chain([
                 format!("raise the factor of the class to {}", self.spec.factor),
                 "compare the ids at every node".to_owned(),
@@ -443,10 +368,7 @@ impl Planner<'_> {
 
     fn factor(&mut self, class: &Value) -> Part {
         let live = schema::class_factor(class);
-        let message = format!(
-            "the class declares factor {live}, {} is wanted",
-            self.spec.factor
-        );
+        let message = format!("the class declares factor {live}, {} is wanted", self.spec.factor);
         if let Some(wait) = self.waits_for_cluster() {
             return Part::Working(Reason::ReplicasBehind, format!("{message}; {wait}"));
         }
@@ -460,9 +382,7 @@ impl Planner<'_> {
         let shards = placement.len();
         let factor = self.spec.factor;
         if schema::is_multi_tenant(class) {
-            return Part::InSync(format!(
-                "{shards} tenants have {factor} replicas; what is in them was not compared"
-            ));
+            return Part::InSync(format!("{shards} tenants have {factor} replicas; what is in them was not compared"));
         }
         if factor <= 1 {
             return Part::InSync(format!("{shards} shards have 1 replica"));
@@ -473,9 +393,7 @@ impl Planner<'_> {
             ));
         }
         if !needs_proof(self.spec, self.observed, class, placement, self.before) {
-            return Part::InSync(format!(
-                "{shards} shards have {factor} replicas, equal at every node"
-            ));
+            return Part::InSync(format!("{shards} shards have {factor} replicas, equal at every node"));
         }
         let lists = match &self.observed.replicas {
             Some(Sight::Seen(lists)) => lists,
@@ -488,10 +406,7 @@ impl Planner<'_> {
             }
             None => {
                 self.recheck = Some(RECHECK);
-                return Part::Working(
-                    Reason::Proving,
-                    "the replicas are being compared".to_owned(),
-                );
+                return Part::Working(Reason::Proving, "the replicas are being compared".to_owned());
             }
         };
         let mut views = lists.values();
@@ -513,10 +428,7 @@ impl Planner<'_> {
             ));
         }
         self.recheck = Some(RECHECK_LATER);
-        let counts: Vec<String> = lists
-            .iter()
-            .map(|(node, view)| format!("{node} lists {}", view.count))
-            .collect();
+        let counts: Vec<String> = lists.iter().map(|(node, view)| format!("{node} lists {}", view.count)).collect();
         Part::Working(
             Reason::ReplicasDiffer,
             format!(
@@ -528,29 +440,16 @@ impl Planner<'_> {
 
     fn schema(&mut self, class: &Value, drift: &[Difference], copying: bool) -> Part {
         let names = |verdict| {
-            let paths: Vec<String> = drift
-                .iter()
-                .filter(|difference| difference.verdict == verdict)
-                .map(Difference::dotted)
-                .collect();
+            let paths: Vec<String> =
+                drift.iter().filter(|difference| difference.verdict == verdict).map(Difference::dotted).collect();
             paths.join(", ")
         };
-        if drift
-            .iter()
-            .any(|difference| difference.verdict == Verdict::Recreate)
-        {
+        if drift.iter().any(|difference| difference.verdict == Verdict::Recreate) {
             return self.immutable(class, drift, &names(Verdict::Recreate), copying);
         }
-        let strategy = class
-            .pointer("/replicationConfig/deletionStrategy")
-            .and_then(Value::as_str);
-        let strategy_differs =
-            strategy.is_some_and(|live| live != self.spec.deletion_strategy.as_str());
-        if drift
-            .iter()
-            .any(|difference| difference.verdict == Verdict::Revert)
-            || strategy_differs
-        {
+        let strategy = class.pointer("/replicationConfig/deletionStrategy").and_then(Value::as_str);
+        let strategy_differs = strategy.is_some_and(|live| live != self.spec.deletion_strategy.as_str());
+        if drift.iter().any(|difference| difference.verdict == Verdict::Revert) || strategy_differs {
             return self.revert(class, drift, &names(Verdict::Revert));
         }
         let reported = names(Verdict::Report);
@@ -563,14 +462,8 @@ impl Planner<'_> {
     }
 
     fn revert(&mut self, class: &Value, drift: &[Difference], names: &str) -> Part {
-        let message = format!(
-            "put back: {}",
-            if names.is_empty() {
-                "replicationConfig.deletionStrategy"
-            } else {
-                names
-            }
-        );
+        let message =
+            format!("put back: {}", if names.is_empty() { "replicationConfig.deletionStrategy" } else { names });
         if let Some(wait) = self.waits_for_cluster() {
             return Part::Working(Reason::SchemaDrift, format!("{message}; {wait}"));
         }
@@ -585,44 +478,23 @@ impl Planner<'_> {
             // The factor has its own step, after the copies.
             settings.remove("factor");
             let changed: Vec<Difference> = changed.into_iter().cloned().collect();
-            self.steps.push(Step::UpdateClass(schema::reverted(
-                class, &changed, &settings,
-            )));
+            self.steps.push(Step::UpdateClass(schema::reverted(class, &changed, &settings)));
         } else {
-            self.steps.extend(
-                added
-                    .into_iter()
-                    .map(|difference| Step::AddProperty(difference.wanted.clone())),
-            );
+            self.steps.extend(added.into_iter().map(|difference| Step::AddProperty(difference.wanted.clone())));
         }
         Part::Working(Reason::SchemaDrift, message)
     }
 
-    fn immutable(
-        &mut self,
-        class: &Value,
-        drift: &[Difference],
-        names: &str,
-        copying: bool,
-    ) -> Part {
+    fn immutable(&mut self, class: &Value, drift: &[Difference], names: &str, copying: bool) -> Part {
         let what = format!("{names} cannot be changed on an existing collection");
         if let Some(pattern) = &self.observed.protection {
-            return Part::Stuck(
-                Reason::Protected,
-                format!("{what}, and {pattern} protects it from being recreated"),
-            );
+            return Part::Stuck(Reason::Protected, format!("{what}, and {pattern} protects it from being recreated"));
         }
         if self.spec.recreate == RecreatePolicy::Off {
-            return Part::Stuck(
-                Reason::RecreateOff,
-                format!("{what}; repair.recreate is Off"),
-            );
+            return Part::Stuck(Reason::RecreateOff, format!("{what}; repair.recreate is Off"));
         }
         if copying {
-            return Part::Working(
-                Reason::SchemaDrift,
-                format!("{what}; the replicas come first"),
-            );
+            return Part::Working(Reason::SchemaDrift, format!("{what}; the replicas come first"));
         }
         match &self.observed.holder {
             Some(Sight::Seen(None)) => self.recreate(class, drift, &what),
@@ -636,18 +508,12 @@ impl Planner<'_> {
                 self.recheck = Some(RECHECK_LATER);
                 Part::Stuck(
                     Reason::RefusedNotProvablyEmpty,
-                    format!(
-                        "{what}, and that it is empty cannot be shown: {}",
-                        blindness.message
-                    ),
+                    format!("{what}, and that it is empty cannot be shown: {}", blindness.message),
                 )
             }
             None => {
                 self.recheck = Some(RECHECK);
-                Part::Working(
-                    Reason::SchemaDrift,
-                    format!("{what}; whether it is empty is being looked at"),
-                )
+                Part::Working(Reason::SchemaDrift, format!("{what}; whether it is empty is being looked at"))
             }
         }
     }
@@ -660,17 +526,10 @@ impl Planner<'_> {
         let hash = recreate_hash(self.spec, class, drift, &placement, since, attempts);
         let stopped = last
             .and_then(|journal| journal.stopped.as_ref())
-            .map_or_else(String::new, |why| {
-                format!(" The last attempt was stopped: {why}.")
-            });
+            .map_or_else(String::new, |why| format!(" The last attempt was stopped: {why}."));
         let approved = self.approves(&hash);
-        self.shown = Some(shown_plan(
-            &hash,
-            "Recreate",
-            true,
-            recreate_steps(self.spec, self.observed, &placement),
-            !approved,
-        ));
+        self.shown =
+            Some(shown_plan(&hash, "Recreate", true, recreate_steps(self.spec, self.observed, &placement), !approved));
         if !approved {
             let message = format!(
                 "{what}; it lists no objects and can be recreated.{stopped} Look at status.plan, then: kubectl annotate --overwrite elysiacollection {} elysia.dev/approve={hash}",
@@ -693,21 +552,13 @@ impl Planner<'_> {
             since: self.now,
             stopped: None,
         })));
-        Part::Working(
-            Reason::Recreating,
-            "approved; the journal is written first".to_owned(),
-        )
+        Part::Working(Reason::Recreating, "approved; the journal is written first".to_owned())
     }
 
     fn recreating(mut self, journal: &Journal) -> Plan {
         self.recheck = Some(RECHECK);
-        let act = recreate::next(
-            journal,
-            &self.observed.class,
-            &self.observed.nodes,
-            &self.observed.recreate,
-            self.now,
-        );
+        let act =
+            recreate::next(journal, &self.observed.class, &self.observed.nodes, &self.observed.recreate, self.now);
         let mut message = format!("{:?}", journal.cursor);
         match act {
             Act::Move { cursor, stopped } => {
@@ -721,12 +572,9 @@ impl Planner<'_> {
             }
             Act::Freeze => self.steps.push(Step::SetReadOnly(true)),
             Act::Thaw => self.steps.push(Step::SetReadOnly(false)),
-            Act::ProveAndDelete => self
-                .steps
-                .push(Step::ProveAndDelete(Box::new(journal.clone()))),
+            Act::ProveAndDelete => self.steps.push(Step::ProveAndDelete(Box::new(journal.clone()))),
             Act::Create => {
-                self.steps
-                    .push(Step::CreateClass(journal.wanted_schema.clone()));
+                self.steps.push(Step::CreateClass(journal.wanted_schema.clone()));
                 self.steps.push(Step::WriteJournal(Box::new(Journal {
                     cursor: Cursor::Verify,
                     since: self.now,
@@ -749,10 +597,7 @@ impl Planner<'_> {
 fn replication(spec: &CollectionSpec) -> Map<String, Value> {
     let mut settings = Map::new();
     settings.insert("factor".to_owned(), json!(spec.factor));
-    settings.insert(
-        "deletionStrategy".to_owned(),
-        json!(spec.deletion_strategy.as_str()),
-    );
+    settings.insert("deletionStrategy".to_owned(), json!(spec.deletion_strategy.as_str()));
     if spec.factor > 1 {
         settings.insert("asyncEnabled".to_owned(), json!(true));
     }
@@ -773,20 +618,9 @@ fn recreate_hash(
     since: i64,
     attempts: i64,
 ) -> String {
-    let immutable: Vec<&Difference> = drift
-        .iter()
-        .filter(|difference| difference.verdict == Verdict::Recreate)
-        .collect();
-    fingerprint::short(&(
-        "Recreate",
-        &spec.uid,
-        since,
-        &immutable,
-        class,
-        spec.class(),
-        placement,
-        attempts,
-    ))
+    let immutable: Vec<&Difference> =
+        drift.iter().filter(|difference| difference.verdict == Verdict::Recreate).collect();
+    fingerprint::short(&("Recreate", &spec.uid, since, &immutable, class, spec.class(), placement, attempts))
 }
 
 /// The second at which an immutable difference was seen first; `None` when it was not seen before.
@@ -796,49 +630,27 @@ fn first_seen(drift: &[Difference], before: &ElysiaCollectionStatus) -> Option<i
         .filter(|difference| difference.verdict == Verdict::Recreate)
         .filter_map(|difference| {
             let path = difference.dotted();
-            before
-                .drift
-                .iter()
-                .find(|entry| entry.path == path)
-                .map(|entry| entry.since.0.as_second())
+            before.drift.iter().find(|entry| entry.path == path).map(|entry| entry.since.0.as_second())
         })
         .min()
 }
 
-fn recreate_steps(
-    spec: &CollectionSpec,
-    observed: &Observed,
-    placement: &[ShardReplicas],
-) -> Vec<String> {
+fn recreate_steps(spec: &CollectionSpec, observed: &Observed, placement: &[ShardReplicas]) -> Vec<String> {
     let (collection, nodes) = (&spec.collection, observed.nodes.len());
     vec![
         format!("keep the live schema in ConfigMap {}", spec.journal()),
         format!("switch auto-schema off and see it off at {nodes} nodes"),
-        format!(
-            "make {} shards of {collection} read-only and see it at {nodes} nodes",
-            placement.len()
-        ),
+        format!("make {} shards of {collection} read-only and see it at {nodes} nodes", placement.len()),
         format!("wait {} s for writes in flight", recreate::SETTLE.as_secs()),
-        format!(
-            "list the ids of {collection} at each of {nodes} nodes, twice, and stop if there is any"
-        ),
+        format!("list the ids of {collection} at each of {nodes} nodes, twice, and stop if there is any"),
         format!("delete {collection}"),
         format!("wait until {collection} is gone at {nodes} nodes"),
-        format!(
-            "create {collection} as declared, with factor {}",
-            spec.factor
-        ),
+        format!("create {collection} as declared, with factor {}", spec.factor),
         format!("see {collection} at {nodes} nodes and set auto-schema back"),
     ]
 }
 
-fn shown_plan(
-    hash: &str,
-    action: &str,
-    destructive: bool,
-    mut steps: Vec<String>,
-    waits: bool,
-) -> PlanStatus {
+fn shown_plan(hash: &str, action: &str, destructive: bool, mut steps: Vec<String>, waits: bool) -> PlanStatus {
     let total_steps = i64::try_from(steps.len()).unwrap_or(i64::MAX);
     steps.truncate(elysia_api::STATUS_LIST_LIMIT);
     PlanStatus {
@@ -854,9 +666,7 @@ fn shown_plan(
 fn finding(kind: ConditionType, part: &Part) -> Finding {
     match part {
         Part::InSync(message) => Finding::holds(kind, Reason::AsDeclared, message),
-        Part::Working(reason, message) | Part::Stuck(reason, message) => {
-            Finding::fails(kind, *reason, message)
-        }
+        Part::Working(reason, message) | Part::Stuck(reason, message) => Finding::fails(kind, *reason, message),
         Part::Unknown(reason, message) => Finding::unknown(kind, *reason, message),
     }
 }
@@ -869,11 +679,7 @@ fn findings(schema: &Part, replicas: &Part, available: Option<&str>) -> Vec<Find
         Part::Working(..) => 2,
         Part::InSync(_) => 3,
     };
-    let worst = if rank(schema) <= rank(replicas) {
-        schema
-    } else {
-        replicas
-    };
+    let worst = if rank(schema) <= rank(replicas) { schema } else { replicas };
     let ready = match worst {
         Part::InSync(_) => finding(ConditionType::Ready, replicas),
         part => finding(ConditionType::Ready, part),

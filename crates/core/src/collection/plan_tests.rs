@@ -11,12 +11,8 @@ use super::super::recreate::Look;
 use super::*;
 
 fn object(spec: &Value) -> ElysiaCollection {
-    let mut whole =
-        json!({"clusterRef": {"name": "w"}, "collection": "A", "replication": {"factor": 3}});
-    whole
-        .as_object_mut()
-        .unwrap()
-        .extend(spec.as_object().unwrap().clone());
+    let mut whole = json!({"clusterRef": {"name": "w"}, "collection": "A", "replication": {"factor": 3}});
+    whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
     serde_json::from_value(json!({
         "apiVersion": "elysia.dev/v1alpha1", "kind": "ElysiaCollection",
         "metadata": {"name": "a", "namespace": "n", "uid": "0123456789", "generation": 1},
@@ -38,10 +34,7 @@ fn nodes() -> Vec<String> {
 }
 
 fn shard(name: &str, replicas: &str) -> ShardReplicas {
-    ShardReplicas {
-        shard: name.to_owned(),
-        replicas: replicas.chars().map(String::from).collect(),
-    }
+    ShardReplicas { shard: name.to_owned(), replicas: replicas.chars().map(String::from).collect() }
 }
 
 /// A fit cluster with this class and these two shards.
@@ -64,17 +57,8 @@ fn seen(class: Option<Value>, first: &str, second: &str) -> Observed {
 }
 
 fn lists(counts: [i64; 3]) -> Option<Sight<BTreeMap<String, ReplicaView>>> {
-    let view = |count: i64| ReplicaView {
-        count,
-        digest: format!("d{count}"),
-    };
-    Some(Sight::Seen(
-        nodes()
-            .into_iter()
-            .zip(counts)
-            .map(|(node, count)| (node, view(count)))
-            .collect(),
-    ))
+    let view = |count: i64| ReplicaView { count, digest: format!("d{count}") };
+    Some(Sight::Seen(nodes().into_iter().zip(counts).map(|(node, count)| (node, view(count))).collect()))
 }
 
 fn picture(plan: &Plan) -> String {
@@ -96,12 +80,7 @@ fn picture(plan: &Plan) -> String {
 fn check(spec: &Value, observed: &Observed, expected: &str) {
     let object = object(spec);
     let spec = CollectionSpec::validate(&object).unwrap();
-    let plan = plan(
-        &spec,
-        observed,
-        &ElysiaCollectionStatus::default(),
-        Timestamp::UNIX_EPOCH,
-    );
+    let plan = plan(&spec, observed, &ElysiaCollectionStatus::default(), Timestamp::UNIX_EPOCH);
     assert_eq!(picture(&plan), expected, "{:?}", plan.findings);
 }
 
@@ -132,16 +111,8 @@ fn missing_replicas_are_copied_then_the_factor_is_raised_then_it_is_proved() {
         error: None,
     }]);
     check(&json!({}), &running, "False Copying []");
-    check(
-        &json!({}),
-        &seen(Some(class(1)), "abc", "abc"),
-        "False ReplicasBehind [put factor 3]",
-    );
-    check(
-        &json!({}),
-        &seen(Some(class(3)), "abc", "abc"),
-        "False Proving []",
-    );
+    check(&json!({}), &seen(Some(class(1)), "abc", "abc"), "False ReplicasBehind [put factor 3]");
+    check(&json!({}), &seen(Some(class(3)), "abc", "abc"), "False Proving []");
     let mut proved = seen(Some(class(3)), "abc", "abc");
     proved.replicas = lists([5, 5, 5]);
     check(&json!({}), &proved, "True AsDeclared []");
@@ -167,16 +138,8 @@ fn copies_wait_for_the_cluster_for_approval_or_for_ever() {
     let mut unfit = seen(Some(class(1)), "a", "b");
     unfit.cluster = ClusterSight::Unfit("c is away".to_owned());
     check(&json!({}), &unfit, "False ReplicasBehind []");
-    check(
-        &json!({"repair": {"copy": "Off"}}),
-        &seen(Some(class(1)), "a", "b"),
-        "False CopyOff []",
-    );
-    check(
-        &json!({"repair": {"copy": "Approve"}}),
-        &seen(Some(class(1)), "a", "b"),
-        "False NeedsApproval []",
-    );
+    check(&json!({"repair": {"copy": "Off"}}), &seen(Some(class(1)), "a", "b"), "False CopyOff []");
+    check(&json!({"repair": {"copy": "Approve"}}), &seen(Some(class(1)), "a", "b"), "False NeedsApproval []");
 }
 
 #[test]
@@ -184,11 +147,7 @@ fn a_node_that_is_away_changes_nothing_for_a_collection_in_sync() {
     let mut away = seen(Some(class(1)), "a", "b");
     away.cluster = ClusterSight::Unfit("c is away".to_owned());
     away.members = Sight::Seen(vec!["a".to_owned(), "b".to_owned()]);
-    check(
-        &json!({"replication": {"factor": 1}}),
-        &away,
-        "True AsDeclared []",
-    );
+    check(&json!({"replication": {"factor": 1}}), &away, "True AsDeclared []");
 }
 
 #[test]
@@ -214,17 +173,9 @@ fn two_objects_cannot_have_one_collection() {
 #[test]
 fn mutable_settings_are_put_back() {
     let wanted = json!({"schema": {"description": "new"}, "replication": {"factor": 1}});
-    check(
-        &wanted,
-        &seen(Some(class(1)), "a", "b"),
-        "False SchemaDrift [put factor 1]",
-    );
+    check(&wanted, &seen(Some(class(1)), "a", "b"), "False SchemaDrift [put factor 1]");
     let wanted = json!({"schema": {"properties": [{"name": "x", "dataType": ["text"]}]}, "replication": {"factor": 1}});
-    check(
-        &wanted,
-        &seen(Some(class(1)), "a", "b"),
-        r#"False SchemaDrift [property "x"]"#,
-    );
+    check(&wanted, &seen(Some(class(1)), "a", "b"), r#"False SchemaDrift [property "x"]"#);
 }
 
 fn immutable() -> Value {
@@ -253,20 +204,10 @@ fn approved(hash: Option<&str>, observed: &Observed) -> Plan {
         annotations.insert("elysia.dev/approve".to_owned(), hash.to_owned());
     }
     let spec = CollectionSpec::validate(&object).unwrap();
-    let bare = plan(
-        &spec,
-        observed,
-        &ElysiaCollectionStatus::default(),
-        Timestamp::UNIX_EPOCH,
-    );
+    let bare = plan(&spec, observed, &ElysiaCollectionStatus::default(), Timestamp::UNIX_EPOCH);
     // Once more with the status that the first look left, as it is in life.
     let before = judge::status(&object, &spec, observed, &bare, None, Timestamp::UNIX_EPOCH);
-    plan(
-        &spec,
-        observed,
-        &before,
-        Timestamp::from_second(60).unwrap(),
-    )
+    plan(&spec, observed, &before, Timestamp::from_second(60).unwrap())
 }
 
 #[test]
@@ -276,39 +217,21 @@ fn the_hash_approves_this_plan_once_and_no_other() {
     let waiting = approved(None, &observed);
     let hash = waiting.shown.clone().unwrap().hash;
     assert_eq!(picture(&waiting), "False NeedsApproval []");
-    assert_eq!(
-        picture(&approved(Some("another"), &observed)),
-        "False NeedsApproval []"
-    );
-    assert_eq!(
-        picture(&approved(Some(&hash), &observed)),
-        "False Recreating [journal AutoSchemaOff]"
-    );
+    assert_eq!(picture(&approved(Some("another"), &observed)), "False NeedsApproval []");
+    assert_eq!(picture(&approved(Some(&hash), &observed)), "False Recreating [journal AutoSchemaOff]");
 
     let mut moved = observed.clone();
     moved.placement = Sight::Seen(vec![shard("s", "a"), shard("t", "c")]);
-    assert_eq!(
-        picture(&approved(Some(&hash), &moved)),
-        "False NeedsApproval []"
-    );
+    assert_eq!(picture(&approved(Some(&hash), &moved)), "False NeedsApproval []");
 
-    let Step::WriteJournal(journal) = &approved(Some(&hash), &observed).steps[0] else {
-        panic!("no journal")
-    };
+    let Step::WriteJournal(journal) = &approved(Some(&hash), &observed).steps[0] else { panic!("no journal") };
     let mut consumed = observed.clone();
-    let stopped = Journal {
-        cursor: Cursor::Stopped,
-        stopped: Some("b lists objects".to_owned()),
-        ..(**journal).clone()
-    };
+    let stopped =
+        Journal { cursor: Cursor::Stopped, stopped: Some("b lists objects".to_owned()), ..(**journal).clone() };
     consumed.journal = Sight::Seen(Some(stopped));
     let plan = approved(Some(&hash), &consumed);
     assert_eq!(picture(&plan), "False NeedsApproval []");
-    assert!(
-        plan.findings[0].message.contains("b lists objects"),
-        "{}",
-        plan.findings[0].message
-    );
+    assert!(plan.findings[0].message.contains("b lists objects"), "{}", plan.findings[0].message);
 }
 
 #[test]
@@ -347,21 +270,9 @@ fn an_object_at_rest_has_the_same_status_at_every_look() {
     let spec = CollectionSpec::validate(&object).unwrap();
     let mut observed = seen(Some(class(3)), "abc", "abc");
     observed.replicas = lists([5, 5, 5]);
-    let first = plan(
-        &spec,
-        &observed,
-        &ElysiaCollectionStatus::default(),
-        Timestamp::UNIX_EPOCH,
-    );
+    let first = plan(&spec, &observed, &ElysiaCollectionStatus::default(), Timestamp::UNIX_EPOCH);
     let mut settled = object.clone();
-    settled.status = Some(judge::status(
-        &object,
-        &spec,
-        &observed,
-        &first,
-        None,
-        Timestamp::UNIX_EPOCH,
-    ));
+    settled.status = Some(judge::status(&object, &spec, &observed, &first, None, Timestamp::UNIX_EPOCH));
     observed.replicas = None;
     observed.count = Some(Sight::Seen(5));
     let round = |object: &ElysiaCollection, second| {

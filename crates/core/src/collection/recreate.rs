@@ -120,37 +120,23 @@ pub struct Evidence {
 
 /// Whether the collection is proved empty; the error says what is missing.
 pub fn proof(evidence: &Evidence) -> Result<(), String> {
-    let Evidence {
-        holders,
-        empty,
-        frozen,
-        auto_schema_off,
-        nodes,
-        operations,
-        placement_unchanged,
-        backup_running,
-    } = evidence;
+    let Evidence { holders, empty, frozen, auto_schema_off, nodes, operations, placement_unchanged, backup_running } =
+        evidence;
     if let Some(holder) = holders.iter().find(|holder| !nodes.contains(holder)) {
-        return Err(format!(
-            "{holder} holds a replica and has no address of its own"
-        ));
+        return Err(format!("{holder} holds a replica and has no address of its own"));
     }
     if nodes.is_empty() {
         return Err("no node has an address of its own".to_owned());
     }
     for node in nodes {
         if !frozen.iter().all(|round| round.contains(node)) {
-            return Err(format!(
-                "not every shard was read-only at {node}; it may have restarted"
-            ));
+            return Err(format!("not every shard was read-only at {node}; it may have restarted"));
         }
         if !empty.iter().all(|round| round.contains(node)) {
             return Err(format!("{node} lists objects, or could not be asked"));
         }
         if !auto_schema_off.contains(node) {
-            return Err(format!(
-                "auto-schema is not off at {node}: a writer would bring the collection back"
-            ));
+            return Err(format!("auto-schema is not off at {node}: a writer would bring the collection back"));
         }
     }
     match (operations, backup_running) {
@@ -164,11 +150,7 @@ pub fn proof(evidence: &Evidence) -> Result<(), String> {
             return Err("the servers could not say whether copies are under way".to_owned());
         }
     }
-    if *placement_unchanged {
-        Ok(())
-    } else {
-        Err("the placement changed since the plan was approved".to_owned())
-    }
+    if *placement_unchanged { Ok(()) } else { Err("the placement changed since the plan was approved".to_owned()) }
 }
 
 /// What the journal's present step asks for.
@@ -185,18 +167,9 @@ pub struct Wants {
 /// What the step at this cursor has to look at.
 pub fn wants(cursor: Cursor) -> Wants {
     match cursor {
-        Cursor::AutoSchemaOff => Wants {
-            auto_schema: true,
-            ..Wants::default()
-        },
-        Cursor::Freeze | Cursor::Settle | Cursor::Thaw => Wants {
-            frozen: true,
-            ..Wants::default()
-        },
-        Cursor::WaitGone | Cursor::Verify => Wants {
-            local: true,
-            ..Wants::default()
-        },
+        Cursor::AutoSchemaOff => Wants { auto_schema: true, ..Wants::default() },
+        Cursor::Freeze | Cursor::Settle | Cursor::Thaw => Wants { frozen: true, ..Wants::default() },
+        Cursor::WaitGone | Cursor::Verify => Wants { local: true, ..Wants::default() },
         Cursor::Delete | Cursor::Create | Cursor::Done | Cursor::Stopped => Wants::default(),
     }
 }
@@ -224,22 +197,10 @@ pub enum Act {
 }
 
 /// The next act, from what was seen.
-pub fn next(
-    journal: &Journal,
-    class: &Sight<Option<Value>>,
-    nodes: &[String],
-    look: &Look,
-    now: Timestamp,
-) -> Act {
+pub fn next(journal: &Journal, class: &Sight<Option<Value>>, nodes: &[String], look: &Look, now: Timestamp) -> Act {
     let waited = now.duration_since(journal.since);
-    let advance = |cursor| Act::Move {
-        cursor,
-        stopped: None,
-    };
-    let stop = |why: String| Act::Move {
-        cursor: Cursor::Thaw,
-        stopped: Some(why),
-    };
+    let advance = |cursor| Act::Move { cursor, stopped: None };
+    let stop = |why: String| Act::Move { cursor: Cursor::Thaw, stopped: Some(why) };
     let Some(class) = class.seen() else {
         return Act::Wait("the cluster to answer".to_owned());
     };
@@ -250,28 +211,18 @@ pub fn next(
     match journal.cursor {
         Cursor::AutoSchemaOff => match not_yet(nodes, &look.auto_schema, false) {
             None => advance(Cursor::Freeze),
-            Some(node) if waited > STEP_PATIENCE => {
-                stop(format!("auto-schema could not be seen to be off at {node}"))
-            }
+            Some(node) if waited > STEP_PATIENCE => stop(format!("auto-schema could not be seen to be off at {node}")),
             Some(node) => Act::Wait(format!("auto-schema to be off at {node}")),
         },
         Cursor::Freeze => match not_yet(nodes, &look.frozen, true) {
             None => advance(Cursor::Settle),
-            Some(node) if waited > STEP_PATIENCE => {
-                stop(format!("the shards did not become read-only at {node}"))
-            }
+            Some(node) if waited > STEP_PATIENCE => stop(format!("the shards did not become read-only at {node}")),
             Some(_) => Act::Freeze,
         },
         Cursor::Settle => match not_yet(nodes, &look.frozen, true) {
-            Some(node) => stop(format!(
-                "a shard at {node} became writable again; the node may have restarted"
-            )),
+            Some(node) => stop(format!("a shard at {node} became writable again; the node may have restarted")),
             None if waited >= SETTLE => advance(Cursor::Delete),
-            None => Act::Wait(format!(
-                "writes in flight to end, {} of {} s",
-                waited.as_secs(),
-                SETTLE.as_secs()
-            )),
+            None => Act::Wait(format!("writes in flight to end, {} of {} s", waited.as_secs(), SETTLE.as_secs())),
         },
         Cursor::Delete => Act::ProveAndDelete,
         Cursor::WaitGone => {
@@ -279,10 +230,7 @@ pub fn next(
             if let Some(class) = class {
                 return came_back(journal, class);
             }
-            match nodes
-                .iter()
-                .find(|node| !matches!(look.local.get(*node), Some(Some(None))))
-            {
+            match nodes.iter().find(|node| !matches!(look.local.get(*node), Some(Some(None)))) {
                 None => advance(Cursor::Create),
                 Some(node) => Act::Wait(format!("the collection to be gone at {node}")),
             }
@@ -292,19 +240,14 @@ pub fn next(
             Some(class) => came_back(journal, class),
         },
         Cursor::Verify => {
-            let missing = nodes
-                .iter()
-                .find(|node| !matches!(look.local.get(*node), Some(Some(Some(_)))));
+            let missing = nodes.iter().find(|node| !matches!(look.local.get(*node), Some(Some(Some(_)))));
             match missing {
                 None => advance(Cursor::Done),
                 Some(node) => Act::Wait(format!("the new collection to be seen at {node}")),
             }
         }
         Cursor::Thaw => match not_yet(nodes, &look.frozen, false) {
-            None => Act::Move {
-                cursor: Cursor::Stopped,
-                stopped: journal.stopped.clone(),
-            },
+            None => Act::Move { cursor: Cursor::Stopped, stopped: journal.stopped.clone() },
             Some(_) => Act::Thaw,
         },
         Cursor::Done | Cursor::Stopped => Act::Wait(String::new()),
@@ -312,32 +255,16 @@ pub fn next(
 }
 
 /// The first node that does not say `wanted`.
-fn not_yet<'a>(
-    nodes: &'a [String],
-    seen: &BTreeMap<String, Option<bool>>,
-    wanted: bool,
-) -> Option<&'a String> {
-    nodes
-        .iter()
-        .find(|node| seen.get(*node) != Some(&Some(wanted)))
+fn not_yet<'a>(nodes: &'a [String], seen: &BTreeMap<String, Option<bool>>, wanted: bool) -> Option<&'a String> {
+    nodes.iter().find(|node| seen.get(*node) != Some(&Some(wanted)))
 }
 
 /// A class is there after the delete. If it is the wanted one, ours or not, the work is done; another one is left alone.
 fn came_back(journal: &Journal, class: &Value) -> Act {
-    let wanted = journal
-        .wanted_schema
-        .as_object()
-        .cloned()
-        .unwrap_or_default();
-    let settings = wanted
-        .into_iter()
-        .filter(|(key, _)| key != "replicationConfig")
-        .collect();
+    let wanted = journal.wanted_schema.as_object().cloned().unwrap_or_default();
+    let settings = wanted.into_iter().filter(|(key, _)| key != "replicationConfig").collect();
     if schema::differences(&settings, class).is_empty() {
-        return Act::Move {
-            cursor: Cursor::Verify,
-            stopped: None,
-        };
+        return Act::Move { cursor: Cursor::Verify, stopped: None };
     }
     Act::Move {
         cursor: Cursor::Stopped,

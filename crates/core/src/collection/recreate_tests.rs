@@ -30,27 +30,17 @@ fn a_whole_proof_holds() {
 fn every_gap_breaks_the_proof() {
     type Break = fn(&mut Evidence);
     let breaks: [(&str, Break); 12] = [
-        ("first list not empty", |evidence| {
-            evidence.empty[0] = vec!["a".to_owned()]
-        }),
-        ("second list not empty", |evidence| {
-            evidence.empty[1] = vec!["b".to_owned()]
-        }),
+        ("first list not empty", |evidence| evidence.empty[0] = vec!["a".to_owned()]),
+        ("second list not empty", |evidence| evidence.empty[1] = vec!["b".to_owned()]),
         ("writable before", |evidence| evidence.frozen[0].clear()),
-        ("restarted in between", |evidence| {
-            evidence.frozen[1] = vec!["a".to_owned()]
-        }),
-        ("auto-schema on", |evidence| {
-            evidence.auto_schema_off = vec!["a".to_owned()]
-        }),
+        ("restarted in between", |evidence| evidence.frozen[1] = vec!["a".to_owned()]),
+        ("auto-schema on", |evidence| evidence.auto_schema_off = vec!["a".to_owned()]),
         ("unknown operations", |evidence| evidence.operations = None),
         ("a running copy", |evidence| evidence.operations = Some(1)),
         ("a backup", |evidence| evidence.backup_running = Some(true)),
         ("unknown backup", |evidence| evidence.backup_running = None),
         ("moved", |evidence| evidence.placement_unchanged = false),
-        ("a holder without address", |evidence| {
-            evidence.holders.push("dead".to_owned())
-        }),
+        ("a holder without address", |evidence| evidence.holders.push("dead".to_owned())),
         ("nobody to ask", |evidence| {
             evidence.nodes.clear();
             evidence.holders.clear();
@@ -78,23 +68,14 @@ fn journal(cursor: Cursor) -> Journal {
 }
 
 fn all<T: Clone>(value: T) -> BTreeMap<String, T> {
-    nodes()
-        .into_iter()
-        .map(|node| (node, value.clone()))
-        .collect()
+    nodes().into_iter().map(|node| (node, value.clone())).collect()
 }
 
 fn check(cursor: Cursor, class: Option<Value>, look: &Look, second: i64, expected: &str) {
     let now = Timestamp::from_second(second).unwrap();
     let text = match next(&journal(cursor), &Sight::Seen(class), &nodes(), look, now) {
-        Act::Move {
-            cursor,
-            stopped: None,
-        } => format!("{cursor:?}"),
-        Act::Move {
-            cursor,
-            stopped: Some(_),
-        } => format!("{cursor:?} stopped"),
+        Act::Move { cursor, stopped: None } => format!("{cursor:?}"),
+        Act::Move { cursor, stopped: Some(_) } => format!("{cursor:?} stopped"),
         Act::Wait(_) => "wait".to_owned(),
         act => format!("{act:?}!"),
     };
@@ -109,85 +90,33 @@ fn each_step_waits_for_its_precondition() {
         frozen: all(frozen),
         local: BTreeMap::new(),
     };
-    check(
-        Cursor::AutoSchemaOff,
-        old(),
-        &look(Some(true), None),
-        1,
-        "wait",
-    );
+    check(Cursor::AutoSchemaOff, old(), &look(Some(true), None), 1, "wait");
     check(Cursor::AutoSchemaOff, old(), &look(None, None), 1, "wait");
-    check(
-        Cursor::AutoSchemaOff,
-        old(),
-        &look(None, None),
-        301,
-        "Thaw stopped",
-    );
-    check(
-        Cursor::AutoSchemaOff,
-        old(),
-        &look(Some(false), None),
-        1,
-        "Freeze",
-    );
-    check(
-        Cursor::Freeze,
-        old(),
-        &look(None, Some(false)),
-        1,
-        "Freeze!",
-    );
+    check(Cursor::AutoSchemaOff, old(), &look(None, None), 301, "Thaw stopped");
+    check(Cursor::AutoSchemaOff, old(), &look(Some(false), None), 1, "Freeze");
+    check(Cursor::Freeze, old(), &look(None, Some(false)), 1, "Freeze!");
     check(Cursor::Freeze, old(), &look(None, Some(true)), 1, "Settle");
     check(Cursor::Settle, old(), &look(None, Some(true)), 59, "wait");
-    check(
-        Cursor::Settle,
-        old(),
-        &look(None, Some(false)),
-        59,
-        "Thaw stopped",
-    );
+    check(Cursor::Settle, old(), &look(None, Some(false)), 59, "Thaw stopped");
     check(Cursor::Settle, old(), &look(None, None), 61, "Thaw stopped");
     check(Cursor::Settle, old(), &look(None, Some(true)), 60, "Delete");
-    check(
-        Cursor::Delete,
-        old(),
-        &Look::default(),
-        61,
-        "ProveAndDelete!",
-    );
+    check(Cursor::Delete, old(), &Look::default(), 61, "ProveAndDelete!");
     check(Cursor::Thaw, old(), &look(None, Some(true)), 1, "Thaw!");
     check(Cursor::Thaw, old(), &look(None, Some(false)), 1, "Stopped");
 }
 
 #[test]
 fn after_the_delete_the_collection_is_made_again_whatever_happened() {
-    let local = |class: Option<Value>| Look {
-        local: all(Some(class)),
-        ..Look::default()
-    };
-    let new =
-        || Some(json!({"class": "A", "vectorizer": "none", "replicationConfig": {"factor": 1}}));
+    let local = |class: Option<Value>| Look { local: all(Some(class)), ..Look::default() };
+    let new = || Some(json!({"class": "A", "vectorizer": "none", "replicationConfig": {"factor": 1}}));
     let other = || Some(json!({"class": "A", "vectorizer": "other"}));
     check(Cursor::Delete, None, &Look::default(), 1, "WaitGone");
     check(Cursor::WaitGone, None, &Look::default(), 1, "wait");
     check(Cursor::WaitGone, None, &local(None), 1, "Create");
-    check(
-        Cursor::WaitGone,
-        other(),
-        &local(other()),
-        1,
-        "Stopped stopped",
-    );
+    check(Cursor::WaitGone, other(), &local(other()), 1, "Stopped stopped");
     check(Cursor::Create, None, &Look::default(), 1, "Create!");
     check(Cursor::Create, new(), &Look::default(), 1, "Verify");
-    check(
-        Cursor::Create,
-        other(),
-        &Look::default(),
-        1,
-        "Stopped stopped",
-    );
+    check(Cursor::Create, other(), &Look::default(), 1, "Stopped stopped");
     check(Cursor::Verify, new(), &local(None), 1, "wait");
     check(Cursor::Verify, new(), &local(new()), 1, "Done");
 }

@@ -52,9 +52,7 @@ pub fn differences(wanted: &Map<String, Value>, live: &Value) -> Vec<Difference>
     for (key, wanted) in wanted {
         let live = live.get(key);
         match (key.as_str(), wanted) {
-            ("properties", Value::Array(wanted)) => {
-                properties(&mut vec![key.clone()], wanted, live, &mut found)
-            }
+            ("properties", Value::Array(wanted)) => properties(&mut vec![key.clone()], wanted, live, &mut found),
             ("vectorConfig", Value::Object(wanted)) => vectors(wanted, live, &mut found),
             _ => compare(&mut vec![key.clone()], wanted, live, &mut found),
         }
@@ -63,16 +61,8 @@ pub fn differences(wanted: &Map<String, Value>, live: &Value) -> Vec<Difference>
     found
 }
 
-fn properties(
-    path: &mut Vec<String>,
-    wanted: &[Value],
-    live: Option<&Value>,
-    found: &mut Vec<Difference>,
-) {
-    let live = live
-        .and_then(Value::as_array)
-        .map(Vec::as_slice)
-        .unwrap_or_default();
+fn properties(path: &mut Vec<String>, wanted: &[Value], live: Option<&Value>, found: &mut Vec<Difference>) {
+    let live = live.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     for wanted in wanted {
         let name = property_name(wanted);
         path.push(name.clone());
@@ -81,11 +71,7 @@ fn properties(
                 path: path.clone(),
                 live: None,
                 wanted: wanted.clone(),
-                verdict: if path.len() == 2 {
-                    Verdict::Revert
-                } else {
-                    Verdict::Recreate
-                },
+                verdict: if path.len() == 2 { Verdict::Revert } else { Verdict::Recreate },
             }),
             Some(live) => property(path, wanted, live, found),
         }
@@ -103,9 +89,7 @@ fn property(path: &mut Vec<String>, wanted: &Value, live: &Value, found: &mut Ve
         }
         path.push(key.clone());
         match (key.as_str(), wanted) {
-            ("nestedProperties", Value::Array(wanted)) => {
-                properties(path, wanted, live.get(key), found)
-            }
+            ("nestedProperties", Value::Array(wanted)) => properties(path, wanted, live.get(key), found),
             _ => compare(path, wanted, live.get(key), found),
         }
         path.pop();
@@ -114,14 +98,9 @@ fn property(path: &mut Vec<String>, wanted: &Value, live: &Value, found: &mut Ve
 
 /// Weaviate stores a property's name with its first letter in lower case (`LowercaseAllPropertyNames`).
 fn property_name(property: &Value) -> String {
-    let name = property
-        .get("name")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let name = property.get("name").and_then(Value::as_str).unwrap_or_default();
     let mut letters = name.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_lowercase().chain(letters).collect()
-    })
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
 fn vectors(wanted: &Map<String, Value>, live: Option<&Value>, found: &mut Vec<Difference>) {
@@ -134,23 +113,14 @@ fn vectors(wanted: &Map<String, Value>, live: Option<&Value>, found: &mut Vec<Di
                 path,
                 live: None,
                 wanted: wanted.clone(),
-                verdict: if live.is_some_and(|live| !live.is_empty()) {
-                    Verdict::Revert
-                } else {
-                    Verdict::Recreate
-                },
+                verdict: if live.is_some_and(|live| !live.is_empty()) { Verdict::Revert } else { Verdict::Recreate },
             }),
             Some(live) => compare(&mut path, wanted, Some(live), found),
         }
     }
 }
 
-fn compare(
-    path: &mut Vec<String>,
-    wanted: &Value,
-    live: Option<&Value>,
-    found: &mut Vec<Difference>,
-) {
+fn compare(path: &mut Vec<String>, wanted: &Value, live: Option<&Value>, found: &mut Vec<Difference>) {
     if let (Value::Object(wanted), Some(Value::Object(live))) = (wanted, live) {
         for (key, wanted) in wanted {
             path.push(key.clone());
@@ -176,21 +146,13 @@ fn same(wanted: &Value, live: Option<&Value>) -> bool {
     };
     match (wanted, live) {
         (Value::Number(wanted), Value::Number(live)) => match (wanted.as_f64(), live.as_f64()) {
-            (Some(wanted), Some(live)) => {
-                (wanted - live).abs() <= f64::EPSILON * wanted.abs().max(live.abs())
-            }
+            (Some(wanted), Some(live)) => (wanted - live).abs() <= f64::EPSILON * wanted.abs().max(live.abs()),
             _ => wanted == live,
         },
         (Value::Array(wanted), Value::Array(live)) => {
-            wanted.len() == live.len()
-                && wanted
-                    .iter()
-                    .zip(live)
-                    .all(|(wanted, live)| same(wanted, Some(live)))
+            wanted.len() == live.len() && wanted.iter().zip(live).all(|(wanted, live)| same(wanted, Some(live)))
         }
-        (Value::Object(wanted), Value::Object(live)) => wanted
-            .iter()
-            .all(|(key, wanted)| same(wanted, live.get(key))),
+        (Value::Object(wanted), Value::Object(live)) => wanted.iter().all(|(key, wanted)| same(wanted, live.get(key))),
         (wanted, Value::Null) => is_nothing(wanted),
         _ => wanted == live,
     }
@@ -222,23 +184,14 @@ fn verdict(path: &[String]) -> Verdict {
     match parts.as_slice() {
         ["description" | "objectTtlConfig", ..]
         | ["properties", .., "description"]
-        | [
-            "invertedIndexConfig",
-            "bm25" | "stopwords" | "cleanupIntervalSeconds",
-            ..,
-        ]
-        | [
-            "multiTenancyConfig",
-            "autoTenantCreation" | "autoTenantActivation",
-        ] => Verdict::Revert,
+        | ["invertedIndexConfig", "bm25" | "stopwords" | "cleanupIntervalSeconds", ..]
+        | ["multiTenancyConfig", "autoTenantCreation" | "autoTenantActivation"] => Verdict::Revert,
         ["vectorIndexConfig", setting] | ["vectorConfig", _, "vectorIndexConfig", setting]
             if MUTABLE_INDEX_SETTINGS.contains(setting) =>
         {
             Verdict::Revert
         }
-        ["moduleConfig", module, ..]
-            if module.starts_with("generative-") || module.starts_with("reranker-") =>
-        {
+        ["moduleConfig", module, ..] if module.starts_with("generative-") || module.starts_with("reranker-") => {
             Verdict::Revert
         }
         // Counted by the server, whatever was declared.
@@ -263,11 +216,7 @@ fn verdict(path: &[String]) -> Verdict {
 /// The live class with every mutable difference put back, and the factor and strategy given.
 ///
 /// It starts from what the server said, because it takes an omitted block as the wish to change it (`weaviate.md` §6).
-pub fn reverted(
-    live: &Value,
-    differences: &[Difference],
-    replication: &Map<String, Value>,
-) -> Value {
+pub fn reverted(live: &Value, differences: &[Difference], replication: &Map<String, Value>) -> Value {
     let mut class = live.clone();
     for difference in differences {
         if difference.verdict == Verdict::Revert && !difference.is_new_property() {
@@ -275,9 +224,7 @@ pub fn reverted(
         }
     }
     if let Some(class) = class.as_object_mut() {
-        let live = class
-            .entry("replicationConfig")
-            .or_insert_with(|| Value::Object(Map::new()));
+        let live = class.entry("replicationConfig").or_insert_with(|| Value::Object(Map::new()));
         if let Some(live) = live.as_object_mut() {
             live.extend(replication.clone());
         }
@@ -306,19 +253,12 @@ fn set(target: &mut Value, path: &[String], wanted: Value) {
 
 /// The factor that a class declares; a class without the block has 1.
 pub fn class_factor(class: &Value) -> i64 {
-    class
-        .pointer("/replicationConfig/factor")
-        .and_then(Value::as_i64)
-        .unwrap_or(1)
-        .max(1)
+    class.pointer("/replicationConfig/factor").and_then(Value::as_i64).unwrap_or(1).max(1)
 }
 
 /// Whether the class keeps a shard for each tenant.
 pub fn is_multi_tenant(class: &Value) -> bool {
-    class
-        .pointer("/multiTenancyConfig/enabled")
-        .and_then(Value::as_bool)
-        .unwrap_or(false)
+    class.pointer("/multiTenancyConfig/enabled").and_then(Value::as_bool).unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -351,18 +291,9 @@ mod tests {
     fn each_setting_has_its_verdict() {
         check(&json!({}), "");
         check(&json!({"description": "new"}), "description Revert");
-        check(
-            &json!({"properties": [{"name": "Title", "dataType": ["text"]}]}),
-            "",
-        );
-        check(
-            &json!({"properties": [{"name": "title", "dataType": ["int"]}]}),
-            "properties.title.dataType Recreate",
-        );
-        check(
-            &json!({"properties": [{"name": "body", "dataType": ["text"]}]}),
-            "properties.body Revert",
-        );
+        check(&json!({"properties": [{"name": "Title", "dataType": ["text"]}]}), "");
+        check(&json!({"properties": [{"name": "title", "dataType": ["int"]}]}), "properties.title.dataType Recreate");
+        check(&json!({"properties": [{"name": "body", "dataType": ["text"]}]}), "properties.body Revert");
         check(
             &json!({"vectorIndexConfig": {"ef": 64, "distance": "dot"}}),
             "vectorIndexConfig.distance Recreate, vectorIndexConfig.ef Revert",
@@ -371,27 +302,17 @@ mod tests {
             &json!({"invertedIndexConfig": {"bm25": {"b": 0.75}, "indexTimestamps": true}}),
             "invertedIndexConfig.indexTimestamps Recreate",
         );
-        check(
-            &json!({"shardingConfig": {"desiredCount": 1}}),
-            "shardingConfig.desiredCount Recreate",
-        );
+        check(&json!({"shardingConfig": {"desiredCount": 1}}), "shardingConfig.desiredCount Recreate");
         check(&json!({"shardingConfig": {"desiredCount": 3.0}}), "");
-        check(
-            &json!({"multiTenancyConfig": {"enabled": true}}),
-            "multiTenancyConfig Recreate",
-        );
-        check(
-            &json!({"vectorConfig": {"a": {"vectorIndexType": "hnsw"}}}),
-            "vectorConfig.a Recreate",
-        );
+        check(&json!({"multiTenancyConfig": {"enabled": true}}), "multiTenancyConfig Recreate");
+        check(&json!({"vectorConfig": {"a": {"vectorIndexType": "hnsw"}}}), "vectorConfig.a Recreate");
         check(&json!({"brandNew": {"setting": 1}}), "brandNew Report");
         check(&json!({"properties": [], "moduleConfig": {}}), "");
     }
 
     #[test]
     fn only_mutable_differences_are_put_back_and_nothing_else_moves() {
-        let wanted =
-            json!({"description": "new", "vectorIndexConfig": {"ef": 64, "distance": "dot"}});
+        let wanted = json!({"description": "new", "vectorIndexConfig": {"ef": 64, "distance": "dot"}});
         let found = differences(wanted.as_object().unwrap(), &live());
         let replication = json!({"factor": 3});
         let class = reverted(&live(), &found, replication.as_object().unwrap());
@@ -405,10 +326,7 @@ mod tests {
     #[test]
     fn a_class_without_the_block_has_factor_one() {
         assert_eq!(class_factor(&json!({})), 1);
-        assert_eq!(
-            class_factor(&json!({"replicationConfig": {"factor": 0}})),
-            1
-        );
+        assert_eq!(class_factor(&json!({"replicationConfig": {"factor": 0}})), 1);
         assert_eq!(class_factor(&live()), 1);
     }
 }

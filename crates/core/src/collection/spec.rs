@@ -38,9 +38,7 @@ pub struct CollectionSpec {
 impl CollectionSpec {
     /// Checks the spec of an object; the error says which rule does not hold.
     pub fn validate(collection: &ElysiaCollection) -> Result<Self, String> {
-        collection
-            .validate_cel()
-            .map_err(|errors| errors.to_string())?;
+        collection.validate_cel().map_err(|errors| errors.to_string())?;
         let spec = &collection.spec;
         let annotation = |key: &str| collection.annotations().get(key).cloned();
         Ok(Self {
@@ -65,8 +63,7 @@ impl CollectionSpec {
     pub fn class(&self) -> Value {
         let mut class = self.settings.clone();
         class.insert("class".to_owned(), json!(self.collection));
-        let mut replication =
-            json!({"factor": self.factor, "deletionStrategy": self.deletion_strategy.as_str()});
+        let mut replication = json!({"factor": self.factor, "deletionStrategy": self.deletion_strategy.as_str()});
         if self.factor > 1 {
             replication["asyncEnabled"] = json!(true);
         }

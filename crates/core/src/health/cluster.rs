@@ -55,7 +55,7 @@ pub fn of_cluster(cluster: &WeaviateCluster) -> Standing {
     let observed = status.and_then(|status| status.observed_generation);
     let conditions = status.map_or(&[][..], |status| &status.conditions);
     let mut standing = Standing::read(cluster, observed, conditions);
-    let command = next::for_cluster(cluster, &standing.reason);
+    let command = next::for_cluster(cluster, &standing);
     standing.advise(command);
     standing
 }
@@ -66,11 +66,7 @@ impl ClusterReport {
             Ok(cluster) => cluster,
             Err(malformed) => {
                 let standing = Standing::malformed(malformed);
-                return Self::bare(
-                    malformed.namespace.clone(),
-                    malformed.name.clone(),
-                    standing,
-                );
+                return Self::bare(malformed.namespace.clone(), malformed.name.clone(), standing);
             }
         };
         let status = cluster.status.clone().unwrap_or_default();
@@ -83,11 +79,7 @@ impl ClusterReport {
             version: status.version,
             nodes_ready: status.nodes_ready,
             nodes: cluster.status.is_some().then_some(nodes),
-            ..Self::bare(
-                next::namespace(cluster),
-                cluster.name_any(),
-                of_cluster(cluster),
-            )
+            ..Self::bare(next::namespace(cluster), cluster.name_any(), of_cluster(cluster))
         }
     }
 
@@ -125,11 +117,7 @@ impl ClusterReport {
 
 impl NodeReport {
     fn of(status: NodeStatus) -> Self {
-        let verdict = if status.ready {
-            Verdict::Healthy
-        } else {
-            Verdict::Fault
-        };
+        let verdict = if status.ready { Verdict::Healthy } else { Verdict::Fault };
         Self { verdict, status }
     }
 

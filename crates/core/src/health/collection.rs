@@ -1,9 +1,7 @@
 //! How an `ElysiaCollection` stands.
 
 use elysia_api::ElysiaCollection;
-use elysia_api::collection::{
-    DriftEntry, ElysiaCollectionStatus, PlanStatus, ReplicationStatus, ShardReplicas,
-};
+use elysia_api::collection::{DriftEntry, ElysiaCollectionStatus, PlanStatus, ReplicationStatus, ShardReplicas};
 use kube::core::ResourceExt as _;
 use serde::Serialize;
 
@@ -67,7 +65,7 @@ pub fn of_collection(collection: &ElysiaCollection) -> Standing {
     let observed = status.and_then(|status| status.observed_generation);
     let conditions = status.map_or(&[][..], |status| &status.conditions);
     let mut standing = Standing::read(collection, observed, conditions);
-    let command = next::for_collection(collection, &standing.reason);
+    let command = next::for_collection(collection, &standing);
     standing.advise(command);
     standing
 }
@@ -85,10 +83,7 @@ impl CollectionReport {
             collection: collection.spec.collection.clone(),
             cluster: collection.spec.cluster_ref.name.clone(),
             standing: of_collection(collection),
-            replicas: Replicas::of(
-                status.replication,
-                collection.spec.replication.factor.into(),
-            ),
+            replicas: Replicas::of(status.replication, collection.spec.replication.factor.into()),
             objects: status.objects.map(|objects| objects.count),
             drift: status.drift,
             plan: status.plan,
@@ -115,32 +110,18 @@ impl CollectionReport {
 }
 
 fn waiting(status: &ElysiaCollectionStatus) -> Option<&PlanStatus> {
-    status
-        .plan
-        .as_ref()
-        .filter(|plan| plan.waiting_for.is_some())
+    status.plan.as_ref().filter(|plan| plan.waiting_for.is_some())
 }
 
 impl Replicas {
     fn of(status: Option<ReplicationStatus>, factor: i64) -> Self {
         let Some(status) = status else {
-            return Self {
-                wanted: Some(factor),
-                ..Self::default()
-            };
+            return Self { wanted: Some(factor), ..Self::default() };
         };
         // `behindTotal` is 0 when it was left out: without a lowest number nothing was counted.
         let behind = status.lowest.map(|_| status.behind_total);
         let mut worst = status.behind;
-        worst.sort_by(|left, right| {
-            (left.replicas.len(), &left.shard).cmp(&(right.replicas.len(), &right.shard))
-        });
-        Self {
-            wanted: Some(status.desired),
-            found: status.lowest,
-            shards: status.shards,
-            behind,
-            worst,
-        }
+        worst.sort_by(|left, right| (left.replicas.len(), &left.shard).cmp(&(right.replicas.len(), &right.shard)));
+        Self { wanted: Some(status.desired), found: status.lowest, shards: status.shards, behind, worst }
     }
 }

@@ -54,12 +54,9 @@ pub fn of_feed(feed: &IndexSource) -> Standing {
     let mut standing = Standing::read(feed, observed, conditions);
     let counts = status.and_then(|status| status.counts.as_ref());
     if let Some(counts) = counts.filter(|counts| counts.rejected > 0) {
-        standing.warnings.push(format!(
-            "{} of {} lines were rejected",
-            counts.rejected, counts.lines
-        ));
+        standing.warnings.push(format!("{} of {} lines were rejected", counts.rejected, counts.lines));
     }
-    let command = next::for_feed(feed, &standing.reason);
+    let command = next::for_feed(feed, &standing);
     standing.advise(command);
     standing
 }

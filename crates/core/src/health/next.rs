@@ -5,17 +5,15 @@ use elysia_api::names::{APPROVE_ANNOTATION, PAUSED_ANNOTATION};
 use elysia_api::{ElysiaCollection, IndexSource, WeaviateCluster};
 use kube::core::ResourceExt as _;
 
+use super::Standing;
+
 /// What to do about a cluster.
-pub(super) fn for_cluster(cluster: &WeaviateCluster, reason: &str) -> String {
+pub(super) fn for_cluster(cluster: &WeaviateCluster, standing: &Standing) -> String {
     let (namespace, name) = (namespace(cluster), cluster.name_any());
-    if reason == Reason::Paused.as_str() {
+    if standing.is_paused() {
         return unpause("wvc", &namespace, &name);
     }
-    let node = cluster
-        .status
-        .iter()
-        .flat_map(|status| &status.nodes)
-        .find(|node| !node.ready);
+    let node = cluster.status.iter().flat_map(|status| &status.nodes).find(|node| !node.ready);
     match node {
         // Only a managed cluster's nodes are pods of ours.
         Some(node) if cluster.spec.managed.is_some() => {
@@ -26,12 +24,13 @@ pub(super) fn for_cluster(cluster: &WeaviateCluster, reason: &str) -> String {
 }
 
 /// What to do about a collection.
-pub(super) fn for_collection(collection: &ElysiaCollection, reason: &str) -> String {
+pub(super) fn for_collection(collection: &ElysiaCollection, standing: &Standing) -> String {
     let (namespace, name) = (namespace(collection), collection.name_any());
-    let plan = collection
-        .status
-        .as_ref()
-        .and_then(|status| status.plan.as_ref());
+    let reason = standing.reason.as_str();
+    if standing.is_paused() {
+        return unpause("ecol", &namespace, &name);
+    }
+    let plan = collection.status.as_ref().and_then(|status| status.plan.as_ref());
     if let Some(plan) = plan.filter(|_| reason == Reason::NeedsApproval.as_str()) {
         // What destroys is to be read before it is approved: the longer report shows the steps and the command.
         return if plan.destructive {
@@ -42,19 +41,19 @@ pub(super) fn for_collection(collection: &ElysiaCollection, reason: &str) -> Str
     }
     match of_cluster_reference(reason, &namespace, &collection.spec.cluster_ref.name) {
         Some(command) => command,
-        None if reason == Reason::Paused.as_str() => unpause("ecol", &namespace, &name),
         None => describe("ecol", &namespace, &name),
     }
 }
 
 /// What to do about a feed.
-pub(super) fn for_feed(feed: &IndexSource, reason: &str) -> String {
+pub(super) fn for_feed(feed: &IndexSource, standing: &Standing) -> String {
     let (namespace, name) = (namespace(feed), feed.name_any());
+    let reason = standing.reason.as_str();
+    if standing.is_paused() {
+        return unpause("isrc", &namespace, &name);
+    }
     let run = feed.status.as_ref().and_then(|status| status.run.as_ref());
-    if let Some(job) = run
-        .and_then(|run| run.job.as_ref())
-        .filter(|_| reason == Reason::RunFailed.as_str())
-    {
+    if let Some(job) = run.and_then(|run| run.job.as_ref()).filter(|_| reason == Reason::RunFailed.as_str()) {
         return format!("kubectl logs job/{job} -n {namespace}");
     }
     if reason == Reason::SourceMissing.as_str() {
@@ -70,7 +69,6 @@ pub(super) fn for_feed(feed: &IndexSource, reason: &str) -> String {
     }
     match of_cluster_reference(reason, &namespace, &feed.spec.cluster_ref.name) {
         Some(command) => command,
-        None if reason == Reason::Paused.as_str() => unpause("isrc", &namespace, &name),
         None => describe("isrc", &namespace, &name),
     }
 }

@@ -42,11 +42,7 @@ pub struct OperatorReport {
 }
 
 /// Judges the operator by its Lease.
-pub fn of_operator(
-    lease: &Sighted<Option<Lease>>,
-    namespace: &str,
-    now: Timestamp,
-) -> OperatorReport {
+pub fn of_operator(lease: &Sighted<Option<Lease>>, namespace: &str, now: Timestamp) -> OperatorReport {
     let spec = match lease {
         Sighted::Unreadable(why) => {
             return unknown(
@@ -57,15 +53,9 @@ pub fn of_operator(
             );
         }
         Sighted::Seen(None) => {
-            let message = format!(
-                "there is no Lease {LEASE_NAME:?} in namespace {namespace:?}: is it installed there?"
-            );
-            return unknown(
-                namespace,
-                "LeaseMissing",
-                message,
-                "kubectl get deployments -A".to_owned(),
-            );
+            let message =
+                format!("there is no Lease {LEASE_NAME:?} in namespace {namespace:?}: is it installed there?");
+            return unknown(namespace, "LeaseMissing", message, "kubectl get deployments -A".to_owned());
         }
         Sighted::Seen(Some(lease)) => lease.spec.clone().unwrap_or_default(),
     };
@@ -73,23 +63,14 @@ pub fn of_operator(
     let renewed_at = spec.renew_time.map(|time| time.0);
     let age = renewed_at.map(|at| now.duration_since(at));
     let (verdict, reason, message) = match (&holder, age) {
-        (None, _) => (
-            Verdict::Unknown,
-            "NobodyLeads",
-            "its Lease has no holder".to_owned(),
-        ),
-        (Some(_), None) => (
-            Verdict::Unknown,
-            "NeverRenewed",
-            "its Lease was never renewed".to_owned(),
-        ),
+        (None, _) => (Verdict::Unknown, "NobodyLeads", "its Lease has no holder".to_owned()),
+        (Some(_), None) => (Verdict::Unknown, "NeverRenewed", "its Lease was never renewed".to_owned()),
         (Some(_), Some(age)) if age > LEASE_PATIENCE => {
             let message = format!("its Lease is older than {} s", LEASE_PATIENCE.as_secs());
             (Verdict::Unknown, "Silent", message)
         }
         (Some(_), Some(age)) if age < -LEASE_PATIENCE => {
-            let message = "its Lease is from the future: the clocks here and in the cluster differ"
-                .to_owned();
+            let message = "its Lease is from the future: the clocks here and in the cluster differ".to_owned();
             (Verdict::Unknown, "ClocksDiffer", message)
         }
         (Some(_), Some(_)) => (Verdict::Healthy, "Leading", String::new()),
@@ -102,8 +83,7 @@ pub fn of_operator(
         renewed_seconds_ago: age.map(|age| age.as_secs()),
         reason: reason.to_owned(),
         message,
-        next: (verdict != Verdict::Healthy)
-            .then(|| format!("kubectl get deployments,pods -n {namespace}")),
+        next: (verdict != Verdict::Healthy).then(|| format!("kubectl get deployments,pods -n {namespace}")),
     }
 }
 

@@ -3,8 +3,7 @@
 use serde::Serialize;
 
 use super::{
-    ClusterReport, CollectionReport, FeedReport, NodeReport, OperatorReport, Standing, UNREADABLE,
-    Unread, Verdict,
+    ClusterReport, CollectionReport, FeedReport, NodeReport, OperatorReport, Standing, UNREADABLE, Unread, Verdict,
 };
 
 /// Everything that was judged.
@@ -72,21 +71,10 @@ impl Report {
         unattached: Unattached,
         unreadable: Vec<UnreadableKind>,
     ) -> Self {
-        let mut report = Self {
-            verdict: Verdict::Healthy,
-            exit_code: 0,
-            operator,
-            clusters,
-            unattached,
-            unreadable,
-        };
+        let mut report = Self { verdict: Verdict::Healthy, exit_code: 0, operator, clusters, unattached, unreadable };
         if report.operator.verdict != Verdict::Healthy {
             report.standings_mut().for_each(Standing::doubt_for_silence);
-            let nodes = report
-                .clusters
-                .iter_mut()
-                .flatten()
-                .flat_map(|cluster| cluster.nodes.iter_mut().flatten());
+            let nodes = report.clusters.iter_mut().flatten().flat_map(|cluster| cluster.nodes.iter_mut().flatten());
             nodes.for_each(NodeReport::doubt_for_silence);
         }
         report.verdict = report.worst();
@@ -95,21 +83,10 @@ impl Report {
     }
 
     fn worst(&self) -> Verdict {
-        let nodes = self
-            .known_clusters()
-            .flat_map(ClusterReport::known_nodes)
-            .map(|node| node.verdict);
-        let objects = self
-            .subjects()
-            .into_iter()
-            .map(|(_, standing)| standing.verdict);
+        let nodes = self.known_clusters().flat_map(ClusterReport::known_nodes).map(|node| node.verdict);
+        let objects = self.subjects().into_iter().map(|(_, standing)| standing.verdict);
         let unread = self.unreadable.iter().map(|_| Verdict::Unknown);
-        Verdict::worst(
-            nodes
-                .chain(objects)
-                .chain(unread)
-                .chain([self.operator.verdict]),
-        )
+        Verdict::worst(nodes.chain(objects).chain(unread).chain([self.operator.verdict]))
     }
 
     /// Every cluster that is known.
@@ -119,52 +96,32 @@ impl Report {
 
     /// Every collection, those of no known cluster last.
     pub fn collections(&self) -> impl Iterator<Item = &CollectionReport> {
-        let attached = self
-            .known_clusters()
-            .flat_map(|cluster| cluster.collections.iter().flatten());
+        let attached = self.known_clusters().flat_map(|cluster| cluster.collections.iter().flatten());
         attached.chain(&self.unattached.collections)
     }
 
     /// Every feed, those of no known cluster last.
     pub fn feeds(&self) -> impl Iterator<Item = &FeedReport> {
-        self.known_clusters()
-            .flat_map(|cluster| cluster.feeds.iter().flatten())
-            .chain(&self.unattached.feeds)
+        self.known_clusters().flat_map(|cluster| cluster.feeds.iter().flatten()).chain(&self.unattached.feeds)
     }
 
     /// How every object stands, with the words that name it.
     pub fn subjects(&self) -> Vec<(String, &Standing)> {
         let clusters = self.known_clusters();
-        let clusters =
-            clusters.map(|it| (subject("cluster", &it.namespace, &it.name), &it.standing));
+        let clusters = clusters.map(|it| (subject("cluster", &it.namespace, &it.name), &it.standing));
         let collections = self.collections();
-        let collections =
-            collections.map(|it| (subject("collection", &it.namespace, &it.name), &it.standing));
-        let feeds = self
-            .feeds()
-            .map(|it| (subject("feed", &it.namespace, &it.name), &it.standing));
+        let collections = collections.map(|it| (subject("collection", &it.namespace, &it.name), &it.standing));
+        let feeds = self.feeds().map(|it| (subject("feed", &it.namespace, &it.name), &it.standing));
         clusters.chain(collections).chain(feeds).collect()
     }
 
     fn standings_mut(&mut self) -> impl Iterator<Item = &mut Standing> {
         let clusters = self.clusters.iter_mut().flatten().flat_map(|cluster| {
-            let collections = cluster
-                .collections
-                .iter_mut()
-                .flatten()
-                .map(|it| &mut it.standing);
-            let feeds = cluster
-                .feeds
-                .iter_mut()
-                .flatten()
-                .map(|it| &mut it.standing);
+            let collections = cluster.collections.iter_mut().flatten().map(|it| &mut it.standing);
+            let feeds = cluster.feeds.iter_mut().flatten().map(|it| &mut it.standing);
             collections.chain(feeds).chain([&mut cluster.standing])
         });
-        let collections = self
-            .unattached
-            .collections
-            .iter_mut()
-            .map(|it| &mut it.standing);
+        let collections = self.unattached.collections.iter_mut().map(|it| &mut it.standing);
         let feeds = self.unattached.feeds.iter_mut().map(|it| &mut it.standing);
         clusters.chain(collections).chain(feeds)
     }
@@ -173,19 +130,14 @@ impl Report {
     pub fn findings(&self) -> Vec<Finding> {
         let mut findings = self.operator_finding();
         findings.extend(self.unreadable.iter().map(UnreadableKind::finding));
-        let unwell = self
-            .subjects()
-            .into_iter()
-            .filter(|(_, standing)| standing.verdict != Verdict::Healthy);
-        findings.extend(unwell.filter(|(_, standing)| !standing.only_doubted()).map(
-            |(subject, standing)| Finding {
-                verdict: standing.verdict,
-                subject,
-                reason: standing.reason.clone(),
-                message: standing.message.clone(),
-                next: standing.next.clone(),
-            },
-        ));
+        let unwell = self.subjects().into_iter().filter(|(_, standing)| standing.verdict != Verdict::Healthy);
+        findings.extend(unwell.filter(|(_, standing)| !standing.only_doubted()).map(|(subject, standing)| Finding {
+            verdict: standing.verdict,
+            subject,
+            reason: standing.reason.clone(),
+            message: standing.message.clone(),
+            next: standing.next.clone(),
+        }));
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.verdict));
         findings
     }
@@ -224,11 +176,7 @@ impl Unattached {
 impl UnreadableKind {
     pub(super) fn new(kind: &str, why: &Unread) -> Self {
         let Unread { message, next } = why.clone();
-        Self {
-            kind: kind.to_owned(),
-            message,
-            next,
-        }
+        Self { kind: kind.to_owned(), message, next }
     }
 
     fn finding(&self) -> Finding {

@@ -51,10 +51,7 @@ pub struct Standing {
     pub conditions: Vec<Condition>,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde's skip_serializing_if passes a reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
 fn is_false(flag: &bool) -> bool {
     !flag
 }
@@ -62,47 +59,30 @@ fn is_false(flag: &bool) -> bool {
 impl Standing {
     /// Reads the conditions of one object.
     ///
-    /// | deleted | status of this generation | Stalled | Ready              | verdict |
-    /// |---------|---------------------------|---------|--------------------|---------|
-    /// | yes     |                           |         |                    | unknown |
-    /// | no      | none, or of an older spec |         |                    | unknown |
-    /// | no      | yes                       | True    |                    | fault   |
-    /// | no      | yes                       |         | True               | healthy |
-    /// | no      | yes                       |         | False              | fault   |
-    /// | no      | yes                       |         | False, for Paused  | unknown |
-    /// | no      | yes                       |         | Unknown, or absent | unknown |
+    /// | deleted | status of this generation | Stalled        | Ready              | verdict |
+    /// |---------|---------------------------|----------------|--------------------|---------|
+    /// | yes     |                           |                |                    | unknown |
+    /// | no      | none, or of an older spec |                |                    | unknown |
+    /// | no      | yes                       | True           |                    | fault   |
+    /// | no      | yes                       | no, or Paused  | True               | healthy |
+    /// | no      | yes                       | no, or Paused  | False              | fault   |
+    /// | no      | yes                       | no, or Paused  | False, for Paused  | unknown |
+    /// | no      | yes                       | no, or Paused  | Unknown, or absent | unknown |
     ///
-    /// Work under way is a fault, because it is not yet as declared; `reconciling` tells the difference. Paused and
-    /// nothing worse is unknown, because then nobody keeps it as declared.
-    pub(super) fn read(
-        object: &impl ResourceExt,
-        observed: Option<i64>,
-        conditions: &[Condition],
-    ) -> Self {
+    /// Work under way is a fault, because it is not yet as declared; `reconciling` tells the
+    /// difference. Paused is no fault of its own: a person did it, and a warning says so.
+    pub(super) fn read(object: &impl ResourceExt, observed: Option<i64>, conditions: &[Condition]) -> Self {
         let generation = object.meta().generation.unwrap_or_default();
         let mut standing = Self::decide(object, generation, observed, conditions);
         standing.conditions = conditions.to_vec();
-        standing
-            .conditions
-            .sort_by(|left, right| left.type_.cmp(&right.type_));
-        if object
-            .annotations()
-            .get(PAUSED_ANNOTATION)
-            .is_some_and(|value| value == "true")
-        {
-            standing
-                .warnings
-                .push("paused: it is looked at, and nothing is done".to_owned());
+        standing.conditions.sort_by(|left, right| left.type_.cmp(&right.type_));
+        if object.annotations().get(PAUSED_ANNOTATION).is_some_and(|value| value == "true") {
+            standing.warnings.push("paused: it is looked at, and nothing is done".to_owned());
         }
         standing
     }
 
-    fn decide(
-        object: &impl ResourceExt,
-        generation: i64,
-        observed: Option<i64>,
-        conditions: &[Condition],
-    ) -> Self {
+    fn decide(object: &impl ResourceExt, generation: i64, observed: Option<i64>, conditions: &[Condition]) -> Self {
         if object.meta().deletion_timestamp.is_some() {
             return Self::unknown("Deleting", "it is being deleted");
         }
@@ -110,33 +90,22 @@ impl Standing {
             return Self::unknown("NotObserved", "the operator has not looked at it yet");
         };
         let Some(ready) = find(conditions, ConditionType::Ready) else {
-            return Self::unknown(
-                "NotObserved",
-                "the operator has not said yet whether it is ready",
-            );
+            return Self::unknown("NotObserved", "the operator has not said yet whether it is ready");
         };
-        let spoken_about = ready
-            .observed_generation
-            .map_or(observed, |of| of.min(observed));
+        let spoken_about = ready.observed_generation.map_or(observed, |of| of.min(observed));
         if spoken_about < generation {
-            let message = format!(
-                "the status speaks about generation {spoken_about}, the spec is at {generation}"
-            );
+            let message = format!("the status speaks about generation {spoken_about}, the spec is at {generation}");
             return Self::unknown("Outdated", &message);
         }
         let deciding = match find(conditions, ConditionType::Stalled) {
             // Contradiction: the one that needs a person speaks.
-            Some(stalled) if stalled.status == "True" && ready.status == "True" => stalled,
+            Some(stalled) if stalled.status == "True" && ready.status == "True" && !is_pause(stalled) => stalled,
             _ => ready,
         };
         Self {
             reconciling: is(conditions, ConditionType::Reconciling) == Some(true),
             stalled: is(conditions, ConditionType::Stalled) == Some(true),
-            ..Self::new(
-                verdict(ready, conditions),
-                &deciding.reason,
-                &deciding.message,
-            )
+            ..Self::new(verdict(ready, conditions), &deciding.reason, &deciding.message)
         }
     }
 
@@ -177,10 +146,7 @@ impl Standing {
     pub(super) fn doubt_for_silence(&mut self) {
         if self.verdict == Verdict::Healthy {
             self.verdict = Verdict::Unknown;
-            self.message = format!(
-                "last reported {}; the operator has been silent since",
-                self.reason
-            );
+            self.message = format!("last reported {}; the operator has been silent since", self.reason);
             OPERATOR_SILENT.clone_into(&mut self.reason);
         }
     }
@@ -192,6 +158,14 @@ impl Standing {
             self.message = format!("there is no WeaviateCluster {cluster:?} in its namespace");
             Reason::ClusterMissing.as_str().clone_into(&mut self.reason);
         }
+    }
+
+    /// Whether a person has told the operator to keep its hands off.
+    pub(super) fn is_paused(&self) -> bool {
+        self.conditions.iter().any(|condition| {
+            let decides = condition.type_ == ConditionType::Stalled.as_str() && condition.status == "True";
+            is_pause(condition) && (decides || condition.type_ == ConditionType::Ready.as_str())
+        })
     }
 
     /// Whether the standing follows from the operator's silence and says nothing of its own.
@@ -214,13 +188,18 @@ impl Standing {
     }
 }
 
+fn is_pause(condition: &Condition) -> bool {
+    condition.reason == Reason::Paused.as_str()
+}
+
 fn verdict(ready: &Condition, conditions: &[Condition]) -> Verdict {
-    if is(conditions, ConditionType::Stalled) == Some(true) {
+    // Who pauses an object knows that it stands still; Ready says whether that has done harm.
+    if find(conditions, ConditionType::Stalled).is_some_and(|stalled| stalled.status == "True" && !is_pause(stalled)) {
         return Verdict::Fault;
     }
     match ready.status.as_str() {
         "True" => Verdict::Healthy,
-        "False" if ready.reason == Reason::Paused.as_str() => Verdict::Unknown,
+        "False" if is_pause(ready) => Verdict::Unknown,
         "False" => Verdict::Fault,
         _ => Verdict::Unknown,
     }

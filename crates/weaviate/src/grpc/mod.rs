@@ -62,7 +62,9 @@ impl Method {
 
 /// A channel that connects on its first call, and again whenever it must.
 pub(crate) fn connect(options: &ClientOptions) -> Result<Channel, WeaviateError> {
-    let Some(url) = &options.grpc else { return Err(invalid("no gRPC address")) };
+    let Some(url) = &options.grpc else {
+        return Err(invalid("no gRPC address"));
+    };
     let mut endpoint = Endpoint::from_shared(address(url))
         .map_err(|_| invalid("the gRPC address is not a URI"))?
         .connect_timeout(options.connect_timeout)

@@ -68,7 +68,9 @@ struct Selected {
 fn select(properties: Option<&Value>) -> Selected {
     let mut selected = Selected::default();
     for property in properties.and_then(Value::as_array).into_iter().flatten() {
-        let Some(name) = property.get("name").and_then(Value::as_str).map(str::to_owned) else { continue };
+        let Some(name) = property.get("name").and_then(Value::as_str).map(str::to_owned) else {
+            continue;
+        };
         match property.pointer("/dataType/0").and_then(Value::as_str) {
             Some("object" | "object[]") => {
                 let below = select(property.get("nestedProperties"));
@@ -80,7 +82,9 @@ fn select(properties: Option<&Value>) -> Selected {
                 });
             }
             // Data types begin small; what begins large is the class that is referred to.
-            Some(kind) if kind.starts_with(|first: char| first.is_uppercase()) => selected.references.push(name),
+            Some(kind) if kind.starts_with(|first: char| first.is_uppercase()) => {
+                selected.references.push(name);
+            }
             _ => selected.plain.push(name),
         }
     }

@@ -1,0 +1,165 @@
+//! What is persisted of a run: counts, checkpoint, and deletes that are still to be done. One write moves all of it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::category::Tally;
+use crate::checkpoint::{Checkpoint, Misjoined};
+use crate::counts::Counts;
+use crate::rejection::DeadLetter;
+
+/// How many rejected lines a ledger keeps, the first ones: every list in a status holds at most as many.
+pub const DEAD_LETTERS: usize = 20;
+
+/// The ledger's own version; one of another version is refused, not guessed at.
+pub const LEDGER_VERSION: u32 = 1;
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    /// Under way, or stopped and to be resumed.
+    Running,
+    /// Every line is counted.
+    Succeeded,
+    /// Stopped by what another attempt may or may not overcome; the checkpoint stands.
+    Failed,
+}
+
+/// Why a run failed. Stable words, for conditions and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureReason {
+    /// A file is not the one for which the run was made.
+    ContentChanged,
+    /// What was indexed of a file is no longer what it begins with.
+    FileRewritten,
+    /// A file appeared among those that are done, or went.
+    FileListChanged,
+    /// More lines were rejected than allowed.
+    TooManyRejected,
+    /// A file could not be listed or read.
+    SourceFailed,
+    /// The collection could not be read or written, also after retries.
+    SinkFailed,
+    /// The ledger could not be read or written, or somebody else writes it.
+    LedgerFailed,
+}
+
+/// Progress by one window: everything that one write of the ledger adds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Delta {
+    /// Where it begins.
+    pub from: Checkpoint,
+    /// Where it ends.
+    pub to: Checkpoint,
+    /// What became of its lines.
+    pub counts: Counts,
+    /// The kinds of its rejections.
+    pub errors: Tally,
+    /// Its rejected lines, as many as the ledger has room for.
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+/// A window whose puts are confirmed and whose deletes are not: they destroy what a replay of it would read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pending {
+    /// What is to be deleted before the window counts.
+    pub deletes: Vec<Uuid>,
+    /// What it counts then.
+    pub delta: Delta,
+}
+
+/// The whole of what is persisted, for one feed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ledger {
+    /// [`LEDGER_VERSION`].
+    pub version: u32,
+    /// Which run this is; a run with another name begins anew.
+    pub run: String,
+    /// The collection whose ids are in `pending`.
+    pub collection: String,
+    /// How the run stands.
+    pub state: State,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<FailureReason>,
+    /// Why it failed, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// What became of the lines of this run.
+    pub counts: Counts,
+    /// The kinds of faults that this run met.
+    pub errors: Tally,
+    /// How far it is.
+    pub checkpoint: Checkpoint,
+    /// A window that is half done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
+    /// The first rejected lines, at most [`DEAD_LETTERS`].
+    pub dead_letters: Vec<DeadLetter>,
+    /// When the run began.
+    pub started_at: Timestamp,
+    /// When this was written.
+    pub updated_at: Timestamp,
+    /// When the run succeeded or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+}
+
+impl Ledger {
+    /// A run at its beginning.
+    pub fn begin(run: &str, collection: &str, now: Timestamp) -> Self {
+        Self {
+            version: LEDGER_VERSION,
+            run: run.to_owned(),
+            collection: collection.to_owned(),
+            state: State::Running,
+            reason: None,
+            message: None,
+            counts: Counts::default(),
+            errors: Tally::default(),
+            checkpoint: Checkpoint::default(),
+            pending: None,
+            dead_letters: Vec::new(),
+            started_at: now,
+            updated_at: now,
+            finished_at: None,
+        }
+    }
+
+    /// Adds a window, if it joins.
+    pub fn apply(&mut self, delta: Delta) -> Result<(), Misjoined> {
+        let Delta { from, to, counts, errors, dead_letters } = delta;
+        self.checkpoint.advance(&from, to)?;
+        self.counts.add(&counts);
+        self.errors.add(&errors);
+        self.dead_letters.extend(dead_letters);
+        self.dead_letters.truncate(DEAD_LETTERS);
+        Ok(())
+    }
+
+    /// The run goes on.
+    pub fn resume(&mut self) {
+        self.state = State::Running;
+        self.reason = None;
+        self.message = None;
+        self.finished_at = None;
+    }
+
+    /// The run is done.
+    pub fn succeed(&mut self, now: Timestamp) {
+        self.state = State::Succeeded;
+        self.finished_at = Some(now);
+    }
+
+    /// The run stops here.
+    pub fn fail(&mut self, reason: FailureReason, message: String, now: Timestamp) {
+        self.state = State::Failed;
+        self.reason = Some(reason);
+        self.message = Some(message);
+        self.finished_at = Some(now);
+    }
+}

@@ -1,0 +1,31 @@
+//! Feeds of change lines, indexed into a collection: bounded streams over ports.
+//!
+//! ```text
+//! Source ─▶ feed ─▶ line ─▶ step ─▶ window ─▶ plan ─▶ commit ─▶ Sink
+//!           files   JSON    what    ≤ 1,000   pure    puts,  └▶ LedgerStore
+//!           lines   rules   it does lines             deletes
+//! ```
+//!
+//! The engine knows no server, no cluster and no clock: [`ports`] names what it needs, [`memory`] has small real
+//! implementations. It is exact: [`window`] says why a crash at any moment changes neither objects nor counts, and the
+//! property tests of [`run`] try to break it.
+
+pub mod category;
+pub mod checkpoint;
+pub mod commit;
+pub mod counts;
+pub mod feed;
+pub mod identity;
+mod keeper;
+pub mod ledger;
+pub mod line;
+pub mod mapping;
+pub mod memory;
+pub mod object;
+pub mod ports;
+pub mod reader;
+pub mod rejection;
+pub mod retry;
+pub mod run;
+pub mod step;
+pub mod window;

@@ -1,0 +1,245 @@
+//! From metadata to properties, as the collection's class wants them.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Number, Value};
+use uuid::Uuid;
+
+use crate::line::Body;
+use crate::rejection::Rejection;
+
+/// Property that holds the repository.
+pub const REPO: &str = "repo";
+/// Property that holds the path.
+pub const PATH: &str = "path";
+/// Property that holds the text.
+pub const CONTENT: &str = "content";
+
+/// Weaviate keeps an int as a 64-bit float, which is exact up to 2^53; beyond that it would store another number.
+const LARGEST_EXACT_INT: u64 = 1 << 53;
+
+/// An object's properties by name.
+pub type Properties = Map<String, Value>;
+
+/// What becomes of a metadata key that the class lacks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unmapped {
+    /// The line is rejected.
+    #[default]
+    Reject,
+    /// The key is left out, the line is indexed.
+    Drop,
+}
+
+/// What a property holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scalar {
+    /// `text`, also the old `string`.
+    Text,
+    /// `int`
+    Int,
+    /// `number`
+    Number,
+    /// `boolean`
+    Boolean,
+    /// `date`
+    Date,
+    /// `uuid`
+    Uuid,
+    /// `blob`
+    Blob,
+    /// `object`, `geoCoordinates`, `phoneNumber`: JSON objects; what is in them is left to the server.
+    Object,
+}
+
+/// A property's data type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataType {
+    /// One value.
+    One(Scalar),
+    /// A list of values.
+    List(Scalar),
+    /// A cross-reference or a type that this version does not know: a feed cannot fill it.
+    Other,
+}
+
+impl DataType {
+    /// From the word in Weaviate's schema, e.g. `text` or `int[]`.
+    pub fn parse(word: &str) -> Self {
+        let (name, list) = word.strip_suffix("[]").map_or((word, false), |name| (name, true));
+        let scalar = match name {
+            "text" | "string" => Scalar::Text,
+            "int" => Scalar::Int,
+            "number" => Scalar::Number,
+            "boolean" => Scalar::Boolean,
+            "date" => Scalar::Date,
+            "uuid" => Scalar::Uuid,
+            "blob" => Scalar::Blob,
+            "object" | "geoCoordinates" | "phoneNumber" => Scalar::Object,
+            _ => return Self::Other,
+        };
+        if list { Self::List(scalar) } else { Self::One(scalar) }
+    }
+}
+
+/// The class lacks a property that every document has.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("the collection has no property `{property}` of type text: add it to its schema")]
+pub struct MissingProperty {
+    /// Which.
+    pub property: &'static str,
+}
+
+/// How a line's body becomes properties.
+#[derive(Clone, Debug)]
+pub struct Mapping {
+    properties: BTreeMap<String, DataType>,
+    unmapped: Unmapped,
+}
+
+impl Mapping {
+    /// For a class with these properties, which must have `repo`, `path` and `content` among them, each a text.
+    pub fn new(
+        properties: impl IntoIterator<Item = (String, DataType)>,
+        unmapped: Unmapped,
+    ) -> Result<Self, MissingProperty> {
+        let properties =
+            properties.into_iter().map(|(name, kind)| (property_name(&name), kind)).collect::<BTreeMap<_, _>>();
+        for property in [REPO, PATH, CONTENT] {
+            if properties.get(property) != Some(&DataType::One(Scalar::Text)) {
+                return Err(MissingProperty { property });
+            }
+        }
+        Ok(Self { properties, unmapped })
+    }
+
+    /// The properties that a body sets, `null` for those that it clears.
+    pub fn properties(&self, body: Body) -> Result<Properties, Rejection> {
+        let mut properties = Properties::new();
+        for (key, value) in body.metadata {
+            let name = property_name(&key);
+            if [REPO, PATH, CONTENT].contains(&name.as_str()) {
+                return Err(Rejection::validation(format!(
+                    "metadata key `{key}` would overwrite the document's own `{name}`: give it another name"
+                )));
+            }
+            let Some(kind) = self.properties.get(&name) else {
+                if self.unmapped == Unmapped::Drop {
+                    continue;
+                }
+                return Err(Rejection::validation(format!(
+                    "metadata key `{key}`: the collection has no such property: add it, or set `unmapped: Drop`"
+                )));
+            };
+            let value = convert(*kind, value)
+                .map_err(|problem| Rejection::validation(format!("metadata key `{key}`: {problem}")))?;
+            if properties.insert(name, value).is_some() {
+                return Err(Rejection::validation(format!(
+                    "metadata key `{key}` is there twice: Weaviate writes a property's first letter small"
+                )));
+            }
+        }
+        if let Some(content) = body.content {
+            properties.insert(CONTENT.to_owned(), Value::String(content));
+        }
+        Ok(properties)
+    }
+}
+
+/// The name under which Weaviate keeps a property: it writes the first letter small.
+pub fn property_name(name: &str) -> String {
+    let mut characters = name.chars();
+    characters.next().map_or_else(String::new, |first| first.to_ascii_lowercase().to_string() + characters.as_str())
+}
+
+/// The value as the property's type wants it, or what it should have been.
+fn convert(kind: DataType, value: Value) -> Result<Value, String> {
+    match (kind, value) {
+        (_, Value::Null) => Ok(Value::Null),
+        (DataType::Other, _) => Err("a feed cannot fill a property of this type".to_owned()),
+        (DataType::One(scalar), value) => convert_scalar(scalar, value),
+        (DataType::List(scalar), Value::Array(items)) => {
+            let convert_item = |(index, item)| {
+                convert_scalar(scalar, item).map_err(|problem| format!("item {index}: {problem}"))
+            };
+            items.into_iter().enumerate().map(convert_item).collect::<Result<_, _>>().map(Value::Array)
+        }
+        (DataType::List(_), other) => Err(format!("{} found where the collection has a list", kind_of(&other))),
+    }
+}
+
+fn convert_scalar(scalar: Scalar, value: Value) -> Result<Value, String> {
+    match (scalar, value) {
+        (Scalar::Int, Value::Number(number)) => exact_int(&number),
+        (Scalar::Date, Value::String(text)) if !is_rfc3339(&text) => {
+            Err(format!("`{text}` is no date: write it as 2026-11-21T10:00:00Z"))
+        }
+        (Scalar::Uuid, Value::String(text)) if Uuid::parse_str(&text).is_err() => Err(format!("`{text}` is no uuid")),
+        (Scalar::Blob, Value::String(text)) if STANDARD.decode(&text).is_err() => {
+            Err("the text of a blob must be base64".to_owned())
+        }
+        (Scalar::Text | Scalar::Date | Scalar::Uuid | Scalar::Blob, value @ Value::String(_))
+        | (Scalar::Number, value @ Value::Number(_))
+        | (Scalar::Boolean, value @ Value::Bool(_))
+        | (Scalar::Object, value @ Value::Object(_)) => Ok(value),
+        (scalar, other) => {
+            let wanted = format!("{scalar:?}").to_ascii_lowercase();
+            Err(format!("{} found where the collection has {wanted}", kind_of(&other)))
+        }
+    }
+}
+
+/// An int that Weaviate keeps as it is; `3.0` is 3.
+fn exact_int(number: &Number) -> Result<Value, String> {
+    let whole = number.as_i64().or_else(|| number.as_f64().and_then(whole_float));
+    match whole {
+        Some(int) if int.unsigned_abs() <= LARGEST_EXACT_INT => Ok(Value::from(int)),
+        Some(_) => Err(format!("{number} is beyond 2^53, up to which Weaviate keeps an int exactly: use text")),
+        None => Err(format!("{number} is no whole number up to 2^53")),
+    }
+}
+
+fn whole_float(float: f64) -> Option<i64> {
+    /// 2^53 as a float, exactly.
+    const LARGEST: f64 = 9_007_199_254_740_992.0;
+    // Within the bound every whole float is an i64, so the conversion loses nothing.
+    #[expect(clippy::cast_possible_truncation)]
+    (float.fract() == 0.0 && float.abs() <= LARGEST).then_some(float as i64)
+}
+
+/// What Weaviate's Go code accepts as a date: RFC 3339, `T` and `Z` large, no leap second.
+fn is_rfc3339(text: &str) -> bool {
+    const SHAPE: &[u8; 19] = b"0000-00-00T00:00:00";
+    let bytes = text.as_bytes();
+    let (Some(head), Some(tail)) = (bytes.get(..SHAPE.len()), bytes.get(SHAPE.len()..)) else { return false };
+    let fits = |(byte, shape): (&u8, &u8)| if *shape == b'0' { byte.is_ascii_digit() } else { byte == shape };
+    let zone = match tail.strip_prefix(b".") {
+        None => tail,
+        Some(fraction) => {
+            let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if digits == 0 {
+                return false;
+            }
+            &fraction[digits..]
+        }
+    };
+    let zone_fits = zone == b"Z"
+        || (zone.len() == 6 && matches!(zone[0], b'+' | b'-') && zone[1..].iter().zip(b"00:00").all(fits));
+    head.iter().zip(SHAPE).all(fits) && zone_fits && &head[17..] != b"60" && text.parse::<jiff::Timestamp>().is_ok()
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests;

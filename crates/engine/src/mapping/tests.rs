@@ -1,0 +1,102 @@
+use serde_json::json;
+
+use super::*;
+
+fn mapping(unmapped: Unmapped) -> Mapping {
+    let properties = [
+        ("repo", "text"),
+        ("path", "text"),
+        ("content", "text"),
+        ("author", "text"),
+        ("tags", "text[]"),
+        ("size", "int"),
+        ("sizes", "int[]"),
+        ("score", "number"),
+        ("binary", "boolean"),
+        ("when", "date"),
+        ("commit", "uuid"),
+        ("data", "blob"),
+        ("place", "geoCoordinates"),
+        ("author_ref", "Person"),
+    ];
+    Mapping::new(properties.map(|(name, word)| (name.to_owned(), DataType::parse(word))), unmapped).unwrap()
+}
+
+fn map(mapping: &Mapping, metadata: Value) -> Result<Value, String> {
+    let Value::Object(metadata) = metadata else { panic!("no object") };
+    let body = Body { content: None, metadata: metadata.into_iter().collect() };
+    mapping.properties(body).map(Value::Object).map_err(|rejection| rejection.reason)
+}
+
+#[test]
+fn values_that_fit_their_property_pass() {
+    let mapping = mapping(Unmapped::Reject);
+    for metadata in [
+        json!({"author": "a", "tags": ["x", "y"], "size": 3, "sizes": [1, -2], "score": 1.5, "binary": true}),
+        json!({"when": "2026-11-21T10:00:00Z"}),
+        json!({"when": "2026-11-21T10:00:00.123456789+01:30"}),
+        json!({"commit": "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "data": "aGk="}),
+        json!({"place": {"latitude": 1.0, "longitude": 2.0}}),
+        json!({"tags": [], "author": null}),
+        json!({"size": 9_007_199_254_740_992_i64, "score": 3}),
+    ] {
+        assert_eq!(map(&mapping, metadata.clone()), Ok(metadata));
+    }
+    assert_eq!(map(&mapping, json!({"size": 3.0, "sizes": [1e3]})), Ok(json!({"size": 3, "sizes": [1000]})));
+}
+
+#[test]
+fn the_first_letter_of_a_key_is_written_small_as_weaviate_does() {
+    let mapping = mapping(Unmapped::Reject);
+    assert_eq!(map(&mapping, json!({"Author": "a"})), Ok(json!({"author": "a"})));
+    assert!(map(&mapping, json!({"Author": "a", "author": "b"})).unwrap_err().contains("is there twice"));
+}
+
+#[test]
+fn values_that_do_not_fit_are_told_apart() {
+    let mapping = mapping(Unmapped::Reject);
+    for (metadata, expected) in [
+        (json!({"author": 7}), "metadata key `author`: a number found where the collection has text"),
+        (json!({"author": ["x"]}), "metadata key `author`: a list found where the collection has text"),
+        (json!({"tags": "x"}), "metadata key `tags`: a text found where the collection has a list"),
+        (json!({"tags": ["x", 7]}), "metadata key `tags`: item 1: a number found where the collection has text"),
+        (json!({"tags": ["x", null]}), "metadata key `tags`: item 1: null found where the collection has text"),
+        (json!({"size": 1.5}), "1.5 is no whole number"),
+        (json!({"size": 9_007_199_254_740_993_i64}), "9007199254740993 is beyond 2^53"),
+        (json!({"size": u64::MAX}), "18446744073709551615 is no whole number up to 2^53"),
+        (json!({"size": i64::MIN}), "is beyond 2^53"),
+        (json!({"when": "yesterday"}), "`yesterday` is no date: write it as 2026-11-21T10:00:00Z"),
+        (json!({"when": "2026-11-21"}), "is no date"),
+        (json!({"when": "2026-13-21T10:00:00Z"}), "is no date"),
+        (json!({"when": "2026-11-21T10:00:00"}), "is no date"),
+        (json!({"when": "2026-11-21T10:00:60Z"}), "is no date"),
+        (json!({"when": "2026-11-21 10:00:00Z"}), "is no date"),
+        (json!({"when": "2026-11-21T10:00:00.Z"}), "is no date"),
+        (json!({"when": "äöü-11-21T10:00:00Z"}), "is no date"),
+        (json!({"commit": "abc"}), "`abc` is no uuid"),
+        (json!({"data": "?"}), "must be base64"),
+        (json!({"author_ref": "x"}), "a feed cannot fill a property of this type"),
+        (json!({"path": "x"}), "metadata key `path` would overwrite the document's own `path`"),
+        (json!({"Repo": "x"}), "metadata key `Repo` would overwrite the document's own `repo`"),
+        (json!({"colour": "x"}), "metadata key `colour`: the collection has no such property"),
+    ] {
+        let reason = map(&mapping, metadata.clone()).unwrap_err();
+        assert!(reason.contains(expected), "{metadata}\n  found    {reason}\n  expected {expected}");
+    }
+}
+
+#[test]
+fn unmapped_keys_are_left_out_only_when_asked() {
+    let mapping = mapping(Unmapped::Drop);
+    assert_eq!(map(&mapping, json!({"colour": "x", "author": "a"})), Ok(json!({"author": "a"})));
+    assert!(map(&mapping, json!({"content": "x"})).is_err(), "the document's own are never overwritten");
+}
+
+#[test]
+fn a_class_without_the_documents_own_properties_is_refused() {
+    let text = |name: &str| (name.to_owned(), DataType::parse("text"));
+    let missing = |properties: Vec<(String, DataType)>| Mapping::new(properties, Unmapped::Drop).unwrap_err().property;
+    assert_eq!(missing(vec![text("repo"), text("path")]), CONTENT);
+    assert_eq!(missing(vec![("repo".to_owned(), DataType::parse("int")), text("path"), text("content")]), REPO);
+    assert!(Mapping::new([text("Repo"), text("path"), text("content")], Unmapped::Drop).is_ok());
+}

@@ -1,0 +1,291 @@
+//! Every port in memory: real, small, and able to fail at a chosen moment.
+//!
+//! A [`Fuse`] is shared by the ports of one worker. Every effect on the world is one step: each single object that is
+//! put or deleted, and each write of the ledger. When the fuse blows, the worker is dead: that effect and all calls
+//! after it fail, and what was done before stays done, as after a `kill -9`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Cursor;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::category::Category;
+use crate::checkpoint::Digest;
+use crate::ledger::Ledger;
+use crate::object::Object;
+use crate::ports::{Clock, FileEntry, LedgerStore, PortError, Refusal, SaveError, Sink, Source, Stored};
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Blows after a number of effects, once and for all.
+#[derive(Clone, Debug, Default)]
+pub struct Fuse(Arc<Mutex<FuseState>>);
+
+#[derive(Debug, Default)]
+struct FuseState {
+    left: Option<u64>,
+    spent: u64,
+}
+
+impl Fuse {
+    /// Never blows.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Blows at the effect after this many.
+    pub fn after(effects: u64) -> Self {
+        Self(Arc::new(Mutex::new(FuseState { left: Some(effects), spent: 0 })))
+    }
+
+    /// How many effects went through.
+    pub fn spent(&self) -> u64 {
+        lock(&self.0).spent
+    }
+
+    /// One effect, if the worker still lives.
+    fn burn(&self) -> Result<(), PortError> {
+        let mut state = lock(&self.0);
+        match &mut state.left {
+            Some(0) => return Err(dead()),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        state.spent += 1;
+        Ok(())
+    }
+
+    fn alive(&self) -> Result<(), PortError> {
+        if lock(&self.0).left == Some(0) { Err(dead()) } else { Ok(()) }
+    }
+}
+
+fn dead() -> PortError {
+    PortError { category: Category::Unknown, retryable: false, message: "the worker was killed".to_owned() }
+}
+
+/// Files in memory.
+#[derive(Clone, Debug, Default)]
+pub struct MemorySource {
+    /// Their bytes by name.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// What they must be, where that is fixed.
+    pub expected: BTreeMap<String, Digest>,
+}
+
+impl MemorySource {
+    /// One file.
+    pub fn of(name: &str, bytes: impl Into<Vec<u8>>) -> Self {
+        Self { files: BTreeMap::from([(name.to_owned(), bytes.into())]), expected: BTreeMap::new() }
+    }
+}
+
+impl Source for MemorySource {
+    type Reader = Cursor<Vec<u8>>;
+
+    async fn list(&self) -> Result<Vec<FileEntry>, PortError> {
+        let entry = |(name, bytes): (&String, &Vec<u8>)| FileEntry {
+            name: name.clone(),
+            size: bytes.len() as u64,
+            expected: self.expected.get(name).copied(),
+        };
+        Ok(self.files.iter().map(entry).collect())
+    }
+
+    async fn open(&self, name: &str) -> Result<Self::Reader, PortError> {
+        let missing = || PortError {
+            category: Category::FileSystem,
+            retryable: false,
+            message: format!("{name}: no such file"),
+        };
+        self.files.get(name).cloned().map(Cursor::new).ok_or_else(missing)
+    }
+}
+
+/// Decides whether an object is refused, and why.
+pub type Refuse = fn(&Object) -> Option<PortError>;
+
+/// A collection in memory.
+#[derive(Clone, Debug, Default)]
+pub struct MemorySink {
+    objects: Arc<Mutex<BTreeMap<Uuid, Object>>>,
+    failures: Arc<Mutex<Vec<PortError>>>,
+    refuse: Option<Refuse>,
+    shuffle: u64,
+    fuse: Fuse,
+}
+
+impl MemorySink {
+    /// The same collection as another worker sees it: what is refused stays, the fuse is new.
+    #[must_use]
+    pub fn with_fuse(&self, fuse: Fuse) -> Self {
+        Self { fuse, ..self.clone() }
+    }
+
+    /// Refuses objects by this rule.
+    #[must_use]
+    pub fn refusing(self, refuse: Refuse) -> Self {
+        Self { refuse: Some(refuse), ..self }
+    }
+
+    /// Carries batches out in an order that depends on this number, as replicas do: so a fuse that blows in the middle
+    /// of one leaves any part of it done.
+    #[must_use]
+    pub fn shuffled(self, shuffle: u64) -> Self {
+        Self { shuffle, ..self }
+    }
+
+    /// The next calls fail with these errors, the last first.
+    pub fn fail_next(&self, errors: impl IntoIterator<Item = PortError>) {
+        lock(&self.failures).extend(errors);
+    }
+
+    /// What is stored.
+    pub fn objects(&self) -> BTreeMap<Uuid, Object> {
+        lock(&self.objects).clone()
+    }
+
+    /// Stores an object directly.
+    pub fn insert(&self, object: Object) {
+        lock(&self.objects).insert(object.id, object);
+    }
+
+    fn begin_call(&self) -> Result<(), PortError> {
+        self.fuse.alive()?;
+        lock(&self.failures).pop().map_or(Ok(()), Err)
+    }
+
+    fn order(&self, id: Uuid) -> u64 {
+        let (high, low) = id.as_u64_pair();
+        (high ^ low ^ self.shuffle).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+}
+
+impl Sink for MemorySink {
+    async fn fetch(&self, ids: &[Uuid]) -> Result<Vec<Object>, PortError> {
+        self.begin_call()?;
+        let objects = lock(&self.objects);
+        Ok(ids.iter().collect::<BTreeSet<_>>().into_iter().filter_map(|id| objects.get(id).cloned()).collect())
+    }
+
+    async fn put(&self, objects: &[Object]) -> Result<Vec<Refusal>, PortError> {
+        self.begin_call()?;
+        let mut refusals = Vec::new();
+        let mut ordered = objects.iter().collect::<Vec<_>>();
+        ordered.sort_by_key(|object| self.order(object.id));
+        for object in ordered {
+            if let Some(error) = self.refuse.and_then(|refuse| refuse(object)) {
+                refusals.push(Refusal { id: object.id, error });
+                continue;
+            }
+            self.fuse.burn()?;
+            lock(&self.objects).insert(object.id, object.clone());
+        }
+        Ok(refusals)
+    }
+
+    async fn delete(&self, ids: &[Uuid]) -> Result<(), PortError> {
+        self.begin_call()?;
+        let mut ordered = ids.to_vec();
+        ordered.sort_by_key(|id| self.order(*id));
+        for id in ordered {
+            self.fuse.burn()?;
+            lock(&self.objects).remove(&id);
+        }
+        Ok(())
+    }
+}
+
+/// A ledger in memory, kept as the text that a real store would keep.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryLedger {
+    stored: Arc<Mutex<(Option<String>, u64)>>,
+    failures: Arc<Mutex<Vec<SaveError>>>,
+    history: Arc<Mutex<Vec<Ledger>>>,
+    fuse: Fuse,
+}
+
+impl MemoryLedger {
+    /// The same ledger as another worker sees it.
+    #[must_use]
+    pub fn with_fuse(&self, fuse: Fuse) -> Self {
+        Self { fuse, ..self.clone() }
+    }
+
+    /// The next writes fail with these errors, the last first, **after** they were done: the answer was lost.
+    pub fn lose_next(&self, errors: impl IntoIterator<Item = SaveError>) {
+        lock(&self.failures).extend(errors);
+    }
+
+    /// Somebody else touches the object that holds the ledger.
+    pub fn touch(&self) {
+        lock(&self.stored).1 += 1;
+    }
+
+    /// Every ledger that was ever written.
+    pub fn history(&self) -> Vec<Ledger> {
+        lock(&self.history).clone()
+    }
+
+    /// What is stored.
+    pub fn ledger(&self) -> Option<Ledger> {
+        lock(&self.stored).0.as_ref().and_then(|text| serde_json::from_str(text).ok())
+    }
+}
+
+impl LedgerStore for MemoryLedger {
+    async fn load(&self) -> Result<Stored, PortError> {
+        self.fuse.alive()?;
+        Ok(Stored { ledger: self.ledger(), version: lock(&self.stored).1.to_string() })
+    }
+
+    async fn save(&self, ledger: &Ledger, version: &str) -> Result<String, SaveError> {
+        self.fuse.burn()?;
+        let mut stored = lock(&self.stored);
+        if stored.1.to_string() != version {
+            return Err(SaveError::Conflict);
+        }
+        let text = serde_json::to_string(ledger).map_err(|error| PortError {
+            category: Category::Encoding,
+            retryable: false,
+            message: error.to_string(),
+        })?;
+        *stored = (Some(text), stored.1 + 1);
+        lock(&self.history).push(ledger.clone());
+        // The worker that dies at this very moment has written, and never learns of it.
+        self.fuse.alive()?;
+        lock(&self.failures).pop().map_or(Ok(stored.1.to_string()), Err)
+    }
+}
+
+/// A clock that stands still: waiting takes no time, and chance is always the same.
+#[derive(Clone, Copy, Debug)]
+pub struct FixedClock {
+    /// The time.
+    pub now: Timestamp,
+    /// Every random number.
+    pub chance: f64,
+}
+
+impl Default for FixedClock {
+    fn default() -> Self {
+        Self { now: Timestamp::UNIX_EPOCH, chance: 0.5 }
+    }
+}
+
+impl Clock for FixedClock {
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    async fn sleep(&self, _duration: Duration) {}
+
+    fn chance(&self) -> f64 {
+        self.chance
+    }
+}

@@ -1,0 +1,112 @@
+//! What the engine asks of the world: files, a collection, a place for the ledger, time and chance.
+
+use std::future::Future;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::io::AsyncRead;
+use uuid::Uuid;
+
+use crate::category::Category;
+use crate::checkpoint::Digest;
+use crate::ledger::Ledger;
+use crate::object::Object;
+
+/// A call to a port failed. The message says what failed and to which thing, without the engine's knowledge.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{message}")]
+pub struct PortError {
+    /// The kind of fault.
+    pub category: Category,
+    /// Whether the same call may succeed later.
+    pub retryable: bool,
+    /// What failed, with its causes.
+    pub message: String,
+}
+
+/// A file of the source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileEntry {
+    /// Its name, which orders the files and by which the ledger knows them.
+    pub name: String,
+    /// How large it is.
+    pub size: u64,
+    /// What it must be, where that was fixed when the run was made.
+    pub expected: Option<Digest>,
+}
+
+/// Files of lines. They are read in the order of their names.
+pub trait Source: Sync {
+    /// A file that is read from its beginning.
+    type Reader: AsyncRead + Unpin + Send;
+
+    /// All files of the feed, in any order.
+    fn list(&self) -> impl Future<Output = Result<Vec<FileEntry>, PortError>> + Send;
+
+    /// Opens one of them at its beginning: what a checkpoint covers is hashed before reading goes on behind it.
+    fn open(&self, name: &str) -> impl Future<Output = Result<Self::Reader, PortError>> + Send;
+}
+
+/// One object that the server refused while it took others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Which.
+    pub id: Uuid,
+    /// In the server's words.
+    pub error: PortError,
+}
+
+/// The collection.
+pub trait Sink: Sync {
+    /// The objects with these ids, with properties and vectors, as a majority of replicas knows them. Ids without an
+    /// object are left out; an object must never be left out because one replica lacks it.
+    fn fetch(&self, ids: &[Uuid]) -> impl Future<Output = Result<Vec<Object>, PortError>> + Send;
+
+    /// Writes these objects over whatever has their ids. `Ok` names those that were refused; all others are confirmed.
+    /// `Err` says nothing about any of them.
+    fn put(&self, objects: &[Object]) -> impl Future<Output = Result<Vec<Refusal>, PortError>> + Send;
+
+    /// Deletes what has these ids; an id without an object is no error. `Ok` = none of them is there any more.
+    fn delete(&self, ids: &[Uuid]) -> impl Future<Output = Result<(), PortError>> + Send;
+}
+
+/// A ledger as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// What is stored; `None` when nothing is yet.
+    pub ledger: Option<Ledger>,
+    /// Names this state of the store: a write with an older one is a conflict.
+    pub version: String,
+}
+
+/// The ledger could not be written.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SaveError {
+    /// It was written since it was read.
+    #[error("the ledger was written by somebody else")]
+    Conflict,
+    /// It may or may not have been written.
+    #[error(transparent)]
+    Failed(#[from] PortError),
+}
+
+/// Where the ledger lies.
+pub trait LedgerStore: Sync {
+    /// Reads it.
+    fn load(&self) -> impl Future<Output = Result<Stored, PortError>> + Send;
+
+    /// Writes it if the stored version is still this one; answers the new version.
+    fn save(&self, ledger: &Ledger, version: &str) -> impl Future<Output = Result<String, SaveError>> + Send;
+}
+
+/// Time and chance.
+pub trait Clock: Sync {
+    /// The time.
+    fn now(&self) -> Timestamp;
+
+    /// Waits.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
+
+    /// A random number from 0 up to, but not including, 1.
+    fn chance(&self) -> f64;
+}

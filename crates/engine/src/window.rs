@@ -1,0 +1,289 @@
+//! The heart: a window of lines is planned as one step from what is stored to what shall be stored.
+//!
+//! A window is gathered, what it builds upon is read, its lines are applied in order to an overlay in memory, and what
+//! remains is a set of puts and a set of deletes. Pure: no port is known here.
+//!
+//! # Why a window may be replayed from its beginning
+//! Puts go first. A crash among them leaves some objects as the window wants them, and the rest as they were; nothing is
+//! deleted yet where a rename is in the window (the ledger holds those deletes as pending first). Then the same plan
+//! must come out again. It does, because **no object that a rename moved away, or tried to, is put by the same window**
+//! ([`Window::admits`]): what renames read is untouched by the crash, so they give the same again. All else an object
+//! depends on is itself, by "is exactly this", "has these properties" and "is gone", and a sequence of those applied
+//! twice gives what it gave once.
+//!
+//! | lines | windows |
+//! |---|---|
+//! | modify A, rename A→B | one: puts B, deletes A |
+//! | rename A→B, add A | two: A must not be overwritten before B is safe |
+//! | rename A→B, rename C→A | two, for the same reason |
+//! | rename A→B where A is unknown, add A | two: after a crash A would be known, and B would appear |
+//! | rename A→B, rename B→C | one: puts C, deletes A and B |
+//! | add A, rename A→B, delete B | one: deletes A and B |
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::mapping::Properties;
+use crate::object::Object;
+use crate::rejection::{DeadLetter, Rejection};
+use crate::step::{Step, changes_text};
+
+/// How large a window may grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowLimits {
+    /// Lines: what is repeated after a crash stays a matter of seconds, and pending deletes fit the ledger.
+    pub lines: usize,
+    /// Bytes of lines: a worker holds a window a few times over. A longer line is a window of its own.
+    pub bytes: u64,
+    /// Objects that must be read: their size is not ours to bound, so their number is. 250 files of 64 KiB are 16 MiB.
+    pub reads: usize,
+}
+
+impl Default for WindowLimits {
+    fn default() -> Self {
+        Self { lines: 1_000, bytes: 4 << 20, reads: 250 }
+    }
+}
+
+/// Where a line is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file's name in the source.
+    pub file: Arc<str>,
+    /// The line's number in it.
+    pub line: u64,
+    /// Where it begins, in bytes.
+    pub offset: u64,
+    /// How long it is, in bytes.
+    pub length: u64,
+}
+
+impl Place {
+    /// The dead letter of a line at this place.
+    pub fn dead_letter(&self, rejection: &Rejection) -> DeadLetter {
+        DeadLetter {
+            file: self.file.to_string(),
+            line: self.line,
+            offset: self.offset,
+            length: self.length,
+            category: rejection.category,
+            reason: rejection.reason.clone(),
+        }
+    }
+}
+
+/// One line of a window: where it is, and what it does or why not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Where it is.
+    pub place: Place,
+    /// What it does, or why it does nothing.
+    pub step: Result<Step, Rejection>,
+}
+
+/// What became of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The object was put as a whole.
+    Added,
+    /// The object was changed, or made.
+    Modified,
+    /// The object is gone, or never was.
+    Deleted,
+    /// The object is at another id.
+    Renamed,
+    /// Nothing came of it.
+    Rejected(Rejection),
+}
+
+/// Lines that are indexed together.
+#[derive(Debug, Default)]
+pub struct Window {
+    entries: Vec<Entry>,
+    bytes: u64,
+    sources: BTreeSet<Uuid>,
+    reads: BTreeSet<Uuid>,
+}
+
+/// What a window comes to.
+#[derive(Debug, PartialEq)]
+pub struct Plan {
+    /// What shall be stored, and which line wrote it last.
+    pub puts: BTreeMap<Uuid, Put>,
+    /// What shall be gone.
+    pub deletes: Vec<Uuid>,
+    /// What becomes of each line.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// One object to put.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Put {
+    /// The object.
+    pub object: Object,
+    /// The line, by its place in the window, that wrote it last.
+    pub writer: usize,
+}
+
+/// Lines that are out of the plan, by their place in the window: the server refused what they led to.
+pub type Refused = BTreeMap<usize, Rejection>;
+
+impl Window {
+    /// Whether this line may join, or must begin the next window.
+    pub fn admits(&self, entry: &Entry, limits: &WindowLimits) -> bool {
+        if self.entries.is_empty() {
+            return true;
+        }
+        let overwrites_a_source = |step: &Step| step.target().is_some_and(|target| self.sources.contains(&target));
+        let fits = self.entries.len() < limits.lines
+            && self.reads.len() < limits.reads
+            && self.bytes + entry.place.length <= limits.bytes;
+        fits && !entry.step.as_ref().is_ok_and(overwrites_a_source)
+    }
+
+    /// Adds a line that was admitted.
+    pub fn push(&mut self, entry: Entry) {
+        if let Ok(step) = &entry.step {
+            self.sources.extend(step.rename_source());
+            match step {
+                Step::Modify { id, .. } | Step::Rename { from: id, .. } => self.reads.insert(*id),
+                Step::Add { .. } | Step::Delete { .. } => false,
+            };
+        }
+        self.bytes += entry.place.length;
+        self.entries.push(entry);
+    }
+
+    /// The lines, in order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether a line of it moves an object: then deletes wait until the ledger holds them.
+    pub fn has_renames(&self) -> bool {
+        !self.sources.is_empty()
+    }
+
+    /// The stored objects on which the plan depends, when these lines are out of it.
+    pub fn reads(&self, refused: &Refused) -> BTreeSet<Uuid> {
+        let mut known = BTreeSet::new();
+        let mut reads = BTreeSet::new();
+        let included = self.entries.iter().enumerate().filter(|(index, _)| !refused.contains_key(index));
+        for step in included.filter_map(|(_, entry)| entry.step.as_ref().ok()) {
+            match step {
+                Step::Add { id, .. } | Step::Delete { id } => {
+                    known.insert(*id);
+                }
+                Step::Modify { id, .. } if !known.contains(id) => {
+                    reads.insert(*id);
+                }
+                Step::Modify { .. } => {}
+                Step::Rename { from, .. } => {
+                    if known.insert(*from) {
+                        reads.insert(*from);
+                    }
+                }
+            }
+        }
+        reads
+    }
+
+    /// Applies the lines in order to what was read. `computed` are the vectors that the server makes from text: they
+    /// are left out where text changed.
+    pub fn plan(&self, read: &BTreeMap<Uuid, Object>, refused: &Refused, computed: &BTreeSet<String>) -> Plan {
+        let mut overlay = Overlay { read, computed, slots: BTreeMap::new() };
+        let mut outcomes = Vec::with_capacity(self.entries.len());
+        for (index, entry) in self.entries.iter().enumerate() {
+            outcomes.push(match (&entry.step, refused.get(&index)) {
+                (_, Some(rejection)) | (Err(rejection), None) => Outcome::Rejected(rejection.clone()),
+                (Ok(step), None) => overlay.apply(index, step),
+            });
+        }
+        let mut plan = Plan { puts: BTreeMap::new(), deletes: Vec::new(), outcomes };
+        for (id, slot) in overlay.slots {
+            match slot {
+                Some(put) => {
+                    plan.puts.insert(id, put);
+                }
+                None => plan.deletes.push(id),
+            }
+        }
+        plan
+    }
+}
+
+/// What is stored, as the lines so far left it.
+struct Overlay<'a> {
+    read: &'a BTreeMap<Uuid, Object>,
+    computed: &'a BTreeSet<String>,
+    slots: BTreeMap<Uuid, Option<Put>>,
+}
+
+impl Overlay<'_> {
+    fn apply(&mut self, writer: usize, step: &Step) -> Outcome {
+        match step {
+            Step::Add { id, properties } => {
+                let object = Object { id: *id, properties: properties.clone(), vectors: BTreeMap::new() };
+                self.slots.insert(*id, Some(Put { object, writer }));
+                Outcome::Added
+            }
+            Step::Modify { id, set } => {
+                let base = self.take(*id);
+                self.put(writer, *id, base, set);
+                Outcome::Modified
+            }
+            Step::Delete { id } => {
+                self.slots.insert(*id, None);
+                Outcome::Deleted
+            }
+            Step::Rename { from, to, old_path, set } => {
+                if !self.has(*from) {
+                    return Outcome::Rejected(Rejection::validation(format!(
+                        "rename: no document at `{old_path}`: add it under its new path instead"
+                    )));
+                }
+                let base = self.take(*from);
+                self.put(writer, *to, base, set);
+                Outcome::Renamed
+            }
+        }
+    }
+
+    fn has(&self, id: Uuid) -> bool {
+        self.slots.get(&id).map_or_else(|| self.read.contains_key(&id), Option::is_some)
+    }
+
+    /// The object at this id, which is gone from there afterwards.
+    fn take(&mut self, id: Uuid) -> Option<Object> {
+        match self.slots.insert(id, None) {
+            Some(slot) => slot.map(|put| put.object),
+            None => self.read.get(&id).cloned(),
+        }
+    }
+
+    fn put(&mut self, writer: usize, id: Uuid, base: Option<Object>, set: &Properties) {
+        let (mut properties, mut vectors) =
+            base.map_or_else(Default::default, |object| (object.properties, object.vectors));
+        for (name, value) in set {
+            match value {
+                Value::Null => properties.remove(name),
+                value => properties.insert(name.clone(), value.clone()),
+            };
+        }
+        if changes_text(set) {
+            vectors.retain(|name, _| !self.computed.contains(name));
+        }
+        self.slots.insert(id, Some(Put { object: Object { id, properties, vectors }, writer }));
+    }
+}
+
+#[cfg(test)]
+mod tests;

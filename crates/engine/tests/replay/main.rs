@@ -1,0 +1,174 @@
+//! Tries to break the engine's exactness: random feeds, workers killed at every single effect, answers lost, calls
+//! failing, objects refused. Whatever happens, the collection and the counts are those of a replay by hand.
+
+mod oracle;
+mod world;
+
+use std::collections::BTreeSet;
+
+use elysia_engine::memory::Fuse;
+use elysia_engine::ports::SaveError;
+use elysia_engine::retry::Stop;
+use elysia_engine::window::WindowLimits;
+use proptest::prelude::*;
+
+use oracle::{Line, Oracle, lines};
+use world::{World, refuse_some, unreachable};
+
+fn limits() -> impl Strategy<Value = WindowLimits> {
+    (1_usize..7, 1_usize..4, prop_oneof![Just(1_u64), Just(150), Just(1 << 20)])
+        .prop_map(|(lines, reads, bytes)| WindowLimits { lines, bytes, reads })
+}
+
+/// Lines of a few files, so that windows span them.
+fn feed(longest: usize) -> impl Strategy<Value = Vec<Vec<Line>>> {
+    proptest::collection::vec(lines(0..longest), 1..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// Killed once, at each effect in turn, every run ends as if nothing had happened.
+    #[test]
+    fn a_kill_at_any_effect_changes_nothing(
+        files in feed(9), before in lines(0..4), limits in limits(), shuffle in any::<u64>(),
+    ) {
+        let oracle = Oracle::replay(&before, &files.concat());
+        let effects = {
+            let world = World::new(&before, &files, limits);
+            let fuse = Fuse::none();
+            world.worker(&fuse, shuffle).unwrap();
+            world.check(&oracle)?;
+            fuse.spent()
+        };
+        for effect in 0..effects {
+            let world = World::new(&before, &files, limits);
+            world.worker(&Fuse::after(effect), shuffle).unwrap_err();
+            world.check_history()?;
+            world.worker(&Fuse::none(), shuffle.rotate_left(7)).unwrap();
+            world.check(&oracle)?;
+        }
+    }
+
+    /// Killed again and again, also while it repairs what the kill before left.
+    #[test]
+    fn kills_upon_kills_change_nothing(
+        files in feed(15),
+        before in lines(0..4),
+        limits in limits(),
+        kills in proptest::collection::vec((0_u64..9, any::<u64>()), 0..12),
+    ) {
+        let oracle = Oracle::replay(&before, &files.concat());
+        let world = World::new(&before, &files, limits);
+        for (effects, shuffle) in kills {
+            let _ = world.worker(&Fuse::after(effects), shuffle);
+            world.check_history()?;
+        }
+        world.worker(&Fuse::none(), 0).unwrap();
+        world.check(&oracle)?;
+        // And once more: a run that succeeded does nothing, another run of the same lines ends the same.
+        let fuse = Fuse::none();
+        world.worker(&fuse, 0).unwrap();
+        prop_assert_eq!(fuse.spent(), 0);
+    }
+
+    /// Calls that fail and answers that are lost are overcome without a new worker.
+    #[test]
+    fn failing_calls_and_lost_answers_change_nothing(
+        files in feed(9), before in lines(0..4), limits in limits(), failures in 0_usize..10, lost in 0_usize..10,
+    ) {
+        let oracle = Oracle::replay(&before, &files.concat());
+        let world = World::new(&before, &files, limits);
+        world.sink.fail_next(vec![unreachable(); failures]);
+        world.store.lose_next(vec![SaveError::Failed(unreachable()); lost]);
+        world.worker(&Fuse::none(), 0).unwrap();
+        world.check(&oracle)?;
+    }
+
+    /// What the server refuses is rejected and leaves no trace: the collection is what the other lines make. Killed at
+    /// each effect in turn as well.
+    #[test]
+    fn refused_lines_leave_no_trace(
+        files in proptest::collection::vec(lines(0..6), 1..3), limits in limits(), shuffle in any::<u64>(),
+    ) {
+        let effects = {
+            let world = World::new(&[], &files, limits).refusing(refuse_some);
+            let fuse = Fuse::none();
+            world.worker(&fuse, shuffle).unwrap();
+            world.check(&Oracle::replay(&[], &world.without_refused(&files)).rejecting(world.refused()))?;
+            fuse.spent()
+        };
+        for effect in 0..effects {
+            let world = World::new(&[], &files, limits).refusing(refuse_some);
+            world.worker(&Fuse::after(effect), shuffle).unwrap_err();
+            world.worker(&Fuse::none(), shuffle).unwrap();
+            world.check(&Oracle::replay(&[], &world.without_refused(&files)).rejecting(world.refused()))?;
+        }
+    }
+
+    /// A worker that is asked to stop leaves a checkpoint from which the next one ends the run.
+    #[test]
+    fn a_stopped_run_goes_on(files in feed(9), limits in limits()) {
+        let oracle = Oracle::replay(&[], &files.concat());
+        let world = World::new(&[], &files, limits);
+        let stop = Stop::default();
+        stop.set();
+        world.worker_until(&Fuse::none(), 0, &stop).unwrap_err();
+        world.worker(&Fuse::none(), 0).unwrap();
+        world.check(&oracle)?;
+    }
+
+    /// Replaying to the end changes nothing, whatever run it is.
+    #[test]
+    fn another_run_of_a_feed_ends_the_same(files in feed(9), limits in limits()) {
+        let world = World::new(&[], &files, limits);
+        world.worker(&Fuse::none(), 0).unwrap();
+        let counts = world.store.ledger().unwrap().counts;
+        // Renames find their source only when the feed begins where it began: from an empty collection.
+        let again = world.from_nothing("second");
+        again.worker(&Fuse::none(), 0).unwrap();
+        prop_assert_eq!(again.sink.objects(), world.sink.objects());
+        prop_assert_eq!(again.store.ledger().unwrap().counts, counts);
+    }
+}
+
+/// The interleavings that are known to be delicate, each killed at every effect, for every size of window.
+#[test]
+fn delicate_interleavings_survive_a_kill_at_every_effect() {
+    let before = [Line::add("a", "old a"), Line::add("b", "old b")];
+    let (add, modify, rename, delete) = (Line::add, Line::modify, Line::rename, Line::delete);
+    let scripts = [
+        vec![modify("a", "1"), rename("a", "c")],
+        vec![rename("a", "c"), add("a", "new")],
+        vec![rename("a", "c"), modify("a", "new")],
+        vec![add("d", "1"), rename("d", "c"), delete("c")],
+        vec![rename("a", "c"), rename("c", "d")],
+        vec![rename("a", "c"), rename("b", "a")],
+        vec![rename("a", "c"), rename("b", "a"), rename("c", "b")],
+        vec![rename("x", "y"), add("x", "new"), rename("x", "z")],
+        vec![delete("a"), rename("a", "c"), add("a", "new"), rename("a", "c")],
+        vec![rename("a", "b"), delete("a"), add("a", "1"), rename("b", "a")],
+        vec![modify("a", "1"), rename("a", "b"), modify("b", "2"), rename("b", "a"), modify("a", "3")],
+    ];
+    for script in scripts {
+        for lines in 1..=script.len() {
+            let limits = WindowLimits { lines, ..WindowLimits::default() };
+            let oracle = Oracle::replay(&before, &script);
+            let files = [script.clone()];
+            let fuse = Fuse::none();
+            World::new(&before, &files, limits).worker(&fuse, 0).unwrap();
+            for effect in 0..fuse.spent() {
+                let world = World::new(&before, &files, limits);
+                world.worker(&Fuse::after(effect), 1).unwrap_err();
+                world.worker(&Fuse::none(), 2).unwrap();
+                world.check(&oracle).unwrap_or_else(|error| panic!("{script:?} killed at {effect}: {error}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_oracle_tells_objects_apart() {
+    let ids = Oracle::replay(&[], &[Line::add("a", "1"), Line::add("b", "1")]);
+    assert_eq!(ids.objects.keys().collect::<BTreeSet<_>>().len(), 2);
+}

@@ -1,0 +1,133 @@
+//! A collection, a ledger and a source that outlive workers.
+
+use elysia_engine::category::Category;
+use elysia_engine::ledger::{Ledger, State};
+use elysia_engine::mapping::{DataType, Mapping, Unmapped};
+use elysia_engine::memory::{FixedClock, Fuse, MemoryLedger, MemorySink, MemorySource, Refuse};
+use elysia_engine::object::Object;
+use elysia_engine::ports::PortError;
+use elysia_engine::retry::{Retry, Stop};
+use elysia_engine::run::{Ports, RunError, Settings, run};
+use elysia_engine::window::WindowLimits;
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+
+use crate::oracle::{COLLECTION, COMPUTED, Line, Oracle};
+
+pub(crate) struct World {
+    pub(crate) sink: MemorySink,
+    pub(crate) store: MemoryLedger,
+    source: MemorySource,
+    settings: Settings,
+}
+
+/// An answer that did not come; another attempt may help.
+pub(crate) fn unreachable() -> PortError {
+    PortError { category: Category::Network, retryable: true, message: "no connection".to_owned() }
+}
+
+/// Refuses an object by its text, and another by two properties that only together are wrong.
+pub(crate) fn refuse_some(object: &Object) -> Option<PortError> {
+    let is = |name: &str, text: &str| object.properties.get(name).is_some_and(|value| value == text);
+    let refused = is("content", "bad") || (is("k", "bad") && is("l", "2"));
+    refused.then(|| PortError { category: Category::Validation, retryable: false, message: "no good".to_owned() })
+}
+
+impl World {
+    pub(crate) fn new(before: &[Line], files: &[Vec<Line>], window: WindowLimits) -> Self {
+        let sink = MemorySink::default();
+        Oracle::replay(before, &[]).objects.into_values().for_each(|object| sink.insert(object));
+        let mut source = MemorySource::default();
+        for (index, lines) in files.iter().enumerate() {
+            // Every other file ends without a line break.
+            let mut text = lines.iter().map(Line::text).collect::<Vec<_>>().join("\n");
+            if index % 2 == 0 {
+                text.push('\n');
+            }
+            source.files.insert(format!("file-{index}"), text.into_bytes());
+        }
+        let words = ["repo", "path", "content", "k", "l"].map(|name| (name.to_owned(), DataType::parse("text")));
+        let settings = Settings {
+            run: "first".to_owned(),
+            collection: COLLECTION.to_owned(),
+            mapping: Mapping::new(words, Unmapped::Reject).unwrap(),
+            computed_vectors: [COMPUTED.to_owned()].into(),
+            max_rejected: None,
+            window,
+            retry: Retry::default(),
+        };
+        Self { sink, store: MemoryLedger::default(), source, settings }
+    }
+
+    pub(crate) fn refusing(self, refuse: Refuse) -> Self {
+        Self { sink: self.sink.refusing(refuse), ..self }
+    }
+
+    /// The same feed for an empty collection and a ledger that knows another run.
+    pub(crate) fn from_nothing(&self, run: &str) -> Self {
+        let settings = Settings { run: run.to_owned(), ..self.settings.clone() };
+        Self { sink: MemorySink::default(), store: self.store.clone(), source: self.source.clone(), settings }
+    }
+
+    pub(crate) fn worker(&self, fuse: &Fuse, shuffle: u64) -> Result<Ledger, RunError> {
+        self.worker_until(fuse, shuffle, &Stop::default())
+    }
+
+    pub(crate) fn worker_until(&self, fuse: &Fuse, shuffle: u64, stop: &Stop) -> Result<Ledger, RunError> {
+        let sink = self.sink.with_fuse(fuse.clone()).shuffled(shuffle);
+        let store = self.store.with_fuse(fuse.clone());
+        let clock = FixedClock::default();
+        let ports = Ports { source: &self.source, sink: &sink, store: &store, clock: &clock };
+        futures::executor::block_on(run(&self.settings, &ports, stop))
+    }
+
+    /// The end of a run: what is stored and counted is what the oracle says.
+    pub(crate) fn check(&self, oracle: &Oracle) -> Result<(), TestCaseError> {
+        self.check_history()?;
+        let ledger = self.store.ledger().unwrap();
+        prop_assert_eq!(ledger.state, State::Succeeded);
+        prop_assert_eq!(&self.sink.objects(), &oracle.objects);
+        prop_assert_eq!(ledger.counts, oracle.counts);
+        prop_assert_eq!(ledger.dead_letters.len() as u64, ledger.counts.rejected.min(20));
+        prop_assert!(ledger.pending.is_none());
+        Ok(())
+    }
+
+    /// Every ledger that was ever written is balanced, and none stands behind the one before it.
+    pub(crate) fn check_history(&self) -> Result<(), TestCaseError> {
+        let reached = |ledger: &Ledger| {
+            let offset = ledger.checkpoint.current.as_ref().map_or(0, |position| position.offset);
+            (ledger.counts.lines, ledger.checkpoint.files, offset)
+        };
+        let history = self.store.history();
+        for ledger in &history {
+            prop_assert!(ledger.counts.is_balanced(), "{:?}", ledger.counts);
+        }
+        for pair in history.windows(2).filter(|pair| pair[0].run == pair[1].run) {
+            prop_assert!(reached(&pair[0]) <= reached(&pair[1]), "{:?} before {:?}", pair[0], pair[1]);
+        }
+        Ok(())
+    }
+
+    /// The lines without those that the server refused.
+    pub(crate) fn without_refused(&self, files: &[Vec<Line>]) -> Vec<Line> {
+        let refused = self.store.ledger().unwrap().dead_letters;
+        let is_refused = |file: usize, line: usize| {
+            refused.iter().any(|letter| {
+                letter.file == format!("file-{file}")
+                    && letter.line == line as u64 + 1
+                    && letter.reason.starts_with("the server refused")
+            })
+        };
+        let kept = |(file, lines): (usize, &Vec<Line>)| {
+            let kept = lines.iter().enumerate().filter(|(line, _)| !is_refused(file, *line));
+            kept.map(|(_, line)| line.clone()).collect::<Vec<_>>()
+        };
+        files.iter().enumerate().flat_map(kept).collect()
+    }
+
+    pub(crate) fn refused(&self) -> u64 {
+        let letters = self.store.ledger().unwrap().dead_letters;
+        letters.iter().filter(|letter| letter.reason.starts_with("the server refused")).count() as u64
+    }
+}

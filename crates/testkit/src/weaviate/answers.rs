@@ -1,0 +1,190 @@
+//! What the calls answer, in Weaviate's shapes.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::routes::Asked;
+use super::state::{Class, Operation, Reply, State, refusal};
+
+/// The version that the fake claims to be; its answers were recorded from it.
+pub(super) const VERSION: &str = "1.38.2";
+
+pub(super) fn nodes(state: &State) -> Reply {
+    let live = state.nodes.iter().filter(|node| !state.is_missing(node));
+    let nodes = live.map(|node| {
+        json!({ "name": node, "status": "HEALTHY", "version": VERSION, "operationalMode": "ReadWrite", "shards": null })
+    });
+    (200, Some(json!({ "nodes": nodes.collect::<Vec<_>>() })))
+}
+
+pub(super) fn statistics(state: &State) -> Reply {
+    let member = |node: &String| json!({ "id": node, "address": "127.0.0.1:8300", "suffrage": 0 });
+    let members = state.nodes.iter().map(member).collect::<Vec<_>>();
+    let live = state.nodes.iter().filter(|node| !state.is_missing(node)).collect::<Vec<_>>();
+    let leader = live.first().map_or("", |node| node.as_str());
+    let statistics = live.iter().map(|node| {
+        let raft = if node.as_str() == leader { "Leader" } else { "Follower" };
+        json!({
+            "name": node, "status": "HEALTHY", "isVoter": true, "leaderId": leader, "ready": true, "open": true,
+            "dbLoaded": true,
+            "raft": { "state": raft, "term": "2", "appliedIndex": "11", "latestConfiguration": members },
+        })
+    });
+    (
+        200,
+        Some(json!({ "statistics": statistics.collect::<Vec<_>>(), "synchronized": live.len() == state.nodes.len() })),
+    )
+}
+
+pub(super) fn add_property(state: &mut State, name: &str, property: &Value) -> Reply {
+    let Some(class) = state.classes.get_mut(name) else {
+        return (404, None);
+    };
+    let Some(properties) = class.body["properties"].as_array_mut() else {
+        return refusal(422, "no properties");
+    };
+    if properties.iter().any(|has| has["name"] == property["name"]) {
+        let message = format!("class \"{name}\": conflict for property {}: already in use", property["name"]);
+        return refusal(422, message);
+    }
+    properties.push(property.clone());
+    (200, Some(property.clone()))
+}
+
+/// This node's own status where it holds the shard, the first other replica's where it does not.
+pub(super) fn shards(state: &State, asked: &Asked<'_>, name: &str) -> Reply {
+    let Some(class) = state.classes.get(name) else {
+        return (404, None);
+    };
+    let wanted = class.shards.iter().filter(|(shard, _)| asked.query("tenant").is_none_or(|tenant| tenant == *shard));
+    let shards = wanted.map(|(shard, replicas)| {
+        let replica = replicas.get(asked.node).or_else(|| replicas.values().next());
+        let frozen = replica.is_some_and(|replica| replica.read_only);
+        json!({ "name": shard, "status": if frozen { "READONLY" } else { "READY" }, "vectorQueueSize": 0 })
+    });
+    (200, Some(shards.collect()))
+}
+
+/// Freezes or thaws every replica that is there.
+pub(super) fn set_status(state: &mut State, name: &str, shard: &str, body: &Value) -> Reply {
+    let Some(class) = state.classes.get_mut(name) else {
+        return (404, None);
+    };
+    for replica in class.shards.get_mut(shard).into_iter().flat_map(|shard| shard.values_mut()) {
+        replica.read_only = body["status"] == "READONLY";
+    }
+    (200, Some(body.clone()))
+}
+
+pub(super) fn tenants(state: &State, name: &str) -> Reply {
+    match state.classes.get(name) {
+        Some(class) if class.is_multi_tenant() => {
+            let tenants = class.tenants.iter().map(|(name, status)| json!({ "name": name, "activityStatus": status }));
+            (200, Some(tenants.collect()))
+        }
+        Some(_) => refusal(422, format!("multi-tenancy is not enabled for class \"{name}\"")),
+        None => (404, None),
+    }
+}
+
+pub(super) fn set_tenants(state: &mut State, name: &str, body: &Value) -> Reply {
+    for (at, tenant) in body.as_array().into_iter().flatten().enumerate() {
+        let Some(class) = state.classes.get_mut(name) else {
+            return (404, None);
+        };
+        let shard = tenant["name"].as_str().unwrap_or_default();
+        let status = tenant["activityStatus"].as_str().unwrap_or("HOT").to_owned();
+        class.tenants.insert(shard.to_owned(), status);
+        if !class.shards.contains_key(shard) {
+            let factor = class.factor();
+            let replicas = state.turn(at, factor);
+            state.place(name, shard, replicas.into_iter());
+        }
+    }
+    (200, Some(body.clone()))
+}
+
+pub(super) fn sharding_state(state: &State, name: &str) -> Reply {
+    let Some(class) = state.classes.get(name) else {
+        return (404, None);
+    };
+    let shards = class
+        .shards
+        .iter()
+        .map(|(shard, replicas)| json!({ "shard": shard, "replicas": replicas.keys().collect::<Vec<_>>() }));
+    (200, Some(json!({ "shardingState": { "collection": name, "shards": shards.collect::<Vec<_>>() } })))
+}
+
+fn record(operation: &Operation) -> Value {
+    json!({
+        "id": operation.id, "collection": operation.collection, "shard": operation.shard, "type": "COPY",
+        "sourceNode": operation.source, "targetNode": operation.target,
+        "status": { "errors": [], "state": operation.state }, "statusHistory": null,
+        "uncancelable": matches!(operation.state, "INTEGRATING" | "READY"),
+    })
+}
+
+pub(super) fn operations(state: &State, collection: Option<&str>) -> Reply {
+    let wanted = state.operations.iter().filter(|operation| collection.is_none_or(|name| name == operation.collection));
+    (200, Some(wanted.map(record).collect()))
+}
+
+pub(super) fn operation(state: &State, id: &str) -> Reply {
+    let operation = state.operations.iter().find(|operation| operation.id.to_string() == id);
+    operation.map_or((404, None), |operation| (200, Some(record(operation))))
+}
+
+/// Cancels; with `forget` the record goes as well. What has joined and is not READY can do neither.
+pub(super) fn cancel(state: &mut State, id: &str, forget: bool) -> Reply {
+    let Some(at) = state.operations.iter().position(|operation| operation.id.to_string() == id) else {
+        return if forget { (204, None) } else { (404, None) };
+    };
+    match (state.operations[at].state, forget) {
+        ("INTEGRATING", _) | ("READY", false) => return (409, None),
+        (_, true) => drop(state.operations.remove(at)),
+        (_, false) => state.operations[at].state = "CANCELLED",
+    }
+    (204, None)
+}
+
+/// The local list: this node's replicas, and another's for shards that it does not hold.
+pub(super) fn objects(state: &State, asked: &Asked<'_>) -> Reply {
+    let name = asked.query("class").unwrap_or_default();
+    let Some(class) = state.classes.get(name) else {
+        return (404, None);
+    };
+    let tenant = asked.query("tenant");
+    if let Some(tenant) = tenant.filter(|tenant| class.tenants.get(*tenant).is_some_and(|status| status != "HOT")) {
+        return refusal(422, format!("msg:search index {name} code:422 err:tenant not active: '{tenant}'"));
+    }
+    let after = asked.query("after").and_then(|id| id.parse::<Uuid>().ok());
+    let limit = asked.query("limit").and_then(|limit| limit.parse().ok()).unwrap_or(25);
+    let mut ids =
+        seen(state, class, asked.node, tenant).filter(|id| after.is_none_or(|after| *id > after)).collect::<Vec<_>>();
+    ids.sort_unstable();
+    let objects = ids.into_iter().take(limit).map(|id| json!({ "class": name, "id": id, "properties": {} }));
+    (200, Some(json!({ "deprecations": [], "objects": objects.collect::<Vec<_>>() })))
+}
+
+fn seen<'a>(
+    state: &'a State,
+    class: &'a Class,
+    node: &'a str,
+    tenant: Option<&'a str>,
+) -> impl Iterator<Item = Uuid> + 'a {
+    let shards = class.shards.iter().filter(move |(shard, _)| tenant.is_none_or(|tenant| tenant == *shard));
+    let replica = move |(_, replicas): (_, &'a std::collections::BTreeMap<String, super::state::Replica>)| {
+        let live = || replicas.iter().find(|(other, _)| !state.is_missing(other)).map(|(_, replica)| replica);
+        replicas.get(node).or_else(live)
+    };
+    shards.filter_map(replica).flat_map(|replica| replica.ids.iter().copied())
+}
+
+pub(super) fn object(state: &State, asked: &Asked<'_>, name: &str, id: &str) -> Reply {
+    let Some(class) = state.classes.get(name) else {
+        return (404, None);
+    };
+    let node = asked.query("node_name").unwrap_or(asked.node);
+    let found = id.parse::<Uuid>().is_ok_and(|id| seen(state, class, node, asked.query("tenant")).any(|has| has == id));
+    if found { (200, Some(json!({ "class": name, "id": id, "properties": {} }))) } else { (404, None) }
+}

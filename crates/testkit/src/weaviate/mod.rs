@@ -1,0 +1,159 @@
+//! A fake Weaviate cluster on loopback: several addresses, one state. Its rules are few and its answers have the shape
+//! of those that a 1.38.2 gave (`crates/weaviate/fixtures`). Time does not pass in it: [`FakeWeaviate::advance`] does.
+
+mod answers;
+mod routes;
+mod state;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+pub use state::Fault;
+use state::State;
+
+/// The cluster. Dropping it closes every address.
+#[derive(Debug)]
+pub struct FakeWeaviate {
+    state: Arc<Mutex<State>>,
+    servers: Mutex<BTreeMap<String, Server>>,
+}
+
+#[derive(Debug)]
+struct Server {
+    address: SocketAddr,
+    task: Option<JoinHandle<()>>,
+}
+
+impl FakeWeaviate {
+    /// A healthy cluster of these nodes, auto-schema and replica movement on, without classes.
+    pub async fn start(nodes: &[&str]) -> std::io::Result<Self> {
+        let state = Arc::new(Mutex::new(State::new(nodes)));
+        let mut servers = BTreeMap::new();
+        for node in nodes {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+            let address = listener.local_addr()?;
+            let task = Some(serve(listener, node, &state));
+            servers.insert((*node).to_owned(), Server { address, task });
+        }
+        Ok(Self { state, servers: Mutex::new(servers) })
+    }
+
+    /// `http://127.0.0.1:port` of one node.
+    ///
+    /// # Panics
+    /// When there is no such node: a mistake of the test.
+    pub fn address(&self, node: &str) -> String {
+        let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let server = servers.get(node).unwrap_or_else(|| panic!("no fake node {node}"));
+        format!("http://{}", server.address)
+    }
+
+    /// Nobody listens at this node's address any more. Its neighbours still list it until it is [`Fault::Missing`].
+    pub async fn close(&self, node: &str) {
+        let task =
+            self.servers.lock().unwrap_or_else(PoisonError::into_inner).get_mut(node).and_then(|it| it.task.take());
+        if let Some(task) = task {
+            task.abort();
+            let _ = task.await;
+        }
+    }
+
+    /// Listens again, at the same address.
+    pub async fn open(&self, node: &str) -> std::io::Result<()> {
+        self.close(node).await;
+        let address = self.servers.lock().unwrap_or_else(PoisonError::into_inner).get(node).map(|it| it.address);
+        let Some(address) = address else {
+            return Err(std::io::ErrorKind::NotFound.into());
+        };
+        let listener = TcpListener::bind(address).await?;
+        let task = serve(listener, node, &self.state);
+        if let Some(server) = self.servers.lock().unwrap_or_else(PoisonError::into_inner).get_mut(node) {
+            server.task = Some(task);
+        }
+        Ok(())
+    }
+
+    /// Switches a fault of one node on, or off with `None`.
+    pub fn fault(&self, node: &str, fault: Option<Fault>) {
+        let mut state = self.lock();
+        match fault {
+            Some(fault) => drop(state.faults.insert(node.to_owned(), fault)),
+            None => drop(state.faults.remove(node)),
+        }
+    }
+
+    /// Whether unknown classes are made by the first object.
+    pub fn auto_schema(&self, on: bool) {
+        self.lock().auto_schema = on;
+    }
+
+    /// Whether `/v1/replication` answers anything but 501.
+    pub fn replica_movement(&self, on: bool) {
+        self.lock().replica_movement = on;
+    }
+
+    /// Makes a class past every rule.
+    pub fn seed_class(&self, class: &Value) {
+        self.lock().seed(class);
+    }
+
+    /// Places a shard, or a tenant, past every rule.
+    pub fn seed_shard(&self, class: &str, shard: &str, replicas: &[&str]) {
+        self.lock().place(class, shard, replicas.iter().map(|node| (*node).to_owned()));
+    }
+
+    /// Puts objects into one replica, past replication.
+    pub fn seed_objects(&self, class: &str, shard: &str, node: &str, ids: impl IntoIterator<Item = Uuid>) {
+        if let Some(replica) = self.lock().replica_mut(class, shard, node) {
+            replica.ids.extend(ids);
+        }
+    }
+
+    /// A restart: the node forgets which of its shards were frozen (lab 12).
+    pub fn restart(&self, node: &str) {
+        self.lock().thaw(node);
+    }
+
+    /// Moves every unfinished copy by one state. `INTEGRATING` stays while a node is missing (lab 0.4), and whose target
+    /// nobody is stays `REGISTERED` for ever.
+    pub fn advance(&self) {
+        self.lock().advance();
+    }
+
+    /// A class as it is now.
+    pub fn class(&self, name: &str) -> Option<Value> {
+        self.lock().classes.get(name).map(|class| class.body.clone())
+    }
+
+    /// The writes that were asked for, in order: `POST /v1/schema at w-0`.
+    pub fn transcript(&self) -> Vec<String> {
+        self.lock().transcript.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for FakeWeaviate {
+    fn drop(&mut self) {
+        let servers = self.servers.get_mut().unwrap_or_else(PoisonError::into_inner);
+        servers.values().filter_map(|server| server.task.as_ref()).for_each(JoinHandle::abort);
+    }
+}
+
+fn serve(listener: TcpListener, node: &str, state: &Arc<Mutex<State>>) -> JoinHandle<()> {
+    let (node, state) = (node.to_owned(), Arc::clone(state));
+    let router = Router::new().fallback(move |request| routes::answer(node.clone(), Arc::clone(&state), request));
+    tokio::spawn(async move {
+        // It ends only by being aborted.
+        let _ = axum::serve(listener, router).await;
+    })
+}

@@ -1,0 +1,120 @@
+//! Which path is which call.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::{Method, StatusCode, header};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::answers;
+use super::state::{Fault, Reply, State, refusal};
+
+/// A test that sends more has gone wrong.
+const BODY_BYTES: usize = 1 << 20;
+
+/// One request at one node.
+pub(super) struct Asked<'a> {
+    pub(super) node: &'a str,
+    pub(super) query: Vec<(String, String)>,
+    pub(super) body: Value,
+}
+
+impl Asked<'_> {
+    pub(super) fn query(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+pub(super) async fn answer(node: String, state: Arc<Mutex<State>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let bytes = to_bytes(body, BODY_BYTES).await.unwrap_or_default();
+    let query = url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes());
+    let asked = Asked {
+        node: &node,
+        query: query.into_owned().collect(),
+        body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+    };
+
+    let path = head.uri.path().trim_start_matches("/v1/");
+    let segments = path.split('/').collect::<Vec<_>>();
+    let (status, body) = {
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        if head.method != Method::GET {
+            state.transcript.push(format!("{} {} at {node}", head.method, head.uri.path()));
+        }
+        match state.faults.get(&node) {
+            Some(Fault::Status(status)) => refusal(*status, "fault of the fake"),
+            _ => route(&mut state, &head.method, &segments, &asked),
+        }
+    };
+
+    // Each answer closes its connection, so that a closed node is really gone.
+    let response =
+        Response::builder().status(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    let response = response.header(header::CONNECTION, "close").header(header::CONTENT_TYPE, "application/json");
+    let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+    response.body(body).unwrap_or_default()
+}
+
+fn route(state: &mut State, method: &Method, segments: &[&str], asked: &Asked<'_>) -> Reply {
+    match (method.as_str(), segments) {
+        ("GET", [".well-known", "live"]) => (200, None),
+        ("GET", [".well-known", "ready"]) => match state.faults.get(asked.node) {
+            Some(Fault::NotReady) => (503, None),
+            _ => (200, None),
+        },
+        ("GET", ["meta"]) => {
+            (200, Some(json!({ "hostname": "http://[::]:8080", "modules": {}, "version": answers::VERSION })))
+        }
+        ("GET", ["nodes"]) => answers::nodes(state),
+        ("GET", ["cluster", "statistics"]) => answers::statistics(state),
+        ("GET", ["backups", backend]) => refusal(422, format!("no backup backend \"{backend}\"")),
+        (_, ["schema", rest @ ..]) => schema(state, method, rest, asked),
+        (_, ["replication", ..]) if !state.replica_movement => (501, None),
+        (_, ["replication", rest @ ..]) => replication(state, method, rest, asked),
+        ("POST", ["objects"]) => state.write(&asked.body),
+        ("GET", ["objects"]) => answers::objects(state, asked),
+        ("GET", ["objects", class, id]) => answers::object(state, asked, class, id),
+        _ => (404, None),
+    }
+}
+
+fn schema(state: &mut State, method: &Method, segments: &[&str], asked: &Asked<'_>) -> Reply {
+    match (method.as_str(), segments) {
+        ("GET", []) => {
+            (200, Some(json!({ "classes": state.classes.values().map(|class| &class.body).collect::<Vec<_>>() })))
+        }
+        ("POST", []) => state.create(&asked.body),
+        ("GET", [name]) => match state.classes.get(*name) {
+            Some(class) => (200, Some(class.body.clone())),
+            None => (404, None),
+        },
+        ("PUT", [name]) => state.update(name, &asked.body),
+        ("DELETE", [name]) => {
+            state.classes.remove(*name);
+            state.operations.retain(|operation| operation.collection != *name);
+            (200, None)
+        }
+        ("POST", [name, "properties"]) => answers::add_property(state, name, &asked.body),
+        ("GET", [name, "shards"]) => answers::shards(state, asked, name),
+        ("PUT", [name, "shards", shard]) => answers::set_status(state, name, shard, &asked.body),
+        ("GET", [name, "tenants"]) => answers::tenants(state, name),
+        ("POST" | "PUT", [name, "tenants"]) => answers::set_tenants(state, name, &asked.body),
+        _ => (404, None),
+    }
+}
+
+fn replication(state: &mut State, method: &Method, segments: &[&str], asked: &Asked<'_>) -> Reply {
+    match (method.as_str(), segments) {
+        ("GET", ["sharding-state"]) => answers::sharding_state(state, asked.query("collection").unwrap_or_default()),
+        ("POST", ["scale"]) => state.scale(&asked.body),
+        ("POST", ["replicate"]) => state.copy(&asked.body),
+        ("GET", ["replicate", "list"]) => answers::operations(state, asked.query("collection")),
+        ("GET", ["replicate", id]) => answers::operation(state, id),
+        ("POST", ["replicate", id, "cancel"]) => answers::cancel(state, id, false),
+        ("DELETE", ["replicate", id]) => answers::cancel(state, id, true),
+        _ => (404, None),
+    }
+}

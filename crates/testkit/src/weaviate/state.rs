@@ -1,0 +1,301 @@
+//! What the fake cluster knows, and the few rules of Weaviate that controllers depend on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// What is wrong with a node.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fault {
+    /// Answers every request with this status.
+    Status(u16),
+    /// Out of gossip: no other node lists it. It stays in sharding states and in the RAFT configuration.
+    Missing,
+    /// Answers, but `/ready` is 503.
+    NotReady,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) nodes: Vec<String>,
+    pub(super) faults: BTreeMap<String, Fault>,
+    pub(super) auto_schema: bool,
+    pub(super) replica_movement: bool,
+    pub(super) classes: BTreeMap<String, Class>,
+    pub(super) operations: Vec<Operation>,
+    pub(super) transcript: Vec<String>,
+    made: u128,
+}
+
+#[derive(Debug)]
+pub(super) struct Class {
+    pub(super) body: Value,
+    pub(super) shards: BTreeMap<String, BTreeMap<String, Replica>>,
+    pub(super) tenants: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Replica {
+    pub(super) ids: BTreeSet<Uuid>,
+    pub(super) read_only: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Operation {
+    pub(super) id: Uuid,
+    pub(super) collection: String,
+    pub(super) shard: String,
+    pub(super) source: String,
+    pub(super) target: String,
+    pub(super) state: &'static str,
+}
+
+/// A status and a body, as a handler answers them.
+pub(super) type Reply = (u16, Option<Value>);
+
+pub(super) fn refusal(status: u16, message: impl Into<String>) -> Reply {
+    (status, Some(json!({ "error": [{ "message": message.into() }] })))
+}
+
+impl Class {
+    pub(super) fn factor(&self) -> usize {
+        number(&self.body, "/replicationConfig/factor", 1)
+    }
+
+    pub(super) fn is_multi_tenant(&self) -> bool {
+        self.body.pointer("/multiTenancyConfig/enabled") == Some(&Value::Bool(true))
+    }
+}
+
+impl State {
+    pub(super) fn new(nodes: &[&str]) -> Self {
+        let nodes = nodes.iter().map(|node| (*node).to_owned()).collect();
+        Self { nodes, auto_schema: true, replica_movement: true, ..Self::default() }
+    }
+
+    pub(super) fn is_missing(&self, node: &str) -> bool {
+        self.faults.get(node) == Some(&Fault::Missing)
+    }
+
+    /// `POST /v1/schema`.
+    pub(super) fn create(&mut self, body: &Value) -> Reply {
+        let name = body.get("class").and_then(Value::as_str).unwrap_or_default();
+        if !name.starts_with(|first: char| first.is_ascii_alphabetic()) {
+            return refusal(422, format!("'{name}' is not a valid class name"));
+        }
+        if self.classes.contains_key(name) {
+            return refusal(422, format!("class name {name} already exists"));
+        }
+        if number(body, "/replicationConfig/factor", 1) > self.nodes.len() {
+            return refusal(422, "could not find enough weaviate nodes for replication");
+        }
+        self.seed(body);
+        (200, self.classes.get(name).map(|class| class.body.clone()))
+    }
+
+    /// Makes the class and places its shards, in turns over the nodes.
+    pub(super) fn seed(&mut self, body: &Value) {
+        let mut body = body.clone();
+        let defaults = json!({
+            "replicationConfig": { "factor": 1, "asyncEnabled": true, "deletionStrategy": "TimeBasedResolution" },
+            "multiTenancyConfig": { "enabled": false, "autoTenantCreation": false, "autoTenantActivation": false },
+            "shardingConfig": { "desiredCount": self.nodes.len() },
+            "properties": [], "vectorizer": "none",
+        });
+        fill(&mut body, &defaults);
+        let name = body["class"].as_str().unwrap_or_default().to_owned();
+        let class = Class { body, shards: BTreeMap::new(), tenants: BTreeMap::new() };
+        let (tenancy, factor) = (class.is_multi_tenant(), class.factor());
+        let count = number(&class.body, "/shardingConfig/desiredCount", 1);
+        self.classes.insert(name.clone(), class);
+
+        if !tenancy {
+            for at in 0..count {
+                let replicas = self.turn(at, factor);
+                self.place(&name, &format!("shard{at}"), replicas.into_iter());
+            }
+        }
+    }
+
+    pub(super) fn turn(&self, at: usize, factor: usize) -> Vec<String> {
+        (0..factor).filter_map(|step| self.nodes.get((at + step) % self.nodes.len()).cloned()).collect()
+    }
+
+    pub(super) fn place(&mut self, class: &str, shard: &str, replicas: impl Iterator<Item = String>) {
+        if let Some(class) = self.classes.get_mut(class) {
+            if class.is_multi_tenant() {
+                class.tenants.entry(shard.to_owned()).or_insert_with(|| "HOT".to_owned());
+            }
+            let replicas = replicas.map(|node| (node, Replica::default())).collect();
+            class.shards.insert(shard.to_owned(), replicas);
+        }
+    }
+
+    pub(super) fn replica_mut(&mut self, class: &str, shard: &str, node: &str) -> Option<&mut Replica> {
+        self.classes.get_mut(class)?.shards.get_mut(shard)?.get_mut(node)
+    }
+
+    pub(super) fn thaw(&mut self, node: &str) {
+        let shards = self.classes.values_mut().flat_map(|class| class.shards.values_mut());
+        shards.filter_map(|shard| shard.get_mut(node)).for_each(|replica| replica.read_only = false);
+    }
+
+    /// `PUT /v1/schema/{class}`: the factor only rises when every shard has that many replicas already.
+    pub(super) fn update(&mut self, name: &str, body: &Value) -> Reply {
+        let Some(class) = self.classes.get_mut(name) else {
+            return (404, None);
+        };
+        let wanted = number(body, "/replicationConfig/factor", 1);
+        let short = class.shards.iter().find(|(_, replicas)| replicas.len() < wanted);
+        if let Some((shard, _)) = short.filter(|_| wanted > class.factor()) {
+            let message = format!(
+                "not enough replicas in shard \"{shard}\" to increase replication factor to {wanted} for class \"{name}\""
+            );
+            return refusal(422, message);
+        }
+        class.body = body.clone();
+        (200, Some(body.clone()))
+    }
+
+    /// `POST /v1/objects`: of an unknown class by auto-schema; of a frozen shard refused.
+    pub(super) fn write(&mut self, body: &Value) -> Reply {
+        let name = body["class"].as_str().unwrap_or_default().to_owned();
+        let id = body["id"].as_str().and_then(|id| id.parse().ok()).unwrap_or_else(|| self.next_id());
+        if !self.classes.contains_key(&name)
+            && let Some(refused) = self.guess(&name, body)
+        {
+            return refused;
+        }
+        let tenant = body["tenant"].as_str();
+        let Some(class) = self.classes.get_mut(&name) else {
+            return (404, None);
+        };
+        let shard = class.shards.iter_mut().find(|(shard, _)| tenant.is_none_or(|tenant| tenant == *shard));
+        let Some((shard, replicas)) = shard else {
+            return refusal(422, "tenant not found");
+        };
+        if replicas.values().any(|replica| replica.read_only) {
+            return refusal(500, format!("put object: cannot reach enough replicas: read only \"{shard}\""));
+        }
+        for replica in replicas.values_mut() {
+            replica.ids.insert(id);
+        }
+        (200, Some(json!({ "class": name, "id": id, "properties": body["properties"] })))
+    }
+
+    /// Auto-schema: makes the class, or says why not; properties are judged first, as the server does.
+    fn guess(&mut self, name: &str, body: &Value) -> Option<Reply> {
+        if !self.auto_schema {
+            return Some(refusal(422, format!("invalid object: class \"{name}\" not found in schema")));
+        }
+        let property = body["properties"].as_object().and_then(|all| all.iter().find(|(_, value)| mixed(value)));
+        if let Some((property, _)) = property {
+            let cause = "element [1]: mismatched data type - 'number' expected, got 'text'";
+            return Some(refusal(500, format!("invalid object: property '{property}' on class '{name}': {cause}")));
+        }
+        let (status, refused) = self.create(&json!({ "class": name }));
+        (status != 200).then_some((500, refused))
+    }
+
+    /// `POST /v1/replication/replicate`. Like the server it accepts the same copy twice and targets that nobody is.
+    pub(super) fn copy(&mut self, body: &Value) -> Reply {
+        let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+        let (collection, shard, source, target) =
+            (text("collection"), text("shard"), text("sourceNode"), text("targetNode"));
+        let Some(class) = self.classes.get(&collection) else {
+            let message = format!("invalid request: collection {collection} does not exists: class not found");
+            return refusal(422, message);
+        };
+        let replicas = class.shards.get(&shard);
+        let refused = match replicas {
+            None => Some("shard not found"),
+            Some(_) if source == target => Some("source and target node are the same"),
+            Some(replicas) if !replicas.contains_key(&source) => Some("source replica not found"),
+            Some(replicas) if replicas.contains_key(&target) => Some("target replica already exists"),
+            Some(_) => None,
+        };
+        if let Some(refused) = refused {
+            return refusal(422, format!("invalid request: {refused}: bad request"));
+        }
+        let id = self.next_id();
+        self.operations.push(Operation { id, collection, shard, source, target, state: "REGISTERED" });
+        (200, Some(json!({ "id": id })))
+    }
+
+    pub(super) fn advance(&mut self) {
+        let whole = !self.nodes.iter().any(|node| self.is_missing(node));
+        let mut operations = std::mem::take(&mut self.operations);
+        for operation in &mut operations {
+            operation.state = match operation.state {
+                "REGISTERED" if self.nodes.contains(&operation.target) => "HYDRATING",
+                "HYDRATING" => "FINALIZING",
+                "FINALIZING" => {
+                    self.join(operation);
+                    "INTEGRATING"
+                }
+                "INTEGRATING" if whole => "READY",
+                same => same,
+            };
+        }
+        self.operations = operations;
+    }
+
+    fn join(&mut self, operation: &Operation) {
+        let class = self.classes.get_mut(&operation.collection);
+        if let Some(replicas) = class.and_then(|class| class.shards.get_mut(&operation.shard)) {
+            let copy = replicas.get(&operation.source).cloned().unwrap_or_default();
+            replicas.insert(operation.target.clone(), copy);
+        }
+    }
+
+    /// `POST /v1/replication/scale`, removals alone.
+    pub(super) fn scale(&mut self, body: &Value) -> Reply {
+        let name = body["collection"].as_str().unwrap_or_default();
+        let running =
+            |operation: &&Operation| operation.collection == name && !matches!(operation.state, "READY" | "CANCELLED");
+        if self.operations.iter().any(|operation| running(&operation)) {
+            return refusal(500, "cannot scale while there are ongoing replications");
+        }
+        let Some(class) = self.classes.get_mut(name) else {
+            return (404, None);
+        };
+        let factor = class.factor();
+        for (shard, action) in body["shardScaleActions"].as_object().into_iter().flatten() {
+            let Some(replicas) = class.shards.get_mut(shard) else {
+                continue;
+            };
+            for node in action["removeNodes"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                if replicas.len() <= factor {
+                    let cause = format!("unable to delete replica from shard, minimum replication factor {factor}");
+                    return refusal(500, format!("delete replica \"{node}\" from shard \"{shard}\": {cause}"));
+                }
+                replicas.remove(node);
+            }
+        }
+        (200, Some(json!({ "collection": name, "operationIds": null, "planId": body["planId"] })))
+    }
+
+    fn next_id(&mut self) -> Uuid {
+        self.made += 1;
+        Uuid::from_u128(0xe1e1_0000_0000_4000_8000_0000_0000_0000 + self.made)
+    }
+}
+
+pub(super) fn number(body: &Value, pointer: &str, default: usize) -> usize {
+    body.pointer(pointer).and_then(Value::as_u64).and_then(|number| usize::try_from(number).ok()).unwrap_or(default)
+}
+
+fn mixed(value: &Value) -> bool {
+    value.as_array().is_some_and(|items| items.iter().any(Value::is_number) && items.iter().any(Value::is_string))
+}
+
+/// Adds what is not there.
+fn fill(body: &mut Value, defaults: &Value) {
+    let (Some(body), Some(defaults)) = (body.as_object_mut(), defaults.as_object()) else {
+        return;
+    };
+    for (name, default) in defaults {
+        fill(body.entry(name.clone()).or_insert_with(|| default.clone()), default);
+    }
+}

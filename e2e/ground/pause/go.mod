@@ -1,0 +1,3 @@
+module elysia.dev/ground/pause
+
+go 1.26

@@ -1,0 +1,27 @@
+//! Bringing the ground up, asking whether it is up, and taking it down.
+
+mod addons;
+mod build;
+mod containerd;
+mod control_plane;
+mod host;
+mod image;
+mod kubectl;
+mod leavings;
+mod modules;
+mod network;
+mod node;
+mod operator;
+mod packages;
+mod paths;
+mod pki;
+mod process;
+mod progress;
+mod up;
+mod volumes;
+
+pub use self::image::{Entry, ImageRecipe};
+pub use self::kubectl::Kubectl;
+pub use self::operator::{DeployTarget, NAMESPACE, OperatorImage, build_operator_image, cargo, deploy};
+pub use self::paths::Paths;
+pub use self::up::{DEFAULT_WEAVIATE, Ground, Options, TOOLS_IMAGE, down, up};

@@ -1,0 +1,20 @@
+//! `deploy`: the working tree's operator into a cluster.
+
+use anyhow::Result;
+use clap::Args;
+use elysia_e2e::ground::{DeployTarget, deploy};
+
+#[derive(Args)]
+pub(crate) struct DeployArguments {
+    /// A context of your kubeconfig instead of the ground
+    #[arg(long)]
+    context: Option<String>,
+    /// An image that the cluster can pull instead of one made from the working tree
+    #[arg(long)]
+    image: Option<String>,
+}
+
+pub(crate) fn run(arguments: &DeployArguments) -> Result<()> {
+    let target = DeployTarget { context: arguments.context.clone(), image: arguments.image.clone() };
+    deploy(&target).map(drop)
+}
