@@ -1,0 +1,57 @@
+//! `kubectl elysia health` as a pipeline uses it: 0 all well, 1 a fault, 2 unknown.
+
+use std::time::Duration;
+
+use elysia_api::{ElysiaCollection, names};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::support::{Stage, collection};
+
+const OPERATOR_NAMESPACE: &str = "elysia-system";
+
+#[tokio::test]
+async fn the_three_exit_codes() {
+    let stage = Stage::set("health").await;
+    stage.cluster("search").await;
+    stage.apply::<ElysiaCollection>(collection("articles", "Articles", &json!({"vectorizer": "none"}))).await;
+    stage.collection_says("articles", "Ready", "True", "").await;
+    exit_code(&stage, 0, Duration::from_secs(20)).await;
+
+    // A node goes: 1, and it is named, within 10 s.
+    stage.api::<Pod>().delete("search-1", &DeleteParams::default()).await.unwrap();
+    let text = exit_code(&stage, 1, Duration::from_secs(10)).await;
+    assert!(text.contains("search-1"), "{text}");
+    // It comes back: 0 again.
+    exit_code(&stage, 0, Duration::from_secs(90)).await;
+
+    // For programs.
+    let (code, text) = stage.plug_in(&["health", "--output", "json"]).await;
+    let report: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    assert_eq!((code, report["exitCode"].as_i64()), (0, Some(0)), "{text}");
+
+    // The operator goes: nothing is known any more.
+    scale(&stage, 0).await;
+    let text = exit_code(&stage, 2, Duration::from_secs(60)).await;
+    assert!(text.to_lowercase().contains("operator"), "{text}");
+    scale(&stage, 1).await;
+    exit_code(&stage, 0, Duration::from_secs(120)).await;
+    stage.strike().await;
+}
+
+async fn exit_code(stage: &Stage, expected: i32, limit: Duration) -> String {
+    stage
+        .wait(&format!("health to exit with {expected}"), limit, async || {
+            let (code, text) = stage.plug_in(&["health"]).await;
+            (code == expected).then_some(text)
+        })
+        .await
+}
+
+async fn scale(stage: &Stage, replicas: i32) {
+    let api: Api<Deployment> = Api::namespaced(stage.client.clone(), OPERATOR_NAMESPACE);
+    let patch = json!({"spec": {"replicas": replicas}});
+    api.patch(names::OPERATOR_MANAGER, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+}

@@ -1,0 +1,14 @@
+//! What a user lives through, on a real cluster: one journey a file. Run by `cargo xtask e2e [FILTER]`.
+//!
+//! A journey makes a namespace of its own and waits for what it wants to see, never for a time.
+
+#![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, reason = "tests tell their story to a person")]
+
+mod cold_start;
+mod drift;
+mod examples;
+mod feed;
+mod health;
+mod operator_killed;
+mod recreate;
+mod support;

@@ -1,0 +1,318 @@
+//! The stage of a journey: a namespace, a client, and waiting with a reason.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use elysia_api::{ElysiaCollection, IndexSource, WeaviateCluster, names};
+use elysia_weaviate::{Client as Weaviate, ClientOptions, Consistency, Object, Page};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::core::ResourceExt as _;
+use kube::{Client, Resource};
+use secrecy::SecretString;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+/// Between two looks at something that is waited for.
+const POLL: Duration = Duration::from_millis(250);
+
+/// Nodes of a journey's cluster.
+pub(crate) const NODES: usize = 3;
+
+/// Time in which a cluster of three nodes comes up from nothing: the promise of the README.
+pub(crate) const COLD_START: Duration = Duration::from_secs(90);
+
+/// A namespace and what is needed to act in it.
+pub(crate) struct Stage {
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+}
+
+impl Stage {
+    /// An empty namespace of this name; what an earlier run left in it is gone first.
+    pub(crate) async fn set(name: &str) -> Self {
+        // The second journey of the process finds it installed, which is no error.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let client = Client::try_default().await.expect("KUBECONFIG names no cluster; run `cargo xtask up` first");
+        let stage = Self { client, namespace: format!("journey-{name}") };
+        stage.strike().await;
+        let api: Api<Namespace> = Api::all(stage.client.clone());
+        let namespace = serde_json::from_value(json!({"metadata": {"name": stage.namespace}})).unwrap();
+        api.create(&PostParams::default(), &namespace).await.unwrap();
+        println!("── {name}");
+        stage
+    }
+
+    /// Deletes the namespace and gives its volumes back.
+    pub(crate) async fn strike(&self) {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        if api.get_opt(&self.namespace).await.unwrap().is_none() {
+            return;
+        }
+        // The volumes of Weaviate pods outlive nothing here, so the pods need not flush.
+        let now = DeleteParams::default().grace_period(0);
+        self.api::<Pod>().delete_collection(&now, &ListParams::default()).await.unwrap();
+        api.delete(&self.namespace, &DeleteParams::default()).await.unwrap();
+        self.wait("the namespace to go", Duration::from_secs(120), async || {
+            api.get_opt(&self.namespace).await.unwrap().is_none().then_some(())
+        })
+        .await;
+        let recycled = tokio::task::spawn_blocking(|| {
+            elysia_e2e::ground::Ground::running().and_then(|ground| ground.recycle_volumes())
+        });
+        match recycled.await.unwrap() {
+            Ok(_) => {}
+            // Another cluster than the ground has a provisioner of its own.
+            Err(error) => println!("   volumes were not recycled: {error:#}"),
+        }
+    }
+
+    pub(crate) fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub(crate) async fn apply<K>(&self, mut value: Value) -> K
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Serialize + Debug,
+    {
+        value["apiVersion"] = json!(K::api_version(&()));
+        value["kind"] = json!(K::kind(&()));
+        let name = value["metadata"]["name"].as_str().unwrap().to_owned();
+        let parameters = PatchParams::apply("journey").force();
+        self.api::<K>().patch(&name, &parameters, &Patch::Apply(&value)).await.unwrap()
+    }
+
+    pub(crate) async fn annotate<K>(&self, name: &str, key: &str, value: &str)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    {
+        let patch = json!({"metadata": {"annotations": {key: value}}});
+        self.api::<K>().patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    }
+
+    /// Waits until `look` sees something; fails with what was waited for.
+    pub(crate) async fn wait<T>(&self, what: &str, limit: Duration, look: impl AsyncFn() -> Option<T>) -> T {
+        let started = Instant::now();
+        loop {
+            if let Some(seen) = look().await {
+                println!("   {what}: {:.1} s", started.elapsed().as_secs_f64());
+                return seen;
+            }
+            assert!(started.elapsed() < limit, "waited {} s in vain for {what}", limit.as_secs());
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Declares a cluster of three nodes.
+    pub(crate) async fn declare_cluster(&self, name: &str) {
+        self.apply::<WeaviateCluster>(json!({
+            "metadata": {"name": name},
+            "spec": {
+                "managed": {"version": elysia_e2e::ground::DEFAULT_WEAVIATE, "replicas": NODES, "storage": {"size": "1Gi"}},
+                "verify": {"interval": "10s"},
+            },
+        }))
+        .await;
+    }
+
+    /// Waits until the cluster is Ready for the present spec.
+    pub(crate) async fn cluster_is_ready(&self, name: &str) {
+        self.wait(&format!("cluster {name} to be ready"), COLD_START, async || {
+            let cluster = self.api::<WeaviateCluster>().get(name).await.unwrap();
+            let status = cluster.status?;
+            let ready = is(&status.conditions, "Ready", "True") && status.observed_generation == cluster.metadata.generation;
+            ready.then_some(())
+        })
+        .await;
+    }
+
+    /// A ready cluster of three nodes and the way to each of them.
+    pub(crate) async fn cluster(&self, name: &str) -> Nodes {
+        self.declare_cluster(name).await;
+        self.cluster_is_ready(name).await;
+        self.nodes(name).await
+    }
+
+    /// The way to each node of a cluster, by its pod's address.
+    pub(crate) async fn nodes(&self, cluster: &str) -> Nodes {
+        let secret = self.api::<Secret>().get(&names::auth_secret(cluster)).await.unwrap();
+        let key = String::from_utf8(secret.data.unwrap()[names::API_KEY].0.clone()).unwrap();
+        let selector = ListParams::default().labels(&format!("{}={cluster}", names::CLUSTER_LABEL));
+        let pods = self.api::<Pod>().list(&selector).await.unwrap();
+        let mut clients = BTreeMap::new();
+        for pod in pods {
+            let address = pod.status.as_ref().unwrap().pod_ip.clone().unwrap();
+            let url = format!("http://{address}:{}", names::REST_PORT).parse().unwrap();
+            let options = ClientOptions::new(url).api_key(SecretString::from(key.clone()));
+            clients.insert(pod.name_any(), Weaviate::new(options).unwrap());
+        }
+        Nodes { clients }
+    }
+
+    /// Waits until the condition of a collection object has this value and reason.
+    pub(crate) async fn collection_says(&self, name: &str, condition: &str, value: &str, reason: &str) -> ElysiaCollection {
+        self.collection_says_within(name, condition, value, reason, Duration::from_secs(120)).await
+    }
+
+    pub(crate) async fn collection_says_within(
+        &self,
+        name: &str,
+        condition: &str,
+        value: &str,
+        reason: &str,
+        limit: Duration,
+    ) -> ElysiaCollection {
+        let api = self.api::<ElysiaCollection>();
+        self.wait(&format!("{name} to say {condition}={value} {reason}"), limit, async || {
+            let object = api.get(name).await.unwrap();
+            let status = object.status.clone()?;
+            let current = status.observed_generation == object.metadata.generation;
+            let found = status.conditions.iter().any(|seen| {
+                seen.type_ == condition && seen.status == value && (reason.is_empty() || seen.reason == reason)
+            });
+            (current && found).then_some(object)
+        })
+        .await
+    }
+
+    /// Waits until the run of a feed ended in this state.
+    pub(crate) async fn feed_ended(&self, name: &str, limit: Duration) -> IndexSource {
+        let api = self.api::<IndexSource>();
+        self.wait(&format!("feed {name} to end its run"), limit, async || {
+            let object = api.get(name).await.unwrap();
+            let status = object.status.clone()?;
+            let current = status.observed_generation == object.metadata.generation;
+            let ended = is(&status.conditions, "CaughtUp", "True") || is(&status.conditions, "Stalled", "True");
+            (current && ended).then_some(object)
+        })
+        .await
+    }
+
+    pub(crate) async fn config_map(&self, name: &str, data: &BTreeMap<String, String>) {
+        self.apply::<ConfigMap>(json!({"metadata": {"name": name}, "data": data})).await;
+    }
+
+    /// Runs `kubectl elysia` in this namespace: its exit code and what it printed.
+    pub(crate) async fn plug_in(&self, arguments: &[&str]) -> (i32, String) {
+        let mut command = Command::new(plug_in());
+        command.args(arguments).args(["--namespace", &self.namespace]).env("NO_COLOR", "1");
+        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code().unwrap_or(-1), text)
+    }
+}
+
+fn plug_in() -> PathBuf {
+    std::env::var_os("KUBECTL_ELYSIA").map_or_else(|| PathBuf::from("kubectl-elysia"), PathBuf::from)
+}
+
+/// Whether the condition has this value.
+pub(crate) fn is(
+    conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition],
+    kind: &str,
+    value: &str,
+) -> bool {
+    conditions.iter().any(|condition| condition.type_ == kind && condition.status == value)
+}
+
+/// The nodes of a cluster, each at its own address.
+pub(crate) struct Nodes {
+    pub(crate) clients: BTreeMap<String, Weaviate>,
+}
+
+impl Nodes {
+    pub(crate) fn first(&self) -> &Weaviate {
+        self.clients.values().next().unwrap()
+    }
+
+    /// Creates a class behind the operator's back.
+    pub(crate) async fn create(&self, name: &str, shards: i64, factor: i64) {
+        let class = json!({
+            "class": name,
+            "vectorizer": "none",
+            "shardingConfig": {"desiredCount": shards},
+            "replicationConfig": {"factor": factor},
+            "properties": [{"name": "title", "dataType": ["text"]}],
+        });
+        self.first().create_class(&class).await.unwrap();
+    }
+
+    /// Writes objects with ids made from their numbers, acknowledged by every replica.
+    pub(crate) async fn fill(&self, class: &str, count: u32) -> Vec<Uuid> {
+        let mut ids = Vec::new();
+        for number in 0..count {
+            let id = Uuid::from_u128(u128::from(number) + 1);
+            let properties: Map<String, Value> = [("title".to_owned(), json!(format!("title {number}")))].into();
+            let object = Object {
+                id,
+                class: class.to_owned(),
+                tenant: None,
+                properties,
+                vector: None,
+                vectors: BTreeMap::new(),
+            };
+            self.first().create_object(&object, Consistency::All).await.unwrap();
+            ids.push(id);
+        }
+        ids
+    }
+
+    /// The ids that each node lists at its own address.
+    pub(crate) async fn ids(&self, class: &str) -> BTreeMap<String, Vec<Uuid>> {
+        let mut lists = BTreeMap::new();
+        for (node, client) in &self.clients {
+            let mut ids = Vec::new();
+            loop {
+                let page = Page { class, tenant: None, after: ids.last().copied(), limit: 500 };
+                let more = client.list_ids(page).await.unwrap();
+                if more.is_empty() {
+                    break;
+                }
+                ids.extend(more);
+            }
+            lists.insert(node.clone(), ids);
+        }
+        lists
+    }
+
+    /// Asserts that every node lists exactly these ids.
+    pub(crate) async fn assert_all_hold(&self, class: &str, ids: &[Uuid]) {
+        for (node, list) in self.ids(class).await {
+            assert_eq!(list.len(), ids.len(), "{node} lists another number of objects of {class}");
+            assert_eq!(list, ids, "{node} lists other objects of {class}");
+        }
+    }
+
+    /// Asserts that every shard has this many replicas and the class this factor.
+    pub(crate) async fn assert_replicated(&self, class: &str, factor: usize) {
+        let state = self.first().sharding_state(class).await.unwrap().unwrap();
+        assert!(!state.shards.is_empty(), "{class} has no shards");
+        for shard in &state.shards {
+            assert_eq!(shard.replicas.len(), factor, "{}: {:?}", shard.shard, shard.replicas);
+        }
+        let live = self.first().class(class, elysia_weaviate::SchemaRead::Leader).await.unwrap().unwrap();
+        assert_eq!(live["replicationConfig"]["factor"], json!(factor));
+    }
+}
+
+/// An ElysiaCollection of factor 3.
+pub(crate) fn collection(name: &str, class: &str, schema: &Value) -> Value {
+    json!({
+        "metadata": {"name": name},
+        "spec": {
+            "clusterRef": {"name": "search"},
+            "collection": class,
+            "schema": schema,
+            "replication": {"factor": NODES},
+        },
+    })
+}
