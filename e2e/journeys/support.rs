@@ -251,7 +251,7 @@ impl Nodes {
         let mut ids = Vec::new();
         for number in 0..count {
             let id = Uuid::from_u128(u128::from(number) + 1);
-            let properties: Map<String, Value> = [("title".to_owned(), json!(format!("title {number}")))].into();
+            let properties = Map::from_iter([("title".to_owned(), json!(format!("title {number}")))]);
             let object = Object {
                 id,
                 class: class.to_owned(),
