@@ -1,14 +1,98 @@
-//! The long work of Jobs.
-#![allow(missing_docs)]
+//! The long work of Jobs: the operator's own image, started with `worker`.
+//!
+//! A worker joins the engine with files, Weaviate and a ledger; it writes only data and its ledger. Its configuration
+//! comes in one environment variable without secrets ([`work::IndexWork`]), the API key in another.
 
+mod class;
+mod clock;
+mod config_map;
+mod files;
+mod index;
+mod receive;
+mod sink;
+pub mod work;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use elysia_engine::rejection::one_line;
+use tracing::{error, info};
+
+/// Key of the ledger in its `ConfigMap`.
 pub const LEDGER_KEY: &str = "ledger.json";
+/// Environment variable with the work as JSON: [`work::IndexWork`].
 pub const WORK_VARIABLE: &str = "ELYSIA_INDEX_WORK";
+/// Environment variable with the API key of Weaviate; absent where none is asked for.
 pub const API_KEY_VARIABLE: &str = "ELYSIA_WEAVIATE_API_KEY";
+
+/// Exit code when another attempt would fail alike until somebody changes something: the Job gives up at once.
 pub const EXIT_PERMANENT: i32 = 3;
 
-#[derive(clap::Args)]
-pub struct WorkerArgs {}
+/// Where Kubernetes reads why a container ended.
+const TERMINATION_LOG: &str = "/dev/termination-log";
+/// The longest message there: Kubernetes keeps 4 KiB, and a person reads less.
+const TERMINATION_BYTES: usize = 2048;
 
-pub async fn run(_: WorkerArgs) -> std::process::ExitCode {
-    std::process::ExitCode::FAILURE
+/// What a worker is to do.
+#[derive(Args)]
+pub struct WorkerArgs {
+    #[command(subcommand)]
+    task: Task,
 }
+
+#[derive(Subcommand)]
+enum Task {
+    /// Index a feed, as told by the environment
+    Index,
+    /// Write standard input to a file, whole or not at all
+    Receive(ReceiveArgs),
+}
+
+#[derive(Args)]
+struct ReceiveArgs {
+    /// The file; folders above it are made
+    path: PathBuf,
+    /// How many bytes must come: a connection that broke is then told from the end
+    #[arg(long)]
+    bytes: Option<u64>,
+}
+
+/// Why a worker ends without success.
+#[derive(Debug, thiserror::Error)]
+enum WorkerError {
+    /// Another attempt may succeed.
+    #[error("{0}")]
+    Again(String),
+    /// Another attempt would fail alike.
+    #[error("{0}")]
+    Permanent(String),
+}
+
+/// Does the work. Exit code 0 when it is done (also with rejected lines), 1 when another attempt may do it, and
+/// [`EXIT_PERMANENT`].
+pub async fn run(arguments: WorkerArgs) -> ExitCode {
+    let done = match arguments.task {
+        Task::Index => index::index_from_environment().await,
+        Task::Receive(ReceiveArgs { path, bytes }) => receive::receive(&mut tokio::io::stdin(), &path, bytes).await,
+    };
+    let Err(failure) = done else { return ExitCode::SUCCESS };
+    let message = one_line(&failure.to_string(), TERMINATION_BYTES);
+    error!(message, "worker failed");
+    if let Err(error) = tokio::fs::write(TERMINATION_LOG, &message).await {
+        info!(%error, path = TERMINATION_LOG, "termination message was not written");
+    }
+    match failure {
+        WorkerError::Again(_) => ExitCode::FAILURE,
+        WorkerError::Permanent(_) => u8::try_from(EXIT_PERMANENT).map_or(ExitCode::FAILURE, ExitCode::from),
+    }
+}
+
+/// An error and all its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod real;

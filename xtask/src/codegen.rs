@@ -14,7 +14,7 @@ const GENERATED: [&str; 3] = ["crds", "charts/elysia-operator/templates/crds", "
 pub(crate) struct CodegenArguments {
     /// Fails if anything would change, and changes nothing
     #[arg(long)]
-    check: bool,
+    pub(crate) check: bool,
 }
 
 pub(crate) fn run(arguments: &CodegenArguments) -> Result<()> {

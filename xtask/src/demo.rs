@@ -1,7 +1,49 @@
-//! `demo`: from a fresh machine to a running cluster.
+//! `demo`: the story from a bare machine to a repaired collection, in one command.
+//!
+//! ```text
+//! demo ─┬▶ stage      kubectl, `kubectl elysia` and waiting, on the ground or on any other cluster
+//!       ├▶ steps      what happens, in plain lines, and how long it took
+//!       ├▶ history    change lines made of real repositories
+//!       ├▶ volume     a file onto a claim, through a pod of the operator's own image
+//!       ├▶ articles   a collection made behind the operator's back
+//!       ├▶ replay     what a feed must come to, worked out by hand
+//!       └▶ proof      what every node holds, by Weaviate's own REST API (rest, through a forward)
+//! ```
+//!
+//! Nothing here asks the operator whether the operator was right: `proof` uses neither its code nor its statuses.
+//! Running it again is fine: objects are applied again, texts and files written again, and all is proved again.
 
-use anyhow::{Result, bail};
+mod advice;
+mod articles;
+mod forward;
+mod history;
+mod proof;
+mod replay;
+mod rest;
+mod stage;
+mod steps;
+mod volume;
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
+use elysia_e2e::ground::{self, DeployTarget, Options};
+
+use self::articles::Behind;
+use self::history::History;
+use self::replay::Replay;
+use self::rest::Rest;
+use self::stage::Stage;
+use self::steps::{Steps, tell};
+
+/// Ninety seconds are promised; a cluster elsewhere may have to pull images.
+const CLUSTER: Duration = Duration::from_secs(5 * 60);
+const REPAIR: Duration = Duration::from_secs(5 * 60);
+const FEED: Duration = Duration::from_secs(5 * 60);
+/// A status may be as old as the interval of `examples/cluster.yaml`, which is 30 s.
+const HEALTH: Duration = Duration::from_secs(90);
 
 #[derive(Args)]
 pub(crate) struct DemoArguments {
@@ -13,6 +55,139 @@ pub(crate) struct DemoArguments {
     image: Option<String>,
 }
 
-pub(crate) fn run(_arguments: &DemoArguments) -> Result<()> {
-    bail!("not built yet")
+pub(crate) fn run(arguments: &DemoArguments) -> Result<()> {
+    let mut steps = Steps::new(8);
+    let stage = match &arguments.context {
+        Some(context) => {
+            steps.begin(&format!("using your cluster `{context}`; the ground stays as it is"));
+            Stage::elsewhere(context)
+        }
+        None => {
+            steps.begin("bringing up the ground: a real Kubernetes node on this machine");
+            Stage::on_ground(ground::up(&Options::default())?)
+        }
+    };
+
+    steps.begin("installing the operator by its Helm chart");
+    let target = DeployTarget { context: arguments.context.clone(), image: arguments.image.clone() };
+    let image = ground::deploy(&target)?;
+    stage.ensure_plug_in()?;
+    stage.ensure_namespace()?;
+
+    steps.begin("declaring a Weaviate cluster of three nodes: examples/cluster.yaml");
+    stage.apply_example("cluster.yaml")?;
+    let histories = history::write(&stage.paths)?;
+    stage.wait_for("weaviatecluster/search", "Ready", CLUSTER)?;
+
+    steps.begin("making a collection behind the operator's back, by Weaviate's REST API");
+    let behind = articles::write(&stage, &histories)?;
+
+    steps.begin("declaring it with three replicas: examples/collection.yaml");
+    stage.apply_example("collection.yaml")?;
+    health_before(&stage)?;
+
+    steps.begin("waiting until every shard has three replicas with all the objects");
+    stage.wait_for("elysiacollection/articles", "Ready", REPAIR)?;
+
+    steps.begin("indexing two feeds: twelve changes in a ConfigMap, and real histories on a volume");
+    feeds(&stage, &histories, &image)?;
+
+    steps.begin("asking every Weaviate node, by its REST API, what it holds");
+    prove(&stage, &behind, &histories)?;
+
+    health_after(&stage)?;
+    steps.end();
+    advice::give(&stage);
+    Ok(())
+}
+
+/// Shows the first picture in which the operator has an opinion on the new collection.
+fn health_before(stage: &Stage) -> Result<()> {
+    let limit = Duration::from_secs(60);
+    let health = stage.until("health to tell of the collection", limit, || {
+        let health = stage.health()?;
+        Ok((health.code != 2).then_some(health))
+    })?;
+    stage.show(&health);
+    if health.code == 0 {
+        tell("nothing was missing any more: an earlier demo, or a quick repair");
+    }
+    Ok(())
+}
+
+fn feeds(stage: &Stage, histories: &[History], image: &str) -> Result<()> {
+    for example in ["collection-notes.yaml", "feed-configmap.yaml", "collection-git-history.yaml"] {
+        stage.apply_example(example)?;
+    }
+    // The claim first: a feed that is declared before its files are there would run over nothing.
+    let documents = fs::read_to_string(stage.paths.checkout.join("examples/feed-volume.yaml"))?;
+    let documents = volume::documents(&documents);
+    let (claim, feed) = match documents.as_slice() {
+        [claim, feed] => (claim, feed),
+        _ => anyhow::bail!("examples/feed-volume.yaml no longer holds a claim and a feed"),
+    };
+    stage.apply(claim)?;
+    for history in histories {
+        volume::put(stage, image, "git-history", &history.file)?;
+    }
+    stage.apply(feed)?;
+    stage.wait_for("indexsource/notes", "CaughtUp", FEED)?;
+    stage.wait_for("indexsource/git-history", "CaughtUp", FEED)
+}
+
+fn prove(stage: &Stage, behind: &Behind, histories: &[History]) -> Result<()> {
+    let mut git = Replay::default();
+    for history in histories {
+        git.file(&history.file)?;
+    }
+    let wanted = [
+        (articles::CLASS, behind.objects.clone(), "as they were before the repair"),
+        ("Notes", notes(stage)?.objects("Notes"), "as a replay of the feed by hand gives"),
+        ("GitHistory", git.objects("GitHistory"), "as a replay of the feed by hand gives"),
+    ];
+    let nodes = stage.nodes("search")?;
+    ensure!(nodes.len() == 3, "the cluster has {} pods, not three", nodes.len());
+    for (class, objects, how) in &wanted {
+        // Running the demo again may have changed a ConfigMap whose run has only begun.
+        let last = std::cell::RefCell::new(None);
+        let proved = stage.until(class, HEALTH, || match proof::of_class(stage, &nodes, class, objects) {
+            Ok(shards) => Ok(Some(shards)),
+            Err(error) => {
+                last.replace(Some(error));
+                Ok(None)
+            }
+        });
+        let shards = match (proved, last.into_inner()) {
+            (Ok(shards), _) => shards,
+            (Err(_), Some(error)) => return Err(error),
+            (Err(error), None) => return Err(error),
+        };
+        tell(format!("{class}: factor 3, 3 replicas of each of {shards} shards, {} objects {how}, at every node", objects.len()));
+    }
+    Ok(())
+}
+
+/// The feed as it is in the cluster: somebody may have tried to add a line.
+fn notes(stage: &Stage) -> Result<Replay> {
+    let map = stage.get(&["configmap", "notes-changes"])?;
+    let files = map["data"].as_object().context("the ConfigMap notes-changes holds no files")?;
+    let mut replay = Replay::default();
+    for (_, text) in files.iter().collect::<std::collections::BTreeMap<_, _>>() {
+        replay.lines(text.as_str().unwrap_or_default())?;
+    }
+    Ok(replay)
+}
+
+fn health_after(stage: &Stage) -> Result<()> {
+    let last = std::cell::RefCell::new(None);
+    let healthy = stage.until("a healthy table", HEALTH, || {
+        let health = stage.health()?;
+        let code = health.code;
+        last.replace(Some(health));
+        Ok((code == 0).then_some(()))
+    });
+    if let Some(health) = last.into_inner() {
+        stage.show(&health);
+    }
+    healthy
 }

@@ -1,6 +1,6 @@
 //! Commands for working on this repository: `cargo xtask COMMAND`.
 
-#![allow(clippy::print_stderr, reason = "a command says why it failed")]
+#![allow(clippy::print_stderr, clippy::print_stdout, reason = "a command tells what it does and why it failed")]
 
 use std::process::ExitCode;
 
@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod codegen;
 mod demo;
+mod dependencies;
 mod deploy;
 mod e2e;
 mod ground;

@@ -91,7 +91,7 @@ pub struct Position {
     pub sha256: Digest,
 }
 
-/// How far a feed is indexed: whole files, then a part of one. Files are read in the order of their names.
+/// How far a feed is indexed: whole files, then a part of one, in the order of the source.
 ///
 /// Finished files are kept as a number and a chain over their names, so a checkpoint is small however many there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

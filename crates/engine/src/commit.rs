@@ -135,7 +135,11 @@ impl<K: Sink, L: LedgerStore, C: Clock> Committer<'_, K, L, C> {
             refused.extend(objects_fault);
             outstanding.retain(|object| servers_fault.iter().any(|refusal| refusal.id == object.id));
             // Only what failed is sent again. One that can never succeed ends the run: it is not the line's fault.
-            servers_fault.into_iter().map(|refusal| refusal.error).min_by_key(|error| error.retryable).map_or(Ok(()), Err)
+            servers_fault
+                .into_iter()
+                .map(|refusal| refusal.error)
+                .min_by_key(|error| error.retryable)
+                .map_or(Ok(()), Err)
         };
         let errors = &mut self.keeper.ledger.errors;
         with_retry(&self.patience, errors, attempt).await.map_err(|error| self.sink_failed("write", &error))?;

@@ -1,5 +1,6 @@
 //! The files of a source as one sequence of lines, with a mark behind each of them that a checkpoint can be made of.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sha2::Sha256;
@@ -104,7 +105,8 @@ pub struct Feed<'a, S: Source> {
 impl<'a, S: Source> Feed<'a, S> {
     /// Lists the files, proves that they are what they must be, and stands where the checkpoint says.
     pub async fn resume(source: &'a S, checkpoint: &Checkpoint) -> Result<Self, FeedError> {
-        let files = sorted(source.list().await?)?;
+        let files = source.list().await?;
+        no_name_twice(&files)?;
         for file in &files {
             verify_expected(source, file).await?;
         }
@@ -187,11 +189,11 @@ fn chain_link(names: Digest, file: &FileEntry) -> Digest {
     chain_name(names, &file.name)
 }
 
-fn sorted(mut files: Vec<FileEntry>) -> Result<Vec<FileEntry>, FeedError> {
-    files.sort_by(|left, right| left.name.cmp(&right.name));
-    match files.windows(2).find(|pair| pair[0].name == pair[1].name) {
-        Some(pair) => Err(FeedError::TwoOfOneName(pair[0].name.clone())),
-        None => Ok(files),
+fn no_name_twice(files: &[FileEntry]) -> Result<(), FeedError> {
+    let mut names = BTreeSet::new();
+    match files.iter().find(|file| !names.insert(&file.name)) {
+        Some(file) => Err(FeedError::TwoOfOneName(file.name.clone())),
+        None => Ok(()),
     }
 }
 

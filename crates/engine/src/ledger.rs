@@ -37,12 +37,28 @@ pub enum FailureReason {
     FileListChanged,
     /// More lines were rejected than allowed.
     TooManyRejected,
+    /// The collection cannot take a feed: it lacks a property, or has what a feed cannot keep.
+    CollectionUnfit,
     /// A file could not be listed or read.
     SourceFailed,
     /// The collection could not be read or written, also after retries.
     SinkFailed,
     /// The ledger could not be read or written, or somebody else writes it.
     LedgerFailed,
+}
+
+impl FailureReason {
+    /// Whether another worker would fail alike until somebody changes the files, the collection or the feed.
+    pub fn is_permanent(self) -> bool {
+        match self {
+            Self::ContentChanged
+            | Self::FileRewritten
+            | Self::FileListChanged
+            | Self::TooManyRejected
+            | Self::CollectionUnfit => true,
+            Self::SourceFailed | Self::SinkFailed | Self::LedgerFailed => false,
+        }
+    }
 }
 
 /// Progress by one window: everything that one write of the ledger adds.

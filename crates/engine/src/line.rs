@@ -87,33 +87,33 @@ fn explain(error: &serde_json::Error) -> String {
     }
 }
 
-/// The fields as found. The outer option is "was written", the inner one "was not null".
+/// The fields as found; `null` is absent.
 #[derive(Default)]
 struct Fields {
-    v: Option<Option<u64>>,
-    repo: Option<Option<String>>,
-    op: Option<Option<String>>,
-    path: Option<Option<String>>,
-    new_path: Option<Option<String>>,
-    content: Option<Option<String>>,
-    content_base64: Option<Option<String>>,
-    metadata: Option<Option<Metadata>>,
+    v: Option<u64>,
+    repo: Option<String>,
+    op: Option<String>,
+    path: Option<String>,
+    new_path: Option<String>,
+    content: Option<String>,
+    content_base64: Option<String>,
+    metadata: Option<Metadata>,
 }
 
 impl Fields {
     fn into_change(self) -> Result<Change, Rejection> {
-        if let Some(version) = self.v.flatten().filter(|version| *version != FORMAT_VERSION) {
+        if let Some(version) = self.v.filter(|version| *version != FORMAT_VERSION) {
             return Err(Rejection::validation(format!(
                 "field `v`: format version {version} is not known: this worker reads version {FORMAT_VERSION}"
             )));
         }
-        let repo = required(self.repo.flatten(), "repo")?;
-        let path = required(self.path.flatten(), "path")?;
-        let op = required(self.op.flatten(), "op")?;
-        let new_path = self.new_path.flatten();
+        let repo = required(self.repo, "repo")?;
+        let path = required(self.path, "path")?;
+        let op = required(self.op, "op")?;
+        let new_path = self.new_path;
         let body = Body {
-            content: content(self.content.flatten(), self.content_base64.flatten())?,
-            metadata: self.metadata.flatten().unwrap_or_default().0,
+            content: content(self.content, self.content_base64)?,
+            metadata: self.metadata.unwrap_or_default().0,
         };
         if new_path.is_some() && op != "rename" {
             return Err(Rejection::validation(format!("field `new_path` belongs to rename, not to {op}")));
@@ -125,9 +125,9 @@ impl Fields {
 
 fn action(op: &str, path: &str, new_path: Option<String>, body: Body) -> Result<Action, Rejection> {
     match op {
-        "add" if body.content.is_none() => {
-            Err(Rejection::validation("add has neither `content` nor `content_base64`: give one, an empty text is allowed"))
-        }
+        "add" if body.content.is_none() => Err(Rejection::validation(
+            "add has neither `content` nor `content_base64`: give one, an empty text is allowed",
+        )),
         "add" => Ok(Action::Add(body)),
         "modify" if body.is_empty() => {
             Err(Rejection::validation("modify changes nothing: give `content`, `content_base64` or `metadata`"))
@@ -141,9 +141,9 @@ fn action(op: &str, path: &str, new_path: Option<String>, body: Body) -> Result<
             }
             Ok(Action::Rename { new_path, body })
         }
-        other => Err(Rejection::validation(format!(
-            "field `op`: `{other}` is not known: use add, modify, delete or rename"
-        ))),
+        other => {
+            Err(Rejection::validation(format!("field `op`: `{other}` is not known: use add, modify, delete or rename")))
+        }
     }
 }
 
@@ -193,7 +193,12 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
         let mut fields = Fields::default();
+        // Not by what is filled: a field may be there twice with `null` first.
+        let mut seen = Vec::new();
         while let Some(name) = map.next_key::<String>()? {
+            if seen.contains(&name) {
+                return Err(de::Error::custom(format_args!("field `{name}` is there twice")));
+            }
             match name.as_str() {
                 "v" => fill(&mut map, &mut fields.v, "v")?,
                 "repo" => fill(&mut map, &mut fields.repo, "repo")?,
@@ -209,22 +214,19 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                     )));
                 }
             }
+            seen.push(name);
         }
         Ok(fields)
     }
 }
 
 /// Reads one field's value and says in an error which field it was.
-fn fill<'de, A, T>(map: &mut A, slot: &mut Option<Option<T>>, name: &str) -> Result<(), A::Error>
+fn fill<'de, A, T>(map: &mut A, slot: &mut Option<T>, name: &str) -> Result<(), A::Error>
 where
     A: MapAccess<'de>,
     T: DeserializeOwned,
 {
-    if slot.is_some() {
-        return Err(de::Error::custom(format_args!("field `{name}` is there twice")));
-    }
-    let value = map.next_value().map_err(|error| de::Error::custom(format_args!("field `{name}`: {error}")))?;
-    *slot = Some(value);
+    *slot = map.next_value().map_err(|error| de::Error::custom(format_args!("field `{name}`: {error}")))?;
     Ok(())
 }
 

@@ -161,9 +161,8 @@ fn convert(kind: DataType, value: Value) -> Result<Value, String> {
         (DataType::Other, _) => Err("a feed cannot fill a property of this type".to_owned()),
         (DataType::One(scalar), value) => convert_scalar(scalar, value),
         (DataType::List(scalar), Value::Array(items)) => {
-            let convert_item = |(index, item)| {
-                convert_scalar(scalar, item).map_err(|problem| format!("item {index}: {problem}"))
-            };
+            let convert_item =
+                |(index, item)| convert_scalar(scalar, item).map_err(|problem| format!("item {index}: {problem}"));
             items.into_iter().enumerate().map(convert_item).collect::<Result<_, _>>().map(Value::Array)
         }
         (DataType::List(_), other) => Err(format!("{} found where the collection has a list", kind_of(&other))),
@@ -225,8 +224,8 @@ fn is_rfc3339(text: &str) -> bool {
             &fraction[digits..]
         }
     };
-    let zone_fits = zone == b"Z"
-        || (zone.len() == 6 && matches!(zone[0], b'+' | b'-') && zone[1..].iter().zip(b"00:00").all(fits));
+    let zone_fits =
+        zone == b"Z" || (zone.len() == 6 && matches!(zone[0], b'+' | b'-') && zone[1..].iter().zip(b"00:00").all(fits));
     head.iter().zip(SHAPE).all(fits) && zone_fits && &head[17..] != b"60" && text.parse::<jiff::Timestamp>().is_ok()
 }
 

@@ -98,11 +98,8 @@ impl Source for MemorySource {
     }
 
     async fn open(&self, name: &str) -> Result<Self::Reader, PortError> {
-        let missing = || PortError {
-            category: Category::FileSystem,
-            retryable: false,
-            message: format!("{name}: no such file"),
-        };
+        let missing =
+            || PortError { category: Category::FileSystem, retryable: false, message: format!("{name}: no such file") };
         self.files.get(name).cloned().map(Cursor::new).ok_or_else(missing)
     }
 }
@@ -225,6 +222,12 @@ impl MemoryLedger {
     /// Somebody else touches the object that holds the ledger.
     pub fn touch(&self) {
         lock(&self.stored).1 += 1;
+    }
+
+    /// Somebody else writes the ledger.
+    pub fn overwrite(&self, ledger: &Ledger) {
+        let mut stored = lock(&self.stored);
+        *stored = (serde_json::to_string(ledger).ok(), stored.1 + 1);
     }
 
     /// Every ledger that was ever written.

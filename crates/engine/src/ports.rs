@@ -27,7 +27,7 @@ pub struct PortError {
 /// A file of the source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileEntry {
-    /// Its name, which orders the files and by which the ledger knows them.
+    /// Its name, by which the ledger knows it.
     pub name: String,
     /// How large it is.
     pub size: u64,
@@ -35,12 +35,12 @@ pub struct FileEntry {
     pub expected: Option<Digest>,
 }
 
-/// Files of lines. They are read in the order of their names.
+/// Files of lines.
 pub trait Source: Sync {
     /// A file that is read from its beginning.
     type Reader: AsyncRead + Unpin + Send;
 
-    /// All files of the feed, in any order.
+    /// All files of the feed in the order in which they are read: the same order whenever it is asked.
     fn list(&self) -> impl Future<Output = Result<Vec<FileEntry>, PortError>> + Send;
 
     /// Opens one of them at its beginning: what a checkpoint covers is hashed before reading goes on behind it.

@@ -57,7 +57,7 @@ pub struct Ports<'a, S, K, L, C> {
 }
 
 /// Why a run did not come to its end. The ledger says the same, where it could be written.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RunError {
     /// It failed; the checkpoint stands.
     #[error("{message}")]
@@ -73,7 +73,8 @@ pub enum RunError {
 }
 
 impl RunError {
-    pub(crate) fn failed(reason: FailureReason, message: impl AsRef<str>) -> Self {
+    /// It failed for this reason; the message is bounded.
+    pub fn failed(reason: FailureReason, message: impl AsRef<str>) -> Self {
         Self::Failed { reason, message: one_line(message.as_ref(), MESSAGE_BYTES) }
     }
 }
@@ -113,6 +114,35 @@ where
     let mut indexer = Indexer { settings, stop, committer };
     let result = indexer.index(ports.source, ports.clock).await;
     indexer.conclude(result, ports.clock).await
+}
+
+/// Writes into the ledger that a run cannot begin, for the status to tell. A ledger that holds the pending deletes of
+/// another run is left alone: they are still needed.
+pub async fn refuse<L: LedgerStore, C: Clock>(
+    run: &str,
+    collection: &str,
+    store: &L,
+    clock: &C,
+    error: RunError,
+) -> RunError {
+    let RunError::Failed { reason, message } = &error else { return error };
+    let stop = Stop::default();
+    let patience = Patience { retry: Retry::default(), clock, stop: &stop };
+    let mut keeper = match Keeper::load(store, patience, run, collection).await {
+        Ok(keeper) => keeper,
+        Err(error) => return ledger_failed(&error, &stop),
+    };
+    if keeper.ledger.run != run {
+        if keeper.ledger.pending.is_some() {
+            return error;
+        }
+        keeper.ledger = Ledger::begin(run, collection, clock.now());
+    }
+    keeper.ledger.fail(*reason, message.clone(), clock.now());
+    match keeper.save().await {
+        Ok(()) => error,
+        Err(failure) => ledger_failed(&failure, &stop),
+    }
 }
 
 pub(crate) fn ledger_failed(error: &PortError, stop: &Stop) -> RunError {

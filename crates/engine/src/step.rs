@@ -94,4 +94,3 @@ fn with_key(mut properties: Properties, repo: String, path: String) -> Propertie
 pub fn changes_text(set: &Properties) -> bool {
     set.keys().any(|name| name != REPO && name != PATH)
 }
-

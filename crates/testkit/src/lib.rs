@@ -1,3 +1,4 @@
 //! Test doubles.
 
+pub mod kubernetes;
 pub mod weaviate;

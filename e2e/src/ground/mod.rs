@@ -22,6 +22,8 @@ mod volumes;
 
 pub use self::image::{Entry, ImageRecipe};
 pub use self::kubectl::Kubectl;
+pub use self::modules::downloaded;
 pub use self::operator::{DeployTarget, NAMESPACE, OperatorImage, build_operator_image, cargo, deploy};
 pub use self::paths::Paths;
+pub use self::progress::{elapsed, say, wait_for_every};
 pub use self::up::{DEFAULT_WEAVIATE, Ground, Options, TOOLS_IMAGE, down, up};

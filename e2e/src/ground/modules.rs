@@ -135,6 +135,16 @@ impl Compiler {
     }
 }
 
+/// The folder of a dependency of one of the pinned modules: downloaded, checked against its `go.sum`, and read-only.
+pub fn downloaded(paths: &Paths, module: &str, dependency: &str) -> Result<PathBuf> {
+    let folder = paths.modules().join(module);
+    let mut command = go_command(&Compiler::find()?.path, &folder);
+    let answer = run(command.args(["mod", "download", "-json", dependency]))?;
+    let answer: serde_json::Value = serde_json::from_str(&answer).context("`go mod download` printed no JSON")?;
+    let place = answer["Dir"].as_str().with_context(|| format!("`go mod download` has no folder for {dependency}"))?;
+    Ok(place.into())
+}
+
 fn minutes(count: u64) -> Duration {
     Duration::from_secs(count * 60)
 }

@@ -10,12 +10,12 @@ use anyhow::{Result, bail};
 const POLL: Duration = Duration::from_millis(75);
 
 /// Says one thing that happened.
-pub(crate) fn say(text: impl AsRef<str>) {
+pub fn say(text: impl AsRef<str>) {
     println!("{}", text.as_ref());
 }
 
 /// `4m40s`, `9.8 s`: exact where it is short.
-pub(crate) fn elapsed(since: Instant) -> String {
+pub fn elapsed(since: Instant) -> String {
     human(since.elapsed())
 }
 
@@ -27,7 +27,17 @@ pub(crate) fn human(duration: Duration) -> String {
 }
 
 /// Asks again and again until the probe has an answer; an error of the probe ends the wait at once.
-pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub(crate) fn wait_for<T>(what: &str, limit: Duration, probe: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    wait_for_every(POLL, what, limit, probe)
+}
+
+/// The same for a probe that costs more than the ground's own: with a pause of its own after each.
+pub fn wait_for_every<T>(
+    pause: Duration,
+    what: &str,
+    limit: Duration,
+    mut probe: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
     let started = Instant::now();
     loop {
         if let Some(answer) = probe()? {
@@ -36,7 +46,7 @@ pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -
         if started.elapsed() > limit {
             bail!("waited {} for {what} in vain", human(limit));
         }
-        thread::sleep(POLL);
+        thread::sleep(pause);
     }
 }
 

@@ -1,10 +1,13 @@
 use std::io::Cursor;
 
-use futures::executor::block_on;
 use tokio::io::BufReader;
 
 use super::*;
 use crate::checkpoint::Digest;
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
 
 /// Small, so that chunks end in the middle of lines, line breaks and marks.
 const CHUNK: usize = 3;

@@ -29,12 +29,9 @@ fn entry(line: usize, text: &str) -> Entry {
         ["add", key, pairs @ ..] => Ok(Step::Add { id: id(key), properties: properties(key, pairs) }),
         ["modify", key, pairs @ ..] => Ok(Step::Modify { id: id(key), set: properties(key, pairs) }),
         ["delete", key] => Ok(Step::Delete { id: id(key) }),
-        ["rename", from, to, pairs @ ..] => Ok(Step::Rename {
-            from: id(from),
-            to: id(to),
-            old_path: (*from).to_owned(),
-            set: properties(to, pairs),
-        }),
+        ["rename", from, to, pairs @ ..] => {
+            Ok(Step::Rename { from: id(from), to: id(to), old_path: (*from).to_owned(), set: properties(to, pairs) })
+        }
         _ => Err(Rejection::validation("bad")),
     };
     let line = line as u64 + 1;
@@ -181,9 +178,8 @@ fn a_window_closes_before_it_would_overwrite_what_a_rename_read() {
 
 #[test]
 fn a_window_keeps_its_bounds() {
-    let sizes = |script: &str, limits| {
-        windows(script, &limits).iter().map(|window| window.entries().len()).collect::<Vec<_>>()
-    };
+    let sizes =
+        |script: &str, limits| windows(script, &limits).iter().map(|window| window.entries().len()).collect::<Vec<_>>();
     let limits = WindowLimits { lines: 3, bytes: 1_000, reads: 2 };
     assert_eq!(sizes("delete A; delete A; delete A; delete A", limits), [3, 1]);
     assert_eq!(sizes("modify A k=1; modify B k=1; delete C", limits), [2, 1]);

@@ -20,7 +20,13 @@ pub(crate) const GIVEN: &str = "own";
 /// One line of a feed, or what stands for one.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Line {
-    Change { op: &'static str, path: String, new_path: Option<String>, content: Option<String>, metadata: Map<String, Value> },
+    Change {
+        op: &'static str,
+        path: String,
+        new_path: Option<String>,
+        content: Option<String>,
+        metadata: Map<String, Value>,
+    },
     Malformed,
     Blank,
 }
@@ -78,7 +84,8 @@ fn line() -> impl Strategy<Value = Line> {
         let key = proptest::sample::select(vec!["k".to_owned(), "l".to_owned()]);
         proptest::collection::btree_map(key, value(), 0..3).prop_map(|pairs| pairs.into_iter().collect::<Map<_, _>>())
     };
-    let content = || proptest::option::of(proptest::sample::select(vec!["x".to_owned(), "y".to_owned(), "bad".to_owned()]));
+    let content =
+        || proptest::option::of(proptest::sample::select(vec!["x".to_owned(), "y".to_owned(), "bad".to_owned()]));
     let change = |op: &'static str| {
         (path(), content(), metadata()).prop_map(move |(path, content, metadata)| {
             // An add without content, and now and then a modify that changes nothing, are rejected by the engine: so here.
@@ -113,13 +120,17 @@ impl Oracle {
     /// From a collection that holds what `before` made, with vectors, through these lines.
     pub(crate) fn replay(before: &[Line], lines: &[Line]) -> Self {
         let mut oracle = Self::default();
-        before.iter().for_each(|line| oracle.apply(line));
+        for line in before {
+            oracle.apply(line);
+        }
         for object in oracle.objects.values_mut() {
             let vector = |name: &str| (name.to_owned(), Vector::Single(vec![1.0]));
             object.vectors = BTreeMap::from([vector(COMPUTED), vector(GIVEN)]);
         }
         oracle.counts = Counts::default();
-        lines.iter().for_each(|line| oracle.apply(line));
+        for line in lines {
+            oracle.apply(line);
+        }
         oracle
     }
 
@@ -163,7 +174,8 @@ impl Oracle {
     }
 
     fn merge(&mut self, path: &str, base: Option<Object>, content: Option<&String>, metadata: &Map<String, Value>) {
-        let mut object = base.unwrap_or_else(|| Object { id: id(path), properties: Map::new(), vectors: BTreeMap::new() });
+        let mut object =
+            base.unwrap_or_else(|| Object { id: id(path), properties: Map::new(), vectors: BTreeMap::new() });
         object.id = id(path);
         object.properties.insert("repo".to_owned(), json!(REPO));
         object.properties.insert("path".to_owned(), json!(path));

@@ -64,7 +64,7 @@ impl World {
     }
 
     /// The same feed for an empty collection and a ledger that knows another run.
-    pub(crate) fn from_nothing(&self, run: &str) -> Self {
+    pub(crate) fn emptied(&self, run: &str) -> Self {
         let settings = Settings { run: run.to_owned(), ..self.settings.clone() };
         Self { sink: MemorySink::default(), store: self.store.clone(), source: self.source.clone(), settings }
     }
@@ -78,7 +78,8 @@ impl World {
         let store = self.store.with_fuse(fuse.clone());
         let clock = FixedClock::default();
         let ports = Ports { source: &self.source, sink: &sink, store: &store, clock: &clock };
-        futures::executor::block_on(run(&self.settings, &ports, stop))
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(run(&self.settings, &ports, stop))
     }
 
     /// The end of a run: what is stored and counted is what the oracle says.

@@ -1,0 +1,246 @@
+//! Runs that must fail, and what the ledger says then; runs that go on over days.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+use elysia_engine::category::Category;
+use elysia_engine::checkpoint::Digest;
+use elysia_engine::ledger::{FailureReason, Ledger, State};
+use elysia_engine::mapping::{DataType, Mapping, Unmapped};
+use elysia_engine::memory::{FixedClock, Fuse, MemoryLedger, MemorySink, MemorySource};
+use elysia_engine::object::Object;
+use elysia_engine::ports::{FileEntry, PortError, Source};
+use elysia_engine::retry::{Retry, Stop};
+use elysia_engine::run::{Ports, RunError, Settings, refuse, run};
+use elysia_engine::window::WindowLimits;
+
+#[derive(Default)]
+struct Scene {
+    source: MemorySource,
+    sink: MemorySink,
+    store: MemoryLedger,
+    max_rejected: Option<u64>,
+    window_lines: Option<usize>,
+    name: Option<&'static str>,
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+fn add(path: &str) -> String {
+    format!("{{\"repo\":\"r\",\"op\":\"add\",\"path\":\"{path}\",\"content\":\"x\"}}\n")
+}
+
+impl Scene {
+    fn of(text: &str) -> Self {
+        Self { source: MemorySource::of("feed.jsonl", text), ..Self::default() }
+    }
+
+    fn settings(&self) -> Settings {
+        let text = |name: &str| (name.to_owned(), DataType::parse("text"));
+        let lines = self.window_lines.unwrap_or(WindowLimits::default().lines);
+        Settings {
+            run: self.name.unwrap_or("first").to_owned(),
+            collection: "Articles".to_owned(),
+            mapping: Mapping::new(["repo", "path", "content"].map(text), Unmapped::Reject).unwrap(),
+            computed_vectors: [].into(),
+            max_rejected: self.max_rejected,
+            window: WindowLimits { lines, ..WindowLimits::default() },
+            retry: Retry::default(),
+        }
+    }
+
+    fn run(&self, fuse: &Fuse) -> Result<Ledger, RunError> {
+        let settings = self.settings();
+        let (sink, store) = (self.sink.with_fuse(fuse.clone()), self.store.with_fuse(fuse.clone()));
+        let ports = Ports { source: &self.source, sink: &sink, store: &store, clock: &FixedClock::default() };
+        block_on(run(&settings, &ports, &Stop::default()))
+    }
+
+    fn fails(&self) -> (FailureReason, String) {
+        let RunError::Failed { reason, message } = self.run(&Fuse::none()).unwrap_err() else { panic!("stopped") };
+        let ledger = self.store.ledger().unwrap();
+        assert_eq!((ledger.state, ledger.reason, ledger.message), (State::Failed, Some(reason), Some(message.clone())));
+        (reason, message)
+    }
+}
+
+fn fault(category: Category, retryable: bool) -> PortError {
+    PortError { category, retryable, message: "told so".to_owned() }
+}
+
+#[test]
+fn malformed_lines_are_told_by_number_and_the_rest_is_indexed() {
+    let scene = Scene::of(&format!("{}nonsense\n\n{}{{\"repo\":\"r\"}}\n", add("a"), add("b")));
+    let ledger = scene.run(&Fuse::none()).unwrap();
+    assert_eq!((ledger.counts.lines, ledger.counts.added, ledger.counts.rejected), (4, 2, 2));
+    assert_eq!(ledger.errors.of(Category::Validation), 2);
+    let letters = ledger.dead_letters.iter().map(|letter| (letter.file.as_str(), letter.line, letter.offset));
+    assert_eq!(letters.collect::<Vec<_>>(), [("feed.jsonl", 2, 49), ("feed.jsonl", 5, 108)]);
+    assert_eq!(ledger.dead_letters[1].reason, "field `path` is missing");
+    assert_eq!(scene.sink.objects().len(), 2);
+}
+
+#[test]
+fn only_the_first_dead_letters_are_kept() {
+    let scene = Scene { window_lines: Some(7), ..Scene::of(&"nonsense\n".repeat(50)) };
+    let ledger = scene.run(&Fuse::none()).unwrap();
+    assert_eq!(ledger.counts.rejected, 50);
+    let lines = ledger.dead_letters.iter().map(|letter| letter.line).collect::<Vec<_>>();
+    assert_eq!(lines, (1..=20).collect::<Vec<_>>());
+}
+
+#[test]
+fn one_rejected_line_too_many_ends_the_run_before_the_line_after_it() {
+    let text = format!("{}bad\n{}bad\n{}", add("a"), add("b"), add("c"));
+    let scene = Scene { max_rejected: Some(1), ..Scene::of(&text) };
+    let (reason, message) = scene.fails();
+    assert_eq!(reason, FailureReason::TooManyRejected);
+    assert_eq!(message, "2 lines were rejected, more than the 1 that maxRejected allows");
+    assert_eq!(scene.sink.objects().len(), 2, "c comes behind the second");
+    assert_eq!(scene.fails().0, FailureReason::TooManyRejected, "nor does the next worker go on");
+    let scene = Scene { max_rejected: Some(2), ..scene };
+    assert_eq!(scene.run(&Fuse::none()).unwrap().counts.lines, 5, "it does when more is allowed");
+}
+
+#[test]
+fn other_content_than_the_runs_is_refused_before_the_first_write() {
+    let mut scene = Scene::of(&add("a"));
+    scene.source.files.insert("other.jsonl".to_owned(), b"other".to_vec());
+    scene.source.expected.insert("other.jsonl".to_owned(), Digest::of(b"was this"));
+    assert_eq!(scene.fails().0, FailureReason::ContentChanged);
+    assert!(scene.sink.objects().is_empty());
+}
+
+#[test]
+fn a_rewritten_truncated_or_joined_file_is_noticed_by_the_next_worker() {
+    let text = [add("a"), add("b"), add("c")].concat();
+    // Claims the ledger, puts one object, counts it; then dies.
+    let killed = || {
+        let scene = Scene { window_lines: Some(1), ..Scene::of(&text) };
+        scene.run(&Fuse::after(3)).unwrap_err();
+        assert_eq!(scene.store.ledger().unwrap().counts.added, 1);
+        scene
+    };
+    let mut scene = killed();
+    scene.source = MemorySource::of("feed.jsonl", text.replace("\"a\"", "\"z\""));
+    assert_eq!(scene.fails().0, FailureReason::FileRewritten);
+    let mut scene = killed();
+    scene.source = MemorySource::of("feed.jsonl", "{");
+    assert_eq!(scene.fails().0, FailureReason::FileRewritten);
+    let mut scene = killed();
+    scene.source.files.insert("earlier.jsonl".to_owned(), vec![]);
+    assert_eq!(scene.fails().0, FailureReason::FileListChanged);
+    let mut scene = killed();
+    scene.source = MemorySource::default();
+    assert_eq!(scene.fails().0, FailureReason::FileListChanged);
+    let mut scene = killed();
+    scene.source = MemorySource::of("feed.jsonl", text.clone() + &add("d"));
+    assert_eq!(scene.run(&Fuse::none()).unwrap().counts.added, 4, "what was appended is read");
+}
+
+#[test]
+fn a_collection_that_cannot_be_written_fails_the_run_and_skips_nothing() {
+    for (error, attempts) in [(fault(Category::Network, true), 12), (fault(Category::Weaviate, false), 1)] {
+        let category = error.category;
+        let scene = Scene::of(&add("a"));
+        scene.sink.fail_next(vec![error; 100]);
+        assert_eq!(scene.fails(), (FailureReason::SinkFailed, "failed to write the collection: told so".to_owned()));
+        let ledger = scene.store.ledger().unwrap();
+        assert_eq!((ledger.counts.lines, ledger.errors.of(category)), (0, attempts));
+    }
+}
+
+#[test]
+fn a_server_that_takes_no_object_rejects_no_line() {
+    fn read_only(object: &Object) -> Option<PortError> {
+        (!object.id.is_nil()).then(|| fault(Category::Weaviate, false))
+    }
+    let scene = Scene::of(&add("a"));
+    let scene = Scene { sink: scene.sink.refusing(read_only), ..scene };
+    assert_eq!(scene.fails().0, FailureReason::SinkFailed);
+    assert_eq!(scene.store.ledger().unwrap().counts.rejected, 0);
+}
+
+#[test]
+fn a_line_over_the_bound_is_rejected() {
+    let long = format!("\"{}\"\n", "x".repeat(elysia_engine::reader::MAX_LINE_BYTES));
+    let scene = Scene::of(&format!("{}{long}{}", add("a"), add("b")));
+    let ledger = scene.run(&Fuse::none()).unwrap();
+    assert_eq!((ledger.counts.added, ledger.counts.rejected), (2, 1));
+    assert_eq!(ledger.dead_letters[0].length, long.len() as u64);
+}
+
+#[test]
+fn a_run_of_another_name_begins_anew_and_finishes_what_the_last_one_left() {
+    let rename = r#"{"repo":"r","op":"rename","path":"a","new_path":"b"}"#;
+    let scene = Scene::of(&format!("{}{rename}\n", add("a")));
+    let scene = Scene { window_lines: Some(1), ..scene };
+    // Claim, put a, count; put b, write the pending delete of a; then dies.
+    scene.run(&Fuse::after(5)).unwrap_err();
+    assert!(scene.store.ledger().unwrap().pending.is_some());
+    let scene = Scene { name: Some("second"), source: MemorySource::of("feed.jsonl", ""), ..scene };
+    let ledger = scene.run(&Fuse::none()).unwrap();
+    assert_eq!((ledger.run.as_str(), ledger.counts.lines), ("second", 0));
+    assert_eq!(scene.sink.objects().len(), 1, "a is gone");
+}
+
+/// A source that does something to the ledger whenever a file is opened: another hand, in the middle of a run.
+struct Meddler {
+    files: MemorySource,
+    meddle: Box<dyn Fn() + Sync>,
+}
+
+impl Source for Meddler {
+    type Reader = <MemorySource as Source>::Reader;
+
+    async fn list(&self) -> Result<Vec<FileEntry>, PortError> {
+        self.files.list().await
+    }
+
+    async fn open(&self, name: &str) -> Result<Self::Reader, PortError> {
+        (self.meddle)();
+        self.files.open(name).await
+    }
+}
+
+fn run_meddled(store: &MemoryLedger, meddle: impl Fn() + Sync + 'static) -> Result<Ledger, RunError> {
+    let source = Meddler { files: MemorySource::of("feed.jsonl", add("a")), meddle: Box::new(meddle) };
+    let (sink, clock) = (MemorySink::default(), FixedClock::default());
+    let ports = Ports { source: &source, sink: &sink, store, clock: &clock };
+    block_on(run(&Scene::default().settings(), &ports, &Stop::default()))
+}
+
+#[test]
+fn a_ledger_whose_object_was_touched_is_still_written() {
+    let store = MemoryLedger::default();
+    let touched = store.clone();
+    run_meddled(&store, move || touched.touch()).unwrap();
+}
+
+#[test]
+fn a_ledger_that_another_worker_writes_is_left_to_it() {
+    let store = MemoryLedger::default();
+    let foreign = store.clone();
+    let meddle = move || {
+        // No runtime within a runtime: the ledger in memory never waits.
+        let mut stored = foreign.ledger().unwrap();
+        stored.counts.lines = 7;
+        stored.counts.rejected = 7;
+        foreign.overwrite(&stored);
+    };
+    let RunError::Failed { reason, message } = run_meddled(&store, meddle).unwrap_err() else { panic!("stopped") };
+    assert_eq!(reason, FailureReason::LedgerFailed);
+    assert!(message.contains("another worker"), "{message}");
+    assert_eq!(store.ledger().unwrap().counts.lines, 7);
+}
+
+#[test]
+fn a_run_that_cannot_begin_is_told_in_the_ledger() {
+    let store = MemoryLedger::default();
+    let error = RunError::failed(FailureReason::CollectionUnfit, "no property `repo`");
+    let told = block_on(refuse("first", "Articles", &store, &FixedClock::default(), error.clone()));
+    assert_eq!(told, error);
+    let ledger = store.ledger().unwrap();
+    assert_eq!((ledger.state, ledger.reason), (State::Failed, Some(FailureReason::CollectionUnfit)));
+}

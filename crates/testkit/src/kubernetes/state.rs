@@ -1,0 +1,303 @@
+//! What the server keeps, and what each verb does with it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::Fate;
+use super::apply;
+use super::asked::{Asked, PatchKind};
+
+/// Status and body of an answer.
+pub(super) type Reply = (u16, Value);
+
+/// A fault that is waiting for its request.
+pub(super) struct Rule {
+    pub(super) method: String,
+    pub(super) part: String,
+    pub(super) fate: Fate,
+}
+
+struct Stored {
+    value: Value,
+    /// What each manager applied last, to the object and to its status.
+    applied: BTreeMap<(String, bool), Value>,
+}
+
+type Lines = Box<dyn Fn() -> Vec<String> + Send>;
+
+#[derive(Default)]
+pub(super) struct State {
+    objects: BTreeMap<String, Stored>,
+    transcript: Vec<String>,
+    made: u128,
+    version: u64,
+    pub(super) rules: Vec<Rule>,
+    pub(super) decide: Option<Box<dyn FnMut(&str) -> Fate + Send>>,
+    pub(super) words: BTreeMap<String, fn(&Value) -> Option<String>>,
+    /// Another transcript, and how many of its lines stand in this one.
+    pub(super) beside: Option<(Lines, usize)>,
+    pub(super) tell_reads: bool,
+}
+
+/// A refusal in Kubernetes' shape.
+pub(super) fn failure(status: u16, reason: &str, message: &str) -> Reply {
+    let body = json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status, "reason": reason, "message": message,
+    });
+    (status, body)
+}
+
+fn missing(asked: &Asked) -> Reply {
+    failure(404, "NotFound", &format!("{} \"{}\" not found", asked.plural, asked.object_name()))
+}
+
+fn conflict(asked: &Asked, why: &str) -> Reply {
+    let message = format!("Operation cannot be fulfilled on {} \"{}\": {why}", asked.plural, asked.object_name());
+    failure(409, "Conflict", &message)
+}
+
+impl State {
+    pub(super) fn value(&self, path: &str) -> Option<&Value> {
+        self.objects.get(path).map(|stored| &stored.value)
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &Value> {
+        self.objects.values().map(|stored| &stored.value)
+    }
+
+    pub(super) fn remove(&mut self, path: &str) {
+        self.objects.remove(path);
+    }
+
+    pub(super) fn seed(&mut self, path: String, value: Value) -> Value {
+        self.store(path, value)
+    }
+
+    pub(super) fn take_transcript(&mut self) -> String {
+        self.pull();
+        std::mem::take(&mut self.transcript).join("\n")
+    }
+
+    /// Takes over the new lines of the other transcript.
+    fn pull(&mut self) {
+        if let Some((lines, taken)) = &mut self.beside {
+            let lines = lines();
+            self.transcript.extend(lines.iter().skip(*taken).cloned());
+            *taken = lines.len();
+        }
+    }
+
+    /// Writes the line of this request and tells what becomes of it.
+    pub(super) fn fate(&mut self, asked: &Asked) -> Fate {
+        let line = asked.line(self.words.get(&asked.plural).copied());
+        let path = asked.path();
+        let rule = self.rules.iter().position(|rule| rule.method == asked.method && path.contains(&rule.part));
+        let fate = match (rule, &mut self.decide) {
+            (Some(at), _) => self.rules.remove(at).fate,
+            (None, Some(decide)) if !asked.is_read() => decide(&line),
+            _ => Fate::Passes,
+        };
+        if asked.is_read() && !self.tell_reads {
+            return fate;
+        }
+        self.pull();
+        self.transcript.push(match fate {
+            Fate::Passes => line,
+            Fate::Fails(status) => format!("{line} → {status}"),
+            Fate::FailsAfter(status) => format!("{line} → done, {status}"),
+            Fate::Hangs => format!("{line} → nothing"),
+            Fate::HangsAfter => format!("{line} → done, no answer"),
+        });
+        fate
+    }
+
+    pub(super) fn answer(&mut self, asked: &Asked) -> Reply {
+        let reply = match (asked.method.as_str(), asked.name.is_empty()) {
+            ("GET", true) => self.list(asked),
+            ("GET", false) => self.value(&asked.path()).map_or_else(|| missing(asked), |value| (200, value.clone())),
+            ("POST", true) => self.create(asked),
+            ("PUT", false) => self.replace(asked),
+            ("PATCH", false) => self.patch(asked),
+            ("DELETE", false) => self.delete(asked),
+            _ => failure(405, "MethodNotAllowed", "the fake does not do that"),
+        };
+        if !asked.is_read()
+            && reply.0 >= 400
+            && let Some(line) = self.transcript.last_mut()
+        {
+            line.push_str(&format!(" → {}", reply.0));
+        }
+        reply
+    }
+
+    fn list(&self, asked: &Asked) -> Reply {
+        let prefix = format!("{}/", asked.kind_path);
+        let matches = |value: &Value| {
+            asked.labels.iter().all(|(key, label)| value["metadata"]["labels"][key] == Value::String(label.clone()))
+        };
+        let whole = |value: &Value| value.clone();
+        let part = |value: &Value| {
+            json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": value["metadata"]})
+        };
+        let found = self.objects.iter().filter(|(path, stored)| path.starts_with(&prefix) && matches(&stored.value));
+        let items = found.map(|(_, stored)| if asked.metadata_only { part(&stored.value) } else { whole(&stored.value) });
+        let items = items.collect::<Vec<_>>();
+        let metadata = json!({"resourceVersion": self.version.to_string()});
+        (200, json!({"apiVersion": "v1", "kind": "List", "metadata": metadata, "items": items}))
+    }
+
+    fn create(&mut self, asked: &Asked) -> Reply {
+        if self.objects.contains_key(&asked.path()) {
+            let message = format!("{} \"{}\" already exists", asked.plural, asked.object_name());
+            return failure(409, "AlreadyExists", &message);
+        }
+        let mut value = asked.body.clone();
+        if let Some(value) = value.as_object_mut() {
+            value.remove("status");
+        }
+        (201, self.store(asked.path(), value))
+    }
+
+    fn replace(&mut self, asked: &Asked) -> Reply {
+        let Some(live) = self.value(&asked.path()).cloned() else {
+            return missing(asked);
+        };
+        let (given, has) = (&asked.body["metadata"]["resourceVersion"], &live["metadata"]["resourceVersion"]);
+        if !given.is_null() && given != has {
+            return conflict(asked, "the object has been modified");
+        }
+        let mut value = if asked.status { live.clone() } else { asked.body.clone() };
+        value["status"] = if asked.status { asked.body["status"].clone() } else { live["status"].clone() };
+        (200, self.store(asked.path(), value))
+    }
+
+    fn patch(&mut self, asked: &Asked) -> Reply {
+        let live = self.value(&asked.path()).cloned();
+        let uid = &asked.body["metadata"]["uid"];
+        match &live {
+            None if asked.patch == PatchKind::Merge || asked.status => return missing(asked),
+            None if !uid.is_null() => return conflict(asked, "uid mismatch: no existing object was found"),
+            Some(live) if !uid.is_null() && *uid != live["metadata"]["uid"] => {
+                return conflict(asked, "uid mismatch");
+            }
+            _ => {}
+        }
+        let before = live.clone().unwrap_or_else(|| json!({"metadata": {}}));
+        let body = writable(&asked.body, asked.status);
+        let mut value = before.clone();
+        let owner = (asked.manager.clone(), asked.status);
+        match asked.patch {
+            PatchKind::Merge => apply::merge(&mut value, &body),
+            PatchKind::Apply => {
+                let stored = self.objects.get(&asked.path());
+                let owned = stored.and_then(|stored| stored.applied.get(&owner)).cloned().unwrap_or_default();
+                apply::apply(&mut value, &owned, &body);
+            }
+        }
+        let status = if live.is_some() { 200 } else { 201 };
+        let stored = self.store(asked.path(), value);
+        if let Some(stored) = self.objects.get_mut(&asked.path()).filter(|_| asked.patch == PatchKind::Apply) {
+            stored.applied.insert(owner, body);
+        }
+        (status, stored)
+    }
+
+    fn delete(&mut self, asked: &Asked) -> Reply {
+        let Some(live) = self.value(&asked.path()).cloned() else {
+            return missing(asked);
+        };
+        let wanted = &asked.body["preconditions"];
+        for field in ["uid", "resourceVersion"] {
+            if !wanted[field].is_null() && wanted[field] != live["metadata"][field] {
+                return conflict(asked, "a precondition does not hold");
+            }
+        }
+        self.remove(&asked.path());
+        (200, json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}))
+    }
+
+    /// Stores the object: identity, generation and version are the server's. One that is as it was keeps its version.
+    fn store(&mut self, path: String, mut value: Value) -> Value {
+        let before = self.value(&path).cloned();
+        keep_text(&mut value);
+        let metadata = &mut value["metadata"];
+        metadata["name"] = path.rsplit('/').next().unwrap_or_default().into();
+        metadata["namespace"] = namespace(&path).into();
+        if let Some(before) = &before {
+            for field in ["uid", "creationTimestamp", "generation", "resourceVersion"] {
+                metadata[field] = before["metadata"][field].clone();
+            }
+        } else {
+            self.made += 1;
+            let seconds = self.made % 60;
+            metadata["generation"] = json!(1);
+            if metadata["uid"].is_null() {
+                // The number stands in front, where names are cut off.
+                metadata["uid"] = Uuid::from_u128((self.made << 96) | 0x4000_8000_0000_0000_0000).to_string().into();
+            }
+            if metadata["creationTimestamp"].is_null() {
+                metadata["creationTimestamp"] = format!("2026-01-01T00:{:02}:{seconds:02}Z", self.made / 60).into();
+            }
+        }
+        let value = without_nulls(value);
+        if before.as_ref() == Some(&value) {
+            return value;
+        }
+        self.version += 1;
+        let mut value = value;
+        value["metadata"]["resourceVersion"] = self.version.to_string().into();
+        if let Some(before) = &before
+            && before["spec"] != value["spec"]
+        {
+            value["metadata"]["generation"] = json!(before["metadata"]["generation"].as_u64().unwrap_or(0) + 1);
+        }
+        let applied = self.objects.remove(&path).map(|stored| stored.applied).unwrap_or_default();
+        self.objects.insert(path, Stored { value: value.clone(), applied });
+        value
+    }
+}
+
+fn namespace(path: &str) -> &str {
+    path.split('/').skip_while(|segment| *segment != "namespaces").nth(1).unwrap_or_default()
+}
+
+/// What a patch may say: the status alone through its own path, all but the status otherwise.
+fn writable(body: &Value, status: bool) -> Value {
+    if status {
+        return json!({"status": body["status"]});
+    }
+    let mut body = body.clone();
+    if let Some(body) = body.as_object_mut() {
+        body.remove("status");
+    }
+    if let Some(metadata) = body["metadata"].as_object_mut() {
+        metadata.retain(|key, _| {
+            matches!(key.as_str(), "labels" | "annotations" | "finalizers" | "ownerReferences" | "deletionTimestamp")
+        });
+    }
+    body
+}
+
+/// A Secret's text is kept as bytes, as by the real server.
+fn keep_text(value: &mut Value) {
+    let Some(text) = value.as_object_mut().and_then(|value| value.remove("stringData")) else {
+        return;
+    };
+    for (key, text) in text.as_object().into_iter().flatten() {
+        let bytes = ByteString(text.as_str().unwrap_or_default().as_bytes().to_vec());
+        value["data"][key] = serde_json::to_value(bytes).unwrap_or_default();
+    }
+}
+
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let kept = map.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(kept.map(|(key, value)| (key, without_nulls(value))).collect())
+        }
+        other => other,
+    }
+}

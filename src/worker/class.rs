@@ -1,0 +1,88 @@
+//! What a feed needs to know of a collection, from its schema.
+
+use std::collections::BTreeSet;
+
+use elysia_engine::mapping::{DataType, Mapping, Unmapped};
+use serde_json::Value;
+
+/// A collection as far as a feed is concerned.
+#[derive(Debug)]
+pub(super) struct Class {
+    /// How lines become properties.
+    pub(super) mapping: Mapping,
+    /// Vectors that the server computes; the one without a name under the empty name.
+    pub(super) computed_vectors: BTreeSet<String>,
+}
+
+/// From Weaviate's own JSON; the error says why this collection cannot take a feed, and what to do.
+pub(super) fn read(class: &Value, unmapped: Unmapped) -> Result<Class, String> {
+    if class["multiTenancyConfig"]["enabled"] == true {
+        return Err("the collection has tenants, which a feed cannot name yet".to_owned());
+    }
+    let mut properties = Vec::new();
+    for property in class["properties"].as_array().into_iter().flatten() {
+        let name = property["name"].as_str().unwrap_or_default().to_owned();
+        let word = property["dataType"][0].as_str().unwrap_or_default();
+        if word.starts_with(|first: char| first.is_ascii_uppercase()) {
+            return Err(format!(
+                "property `{name}` is a cross-reference, which modify and rename would lose: index into a collection \
+                 without references"
+            ));
+        }
+        properties.push((name, DataType::parse(word)));
+    }
+    let mapping = Mapping::new(properties, unmapped).map_err(|error| error.to_string())?;
+    Ok(Class { mapping, computed_vectors: computed_vectors(class) })
+}
+
+fn computed_vectors(class: &Value) -> BTreeSet<String> {
+    const NONE: &str = "none";
+    if let Some(vectors) = class["vectorConfig"].as_object().filter(|vectors| !vectors.is_empty()) {
+        let is_computed = |config: &Value| {
+            config["vectorizer"].as_object().is_some_and(|modules| modules.keys().any(|module| module != NONE))
+        };
+        return vectors.iter().filter(|(_, config)| is_computed(config)).map(|(name, _)| name.clone()).collect();
+    }
+    let vectorizer = class["vectorizer"].as_str().unwrap_or(NONE);
+    if [NONE, ""].contains(&vectorizer) { BTreeSet::new() } else { BTreeSet::from([String::new()]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn class(extra: &Value) -> Value {
+        let property = |name: &str| json!({"name": name, "dataType": ["text"]});
+        let mut class = json!({"class": "A", "properties": [property("repo"), property("path"), property("content")]});
+        for (key, value) in extra.as_object().unwrap() {
+            class[key] = value.clone();
+        }
+        class
+    }
+
+    fn computed(extra: &Value) -> Vec<String> {
+        read(&class(extra), Unmapped::Reject).unwrap().computed_vectors.into_iter().collect()
+    }
+
+    #[test]
+    fn vectors_with_a_vectorizer_are_the_servers() {
+        assert_eq!(computed(&json!({"vectorizer": "none"})), [""; 0]);
+        assert_eq!(computed(&json!({"vectorizer": "text2vec-ollama"})), [""]);
+        let named = json!({"vectorConfig": {
+            "own": {"vectorizer": {"none": {}}},
+            "text": {"vectorizer": {"text2vec-ollama": {"model": "m"}}},
+        }});
+        assert_eq!(computed(&named), ["text"]);
+    }
+
+    #[test]
+    fn what_cannot_take_a_feed_is_refused_with_the_reason() {
+        let refused = |class: &Value| read(class, Unmapped::Drop).unwrap_err();
+        assert!(refused(&class(&json!({"multiTenancyConfig": {"enabled": true}}))).contains("tenants"));
+        assert!(refused(&class(&json!({"properties": []}))).contains("`repo`"));
+        let reference = json!({"properties": [{"name": "by", "dataType": ["Person"]}]});
+        assert!(refused(&class(&reference)).contains("cross-reference"));
+    }
+}

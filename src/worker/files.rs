@@ -1,0 +1,150 @@
+//! Mounted files as a source.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use elysia_engine::category::Category;
+use elysia_engine::ports::{FileEntry, PortError, Source};
+use globset::{GlobBuilder, GlobMatcher};
+use tokio::fs::File;
+
+use super::work::{ConfigMapWork, SourceWork, VolumeWork};
+
+/// How deep folders are searched: deeper than any sane feed, so that a loop of mounts ends.
+const DEPTH: usize = 32;
+
+/// Files below a mount. What a link leads out of the mount is refused: the feed may be written by somebody who may not
+/// read what else this container sees.
+pub(super) struct FileSource {
+    work: SourceWork,
+}
+
+impl FileSource {
+    pub(super) fn new(work: SourceWork) -> Self {
+        Self { work }
+    }
+
+    fn entries(&self) -> Result<Vec<FileEntry>, PortError> {
+        match &self.work {
+            SourceWork::ConfigMaps(maps) => {
+                let several = maps.len() > 1;
+                let entries = maps.iter().flat_map(|map| map.files.iter().map(move |file| (map, file)));
+                let entry = |(map, file): (&ConfigMapWork, &super::work::FileWork)| {
+                    let (_, size) = inside(Path::new(&map.mount_path), Path::new(&file.path))?;
+                    let name = if several { format!("{}/{}", map.name, file.path) } else { file.path.clone() };
+                    Ok(FileEntry { name, size, expected: Some(file.sha256) })
+                };
+                entries.map(entry).collect()
+            }
+            SourceWork::Volume(volume) => volume_entries(volume),
+        }
+    }
+
+    fn locate(&self, name: &str) -> Result<PathBuf, PortError> {
+        let (mount, path) = match &self.work {
+            SourceWork::Volume(volume) => (volume.mount_path.as_str(), name),
+            SourceWork::ConfigMaps(maps) => {
+                let (map, key) = match name.split_once('/') {
+                    Some((map, key)) => (maps.iter().find(|found| found.name == map), key),
+                    None => (maps.first(), name),
+                };
+                let map = map.ok_or_else(|| refused(format!("{name}: no such file in this run")))?;
+                (map.mount_path.as_str(), key)
+            }
+        };
+        inside(Path::new(mount), Path::new(path)).map(|(path, _)| path)
+    }
+}
+
+impl Source for FileSource {
+    type Reader = File;
+
+    async fn list(&self) -> Result<Vec<FileEntry>, PortError> {
+        self.entries()
+    }
+
+    async fn open(&self, name: &str) -> Result<File, PortError> {
+        let path = self.locate(name)?;
+        File::open(&path).await.map_err(|error| failed("open", &path, &error))
+    }
+}
+
+/// The real place and the size of a file below a mount.
+fn inside(mount: &Path, path: &Path) -> Result<(PathBuf, u64), PortError> {
+    let top = mount.canonicalize().map_err(|error| failed("find", mount, &error))?;
+    let asked = mount.join(path);
+    let found = asked.canonicalize().map_err(|error| failed("find", &asked, &error))?;
+    if !found.starts_with(&top) {
+        return Err(refused(format!("{} leads out of {}", asked.display(), mount.display())));
+    }
+    let size = found.metadata().map_err(|error| failed("look at", &found, &error))?.len();
+    Ok((found, size))
+}
+
+/// The files of a volume by their paths on it, in the order of those.
+fn volume_entries(volume: &VolumeWork) -> Result<Vec<FileEntry>, PortError> {
+    let mount = Path::new(&volume.mount_path);
+    let (top, size) = inside(mount, Path::new(&volume.path))?;
+    let mut found = BTreeMap::new();
+    if top.is_file() {
+        found.insert(volume.path.clone(), size);
+    } else {
+        let pattern = GlobBuilder::new(&volume.pattern).literal_separator(true).build();
+        let pattern = pattern.map_err(|error| refused(format!("pattern {}: {error}", volume.pattern)))?;
+        let walk = Walk { mount, folder: Path::new(&volume.path), pattern: pattern.compile_matcher() };
+        walk.visit(Path::new(""), DEPTH, &mut found)?;
+    }
+    if found.is_empty() {
+        return Err(refused(format!(
+            "no file matches {} below {}",
+            volume.pattern,
+            mount.join(&volume.path).display()
+        )));
+    }
+    Ok(found.into_iter().map(|(name, size)| FileEntry { name, size, expected: None }).collect())
+}
+
+struct Walk<'a> {
+    mount: &'a Path,
+    folder: &'a Path,
+    pattern: GlobMatcher,
+}
+
+impl Walk<'_> {
+    /// Looks below `relative`, a path below the folder. Links to folders are not followed, links to files are where
+    /// they stay on the mount. A file whose name begins with a dot is one that is still being written.
+    fn visit(&self, relative: &Path, depth: usize, found: &mut BTreeMap<String, u64>) -> Result<(), PortError> {
+        let folder = self.mount.join(self.folder).join(relative);
+        let entries = folder.read_dir().map_err(|error| failed("list", &folder, &error))?;
+        for entry in entries {
+            let entry = entry.map_err(|error| failed("list", &folder, &error))?;
+            let below = relative.join(entry.file_name());
+            let kind = entry.file_type().map_err(|error| failed("look at", &entry.path(), &error))?;
+            let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+            if kind.is_dir() && !is_hidden && depth > 0 {
+                self.visit(&below, depth - 1, found)?;
+            } else if !kind.is_dir() && !is_hidden && self.pattern.is_match(&below) {
+                let path = self.folder.join(&below);
+                let (real, size) = inside(self.mount, &path)?;
+                if real.is_file() {
+                    let name = path.to_str().ok_or_else(|| refused(format!("{} is no UTF-8 name", path.display())))?;
+                    found.insert(name.to_owned(), size);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn failed(action: &str, path: &Path, error: &io::Error) -> PortError {
+    let message = format!("failed to {action} {}: {error}", path.display());
+    PortError { category: Category::FileSystem, retryable: true, message }
+}
+
+fn refused(message: String) -> PortError {
+    PortError { category: Category::FileSystem, retryable: false, message }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! One index run: joins files, Weaviate and the ledger.
+
+use elysia_engine::ledger::{FailureReason, State};
+use elysia_engine::mapping::Unmapped;
+use elysia_engine::ports::LedgerStore as _;
+use elysia_engine::retry::{Retry, Stop};
+use elysia_engine::run::{Ports, RunError, Settings, refuse, run};
+use elysia_engine::window::WindowLimits;
+use elysia_weaviate::{Client, ClientOptions, Consistency, SchemaRead};
+use secrecy::SecretString;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+use url::Url;
+
+use super::class::{self, Class};
+use super::clock::SystemClock;
+use super::config_map::ConfigMapLedger;
+use super::files::FileSource;
+use super::sink::{WeaviateSink, port};
+use super::work::{ConsistencyWork, IndexWork, UnmappedWork};
+use super::{API_KEY_VARIABLE, WORK_VARIABLE, WorkerError, chain};
+
+/// Indexes what the environment says.
+pub(super) async fn index_from_environment() -> Result<(), WorkerError> {
+    let text = std::env::var(WORK_VARIABLE)
+        .map_err(|error| WorkerError::Permanent(format!("environment variable {WORK_VARIABLE}: {error}")))?;
+    let work: IndexWork = serde_json::from_str(&text)
+        .map_err(|error| WorkerError::Permanent(format!("environment variable {WORK_VARIABLE}: {error}")))?;
+    let api_key = std::env::var(API_KEY_VARIABLE).ok().filter(|key| !key.is_empty()).map(SecretString::from);
+    let kube = kube::Client::try_default().await;
+    let kube = kube.map_err(|error| WorkerError::Again(format!("no way to Kubernetes: {}", chain(&error))))?;
+    let stop = Stop::default();
+    stop_on_signal(stop.clone())?;
+    index(work, api_key, kube, &stop).await
+}
+
+/// Runs one feed to its end, or goes on with it.
+async fn index(
+    work: IndexWork,
+    api_key: Option<SecretString>,
+    kube: kube::Client,
+    stop: &Stop,
+) -> Result<(), WorkerError> {
+    info!(namespace = work.namespace, feed = work.name, run = work.run, collection = work.collection, "indexing");
+    let store = ConfigMapLedger::new(kube, &work.namespace, &work.ledger);
+    if is_done(&store, &work.run).await? {
+        info!("this run succeeded before");
+        return Ok(());
+    }
+    let options = ClientOptions::new(address(&work.endpoints.rest)?).grpc(address(&work.endpoints.grpc)?);
+    let options = match api_key {
+        Some(key) => options.api_key(key),
+        None => options,
+    };
+    let client = Client::new(options).map_err(|error| WorkerError::Permanent(chain(&error)))?;
+    let class = match read_class(&client, &work).await {
+        Ok(class) => class,
+        Err(error) => return Err(ended(&refuse(&work.run, &work.collection, &store, &SystemClock, error).await)),
+    };
+    let sink = WeaviateSink::new(client, &work.collection, consistency(work.consistency));
+    let source = FileSource::new(work.source);
+    let ports = Ports { source: &source, sink: &sink, store: &store, clock: &SystemClock };
+    let settings = Settings {
+        run: work.run,
+        collection: work.collection,
+        mapping: class.mapping,
+        computed_vectors: class.computed_vectors,
+        max_rejected: work.max_rejected,
+        window: WindowLimits::default(),
+        retry: Retry::default(),
+    };
+    let ledger = run(&settings, &ports, stop).await.map_err(|error| ended(&error))?;
+    info!(counts = ?ledger.counts, "indexed");
+    Ok(())
+}
+
+fn address(text: &str) -> Result<Url, WorkerError> {
+    text.parse().map_err(|error| WorkerError::Permanent(format!("`{text}` is no address: {error}")))
+}
+
+/// A run that succeeded is not asked again, not even whether Weaviate is there.
+async fn is_done(store: &ConfigMapLedger, run: &str) -> Result<bool, WorkerError> {
+    let stored = store.load().await.map_err(|error| WorkerError::Again(error.message))?;
+    Ok(stored.ledger.is_some_and(|ledger| ledger.run == run && ledger.state == State::Succeeded))
+}
+
+async fn read_class(client: &Client, work: &IndexWork) -> Result<Class, RunError> {
+    let found = client.class(&work.collection, SchemaRead::Leader).await;
+    let found = found.map_err(|error| {
+        RunError::failed(FailureReason::SinkFailed, format!("failed to read the schema: {}", port(&error).message))
+    })?;
+    let collection = &work.collection;
+    let class = found.ok_or_else(|| {
+        let message = format!("collection {collection} does not exist: declare it as an ElysiaCollection");
+        RunError::failed(FailureReason::SinkFailed, message)
+    })?;
+    class::read(&class, unmapped(work.unmapped)).map_err(|problem| {
+        RunError::failed(
+            FailureReason::CollectionUnfit,
+            format!("collection {collection} cannot take a feed: {problem}"),
+        )
+    })
+}
+
+fn ended(error: &RunError) -> WorkerError {
+    let message = error.to_string();
+    match error {
+        RunError::Failed { reason, .. } if reason.is_permanent() => WorkerError::Permanent(message),
+        RunError::Failed { .. } | RunError::Stopped => WorkerError::Again(message),
+    }
+}
+
+fn unmapped(unmapped: UnmappedWork) -> Unmapped {
+    match unmapped {
+        UnmappedWork::Reject => Unmapped::Reject,
+        UnmappedWork::Drop => Unmapped::Drop,
+    }
+}
+
+fn consistency(consistency: ConsistencyWork) -> Consistency {
+    match consistency {
+        ConsistencyWork::One => Consistency::One,
+        ConsistencyWork::Quorum => Consistency::Quorum,
+        ConsistencyWork::All => Consistency::All,
+    }
+}
+
+/// The window in flight ends, the next one does not begin.
+fn stop_on_signal(stop: Stop) -> Result<(), WorkerError> {
+    let failed = |error: std::io::Error| WorkerError::Again(format!("failed to listen for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        info!("stopping after the window in flight");
+        stop.set();
+    });
+    Ok(())
+}

@@ -1,0 +1,183 @@
+//! A Weaviate collection as the engine's sink.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use elysia_engine::category::Category;
+use elysia_engine::object::{Object, Vector, Vectors};
+use elysia_engine::ports::{PortError, Refusal, Sink};
+use elysia_weaviate::{
+    BatchEncoder, BatchObject, Client, Consistency, ErrorCategory, NamedVector, ObjectError, ReadFrom, WeaviateError,
+};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::chain;
+
+/// Reads under way at once: each is a call of a few milliseconds, and one worker is not alone.
+const READS: usize = 16;
+
+/// What Weaviate answers to a search or a delete by filter while the shards of a class have unequally many replicas
+/// (in the midst of a repair). Writes and reads by id are not affected.
+const UNEQUAL_REPLICAS: &str = "inconsistent consistency levels";
+
+/// One collection.
+pub(super) struct WeaviateSink {
+    client: Client,
+    class: String,
+    consistency: Consistency,
+}
+
+impl WeaviateSink {
+    pub(super) fn new(client: Client, class: &str, consistency: Consistency) -> Self {
+        Self { client, class: class.to_owned(), consistency }
+    }
+
+    async fn read(&self, id: Uuid, with_vectors: bool) -> Result<Option<Object>, PortError> {
+        let from = ReadFrom::Replicas(self.consistency);
+        let found =
+            self.client.object(&self.class, None, id, from, with_vectors).await.map_err(|error| port(&error))?;
+        found
+            .map(|object| {
+                let vectors = vectors(object.vector, object.vectors)?;
+                Ok(Object { id, properties: object.properties, vectors })
+            })
+            .transpose()
+    }
+
+    async fn read_all(&self, ids: &[Uuid], with_vectors: bool) -> Result<Vec<Object>, PortError> {
+        let reads = stream::iter(ids.to_vec()).map(|id| self.read(id, with_vectors)).buffer_unordered(READS);
+        reads.try_filter_map(async |found| Ok(found)).try_collect().await
+    }
+
+    /// A node that has just lost its disk answers "not found" for everything until it has the schema again. A search
+    /// fails there, and elsewhere finds what must not be taken for unknown.
+    async fn prove_absent(&self, ids: &[Uuid]) -> Result<(), PortError> {
+        let found = self.client.fetch_by_ids(&self.class, None, ids, false, Consistency::One).await;
+        match found.map_err(|error| PortError { retryable: true, ..port(&error) })?.first() {
+            None => Ok(()),
+            Some(object) => Err(disagree(format!("object {} is found by a search and not by its id", object.id))),
+        }
+    }
+}
+
+impl Sink for WeaviateSink {
+    async fn fetch(&self, ids: &[Uuid]) -> Result<Vec<Object>, PortError> {
+        // By id, not by search: a search asks one replica, which may lack what the majority has.
+        let found = self.read_all(ids, true).await?;
+        let known = found.iter().map(|object| object.id).collect::<BTreeSet<_>>();
+        let absent = ids.iter().copied().filter(|id| !known.contains(id)).collect::<Vec<_>>();
+        if !absent.is_empty() {
+            self.prove_absent(&absent).await?;
+        }
+        Ok(found)
+    }
+
+    async fn put(&self, objects: &[Object]) -> Result<Vec<Refusal>, PortError> {
+        let mut encoder = BatchEncoder::new();
+        let mut sent = Vec::new();
+        let mut refusals = Vec::new();
+        for object in objects {
+            match encoder.push(&wire(&self.class, object)) {
+                Ok(_) => sent.push(object.id),
+                Err(error) => refusals.push(Refusal { id: object.id, error: port(&error) }),
+            }
+        }
+        let outcome = self.client.send_batch(encoder.finish(self.consistency)).await.map_err(|error| port(&error))?;
+        let refused = |error: &ObjectError| sent.get(error.index).map(|id| Refusal { id: *id, error: refusal(error) });
+        refusals.extend(outcome.errors.iter().filter_map(refused));
+        Ok(refusals)
+    }
+
+    async fn delete(&self, ids: &[Uuid]) -> Result<(), PortError> {
+        let at = |consistency| self.client.batch_delete_ids(&self.class, None, ids, consistency);
+        let (outcome, is_sure) = match at(self.consistency).await {
+            Err(error) if error.to_string().contains(UNEQUAL_REPLICAS) => (at(Consistency::One).await, false),
+            outcome => (outcome, true),
+        };
+        let outcome = outcome.map_err(|error| port(&error))?;
+        if outcome.failed > 0 {
+            return Err(disagree(format!("{} of {} objects were not deleted", outcome.failed, outcome.matches)));
+        }
+        if is_sure && outcome.successful == ids.len() as u64 {
+            return Ok(());
+        }
+        // A delete finds its objects by a search. What it did not find must be unknown to the majority as well.
+        match self.read_all(ids, false).await?.first() {
+            None => Ok(()),
+            Some(object) => {
+                Err(disagree(format!("object {} was not found by the delete and is still there", object.id)))
+            }
+        }
+    }
+}
+
+fn wire(class: &str, object: &Object) -> BatchObject {
+    let mut vectors = elysia_weaviate::Vectors::default();
+    for (name, vector) in &object.vectors {
+        match vector {
+            Vector::Single(numbers) if name.is_empty() => vectors.unnamed = Some(numbers.clone()),
+            Vector::Single(numbers) => {
+                vectors.named.insert(name.clone(), NamedVector::Single(numbers.clone()));
+            }
+            Vector::Multi(lists) => {
+                vectors.named.insert(name.clone(), NamedVector::Multi(lists.clone()));
+            }
+        }
+    }
+    BatchObject { id: object.id, class: class.to_owned(), tenant: None, properties: object.properties.clone(), vectors }
+}
+
+fn vectors(unnamed: Option<Vec<f32>>, named: BTreeMap<String, Value>) -> Result<Vectors, PortError> {
+    let mut vectors = Vectors::new();
+    if let Some(numbers) = unnamed.filter(|numbers| !numbers.is_empty()) {
+        vectors.insert(String::new(), Vector::Single(numbers));
+    }
+    for (name, value) in named {
+        let is_multi = value.as_array().and_then(|items| items.first()).is_some_and(Value::is_array);
+        let vector = if is_multi {
+            serde_json::from_value(value).map(Vector::Multi)
+        } else {
+            serde_json::from_value(value).map(Vector::Single)
+        };
+        let vector = vector.map_err(|error| PortError {
+            category: Category::Encoding,
+            retryable: false,
+            message: format!("vector {name} is no vector: {error}"),
+        })?;
+        vectors.insert(name, vector);
+    }
+    Ok(vectors)
+}
+
+fn disagree(message: String) -> PortError {
+    PortError { category: Category::Weaviate, retryable: true, message }
+}
+
+pub(super) fn port(error: &WeaviateError) -> PortError {
+    PortError { category: category(error.category()), retryable: error.retryable(), message: chain(error) }
+}
+
+/// A shard that is frozen, for a proof or a backup, is thawed again: unlike a disk that is full, but that shows only
+/// after a while.
+fn refusal(error: &ObjectError) -> PortError {
+    PortError {
+        category: category(error.category()),
+        retryable: error.retryable() || error.is_read_only(),
+        message: error.message.clone(),
+    }
+}
+
+fn category(category: ErrorCategory) -> Category {
+    match category {
+        ErrorCategory::Network => Category::Network,
+        ErrorCategory::Weaviate => Category::Weaviate,
+        ErrorCategory::FileSystem => Category::FileSystem,
+        ErrorCategory::RateLimit => Category::RateLimit,
+        ErrorCategory::Memory => Category::Memory,
+        ErrorCategory::Encoding => Category::Encoding,
+        ErrorCategory::Timeout => Category::Timeout,
+        ErrorCategory::Validation => Category::Validation,
+        ErrorCategory::Unknown => Category::Unknown,
+    }
+}
