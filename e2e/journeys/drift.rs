@@ -46,8 +46,8 @@ async fn replicas_that_are_missing_are_copied_and_proved() {
     nodes.first().delete_class("Articles").await.unwrap();
     stage
         .wait("the collection to be there again", INTERVAL * 3, async || {
-            let state = nodes.first().sharding_state("Articles").await.ok()??;
-            state.shards.iter().all(|shard| shard.replicas.len() == 3).then_some(())
+            let sharding = nodes.first().sharding_state("Articles").await.ok()??;
+            sharding.shards.iter().all(|shard| shard.replicas.len() == 3).then_some(())
         })
         .await;
 

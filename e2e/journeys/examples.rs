@@ -24,7 +24,8 @@ async fn every_example_is_accepted() {
             };
             let types = object.types.clone().unwrap();
             let resource = ApiResource::from_gvk(&GroupVersionKind::try_from(&types).unwrap());
-            let api = kube::api::Api::<DynamicObject>::namespaced_with(stage.client.clone(), &stage.namespace, &resource);
+            let api =
+                kube::api::Api::<DynamicObject>::namespaced_with(stage.client.clone(), &stage.namespace, &resource);
             let parameters = PatchParams { dry_run: true, ..PatchParams::apply("journey") }.validation_strict();
             if let Err(error) = api.patch(&object.name_any(), &parameters, &Patch::Apply(&object)).await {
                 panic!("{}: {} {}: {error}", path.display(), types.kind, object.name_any());

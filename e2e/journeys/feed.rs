@@ -26,7 +26,7 @@ this is not JSON
 {"repo":"r","op":"delete","path":"never-there.md"}
 "#;
 
-/// What Weaviate's own clients compute: uuid5(NAMESPACE_DNS, Collection + repo + ":" + path).
+/// What Weaviate's own clients compute: `uuid5(NAMESPACE_DNS, Collection + repo + ":" + path)`.
 fn id(path: &str) -> Uuid {
     Uuid::new_v5(&Uuid::NAMESPACE_DNS, format!("Notesr:{path}").as_bytes())
 }
@@ -67,7 +67,15 @@ async fn bad_lines_are_told_and_the_rest_is_indexed() {
     assert!(is(&status.conditions, "Ready", "True"), "{:?}", status.conditions);
     let counts = status.counts.unwrap();
     assert_eq!(
-        (counts.lines, counts.added, counts.modified, counts.deleted, counts.renamed, counts.unchanged, counts.rejected),
+        (
+            counts.lines,
+            counts.added,
+            counts.modified,
+            counts.deleted,
+            counts.renamed,
+            counts.unchanged,
+            counts.rejected
+        ),
         (12, 3, 1, 2, 1, 0, 5)
     );
     let lines: Vec<i64> = status.dead_letter.iter().map(|letter| letter.line).collect();

@@ -129,7 +129,8 @@ impl Stage {
         self.wait(&format!("cluster {name} to be ready"), COLD_START, async || {
             let cluster = self.api::<WeaviateCluster>().get(name).await.unwrap();
             let status = cluster.status?;
-            let ready = is(&status.conditions, "Ready", "True") && status.observed_generation == cluster.metadata.generation;
+            let ready =
+                is(&status.conditions, "Ready", "True") && status.observed_generation == cluster.metadata.generation;
             ready.then_some(())
         })
         .await;
@@ -159,7 +160,13 @@ impl Stage {
     }
 
     /// Waits until the condition of a collection object has this value and reason.
-    pub(crate) async fn collection_says(&self, name: &str, condition: &str, value: &str, reason: &str) -> ElysiaCollection {
+    pub(crate) async fn collection_says(
+        &self,
+        name: &str,
+        condition: &str,
+        value: &str,
+        reason: &str,
+    ) -> ElysiaCollection {
         self.collection_says_within(name, condition, value, reason, Duration::from_secs(120)).await
     }
 
@@ -304,7 +311,7 @@ impl Nodes {
     }
 }
 
-/// An ElysiaCollection of factor 3.
+/// An `ElysiaCollection` of factor 3.
 pub(crate) fn collection(name: &str, class: &str, schema: &Value) -> Value {
     json!({
         "metadata": {"name": name},

@@ -5,6 +5,8 @@ pub mod collection;
 pub mod connect;
 pub mod context;
 pub mod feed;
+#[cfg(test)]
+mod fixture;
 pub mod run;
 
 pub use context::Context;

@@ -118,10 +118,13 @@ where
     outcomes
         .for_each(|outcome| {
             match outcome {
-                // Already told by the error policy, which knows the object.
-                Ok(_) | Err(kube::runtime::controller::Error::ReconcilerFailed(..)) => {}
-                // Deleted between the event and the round.
-                Err(kube::runtime::controller::Error::ObjectNotFound(_)) => {}
+                // A failed round was told by the error policy, which knows the object; an object that is not found was
+                // deleted between the event and the round.
+                Ok(_)
+                | Err(
+                    kube::runtime::controller::Error::ReconcilerFailed(..)
+                    | kube::runtime::controller::Error::ObjectNotFound(_),
+                ) => {}
                 Err(error) => tracing::warn!(kind, error = chain(&error), "controller error"),
             }
             ready(())
@@ -143,7 +146,7 @@ async fn counted<K>(
 }
 
 /// Logs the error and comes back later; each further error of the object comes later still.
-fn after_error<K>(object: Arc<K>, error: &ReconcileError, context: &Context) -> Action
+fn after_error<K>(object: &K, error: &ReconcileError, context: &Context) -> Action
 where
     K: Resource<DynamicType = ()>,
 {
@@ -221,7 +224,7 @@ fn clusters(context: &Shared, stop: &CancellationToken) -> impl Stream<Item = Ou
                 });
                 counted("WeaviateCluster", &context, cluster::reconcile(object, context.clone())).await
             },
-            |object, error, context| after_error(object, error, &context),
+            |object, error, context| after_error(object.as_ref(), error, &context),
             context.clone(),
         )
 }
@@ -247,7 +250,7 @@ fn collections(context: &Shared, stop: &CancellationToken) -> impl Stream<Item =
                 });
                 counted("ElysiaCollection", &context, collection::reconcile(object, context.clone())).await
             },
-            |object, error, context| after_error(object, error, &context),
+            |object, error, context| after_error(object.as_ref(), error, &context),
             context.clone(),
         )
 }
@@ -287,7 +290,7 @@ fn feeds(context: &Shared, stop: &CancellationToken) -> impl Stream<Item = Outco
                 });
                 counted("IndexSource", &context, feed::reconcile(object, context.clone())).await
             },
-            |object, error, context| after_error(object, error, &context),
+            |object, error, context| after_error(object.as_ref(), error, &context),
             context.clone(),
         )
 }

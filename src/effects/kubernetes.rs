@@ -14,6 +14,9 @@ use std::fmt::Debug;
 
 use super::EffectError;
 
+/// The API server's word for an object that its rules forbid.
+const INVALID: u16 = 422;
+
 /// Applies the object if the live one does not say the same already, owned by `owner`.
 ///
 /// The look first keeps an object at rest from being written at every round.
@@ -35,9 +38,26 @@ where
         return Ok(false);
     }
     let parameters = PatchParams::apply(names::OPERATOR_MANAGER).force();
-    api.patch(&name, &parameters, &Patch::Apply(&wanted)).await.map_err(EffectError::kubernetes(what()))?;
+    match api.patch(&name, &parameters, &Patch::Apply(&wanted)).await {
+        Ok(now) if covers(&typed(&now), &wanted) => {}
+        // An apply keeps the entries that another hand added to a list, and a list with both may be invalid. A merge
+        // puts the list in its place; without it the object would be written at every round and never be as wanted.
+        Ok(_) => merge(&api, &name, &wanted).await.map_err(EffectError::kubernetes(what()))?,
+        Err(kube::Error::Api(status)) if status.code == INVALID => {
+            merge(&api, &name, &wanted).await.map_err(EffectError::kubernetes(what()))?;
+        }
+        Err(error) => return Err(EffectError::kubernetes(what())(error)),
+    }
     tracing::info!(kind = %K::kind(&()), namespace, name, "applied");
     Ok(true)
+}
+
+async fn merge<K>(api: &Api<K>, name: &str, wanted: &Value) -> Result<(), kube::Error>
+where
+    K: Clone + Debug + DeserializeOwned,
+{
+    let parameters = PatchParams { field_manager: Some(names::OPERATOR_MANAGER.to_owned()), ..PatchParams::default() };
+    api.patch(name, &parameters, &Patch::Merge(wanted)).await.map(|_| ())
 }
 
 /// The object as JSON with its kind, which lists and typed objects leave out.

@@ -138,6 +138,17 @@ pub async fn is_frozen(node: &Client, collection: &str, shards: &[String]) -> Re
             .all(|shard| live.iter().any(|live| live.name == *shard && live.status == ShardStatus::ReadOnly)))
 }
 
+/// Whether any of these shards is read-only at this node; none is where the collection is gone.
+///
+/// Not the opposite of [`is_frozen`]: between the two lies a thaw that was cut off.
+pub async fn is_frozen_in_part(node: &Client, collection: &str, shards: &[String]) -> Result<bool, WeaviateError> {
+    match node.shard_statuses(collection).await {
+        Ok(live) => Ok(live.iter().any(|live| shards.contains(&live.name) && live.status == ShardStatus::ReadOnly)),
+        Err(WeaviateError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Whether this node's own list of ids is empty.
 pub async fn lists_nothing(node: &Client, collection: &str) -> Result<bool, WeaviateError> {
     let page = Page { class: collection, tenant: None, after: None, limit: 1 };

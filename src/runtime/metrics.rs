@@ -221,9 +221,9 @@ impl Metrics {
             }),
             "ElysiaCollection" => {
                 let _ = behind.remove_label_values(&[namespace, name]);
-                ["lowest", "wanted"].iter().for_each(|which| {
+                for which in ["lowest", "wanted"] {
                     let _ = replicas.remove_label_values(&[namespace, name, which]);
-                });
+                }
             }
             _ => ["added", "modified", "deleted", "renamed", "unchanged", "rejected"].iter().for_each(|outcome| {
                 let _ = lines.remove_label_values(&[namespace, name, outcome]);

@@ -24,18 +24,18 @@ mod stage;
 mod steps;
 mod volume;
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use elysia_e2e::ground::{self, DeployTarget, Options};
 
-use self::articles::Behind;
-use self::history::History;
 use self::replay::Replay;
-use self::rest::Rest;
-use self::stage::Stage;
+use self::rest::Objects;
+use self::stage::{Stage, retry, until};
 use self::steps::{Steps, tell};
 
 /// Ninety seconds are promised; a cluster elsewhere may have to pull images.
@@ -57,21 +57,20 @@ pub(crate) struct DemoArguments {
 
 pub(crate) fn run(arguments: &DemoArguments) -> Result<()> {
     let mut steps = Steps::new(8);
-    let stage = match &arguments.context {
-        Some(context) => {
-            steps.begin(&format!("using your cluster `{context}`; the ground stays as it is"));
-            Stage::elsewhere(context)
-        }
-        None => {
-            steps.begin("bringing up the ground: a real Kubernetes node on this machine");
-            Stage::on_ground(ground::up(&Options::default())?)
-        }
+    let stage = if let Some(context) = &arguments.context {
+        steps.begin(&format!("using your cluster `{context}`: nothing is brought up on this machine"));
+        Stage::elsewhere(context)
+    } else {
+        steps.begin("bringing up the ground: a real Kubernetes node on this machine");
+        Stage::on_ground(&ground::up(&Options::default())?)
     };
 
     steps.begin("installing the operator by its Helm chart");
     let target = DeployTarget { context: arguments.context.clone(), image: arguments.image.clone() };
     let image = ground::deploy(&target)?;
-    stage.ensure_plug_in()?;
+    if arguments.image.is_some() {
+        stage.ensure_plug_in()?;
+    }
     stage.ensure_namespace()?;
 
     steps.begin("declaring a Weaviate cluster of three nodes: examples/cluster.yaml");
@@ -80,7 +79,7 @@ pub(crate) fn run(arguments: &DemoArguments) -> Result<()> {
     stage.wait_for("weaviatecluster/search", "Ready", CLUSTER)?;
 
     steps.begin("making a collection behind the operator's back, by Weaviate's REST API");
-    let behind = articles::write(&stage, &histories)?;
+    let articles = articles::write(&stage, &histories)?;
 
     steps.begin("declaring it with three replicas: examples/collection.yaml");
     stage.apply_example("collection.yaml")?;
@@ -93,7 +92,7 @@ pub(crate) fn run(arguments: &DemoArguments) -> Result<()> {
     feeds(&stage, &histories, &image)?;
 
     steps.begin("asking every Weaviate node, by its REST API, what it holds");
-    prove(&stage, &behind, &histories)?;
+    prove(&stage, articles, &histories)?;
 
     health_after(&stage)?;
     steps.end();
@@ -103,8 +102,7 @@ pub(crate) fn run(arguments: &DemoArguments) -> Result<()> {
 
 /// Shows the first picture in which the operator has an opinion on the new collection.
 fn health_before(stage: &Stage) -> Result<()> {
-    let limit = Duration::from_secs(60);
-    let health = stage.until("health to tell of the collection", limit, || {
+    let health = until("health to tell of the collection", HEALTH, || {
         let health = stage.health()?;
         Ok((health.code != 2).then_some(health))
     })?;
@@ -115,54 +113,54 @@ fn health_before(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-fn feeds(stage: &Stage, histories: &[History], image: &str) -> Result<()> {
+fn feeds(stage: &Stage, histories: &[PathBuf], image: &str) -> Result<()> {
     for example in ["collection-notes.yaml", "feed-configmap.yaml", "collection-git-history.yaml"] {
         stage.apply_example(example)?;
     }
     // The claim first: a feed that is declared before its files are there would run over nothing.
     let documents = fs::read_to_string(stage.paths.checkout.join("examples/feed-volume.yaml"))?;
-    let documents = volume::documents(&documents);
-    let (claim, feed) = match documents.as_slice() {
-        [claim, feed] => (claim, feed),
-        _ => anyhow::bail!("examples/feed-volume.yaml no longer holds a claim and a feed"),
+    let documents = documents.split("\n---\n").collect::<Vec<_>>();
+    let [claim, feed] = documents.as_slice() else {
+        bail!("examples/feed-volume.yaml no longer holds a claim and a feed");
     };
     stage.apply(claim)?;
     for history in histories {
-        volume::put(stage, image, "git-history", &history.file)?;
+        volume::put(stage, image, "git-history", history)?;
     }
-    stage.apply(feed)?;
+    stage.apply_feed("git-history", feed)?;
     stage.wait_for("indexsource/notes", "CaughtUp", FEED)?;
     stage.wait_for("indexsource/git-history", "CaughtUp", FEED)
 }
 
-fn prove(stage: &Stage, behind: &Behind, histories: &[History]) -> Result<()> {
+/// Proves what each node holds, and waits until the operator's own figures have come to the same.
+fn prove(stage: &Stage, articles: Objects, histories: &[PathBuf]) -> Result<()> {
     let mut git = Replay::default();
     for history in histories {
-        git.file(&history.file)?;
+        git.file(history)?;
     }
+    let replayed = "what a replay of the feed by hand gives";
     let wanted = [
-        (articles::CLASS, behind.objects.clone(), "as they were before the repair"),
-        ("Notes", notes(stage)?.objects("Notes"), "as a replay of the feed by hand gives"),
-        ("GitHistory", git.objects("GitHistory"), "as a replay of the feed by hand gives"),
+        ("articles", articles::CLASS, articles, "what was there before the repair"),
+        ("notes", "Notes", notes(stage)?.objects("Notes"), replayed),
+        ("git-history", "GitHistory", git.objects("GitHistory"), replayed),
     ];
     let nodes = stage.nodes("search")?;
     ensure!(nodes.len() == 3, "the cluster has {} pods, not three", nodes.len());
-    for (class, objects, how) in &wanted {
-        // Running the demo again may have changed a ConfigMap whose run has only begun.
-        let last = std::cell::RefCell::new(None);
-        let proved = stage.until(class, HEALTH, || match proof::of_class(stage, &nodes, class, objects) {
-            Ok(shards) => Ok(Some(shards)),
-            Err(error) => {
-                last.replace(Some(error));
-                Ok(None)
-            }
-        });
-        let shards = match (proved, last.into_inner()) {
-            (Ok(shards), _) => shards,
-            (Err(_), Some(error)) => return Err(error),
-            (Err(error), None) => return Err(error),
-        };
-        tell(format!("{class}: factor 3, 3 replicas of each of {shards} shards, {} objects {how}, at every node", objects.len()));
+    for (_, class, objects, what) in &wanted {
+        // A demo that runs again may have changed a ConfigMap back, whose run has only begun.
+        let shards = retry(HEALTH, || proof::of_class(stage, &nodes, class, objects))?;
+        let count = objects.len();
+        tell(format!(
+            "{class}: factor 3, {shards} shards with 3 replicas; each node holds {count} objects, exactly {what}"
+        ));
+    }
+    // The operator counts when it looks, and it looks every 30 s.
+    tell("the operator's own figures may be of a moment before; waiting for its next look");
+    for (name, class, objects, _) in &wanted {
+        until(&format!("the operator to count {} objects in {class}", objects.len()), HEALTH, || {
+            let collection = stage.get(&["elysiacollection", name])?;
+            Ok((collection["status"]["objects"]["count"] == objects.len()).then_some(()))
+        })?;
     }
     Ok(())
 }
@@ -172,21 +170,20 @@ fn notes(stage: &Stage) -> Result<Replay> {
     let map = stage.get(&["configmap", "notes-changes"])?;
     let files = map["data"].as_object().context("the ConfigMap notes-changes holds no files")?;
     let mut replay = Replay::default();
-    for (_, text) in files.iter().collect::<std::collections::BTreeMap<_, _>>() {
+    for (_, text) in files.iter().collect::<BTreeMap<_, _>>() {
         replay.lines(text.as_str().unwrap_or_default())?;
     }
     Ok(replay)
 }
 
 fn health_after(stage: &Stage) -> Result<()> {
-    let last = std::cell::RefCell::new(None);
-    let healthy = stage.until("a healthy table", HEALTH, || {
-        let health = stage.health()?;
-        let code = health.code;
-        last.replace(Some(health));
-        Ok((code == 0).then_some(()))
+    let mut last = None;
+    let healthy = retry(HEALTH, || {
+        let health = last.insert(stage.health()?);
+        ensure!(health.code == 0, "`kubectl elysia health` finds something wrong");
+        Ok(())
     });
-    if let Some(health) = last.into_inner() {
+    if let Some(health) = last {
         stage.show(&health);
     }
     healthy

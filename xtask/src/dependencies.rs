@@ -26,20 +26,35 @@ const NOWHERE: [&str; 5] = ["openssl", "native-tls", "serde_yml", "chrono", "asy
 
 /// Licences that may be shipped.
 const LICENCES: [&str; 14] = [
-    "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0",
-    "CDLA-Permissive-2.0", "ISC", "MIT", "MPL-2.0", "Unicode-3.0", "Unlicense", "Zlib",
+    "0BSD",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "CDLA-Permissive-2.0",
+    "ISC",
+    "MIT",
+    "MPL-2.0",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
 ];
 
 /// Fails with every arrow, crate and licence that breaks a rule.
 pub(crate) fn check(paths: &Paths) -> Result<()> {
-    let output = cargo(paths).args(["metadata", "--format-version=1", "--locked"]).output().context("failed to start cargo")?;
+    let output =
+        cargo(paths).args(["metadata", "--format-version=1", "--locked"]).output().context("failed to start cargo")?;
     ensure!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata is no JSON")?;
     let graph = Graph::read(&metadata);
     let mut broken = graph.broken_arrows();
     for pure in ["elysia-api", "elysia-core"] {
         let closure = graph.closure(pure);
-        broken.extend(NOT_IN_CORE.iter().filter(|name| closure.contains(**name)).map(|name| format!("{pure} reaches {name}")));
+        broken.extend(
+            NOT_IN_CORE.iter().filter(|name| closure.contains(**name)).map(|name| format!("{pure} reaches {name}")),
+        );
     }
     let all = graph.closure("elysia-operator");
     broken.extend(NOWHERE.iter().filter(|name| all.contains(**name)).map(|name| format!("{name} is in the operator")));
@@ -62,12 +77,12 @@ impl Graph {
             list(&metadata["packages"]).iter().map(|package| (text(&package["id"]), text(&package["name"]))).collect();
         let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for node in list(&metadata["resolve"]["nodes"]) {
-            let used = list(&node["deps"])
+            let dependencies = list(&node["deps"])
                 .into_iter()
                 .filter(|dependency| list(&dependency["dep_kinds"]).iter().any(|kind| kind["kind"].is_null()))
                 .filter_map(|dependency| names.get(&text(&dependency["pkg"])).cloned());
             let name = names.get(&text(&node["id"])).cloned().unwrap_or_default();
-            uses.entry(name).or_default().extend(used);
+            uses.entry(name).or_default().extend(dependencies);
         }
         Self { uses }
     }

@@ -11,7 +11,8 @@ pub(crate) struct E2eArguments {
 }
 
 pub(crate) fn run(arguments: &E2eArguments) -> Result<()> {
-    let ground = Ground::running().context("journeys need a ground: run `cargo xtask up` and `cargo xtask deploy` first")?;
+    let ground =
+        Ground::running().context("journeys need a ground: run `cargo xtask up` and `cargo xtask deploy` first")?;
     journeys(ground.paths(), arguments.filter.as_deref())
 }
 

@@ -4,6 +4,7 @@
 //! Field documentation becomes the manual page that `kubectl explain` shows, so it is written for users.
 
 #![allow(unreachable_pub, reason = "the schema derive emits private copies of public structs")]
+#![allow(clippy::duplicated_attributes, reason = "several printer columns of one type are no mistake")]
 
 pub mod cluster;
 pub mod collection;

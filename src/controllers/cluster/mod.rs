@@ -79,3 +79,6 @@ async fn act(plan: &Plan, spec: &ClusterSpec, owner: &WeaviateCluster, context: 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

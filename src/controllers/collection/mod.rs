@@ -58,3 +58,6 @@ pub async fn reconcile(object: Arc<ElysiaCollection>, context: Shared) -> Result
     context.succeeded(&key);
     Ok(action)
 }
+
+#[cfg(test)]
+mod tests;

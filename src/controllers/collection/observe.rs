@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use elysia_api::collection::{ElysiaCollectionStatus, ShardReplicas};
 use elysia_api::{ElysiaCollection, WeaviateCluster};
 use elysia_core::cluster::{ClusterSpec, judge};
-use elysia_core::collection::recreate::{Look, Wants};
+use elysia_core::collection::recreate::{Cursor, Look, Wants};
 use elysia_core::collection::{
     ClusterSight, CollectionSpec, Observed, Operation, OperationState, ReplicaView, questions,
 };
@@ -268,22 +268,29 @@ async fn holder(spec: &CollectionSpec, clients: &ClusterClients, observed: &Obse
 async fn recreate(spec: &CollectionSpec, clients: &ClusterClients, observed: &Observed, wants: Wants) -> Look {
     let Wants { auto_schema, frozen, local } = wants;
     let collection = spec.collection.as_str();
-    let shards: Vec<String> = observed
-        .journal
-        .seen()
-        .and_then(Option::as_ref)
+    let journal = observed.journal.seen().and_then(Option::as_ref);
+    let shards: Vec<String> = journal
         .map(|journal| journal.placement.iter().map(|shard| shard.shard.clone()).collect())
         .unwrap_or_default();
     let mut look = Look::default();
     if auto_schema {
-        look.auto_schema = ask(clients, |node| node.auto_schema_probe())
+        look.auto_schema = ask(clients, Client::auto_schema_probe)
             .await
             .into_iter()
             .map(|(node, on)| (node, on.flatten()))
             .collect();
     }
     if frozen {
-        look.frozen = ask(clients, |node| weaviate::is_frozen(node, collection, &shards)).await;
+        // A thaw is over when no shard is read-only any more, a freeze when every one is.
+        let thawing = journal.is_some_and(|journal| journal.cursor == Cursor::Thaw);
+        look.frozen = ask(clients, async |node| {
+            if thawing {
+                weaviate::is_frozen_in_part(node, collection, &shards).await
+            } else {
+                weaviate::is_frozen(node, collection, &shards).await
+            }
+        })
+        .await;
     }
     if local {
         look.local = ask(clients, |node| weaviate::local_class(node, collection)).await;

@@ -65,3 +65,6 @@ async fn act(
     kubernetes::create_once_owned(&context.kube, job, owner).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

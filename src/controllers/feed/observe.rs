@@ -146,7 +146,7 @@ async fn ledger(spec: &FeedSpec, context: &Context) -> Sight<Option<LedgerView>>
     match text.as_deref() {
         None | Some("") => Sight::Seen(None),
         Some(text) => match serde_json::from_str::<Ledger>(text) {
-            Ok(ledger) => Sight::Seen(Some(view(ledger))),
+            Ok(ledger) => Sight::Seen(Some(view(&ledger))),
             Err(error) => Sight::unseen(
                 BlindnessKind::Failed,
                 format!("ConfigMap {name} holds no ledger ({error}); delete it to begin anew"),
@@ -159,7 +159,7 @@ fn number(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn view(ledger: Ledger) -> LedgerView {
+fn view(ledger: &Ledger) -> LedgerView {
     let counts = &ledger.counts;
     let current = ledger.checkpoint.current.as_ref();
     LedgerView {

@@ -18,7 +18,7 @@ Everything is left running. Three things to try, in a shell of this folder, afte
     curl --header "Authorization: Bearer $key" --request DELETE localhost:8080/v1/schema/Articles
     curl --header "Authorization: Bearer $key" --json '{"class": "Articles", "replicationConfig": {"factor": 1},
         "properties": [{"name": "title", "dataType": ["text"]}, {"name": "body", "dataType": ["text"]}]}' \
-        localhost:8080/v1/schema
+        localhost:8080/v1/schema > /dev/null
     kill %%; kubectl elysia health --namespace NAMESPACE --watch
 
 3. The small feed gets one more line, and a run starts by itself:
@@ -35,6 +35,7 @@ pub(super) fn give(stage: &Stage) {
     if stage.is_ground() {
         say("\nIt is taken down by `cargo xtask down`.");
     } else {
-        say(format!("\nIt is taken away by `kubectl delete namespace {NAMESPACE}`."));
+        let first = format!("kubectl delete weaviatecluster search --namespace {NAMESPACE} --cascade=foreground");
+        say(format!("\nIt is taken away by `{first}`, then `kubectl delete namespace {NAMESPACE}`."));
     }
 }

@@ -1,9 +1,10 @@
 //! A collection that an application made before the operator knew of it, with real texts in it.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, ensure};
 use serde_json::{Map, Value, json};
 
-use super::history::History;
 use super::replay::{Replay, document_id};
 use super::rest::{Objects, Rest};
 use super::stage::Stage;
@@ -11,35 +12,31 @@ use super::steps::tell;
 
 pub(super) const CLASS: &str = "Articles";
 
-/// What there was before the operator looked.
-pub(super) struct Behind {
-    pub(super) objects: Objects,
-}
-
-/// Makes the class with one replica of each shard, unless it is there, and writes the texts of a real repository.
-pub(super) fn write(stage: &Stage, histories: &[History]) -> Result<Behind> {
+/// Makes the class with one replica of each shard, unless it is there, and writes the texts of a real repository;
+/// returns all that it holds then.
+pub(super) fn write(stage: &Stage, histories: &[PathBuf]) -> Result<Objects> {
     let rest = Rest::connect(stage, "service/search")?;
-    match rest.get(&format!("/v1/schema/{CLASS}"))? {
-        Some(class) => tell(format!("{CLASS} is there already, with factor {}", class["replicationConfig"]["factor"])),
-        None => {
-            rest.post("/v1/schema", &class())?;
-            tell(format!("POST /v1/schema: {CLASS}, three shards, factor 1"));
-        }
+    if let Some(class) = rest.get(&format!("/v1/schema/{CLASS}"))? {
+        tell(format!("{CLASS} is there already, with factor {}", class["replicationConfig"]["factor"]));
+    } else {
+        rest.post("/v1/schema", &class())?;
+        tell(format!("POST /v1/schema: {CLASS}, three shards, factor 1"));
     }
     let written = texts(histories)?;
     rest.write(CLASS, &written)?;
     let objects = rest.list(CLASS)?;
     let lost = written.iter().filter(|(id, properties)| objects.get(id) != Some(properties)).count();
     ensure!(lost == 0, "Weaviate did not store {lost} of {} objects of {CLASS} as they were written", written.len());
-    tell(format!("POST /v1/batch/objects: {} files of a real repository; {CLASS} holds {} objects", written.len(), objects.len()));
-    Ok(Behind { objects })
+    tell(format!("POST /v1/batch/objects: {} text files of a real repository", written.len()));
+    tell(format!("GET /v1/objects: {CLASS} holds {} objects", objects.len()));
+    Ok(objects)
 }
 
 /// The text files of the first repository, as its last commit left them.
-fn texts(histories: &[History]) -> Result<Objects> {
+fn texts(histories: &[PathBuf]) -> Result<Objects> {
     let mut replay = Replay::default();
     for history in histories.iter().take(1) {
-        replay.file(&history.file)?;
+        replay.file(history)?;
     }
     let article = |((repo, path), properties): (&(String, String), &Map<String, Value>)| {
         let article = Map::from_iter([("title".into(), json!(path)), ("body".into(), properties["content"].clone())]);

@@ -19,7 +19,8 @@ impl Forward {
     /// Forwards a free port of this machine to a port of e.g. `service/search`.
     pub(super) fn to(stage: &Stage, target: &str, port: u16) -> Result<Self> {
         let mut command = stage.kubectl(&["port-forward", target, &format!(":{port}"), "--address=127.0.0.1"]);
-        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("failed to start kubectl")?;
+        let mut process =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("failed to start kubectl")?;
         let mut output = BufReader::new(process.stdout.take().context("kubectl has no output")?);
         let mut line = String::new();
         output.read_line(&mut line).context("kubectl port-forward said nothing")?;

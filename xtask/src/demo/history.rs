@@ -32,13 +32,8 @@ struct Repository {
     last_commit: &'static str,
 }
 
-/// The history of one repository as a file of change lines.
-pub(super) struct History {
-    pub(super) file: PathBuf,
-}
-
-/// Writes one file for each repository, anew each time: it takes less than a look whether it is still right.
-pub(super) fn write(paths: &Paths) -> Result<Vec<History>> {
+/// Writes one file of change lines for each repository, anew each time: it takes less than a look whether it is still right.
+pub(super) fn write(paths: &Paths) -> Result<Vec<PathBuf>> {
     let fixtures = downloaded(paths, "git-fixtures", "github.com/go-git/go-git-fixtures/v4")?;
     let folder = paths.target.join("demo");
     if folder.exists() {
@@ -50,7 +45,7 @@ pub(super) fn write(paths: &Paths) -> Result<Vec<History>> {
 }
 
 impl Repository {
-    fn write(&self, paths: &Paths, fixtures: &Path, folder: &Path) -> Result<History> {
+    fn write(&self, paths: &Paths, fixtures: &Path, folder: &Path) -> Result<PathBuf> {
         let bare = folder.join(format!("{}.git", self.name));
         git(&bare, Stdio::null(), &["init", "--quiet", "--bare", "."])?;
         let pack = fixtures.join(format!("data/pack-{}.pack", self.pack));
@@ -64,7 +59,7 @@ impl Repository {
         let said = finished(Command::new(&script).arg(&bare).arg("--output").arg(&file))?;
         tell(said);
         finished(Command::new(&script).arg(&bare).arg("--check").arg(&file))?;
-        Ok(History { file })
+        Ok(file)
     }
 }
 

@@ -13,8 +13,8 @@ pub(super) fn of_class(stage: &Stage, nodes: &[String], class: &str, wanted: &Ob
     for node in nodes {
         let rest = Rest::connect(stage, &format!("pod/{node}"))?;
         let path = format!("/v1/replication/sharding-state?collection={class}");
-        let state = rest.get(&path)?.with_context(|| format!("{node} knows no {class}"))?;
-        shards = replicated(&state, nodes).with_context(|| format!("{class}, by {node}"))?;
+        let sharding = rest.get(&path)?.with_context(|| format!("{node} knows no {class}"))?;
+        shards = replicated(&sharding, nodes).with_context(|| format!("{class}, by {node}"))?;
         let live = rest.get(&format!("/v1/schema/{class}"))?.with_context(|| format!("{node} knows no {class}"))?;
         let factor = &live["replicationConfig"]["factor"];
         ensure!(*factor == nodes.len(), "{class} has factor {factor}, by {node}");

@@ -53,7 +53,8 @@ impl Rest {
 
     fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
         let url = format!("http://127.0.0.1:{}{path}", self.forward.port);
-        let request = Request::builder().method(method).uri(url).header("authorization", format!("Bearer {}", self.key));
+        let request =
+            Request::builder().method(method).uri(url).header("authorization", format!("Bearer {}", self.key));
         let request = request.header("content-type", "application/json");
         let mut response = match body {
             Some(body) => self.agent.run(request.body(body.to_string())?),
@@ -89,7 +90,7 @@ impl Rest {
             let mut page = self.get(&path)?.with_context(|| format!("there is no class {class}"))?;
             let page = page["objects"].as_array_mut().map(std::mem::take).unwrap_or_default();
             let Some(last) = page.last() else { return Ok(objects) };
-            after = last["id"].as_str().context("an object has no id")?.to_owned();
+            last["id"].as_str().context("an object has no id")?.clone_into(&mut after);
             for mut object in page {
                 let id = object["id"].as_str().context("an object has no id")?.parse::<Uuid>()?;
                 let properties = object["properties"].as_object_mut().map(std::mem::take).unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _, stdout};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use elysia_e2e::ground::{Ground, Paths, cargo, elapsed, wait_for_every};
@@ -16,6 +16,9 @@ pub(super) const NAMESPACE: &str = "demo";
 
 /// Between two looks: each is a process that the two cores have to start.
 const PAUSE: Duration = Duration::from_millis(400);
+
+/// Kubernetes looks again at a namespace only after half the grace period of its slowest pod.
+const GOING: Duration = Duration::from_secs(10 * 60);
 
 pub(super) struct Stage {
     pub(super) paths: Paths,
@@ -35,7 +38,7 @@ pub(super) struct Health {
 }
 
 impl Stage {
-    pub(super) fn on_ground(ground: Ground) -> Self {
+    pub(super) fn on_ground(ground: &Ground) -> Self {
         let kubectl = ground.kubectl().command().get_program().into();
         Self { paths: ground.paths().clone(), kubectl, place: Place::Ground }
     }
@@ -71,15 +74,19 @@ impl Stage {
     }
 
     pub(super) fn apply(&self, manifest: &str) -> Result<()> {
-        let arguments = ["apply", "--filename=-"];
-        let mut command = self.kubectl(&arguments);
+        tell(self.send(&["apply", "--filename=-"], manifest)?);
+        Ok(())
+    }
+
+    /// Runs kubectl with a manifest on its standard input.
+    pub(super) fn send(&self, arguments: &[&str], manifest: &str) -> Result<String> {
+        let mut command = self.kubectl(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("failed to start kubectl")?;
         if let Some(mut input) = child.stdin.take() {
             input.write_all(manifest.as_bytes()).context("kubectl read no manifest")?;
         }
-        tell(finished(&arguments, child.wait_with_output())?);
-        Ok(())
+        finished(arguments, child.wait_with_output())
     }
 
     pub(super) fn apply_example(&self, name: &str) -> Result<()> {
@@ -89,18 +96,41 @@ impl Stage {
     }
 
     pub(super) fn ensure_namespace(&self) -> Result<()> {
-        if self.run(&["get", "namespace", NAMESPACE, "--ignore-not-found", "--output=name"])?.is_empty() {
+        let phase =
+            || self.run(&["get", "namespace", NAMESPACE, "--ignore-not-found", "--output=jsonpath={.status.phase}"]);
+        if phase()? == "Terminating" {
+            tell(format!("the namespace {NAMESPACE} of an earlier demo is going: waiting for its end"));
+            until(&format!("the namespace {NAMESPACE} to go"), GOING, || Ok(phase()?.is_empty().then_some(())))?;
+        }
+        if phase()?.is_empty() {
             tell(self.run(&["create", "namespace", NAMESPACE])?);
         }
         Ok(())
     }
 
-    /// Compiles the plug-in, if an image from elsewhere left nothing to compile so far.
+    /// Compiles the plug-in, which is done already where the operator's image was made from the working tree.
     pub(super) fn ensure_plug_in(&self) -> Result<()> {
         let mut command = cargo(&self.paths);
-        command.args(["build", "--quiet", "--package", "elysia-operator", "--bins"]);
+        command.args(["build", "--quiet", "--package", "elysia-operator", "--bin", "kubectl-elysia"]);
         ensure!(command.status().context("failed to start cargo")?.success(), "the plug-in does not compile");
         Ok(())
+    }
+
+    /// Applies a feed. One that is there already has run, and nobody tells it that the files were written again: it is
+    /// asked for one more run.
+    pub(super) fn apply_feed(&self, name: &str, manifest: &str) -> Result<()> {
+        let is_there = !self.run(&["get", "indexsource", name, "--ignore-not-found", "--output=name"])?.is_empty();
+        self.apply(manifest)?;
+        if !is_there {
+            return Ok(());
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs().to_string();
+        let annotation = format!("elysia.dev/run-now={now}");
+        tell(self.run(&["annotate", "indexsource", name, &annotation, "--overwrite"])?);
+        until(&format!("the operator to see {annotation}"), Duration::from_secs(60), || {
+            let feed = self.get(&["indexsource", name])?;
+            Ok((feed["status"]["lastHandled"] == now).then_some(()))
+        })
     }
 
     /// The pods of a Weaviate cluster; a node has its pod's name.
@@ -129,19 +159,26 @@ impl Stage {
         tell(format!("(exit code {})\n\n", health.code));
     }
 
-    pub(super) fn is_ground(&self) -> bool {
-        matches!(self.place, Place::Ground)
+    /// The command after which a shell has what it needs here.
+    pub(super) fn preparation(&self) -> String {
+        match &self.place {
+            Place::Ground => format!("source {}", self.paths.environment_file().display()),
+            Place::Context(context) => {
+                let programs = self.paths.target.join("debug");
+                format!("kubectl config use-context {context}; PATH={}:$PATH", programs.display())
+            }
+        }
     }
 
-    pub(super) fn until<T>(&self, what: &str, limit: Duration, probe: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-        wait_for_every(PAUSE, what, limit, probe)
+    pub(super) fn is_ground(&self) -> bool {
+        matches!(self.place, Place::Ground)
     }
 
     /// Waits until a condition is True for the present spec, and tells what its object says meanwhile.
     pub(super) fn wait_for(&self, object: &str, condition: &str, limit: Duration) -> Result<()> {
         let started = Instant::now();
         let mut told = String::new();
-        let waited = self.until(&format!("{object} to be {condition}"), limit, || {
+        let waited = until(&format!("{object} to be {condition}"), limit, || {
             let seen = self.get(&[object])?;
             let status = &seen["status"];
             if status["observedGeneration"] != seen["metadata"]["generation"] {
@@ -151,7 +188,7 @@ impl Stage {
                 bail!("{object} needs a person: {}", text(stalled, "message"));
             }
             let Some(found) = of_type(status, condition) else { return Ok(None) };
-            let now = format!("{object}: {}", text(found, "message"));
+            let now = format!("{object}: {}", short(text(found, "message")));
             if now != told {
                 tell(&now);
                 told = now;
@@ -167,12 +204,37 @@ impl Stage {
     }
 }
 
+/// Asks again and again until the probe has an answer; an error of the probe ends the wait at once.
+pub(super) fn until<T>(what: &str, limit: Duration, probe: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    wait_for_every(PAUSE, what, limit, probe)
+}
+
+/// Tries again and again until it succeeds; the last failure is the error.
+pub(super) fn retry<T>(limit: Duration, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    let mut last = None;
+    let waited = until("it to succeed", limit, || {
+        Ok(match attempt() {
+            Ok(done) => Some(done),
+            Err(failure) => {
+                last = Some(failure);
+                None
+            }
+        })
+    });
+    waited.map_err(|timeout| last.unwrap_or(timeout))
+}
+
 fn of_type<'a>(status: &'a Value, kind: &str) -> Option<&'a Value> {
     status["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
+}
+
+/// A message as it stands, if it fits a line; otherwise what it begins with.
+fn short(message: &str) -> &str {
+    if message.chars().count() <= 90 { message } else { message.split("; ").next().unwrap_or(message) }
 }
 
 fn finished(arguments: &[&str], output: std::io::Result<Output>) -> Result<String> {

@@ -47,7 +47,7 @@ pub fn status(
     ElysiaCollectionStatus {
         observed_generation: collection.metadata.generation,
         objects: objects(&before, observed, plan, now),
-        replication: replication(&before, spec, observed, plan),
+        replication: Some(replication(&before, spec, observed, plan)),
         drift: drift(&before, &plan.drift, now),
         plan: plan.shown.clone(),
         conditions: condition::merge(&before.conditions, &findings, collection.metadata.generation, now),
@@ -108,15 +108,15 @@ fn replication(
     spec: &CollectionSpec,
     observed: &Observed,
     plan: &Plan,
-) -> Option<ReplicationStatus> {
+) -> ReplicationStatus {
     let proved_before = before.replication.as_ref().and_then(|replication| replication.proved.clone());
     let class = observed.class.seen().and_then(Option::as_ref);
     let Some(placement) = observed.placement.seen().filter(|_| class.is_some()) else {
-        return Some(ReplicationStatus { desired: spec.factor, ..ReplicationStatus::default() });
+        return ReplicationStatus { desired: spec.factor, ..ReplicationStatus::default() };
     };
     let (behind_total, behind) = copies::behind(placement, spec.factor);
     let fingerprint = crate::fingerprint::of(placement);
-    Some(ReplicationStatus {
+    ReplicationStatus {
         desired: spec.factor,
         lowest: copies::lowest(placement),
         shards: i64::try_from(placement.len()).ok(),
@@ -125,7 +125,7 @@ fn replication(
         behind,
         // A proof speaks of one placement; of another one it says nothing.
         proved: plan.proved.clone().or(proved_before).filter(|proof| proof.placement == fingerprint),
-    })
+    }
 }
 
 fn drift(before: &ElysiaCollectionStatus, found: &[Difference], now: Timestamp) -> Vec<DriftEntry> {

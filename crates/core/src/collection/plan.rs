@@ -152,15 +152,15 @@ impl Planner<'_> {
                 "{older} is older and claims collection {} of {} as well; delete one of the two, the collection stays",
                 self.spec.collection, self.spec.cluster
             );
-            return self.only(Part::Stuck(Reason::Conflict, message));
+            return self.only(&Part::Stuck(Reason::Conflict, message));
         }
         if self.observed.cluster == ClusterSight::Missing {
             let message = format!("WeaviateCluster {} does not exist in this namespace", self.spec.cluster);
             self.recheck = None;
-            return self.only(Part::Stuck(Reason::ClusterMissing, message));
+            return self.only(&Part::Stuck(Reason::ClusterMissing, message));
         }
         if let Sight::Unseen(blindness) = &self.observed.journal {
-            return self.only(Part::Unknown(Reason::Unknown, blindness.message.clone()));
+            return self.only(&Part::Unknown(Reason::Unknown, blindness.message.clone()));
         }
         if let Some(journal) = active_journal(self.observed) {
             let journal = journal.clone();
@@ -174,7 +174,7 @@ impl Planner<'_> {
                     BlindnessKind::Unsupported | BlindnessKind::Failed => Reason::Unknown,
                 };
                 self.recheck = Some(RECHECK_LATER);
-                self.only(Part::Unknown(reason, blindness.message.clone()))
+                self.only(&Part::Unknown(reason, blindness.message.clone()))
             }
             Sight::Seen(None) => self.creating(),
             Sight::Seen(Some(class)) => {
@@ -185,8 +185,8 @@ impl Planner<'_> {
     }
 
     /// A plan in which nothing else can be said than this one thing.
-    fn only(self, part: Part) -> Plan {
-        let findings = findings(&part, &part, None);
+    fn only(self, part: &Part) -> Plan {
+        let findings = findings(part, part, None);
         self.finish(findings, Vec::new())
     }
 
@@ -200,11 +200,11 @@ impl Planner<'_> {
 
     fn creating(mut self) -> Plan {
         if let Some(wait) = self.waits_for_cluster() {
-            return self.only(Part::Working(Reason::ClusterNotReady, wait));
+            return self.only(&Part::Working(Reason::ClusterNotReady, wait));
         }
         let members = self.observed.members.seen().map_or(0, Vec::len);
         if let Some(problem) = self.too_few(members) {
-            return self.only(Part::Stuck(Reason::InvalidSpec, problem));
+            return self.only(&Part::Stuck(Reason::InvalidSpec, problem));
         }
         self.recheck = Some(RECHECK);
         self.steps.push(Step::CreateClass(self.spec.class()));
@@ -212,7 +212,7 @@ impl Planner<'_> {
             "collection {} does not exist; it is created with factor {}",
             self.spec.collection, self.spec.factor
         );
-        self.only(Part::Working(Reason::Creating, message))
+        self.only(&Part::Working(Reason::Creating, message))
     }
 
     fn too_few(&self, members: usize) -> Option<String> {

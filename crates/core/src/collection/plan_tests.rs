@@ -56,9 +56,9 @@ fn seen(class: Option<Value>, first: &str, second: &str) -> Observed {
     }
 }
 
-fn lists(counts: [i64; 3]) -> Option<Sight<BTreeMap<String, ReplicaView>>> {
+fn lists(counts: [i64; 3]) -> Sight<BTreeMap<String, ReplicaView>> {
     let view = |count: i64| ReplicaView { count, digest: format!("d{count}") };
-    Some(Sight::Seen(nodes().into_iter().zip(counts).map(|(node, count)| (node, view(count))).collect()))
+    Sight::Seen(nodes().into_iter().zip(counts).map(|(node, count)| (node, view(count))).collect())
 }
 
 fn picture(plan: &Plan) -> String {
@@ -114,9 +114,9 @@ fn missing_replicas_are_copied_then_the_factor_is_raised_then_it_is_proved() {
     check(&json!({}), &seen(Some(class(1)), "abc", "abc"), "False ReplicasBehind [put factor 3]");
     check(&json!({}), &seen(Some(class(3)), "abc", "abc"), "False Proving []");
     let mut proved = seen(Some(class(3)), "abc", "abc");
-    proved.replicas = lists([5, 5, 5]);
+    proved.replicas = Some(lists([5, 5, 5]));
     check(&json!({}), &proved, "True AsDeclared []");
-    proved.replicas = lists([5, 4, 5]);
+    proved.replicas = Some(lists([5, 4, 5]));
     check(&json!({}), &proved, "False ReplicasDiffer []");
 }
 
@@ -269,7 +269,7 @@ fn an_object_at_rest_has_the_same_status_at_every_look() {
     let object = object(&json!({}));
     let spec = CollectionSpec::validate(&object).unwrap();
     let mut observed = seen(Some(class(3)), "abc", "abc");
-    observed.replicas = lists([5, 5, 5]);
+    observed.replicas = Some(lists([5, 5, 5]));
     let first = plan(&spec, &observed, &ElysiaCollectionStatus::default(), Timestamp::UNIX_EPOCH);
     let mut settled = object.clone();
     settled.status = Some(judge::status(&object, &spec, &observed, &first, None, Timestamp::UNIX_EPOCH));

@@ -27,6 +27,7 @@ struct Stored {
 }
 
 type Lines = Box<dyn Fn() -> Vec<String> + Send>;
+type Decide = Box<dyn FnMut(&str) -> Fate + Send>;
 
 #[derive(Default)]
 pub(super) struct State {
@@ -35,7 +36,7 @@ pub(super) struct State {
     made: u128,
     version: u64,
     pub(super) rules: Vec<Rule>,
-    pub(super) decide: Option<Box<dyn FnMut(&str) -> Fate + Send>>,
+    pub(super) decide: Option<Decide>,
     pub(super) words: BTreeMap<String, fn(&Value) -> Option<String>>,
     /// Another transcript, and how many of its lines stand in this one.
     pub(super) beside: Option<(Lines, usize)>,
@@ -128,7 +129,7 @@ impl State {
             && reply.0 >= 400
             && let Some(line) = self.transcript.last_mut()
         {
-            line.push_str(&format!(" → {}", reply.0));
+            *line = format!("{line} → {}", reply.0);
         }
         reply
     }
@@ -188,19 +189,23 @@ impl State {
         let before = live.clone().unwrap_or_else(|| json!({"metadata": {}}));
         let body = writable(&asked.body, asked.status);
         let mut value = before.clone();
-        let owner = (asked.manager.clone(), asked.status);
+        let hand = (asked.manager.clone(), asked.status);
         match asked.patch {
             PatchKind::Merge => apply::merge(&mut value, &body),
             PatchKind::Apply => {
                 let stored = self.objects.get(&asked.path());
-                let owned = stored.and_then(|stored| stored.applied.get(&owner)).cloned().unwrap_or_default();
+                let owned = stored.and_then(|stored| stored.applied.get(&hand)).cloned().unwrap_or_default();
                 apply::apply(&mut value, &owned, &body);
             }
+        }
+        if let Some(name) = doubled_port(&value) {
+            let message = format!("{} \"{}\" is invalid: duplicate port {name}", asked.plural, asked.object_name());
+            return failure(422, "Invalid", &message);
         }
         let status = if live.is_some() { 200 } else { 201 };
         let stored = self.store(asked.path(), value);
         if let Some(stored) = self.objects.get_mut(&asked.path()).filter(|_| asked.patch == PatchKind::Apply) {
-            stored.applied.insert(owner, body);
+            stored.applied.insert(hand, body);
         }
         (status, stored)
     }
@@ -262,6 +267,13 @@ impl State {
 
 fn namespace(path: &str) -> &str {
     path.split('/').skip_while(|segment| *segment != "namespaces").nth(1).unwrap_or_default()
+}
+
+/// A name that two ports of a Service have: the one rule of its validation that an apply breaks easily.
+fn doubled_port(value: &Value) -> Option<&str> {
+    let ports = value.pointer("/spec/ports")?.as_array()?;
+    let names: Vec<&str> = ports.iter().filter_map(|port| port["name"].as_str()).collect();
+    names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)).map(|(_, name)| *name)
 }
 
 /// What a patch may say: the status alone through its own path, all but the status otherwise.

@@ -1,0 +1,393 @@
+//! Recreation of an empty collection: in order, after a crash at every write, and against objects that appear.
+
+use elysia_api::ElysiaCollection;
+use elysia_testkit::kubernetes::Fate;
+use insta::assert_snapshot;
+use k8s_openapi::api::core::v1::ConfigMap;
+use serde_json::json;
+
+use super::super::super::fixture::{NAMESPACE, NODES, World, advance};
+use super::{ids, world};
+
+/// Rounds after which everything has ended, also after a crash; most stories come to rest before.
+const ROUNDS: usize = 30;
+
+/// An empty class with an immutable setting that differs from the declared one, and auto-schema off.
+async fn differs() -> World {
+    let world = world(json!({"vectorizer": "text2vec-openai"}), 3).await;
+    world.weaviate.auto_schema(false);
+    world.weaviate.seed_class(&json!({
+        "class": "Articles", "replicationConfig": {"factor": 3}, "shardingConfig": {"desiredCount": 3},
+    }));
+    world
+}
+
+/// The same, looked at and approved by a person.
+async fn approved() -> World {
+    let mut world = differs().await;
+    world.round().await;
+    world.approve();
+    world
+}
+
+/// Approved, and carried out so far that the next round proves and deletes.
+async fn before_the_proof() -> World {
+    let mut world = approved().await;
+    while !world.is_at("Delete") {
+        round_or_crash(&mut world).await;
+    }
+    world.transcript();
+    world
+}
+
+/// One round that may hang at a write: then the operator dies and is started again.
+async fn round_or_crash(world: &mut World) {
+    let fuse = std::sync::Arc::clone(&world.fuse);
+    let crashed = tokio::select! {
+        _ = world.collection("articles") => false,
+        () = fuse.blown() => true,
+    };
+    if crashed {
+        world.restart();
+    }
+    advance(30);
+}
+
+impl World {
+    fn approve(&self) {
+        let hash = self.articles().status.unwrap().plan.unwrap().hash;
+        self.annotate::<ElysiaCollection>("articles", "elysia.dev/approve", &hash);
+    }
+
+    /// Rounds until nothing is left to do, and all that was written.
+    async fn rest(&mut self) -> String {
+        for _ in 0..ROUNDS {
+            let before = self.fuse.writes();
+            round_or_crash(self).await;
+            if self.fuse.writes() == before {
+                break;
+            }
+        }
+        self.transcript()
+    }
+
+    /// Whether a journal stands at this cursor.
+    fn is_at(&self, cursor: &str) -> bool {
+        let wanted = format!(r#""cursor": "{cursor}""#);
+        let text = |config: &ConfigMap| config.data.as_ref()?.get("journal.json").cloned();
+        self.api.objects::<ConfigMap>().iter().filter_map(text).any(|text| text.contains(&wanted))
+    }
+
+    /// Name of the one journal.
+    fn journal(&self) -> String {
+        let configs: Vec<ConfigMap> = self.api.objects();
+        let names: Vec<String> = configs.into_iter().filter_map(|config| config.metadata.name).collect();
+        assert_eq!(names.len(), 1, "{names:?}");
+        names[0].clone()
+    }
+
+    /// Whether any node answers that a shard is read-only.
+    async fn is_frozen_anywhere(&self) -> bool {
+        for node in NODES {
+            let address = self.weaviate.address(node).parse().unwrap();
+            let client = elysia_weaviate::Client::new(elysia_weaviate::ClientOptions::new(address)).unwrap();
+            let shards = client.shard_statuses("Articles").await.unwrap();
+            if shards.iter().any(|shard| shard.status == elysia_weaviate::ShardStatus::ReadOnly) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+#[tokio::test]
+async fn without_an_approval_nothing_happens() {
+    let mut world = differs().await;
+    assert_snapshot!(world.round().await, @r"
+    PATCH elysiacollections/articles/status Ready=False NeedsApproval
+    POST events Warning NeedsApproval
+    ");
+    assert_snapshot!(world.conditions(), @r"
+    Ready=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=859777be74c7
+    Available=True AsDeclared: the collection serves
+    SchemaInSync=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=859777be74c7
+    ReplicasInSync=True AsDeclared: 3 shards have 3 replicas, 0 objects equal at 3 nodes
+    Stalled=True NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=859777be74c7
+    ");
+    assert_snapshot!(world.articles().status.unwrap().plan.unwrap().steps.join("\n"), @r"
+    keep the live schema in ConfigMap articles-journal-00000003
+    switch auto-schema off and see it off at 3 nodes
+    make 3 shards of Articles read-only and see it at 3 nodes
+    wait 60 s for writes in flight
+    list the ids of Articles at each of 3 nodes, twice, and stop if there is any
+    delete Articles
+    wait until Articles is gone at 3 nodes
+    create Articles as declared, with factor 3
+    see Articles at 3 nodes and set auto-schema back
+    ");
+    world.round().await;
+    world.annotate::<ElysiaCollection>("articles", "elysia.dev/approve", "000000000000");
+    for _ in 0..3 {
+        advance(3600);
+        assert_eq!(world.round().await, "");
+    }
+}
+
+#[tokio::test]
+async fn an_approved_plan_is_carried_out_once_and_the_journal_comes_first() {
+    let mut world = approved().await;
+    world.transcript();
+    assert_snapshot!(world.rest().await, @r"
+    POST configmaps/articles-journal-00000003 AutoSchemaOff
+    PATCH elysiacollections/articles/status Ready=False Recreating
+    POST events Normal Recreating
+    PUT configmaps/articles-journal-00000003 Freeze
+    PATCH elysiacollections/articles/status Ready=False Recreating
+    PUT /v1/schema/Articles/shards/shard0 at w-0
+    PUT /v1/schema/Articles/shards/shard1 at w-0
+    PUT /v1/schema/Articles/shards/shard2 at w-0
+    PATCH elysiacollections/articles/status Ready=False Recreating
+    PUT configmaps/articles-journal-00000003 Settle
+    PATCH elysiacollections/articles/status Ready=False Recreating
+    PUT configmaps/articles-journal-00000003 Delete
+    PATCH elysiacollections/articles/status Ready=False Recreating
+    DELETE /v1/schema/Articles at w-0
+    PUT configmaps/articles-journal-00000003 WaitGone
+    PATCH elysiacollections/articles/status Ready=False Recreating
+    PUT configmaps/articles-journal-00000003 Create
+    PATCH elysiacollections/articles/status Ready=False Recreating
+    POST /v1/schema at w-0
+    PUT configmaps/articles-journal-00000003 Verify
+    PATCH elysiacollections/articles/status Ready=False Recreating
+    PUT configmaps/articles-journal-00000003 Done
+    PATCH elysiacollections/articles/status Ready=False Recreating
+    PATCH elysiacollections/articles/status Ready=True AsDeclared
+    POST events Normal AsDeclared
+    PATCH elysiacollections/articles/status Ready=True AsDeclared
+    ");
+    assert!(world.is_ready(), "{}", world.conditions());
+    let class = world.weaviate.class("Articles").unwrap();
+    assert_eq!((&class["vectorizer"], &class["replicationConfig"]["factor"]), (&json!("text2vec-openai"), &json!(3)));
+    let journal: ConfigMap = world.get(&world.journal());
+    assert_eq!(journal.metadata.owner_references, None);
+    let text = &journal.data.unwrap()["journal.json"];
+    assert!(text.contains(r#""vectorizer": "none""#), "the class as it was is kept: {text}");
+    // At rest, and the approval is inert.
+    advance(3600);
+    assert_eq!(world.rest().await, "");
+}
+
+#[tokio::test]
+async fn the_same_approval_does_not_serve_a_second_time() {
+    let mut world = approved().await;
+    world.rest().await;
+    world.weaviate.seed_class(&json!({
+        "class": "Articles", "replicationConfig": {"factor": 3}, "shardingConfig": {"desiredCount": 3},
+    }));
+    assert!(!world.rest().await.contains("DELETE"));
+    assert!(world.conditions().contains("NeedsApproval"), "{}", world.conditions());
+}
+
+/// The end of every story with a crash: recreated exactly once, and nothing was deleted without a journal.
+fn check_recreated(world: &World, transcript: &str, what: &str) {
+    let lines: Vec<&str> = transcript.lines().collect();
+    let at = |part: &str| lines.iter().position(|line| line.contains(part));
+    let deletes = lines.iter().filter(|line| line.starts_with("DELETE /v1/schema/Articles")).count();
+    assert_eq!(deletes, 1, "{what}\n{transcript}");
+    let journal = lines.iter().position(|line| line.starts_with("POST configmaps") && !line.contains("→ nothing"));
+    assert!(journal < at("PUT /v1/schema/Articles/shards") && journal < at("DELETE /v1/schema"), "{what}\n{transcript}");
+    assert!(at("DELETE /v1/schema") < at("POST /v1/schema at"), "{what}\n{transcript}");
+    assert_eq!(world.weaviate.class("Articles").unwrap()["vectorizer"], "text2vec-openai", "{what}");
+    assert!(world.is_ready(), "{what}\n{}\n{transcript}", world.conditions());
+}
+
+/// Runs the whole story once for each write in it, with a fault at that write; `prepare` changes the world first.
+/// Gives the writes at which the fuse blew.
+async fn at_every_write(fate: Fate, prepare: fn(&World), check: impl AsyncFn(&World, &str, &str)) -> Vec<String> {
+    let mut blown = Vec::new();
+    loop {
+        let mut world = approved().await;
+        world.transcript();
+        world.fuse.set(blown.len() + 1, fate);
+        let mut prepared = false;
+        for _ in 0..ROUNDS {
+            let before = world.fuse.writes();
+            round_or_crash(&mut world).await;
+            if world.fuse.writes() == before {
+                break;
+            }
+            // Right before the proof, when all shards are frozen and the writes in flight are over.
+            let waiting = world.is_at("Delete");
+            if waiting && !prepared {
+                prepare(&world);
+                prepared = true;
+            }
+        }
+        let Some(line) = world.fuse.line() else {
+            return blown;
+        };
+        let transcript = world.transcript();
+        check(&world, &transcript, &format!("{fate:?} at write {}: {line}", blown.len() + 1)).await;
+        blown.push(line);
+    }
+}
+
+async fn recreated_whatever_breaks(fate: Fate) -> usize {
+    let blown = at_every_write(fate, |_| {}, async |world, transcript, what| check_recreated(world, transcript, what));
+    blown.await.len()
+}
+
+#[tokio::test]
+async fn a_crash_before_any_write_ends_in_one_recreation() {
+    assert!(recreated_whatever_breaks(Fate::Hangs).await > 15);
+}
+
+#[tokio::test]
+async fn a_crash_after_any_write_ends_in_one_recreation() {
+    assert!(recreated_whatever_breaks(Fate::HangsAfter).await > 15);
+}
+
+#[tokio::test]
+async fn any_write_that_fails_ends_in_one_recreation() {
+    assert!(recreated_whatever_breaks(Fate::Fails(500)).await > 15);
+}
+
+#[tokio::test]
+async fn any_write_whose_answer_is_lost_ends_in_one_recreation() {
+    assert!(recreated_whatever_breaks(Fate::FailsAfter(500)).await > 15);
+}
+
+/// A write that was in flight when the shards were frozen and is committed right before the proof.
+fn late_objects(world: &World) {
+    world.weaviate.seed_objects("Articles", "shard2", "w-1", ids(2));
+}
+
+/// Stopped: the old class is there with its objects, and every shard is writable.
+async fn check_untouched(world: &World, transcript: &str, what: &str) {
+    assert!(!transcript.contains("DELETE /v1/schema"), "{what}\n{transcript}");
+    assert_eq!(world.weaviate.class("Articles").unwrap()["vectorizer"], "none", "{what}\n{transcript}");
+    assert!(!world.is_frozen_anywhere().await, "{what}: a shard stayed read-only\n{transcript}");
+}
+
+#[tokio::test]
+async fn objects_that_appear_before_the_delete_stop_it_and_the_shards_are_thawed() {
+    let mut world = before_the_proof().await;
+    late_objects(&world);
+    assert_snapshot!(world.rest().await, @r"
+PUT configmaps/articles-journal-00000003 Thaw (w-1 lists objects, or could not be asked)
+PATCH elysiacollections/articles/status Ready=False Recreating
+PUT /v1/schema/Articles/shards/shard0 at w-0
+PUT /v1/schema/Articles/shards/shard1 at w-0
+PUT /v1/schema/Articles/shards/shard2 at w-0
+PATCH elysiacollections/articles/status Ready=False Recreating
+PUT configmaps/articles-journal-00000003 Stopped (w-1 lists objects, or could not be asked)
+PATCH elysiacollections/articles/status Ready=False RefusedHasData
+POST events Warning RefusedHasData
+");
+    check_untouched(&world, "", "").await;
+    assert_snapshot!(world.conditions(), @r"
+    Ready=False RefusedHasData: vectorizer cannot be changed on an existing collection, and w-1 holds objects of it: it is not recreated. Create another collection with the new settings, copy the objects into it and switch an alias, or take the old setting back into the spec
+    Available=True AsDeclared: the collection serves
+    SchemaInSync=False RefusedHasData: vectorizer cannot be changed on an existing collection, and w-1 holds objects of it: it is not recreated. Create another collection with the new settings, copy the objects into it and switch an alias, or take the old setting back into the spec
+    ReplicasInSync=True AsDeclared: 3 shards have 3 replicas, equal at every node
+    Stalled=True RefusedHasData: vectorizer cannot be changed on an existing collection, and w-1 holds objects of it: it is not recreated. Create another collection with the new settings, copy the objects into it and switch an alias, or take the old setting back into the spec
+    ");
+    assert_eq!(world.rest().await, "");
+}
+
+#[tokio::test]
+async fn objects_that_appear_stop_it_also_when_the_operator_dies_at_any_write() {
+    for fate in [Fate::Hangs, Fate::HangsAfter] {
+        let blown = at_every_write(fate, late_objects, check_untouched).await;
+        assert!(blown.len() > 15, "{blown:#?}");
+    }
+}
+
+#[tokio::test]
+async fn objects_that_appear_stop_it_also_when_any_write_fails() {
+    for fate in [Fate::Fails(500), Fate::FailsAfter(500)] {
+        let blown = at_every_write(fate, late_objects, check_untouched).await;
+        assert!(blown.len() > 15, "{blown:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_restarts_before_the_delete_voids_the_proof() {
+    let mut world = before_the_proof().await;
+    world.weaviate.restart("w-1");
+    assert_snapshot!(world.rest().await, @r"
+    PUT configmaps/articles-journal-00000003 Thaw (not every shard was read-only at w-1; it may have restarted)
+    PATCH elysiacollections/articles/status Ready=False Recreating
+    PUT /v1/schema/Articles/shards/shard0 at w-0
+    PUT /v1/schema/Articles/shards/shard1 at w-0
+    PUT /v1/schema/Articles/shards/shard2 at w-0
+    PATCH elysiacollections/articles/status Ready=False Recreating
+    PUT configmaps/articles-journal-00000003 Stopped (not every shard was read-only at w-1; it may have restarted)
+    PATCH elysiacollections/articles/status Ready=False NeedsApproval
+    PATCH events Warning NeedsApproval
+    ");
+    check_untouched(&world, "", "").await;
+}
+
+#[tokio::test]
+async fn auto_schema_that_stays_on_stops_it_before_anything_is_frozen() {
+    let mut world = approved().await;
+    world.weaviate.auto_schema(true);
+    world.transcript();
+    assert_snapshot!(world.rest().await, @r"
+    POST configmaps/articles-journal-00000003 AutoSchemaOff
+    PATCH elysiacollections/articles/status Ready=False Recreating
+    POST events Normal Recreating
+    PATCH elysiacollections/articles/status Ready=False Recreating
+    PUT configmaps/articles-journal-00000003 Thaw (auto-schema could not be seen to be off at w-0)
+    PATCH elysiacollections/articles/status Ready=False Recreating
+    PUT configmaps/articles-journal-00000003 Stopped (auto-schema could not be seen to be off at w-0)
+    PATCH elysiacollections/articles/status Ready=False Recreating
+    PATCH elysiacollections/articles/status Ready=False NeedsApproval
+    PATCH events Warning NeedsApproval
+    ");
+    assert_snapshot!(world.conditions(), @r"
+    Ready=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: auto-schema could not be seen to be off at w-0. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=e4a47a0500e0
+    Available=True AsDeclared: the collection serves
+    SchemaInSync=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: auto-schema could not be seen to be off at w-0. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=e4a47a0500e0
+    ReplicasInSync=True AsDeclared: 3 shards have 3 replicas, equal at every node
+    Stalled=True NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: auto-schema could not be seen to be off at w-0. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=e4a47a0500e0
+    ");
+}
+
+#[tokio::test]
+async fn a_node_that_is_away_is_not_empty() {
+    let mut world = approved().await;
+    world.weaviate.close("w-2").await;
+    let written = world.rest().await;
+    assert!(!written.contains("/v1/schema"), "{written}");
+    assert!(world.conditions().contains("RefusedNotProvablyEmpty"), "{}", world.conditions());
+}
+
+#[tokio::test]
+async fn a_class_that_a_person_deletes_while_it_is_thawed_is_not_waited_for() {
+    let mut world = before_the_proof().await;
+    late_objects(&world);
+    while !world.is_at("Thaw") {
+        round_or_crash(&mut world).await;
+    }
+    let address = world.weaviate.address("w-0").parse().unwrap();
+    let person = elysia_weaviate::Client::new(elysia_weaviate::ClientOptions::new(address)).unwrap();
+    person.delete_class("Articles").await.unwrap();
+    world.rest().await;
+    assert!(world.is_ready(), "{}", world.conditions());
+}
+
+#[tokio::test]
+async fn a_factor_that_the_cluster_cannot_hold_is_found_before_the_delete() {
+    let mut world = approved().await;
+    world.api.edit::<ElysiaCollection>(NAMESPACE, "articles", |object| {
+        object["spec"]["replication"]["factor"] = 4.into();
+    });
+    world.round().await;
+    if world.articles().status.unwrap().plan.is_some() {
+        world.approve();
+    }
+    let written = world.rest().await;
+    assert!(!written.contains("DELETE"), "{written}");
+}

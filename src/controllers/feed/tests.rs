@@ -1,0 +1,240 @@
+//! Transcripts of rounds over feeds.
+
+use elysia_api::IndexSource;
+use elysia_engine::ledger::Ledger;
+use insta::assert_snapshot;
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
+use serde_json::json;
+
+use super::super::fixture::{NAMESPACE, World, advance, manifest, shown};
+
+fn lines(text: &str) -> ConfigMap {
+    manifest(json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "lines", "namespace": NAMESPACE},
+        "data": {"changes.jsonl": text},
+    }))
+}
+
+/// A feed whose source is there, and whose collection is not.
+async fn without_collection() -> World {
+    let world = World::with_cluster().await;
+    world.api.seed(&lines("{}\n"));
+    world.api.seed::<IndexSource>(&manifest(json!({
+        "apiVersion": "elysia.dev/v1alpha1", "kind": "IndexSource",
+        "metadata": {"name": "docs", "namespace": NAMESPACE},
+        "spec": {
+            "clusterRef": {"name": "search"}, "collection": "Articles", "source": {"configMap": {"name": "lines"}},
+        },
+    })));
+    world
+}
+
+async fn world() -> World {
+    let world = without_collection().await;
+    world.weaviate.seed_class(&json!({"class": "Articles"}));
+    world
+}
+
+impl World {
+    async fn docs(&mut self) -> String {
+        self.feed("docs").await.unwrap();
+        self.transcript()
+    }
+
+    fn feed_conditions(&self) -> String {
+        shown(&self.get::<IndexSource>("docs").status.unwrap_or_default().conditions)
+    }
+
+    fn jobs(&self) -> Vec<String> {
+        self.api.objects::<Job>().into_iter().filter_map(|job| job.metadata.name).collect()
+    }
+
+    /// The worker of the only Job writes that its run succeeded.
+    fn succeed(&self) {
+        let run = self.jobs()[0].trim_start_matches("docs-").to_owned();
+        let mut ledger = Ledger::begin(&run, "Articles", Timestamp::from_second(1_800_000_000).unwrap());
+        ledger.counts.lines = 1;
+        ledger.counts.added = 1;
+        ledger.succeed(Timestamp::from_second(1_800_000_060).unwrap());
+        let text = serde_json::to_string(&ledger).unwrap();
+        self.api.edit::<ConfigMap>(NAMESPACE, "docs-ledger", |config| {
+            config["data"] = json!({crate::worker::LEDGER_KEY: text});
+        });
+        self.end_job("Complete", "");
+    }
+
+    fn end_job(&self, how: &str, message: &str) {
+        self.api.edit::<Job>(NAMESPACE, &self.jobs()[0], |job| {
+            job["status"] = json!({"conditions": [{"type": how, "status": "True", "message": message}]});
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_run_gets_its_objects_in_order_and_only_once() {
+    let mut world = world().await;
+    assert_snapshot!(world.docs().await, @r"
+    POST configmaps/docs-ledger
+    PATCH serviceaccounts/docs-index apply
+    PATCH roles/docs-index apply
+    PATCH rolebindings/docs-index apply
+    POST jobs/docs-bc52af17ca87
+    PATCH indexsources/docs/status Ready=False Running
+    POST events Normal Running
+    ");
+    assert_snapshot!(world.feed_conditions(), @r"
+    Ready=False Running: Job docs-bc52af17ca87 is starting
+    CaughtUp=False Running: Job docs-bc52af17ca87 is starting
+    Running=True Running: Job docs-bc52af17ca87 is starting
+    Reconciling=True Running: Job docs-bc52af17ca87 is starting
+    ");
+    for _ in 0..3 {
+        advance(60);
+        assert_eq!(world.docs().await, "");
+    }
+    world.restart();
+    assert_eq!(world.docs().await, "");
+    assert_eq!(world.api.objects::<ServiceAccount>().len(), 1);
+}
+
+#[tokio::test]
+async fn a_feed_that_is_done_is_at_rest() {
+    let mut world = world().await;
+    world.docs().await;
+    world.succeed();
+    assert_snapshot!(world.docs().await, @r"
+    PATCH indexsources/docs/status Ready=True Complete
+    POST events Normal Complete
+    ");
+    assert_snapshot!(world.feed_conditions(), @r"
+    Ready=True Complete: 1 lines
+    CaughtUp=True Complete: 1 lines
+    ");
+    for _ in 0..3 {
+        advance(3600);
+        assert_eq!(world.docs().await, "");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_status_starts_no_second_job() {
+    let mut world = world().await;
+    world.docs().await;
+    world.succeed();
+    world.docs().await;
+    let before = world.get::<IndexSource>("docs").status;
+    // The Job is cleared away after its time, then the status goes, as after a restore of the manifests.
+    world.api.remove::<Job>(NAMESPACE, &world.jobs()[0]);
+    world.api.edit::<IndexSource>(NAMESPACE, "docs", |docs| drop(docs.as_object_mut().unwrap().remove("status")));
+    world.restart();
+    assert_snapshot!(world.docs().await, @r"
+    PATCH indexsources/docs/status Ready=True Complete
+    POST events Normal Complete
+    ");
+    assert_eq!(world.jobs(), Vec::<String>::new());
+    let after = world.get::<IndexSource>("docs").status;
+    assert_eq!(after.unwrap().counts, before.unwrap().counts);
+}
+
+#[tokio::test]
+async fn changed_content_is_another_run_and_waits_for_the_one_at_work() {
+    let mut world = world().await;
+    world.docs().await;
+    let first = world.jobs();
+    world.api.seed(&lines("{}\n{}\n"));
+    assert_snapshot!(world.docs().await, @"PATCH indexsources/docs/status Ready=False Running");
+    assert_snapshot!(world.feed_conditions(), @r"
+    Ready=False Running: Job docs-bc52af17ca87 of an earlier run is still at it; one run at a time
+    CaughtUp=False Running: Job docs-bc52af17ca87 of an earlier run is still at it; one run at a time
+    Reconciling=True Running: Job docs-bc52af17ca87 of an earlier run is still at it; one run at a time
+    ");
+    assert_eq!(world.jobs(), first);
+    world.succeed();
+    assert_snapshot!(world.docs().await, @r"
+    POST configmaps/docs-ledger → 409
+    POST jobs/docs-e37895a911fa
+    PATCH indexsources/docs/status Ready=False Running
+    ");
+    assert_eq!(world.jobs().len(), 2);
+    // Back to the first content: that run's Job is there, and its name is taken.
+    assert_eq!(world.docs().await, "");
+}
+
+#[tokio::test]
+async fn a_missing_collection_is_waited_for() {
+    let mut world = without_collection().await;
+    assert_snapshot!(world.docs().await, @r"
+    PATCH indexsources/docs/status Ready=False CollectionMissing
+    POST events Normal CollectionMissing
+    ");
+    assert_snapshot!(world.feed_conditions(), @r"
+    Ready=False CollectionMissing: collection Articles does not exist; declare it with an ElysiaCollection
+    CaughtUp=False CollectionMissing: collection Articles does not exist; declare it with an ElysiaCollection
+    Reconciling=True CollectionMissing: collection Articles does not exist; declare it with an ElysiaCollection
+    ");
+    assert_eq!(world.docs().await, "");
+    world.weaviate.seed_class(&json!({"class": "Articles"}));
+    world.docs().await;
+    assert_eq!(world.jobs().len(), 1);
+}
+
+#[tokio::test]
+async fn a_missing_source_is_told_and_nothing_is_made() {
+    let mut world = world().await;
+    world.api.remove::<ConfigMap>(NAMESPACE, "lines");
+    assert_snapshot!(world.docs().await, @r"
+    PATCH indexsources/docs/status Ready=False SourceMissing
+    POST events Warning SourceMissing
+    ");
+    assert_eq!(world.docs().await, "");
+}
+
+#[tokio::test]
+async fn a_ledger_that_cannot_be_read_starts_nothing() {
+    let mut world = world().await;
+    world.api.fail_next("GET", "docs-ledger", 500);
+    assert_snapshot!(world.docs().await, @r"
+    PATCH indexsources/docs/status Ready=Unknown Unknown
+    POST events Warning Unknown
+    ");
+    assert_eq!(world.jobs(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_run_that_the_api_server_cuts_short_is_finished_by_the_next_round() {
+    let parts = [
+        ("POST", "docs-ledger"),
+        ("PATCH", "serviceaccounts"),
+        ("PATCH", "roles"),
+        ("PATCH", "rolebindings"),
+        ("POST", "jobs"),
+        ("PATCH", "indexsources"),
+    ];
+    for (method, part) in parts {
+        let mut world = world().await;
+        world.api.fail_next(method, part, 500);
+        world.feed("docs").await.expect_err(part);
+        world.restart();
+        world.docs().await;
+        assert_eq!(world.docs().await, "", "{part}");
+        assert_eq!(world.jobs().len(), 1, "{part}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_failed_stays_failed_until_it_is_run_again() {
+    let mut world = world().await;
+    world.docs().await;
+    world.end_job("Failed", "BackoffLimitExceeded");
+    assert_snapshot!(world.docs().await, @r"
+    PATCH indexsources/docs/status Ready=False RunFailed
+    POST events Warning RunFailed
+    ");
+    assert_eq!(world.docs().await, "");
+    world.annotate::<IndexSource>("docs", "elysia.dev/run-now", "1");
+    world.docs().await;
+    assert_eq!(world.jobs().len(), 2);
+    assert_eq!(world.docs().await, "");
+}
