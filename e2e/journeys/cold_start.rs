@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{DeleteParams, ListParams};
 
-use crate::support::{NODES, Stage};
+use crate::support::{COLD_START, NODES, Stage};
 
 #[tokio::test]
 async fn three_nodes_start_and_start_again_together() {
@@ -40,8 +40,21 @@ async fn three_nodes_start_and_start_again_together() {
             (after.len() == NODES && after.iter().all(|uid| !before.contains(uid))).then_some(())
         })
         .await;
+    // By the servers' own word first: the status may still speak of the pods that are gone.
+    stage
+        .wait("all pods to be ready", COLD_START, async || {
+            let pods = stage.api::<Pod>().list(&ListParams::default()).await.unwrap();
+            let ready = pods.into_iter().filter(is_ready).count();
+            (ready == NODES).then_some(())
+        })
+        .await;
     stage.cluster_is_ready("search").await;
     stage.strike().await;
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 async fn uids(stage: &Stage) -> Vec<String> {

@@ -117,7 +117,7 @@ impl Stage {
         self.apply::<WeaviateCluster>(json!({
             "metadata": {"name": name},
             "spec": {
-                "managed": {"version": elysia_e2e::ground::DEFAULT_WEAVIATE, "replicas": NODES, "storage": {"size": "1Gi"}},
+                "managed": {"version": version(), "replicas": NODES, "storage": {"size": "1Gi"}},
                 "verify": {"interval": "10s"},
             },
         }))
@@ -216,6 +216,11 @@ impl Stage {
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         (output.status.code().unwrap_or(-1), text)
     }
+}
+
+/// The servers' version: the ground's usual one, or what `ELYSIA_E2E_WEAVIATE` says of those that `up` brought in.
+fn version() -> String {
+    std::env::var("ELYSIA_E2E_WEAVIATE").unwrap_or_else(|_| elysia_e2e::ground::DEFAULT_WEAVIATE.to_owned())
 }
 
 fn plug_in() -> PathBuf {

@@ -140,7 +140,7 @@ fn prove(stage: &Stage, articles: Objects, histories: &[PathBuf]) -> Result<()> 
     }
     let replayed = "what a replay of the feed by hand gives";
     let wanted = [
-        ("articles", articles::CLASS, articles, "what was there before the repair"),
+        ("articles", articles::CLASS, articles, "what the collection held before"),
         ("notes", "Notes", notes(stage)?.objects("Notes"), replayed),
         ("git-history", "GitHistory", git.objects("GitHistory"), replayed),
     ];

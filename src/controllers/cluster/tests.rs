@@ -134,7 +134,8 @@ async fn a_list_to_which_another_hand_added_is_put_back_too() {
 
 #[tokio::test]
 async fn a_round_that_the_api_server_cuts_short_is_finished_by_the_next() {
-    let parts = ["secrets", "search-runtime", "search-nodes", "services/search", "statefulsets", "poddisruptionbudgets"];
+    let parts =
+        ["secrets", "search-runtime", "search-nodes", "services/search", "statefulsets", "poddisruptionbudgets"];
     for part in parts {
         let mut world = new_cluster().await;
         world.api.fail_next(if part == "secrets" { "POST" } else { "PATCH" }, part, 500);

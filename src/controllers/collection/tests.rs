@@ -96,39 +96,39 @@ async fn missing_replicas_are_copied_then_the_factor_raised_then_compared() {
         advance(1);
     }
     assert_snapshot!(story.join("\n"), @r"
-        POST /v1/replication/replicate at w-0
-        POST /v1/replication/replicate at w-0
-        PATCH elysiacollections/articles/status Ready=False Copying
-        POST events Normal Copying
-        --
-        PATCH elysiacollections/articles/status Ready=False Copying
-        --
-        (nothing)
-        --
-        PATCH elysiacollections/articles/status Ready=False Copying
-        --
-        DELETE /v1/replication/replicate/e1e10000-0000-4000-8000-000000000001 at w-0
-        DELETE /v1/replication/replicate/e1e10000-0000-4000-8000-000000000002 at w-0
-        PUT /v1/schema/Articles at w-0
-        PATCH elysiacollections/articles/status Ready=False ReplicasBehind
-        POST events Normal ReplicasBehind
-        --
-        PATCH elysiacollections/articles/status Ready=True AsDeclared
-        POST events Normal AsDeclared
-        --
-        PATCH elysiacollections/articles/status Ready=True AsDeclared
-        --
-        (nothing)
-        --
-        (nothing)
-        --
-        (nothing)
-        --
-        (nothing)
-        --
-        (nothing)
-        --
-        ");
+    POST /v1/replication/replicate at w-0
+    POST /v1/replication/replicate at w-0
+    PATCH elysiacollections/articles/status Ready=False Copying
+    POST events Normal Copying
+    --
+    PATCH elysiacollections/articles/status Ready=False Copying
+    --
+    (nothing)
+    --
+    PATCH elysiacollections/articles/status Ready=False Copying
+    --
+    DELETE /v1/replication/replicate/e1e10000-0000-4000-8000-000000000001 at w-0
+    DELETE /v1/replication/replicate/e1e10000-0000-4000-8000-000000000002 at w-0
+    PUT /v1/schema/Articles at w-0
+    PATCH elysiacollections/articles/status Ready=False ReplicasBehind
+    POST events Normal ReplicasBehind
+    --
+    PATCH elysiacollections/articles/status Ready=True AsDeclared
+    POST events Normal AsDeclared
+    --
+    PATCH elysiacollections/articles/status Ready=True AsDeclared
+    --
+    (nothing)
+    --
+    (nothing)
+    --
+    (nothing)
+    --
+    (nothing)
+    --
+    (nothing)
+    --
+    ");
     assert_snapshot!(world.conditions(), @r"
     Ready=True AsDeclared: 1 shards have 3 replicas, equal at every node
     Available=True AsDeclared: the collection serves
@@ -171,10 +171,10 @@ async fn a_mutable_setting_is_put_back_and_nothing_else_moves() {
         "properties": [{"name": "title", "dataType": ["text"]}, {"name": "theirs", "dataType": ["text"]}],
     }));
     assert_snapshot!(world.round().await, @r"
-        POST /v1/schema/Articles/properties at w-0
-        PATCH elysiacollections/articles/status Ready=False SchemaDrift
-        POST events Normal SchemaDrift
-        ");
+    POST /v1/schema/Articles/properties at w-0
+    PATCH elysiacollections/articles/status Ready=False SchemaDrift
+    POST events Normal SchemaDrift
+    ");
     assert_snapshot!(world.round().await, @r"
     PUT /v1/schema/Articles at w-0
     PATCH elysiacollections/articles/status Ready=False SchemaDrift
@@ -294,10 +294,10 @@ async fn of_two_that_claim_one_collection_the_older_keeps_it() {
     world.api.remove::<ElysiaCollection>(NAMESPACE, "older");
     world.collection("newer").await.unwrap();
     assert_snapshot!(world.transcript(), @r"
-PUT /v1/schema/Articles at w-0
-PATCH elysiacollections/newer/status Ready=False SchemaDrift
-POST events Normal SchemaDrift
-");
+    PUT /v1/schema/Articles at w-0
+    PATCH elysiacollections/newer/status Ready=False SchemaDrift
+    POST events Normal SchemaDrift
+    ");
 }
 
 #[tokio::test]
@@ -305,9 +305,9 @@ async fn a_paused_collection_is_looked_at_and_not_touched() {
     let mut world = world(json!({}), 1).await;
     world.annotate::<ElysiaCollection>("articles", "elysia.dev/paused", "true");
     assert_snapshot!(world.round().await, @r"
-PATCH elysiacollections/articles/status Ready=False Creating
-POST events Warning Creating
-");
+    PATCH elysiacollections/articles/status Ready=False Creating
+    POST events Warning Creating
+    ");
     assert_eq!(world.round().await, "");
 }
 
@@ -316,9 +316,9 @@ async fn a_journal_that_cannot_be_read_stops_everything() {
     let mut world = world(json!({}), 1).await;
     world.api.fail_next("GET", "configmaps/articles-journal", 500);
     assert_snapshot!(world.round().await, @r"
-PATCH elysiacollections/articles/status Ready=Unknown Unknown
-POST events Warning Unknown
-");
+    PATCH elysiacollections/articles/status Ready=Unknown Unknown
+    POST events Warning Unknown
+    ");
     assert_eq!(world.weaviate.class("Articles"), None);
 }
 

@@ -35,7 +35,6 @@ pub(super) fn give(stage: &Stage) {
     if stage.is_ground() {
         say("\nIt is taken down by `cargo xtask down`.");
     } else {
-        let first = format!("kubectl delete weaviatecluster search --namespace {NAMESPACE} --cascade=foreground");
-        say(format!("\nIt is taken away by `{first}`, then `kubectl delete namespace {NAMESPACE}`."));
+        say(format!("\nIt is taken away by `kubectl delete namespace {NAMESPACE}`, which takes some minutes."));
     }
 }

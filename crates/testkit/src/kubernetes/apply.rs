@@ -102,8 +102,7 @@ mod tests {
         let mut live = json!({"spec": {"a": 1, "theirs": 2, "ports": [{"port": 1}, {"port": 2, "protocol": "TCP"}]}});
         let owned = json!({"spec": {"a": 1, "b": {"c": 1}, "ports": [{"port": 1}]}});
         apply(&mut live, &owned, &json!({"spec": {"d": 4, "ports": [{"port": 2, "name": "two"}]}}));
-        let expected =
-            json!({"spec": {"theirs": 2, "d": 4, "ports": [{"port": 2, "protocol": "TCP", "name": "two"}]}});
+        let expected = json!({"spec": {"theirs": 2, "d": 4, "ports": [{"port": 2, "protocol": "TCP", "name": "two"}]}});
         assert_eq!(live, expected);
     }
 

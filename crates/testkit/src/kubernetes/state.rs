@@ -140,11 +140,10 @@ impl State {
             asked.labels.iter().all(|(key, label)| value["metadata"]["labels"][key] == Value::String(label.clone()))
         };
         let whole = |value: &Value| value.clone();
-        let part = |value: &Value| {
-            json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": value["metadata"]})
-        };
+        let part = |value: &Value| json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": value["metadata"]});
         let found = self.objects.iter().filter(|(path, stored)| path.starts_with(&prefix) && matches(&stored.value));
-        let items = found.map(|(_, stored)| if asked.metadata_only { part(&stored.value) } else { whole(&stored.value) });
+        let items =
+            found.map(|(_, stored)| if asked.metadata_only { part(&stored.value) } else { whole(&stored.value) });
         let items = items.collect::<Vec<_>>();
         let metadata = json!({"resourceVersion": self.version.to_string()});
         (200, json!({"apiVersion": "v1", "kind": "List", "metadata": metadata, "items": items}))

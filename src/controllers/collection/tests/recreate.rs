@@ -62,11 +62,7 @@ impl World {
     /// Rounds until nothing is left to do, and all that was written.
     async fn rest(&mut self) -> String {
         for _ in 0..ROUNDS {
-            let before = self.fuse.writes();
             round_or_crash(self).await;
-            if self.fuse.writes() == before {
-                break;
-            }
         }
         self.transcript()
     }
@@ -195,7 +191,10 @@ fn check_recreated(world: &World, transcript: &str, what: &str) {
     let deletes = lines.iter().filter(|line| line.starts_with("DELETE /v1/schema/Articles")).count();
     assert_eq!(deletes, 1, "{what}\n{transcript}");
     let journal = lines.iter().position(|line| line.starts_with("POST configmaps") && !line.contains("→ nothing"));
-    assert!(journal < at("PUT /v1/schema/Articles/shards") && journal < at("DELETE /v1/schema"), "{what}\n{transcript}");
+    assert!(
+        journal < at("PUT /v1/schema/Articles/shards") && journal < at("DELETE /v1/schema"),
+        "{what}\n{transcript}"
+    );
     assert!(at("DELETE /v1/schema") < at("POST /v1/schema at"), "{what}\n{transcript}");
     assert_eq!(world.weaviate.class("Articles").unwrap()["vectorizer"], "text2vec-openai", "{what}");
     assert!(world.is_ready(), "{what}\n{}\n{transcript}", world.conditions());
@@ -274,16 +273,16 @@ async fn objects_that_appear_before_the_delete_stop_it_and_the_shards_are_thawed
     let mut world = before_the_proof().await;
     late_objects(&world);
     assert_snapshot!(world.rest().await, @r"
-PUT configmaps/articles-journal-00000003 Thaw (w-1 lists objects, or could not be asked)
-PATCH elysiacollections/articles/status Ready=False Recreating
-PUT /v1/schema/Articles/shards/shard0 at w-0
-PUT /v1/schema/Articles/shards/shard1 at w-0
-PUT /v1/schema/Articles/shards/shard2 at w-0
-PATCH elysiacollections/articles/status Ready=False Recreating
-PUT configmaps/articles-journal-00000003 Stopped (w-1 lists objects, or could not be asked)
-PATCH elysiacollections/articles/status Ready=False RefusedHasData
-POST events Warning RefusedHasData
-");
+    PUT configmaps/articles-journal-00000003 Thaw (w-1 lists objects, or could not be asked)
+    PATCH elysiacollections/articles/status Ready=False Recreating
+    PUT /v1/schema/Articles/shards/shard0 at w-0
+    PUT /v1/schema/Articles/shards/shard1 at w-0
+    PUT /v1/schema/Articles/shards/shard2 at w-0
+    PATCH elysiacollections/articles/status Ready=False Recreating
+    PUT configmaps/articles-journal-00000003 Stopped (w-1 lists objects, or could not be asked)
+    PATCH elysiacollections/articles/status Ready=False RefusedHasData
+    POST events Warning RefusedHasData
+    ");
     check_untouched(&world, "", "").await;
     assert_snapshot!(world.conditions(), @r"
     Ready=False RefusedHasData: vectorizer cannot be changed on an existing collection, and w-1 holds objects of it: it is not recreated. Create another collection with the new settings, copy the objects into it and switch an alias, or take the old setting back into the spec
@@ -305,10 +304,8 @@ async fn objects_that_appear_stop_it_also_when_the_operator_dies_at_any_write() 
 
 #[tokio::test]
 async fn objects_that_appear_stop_it_also_when_any_write_fails() {
-    for fate in [Fate::Fails(500), Fate::FailsAfter(500)] {
-        let blown = at_every_write(fate, late_objects, check_untouched).await;
-        assert!(blown.len() > 15, "{blown:#?}");
-    }
+    let blown = at_every_write(Fate::Fails(500), late_objects, check_untouched).await;
+    assert!(blown.len() > 15, "{blown:#?}");
 }
 
 #[tokio::test]
