@@ -232,6 +232,7 @@ fn clusters(context: &Shared, stop: &CancellationToken) -> impl Stream<Item = Ou
 fn collections(context: &Shared, stop: &CancellationToken) -> impl Stream<Item = Outcome<ElysiaCollection>> + use<> {
     let client = &context.kube;
     let store = context.stores.collections.clone();
+    let written = store.clone();
     changed(Api::all(client.clone()), stop)
         .watches(Api::<WeaviateCluster>::all(client.clone()), watcher::Config::default(), move |cluster| {
             let (namespace, name) = (cluster.namespace(), cluster.name_any());
@@ -239,6 +240,19 @@ fn collections(context: &Shared, stop: &CancellationToken) -> impl Stream<Item =
                 .state()
                 .into_iter()
                 .filter(|object| object.namespace() == namespace && object.spec.cluster_ref.name == name)
+                .map(|object| ObjectRef::from_obj(object.as_ref()))
+                .collect::<Vec<_>>()
+        })
+        // What a feed has written shows in the number of objects.
+        .watches(Api::<IndexSource>::all(client.clone()), watcher::Config::default(), move |feed| {
+            written
+                .state()
+                .into_iter()
+                .filter(|object| {
+                    object.namespace() == feed.namespace()
+                        && object.spec.cluster_ref == feed.spec.cluster_ref
+                        && object.spec.collection == feed.spec.collection
+                })
                 .map(|object| ObjectRef::from_obj(object.as_ref()))
                 .collect::<Vec<_>>()
         })

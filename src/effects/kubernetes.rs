@@ -3,6 +3,7 @@
 use elysia_api::names;
 use elysia_core::covers::covers;
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::ResourceExt as _;
@@ -130,6 +131,16 @@ pub async fn restart_pod(client: &Client, namespace: &str, name: &str, uid: &str
         }
         Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
         Err(error) => Err(EffectError::kubernetes(format!("delete Pod {namespace}/{name}"))(error)),
+    }
+}
+
+/// Deletes an ended Job and its pods.
+pub async fn forget_job(client: &Client, namespace: &str, name: &str) -> Result<(), EffectError> {
+    let api: Api<Job> = Api::namespaced(client.clone(), namespace);
+    match api.delete(name, &DeleteParams::background()).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(EffectError::kubernetes(format!("delete Job {namespace}/{name}"))(error)),
     }
 }
 

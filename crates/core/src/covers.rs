@@ -6,18 +6,55 @@ use serde_json::Value;
 ///
 /// The API server adds defaults and never removes what was sent, so maps may hold more; lists must agree in length and
 /// order. `null` and an absent field are the same.
+///
+/// Quantities are compared by what they mean: the API server writes `0.5` as `500m` and `1024Mi` as `1Gi`.
 pub fn covers(live: &Value, wanted: &Value) -> bool {
+    within(live, wanted, false)
+}
+
+/// Maps whose values are quantities.
+const QUANTITIES: [&str; 2] = ["requests", "limits"];
+
+fn within(live: &Value, wanted: &Value, quantity: bool) -> bool {
     match (live, wanted) {
         (_, Value::Null) => true,
         (Value::Object(live), Value::Object(wanted)) => wanted.iter().all(|(key, wanted)| match live.get(key) {
-            Some(live) => covers(live, wanted),
+            Some(live) => within(live, wanted, quantity || QUANTITIES.contains(&key.as_str())),
             None => is_nothing(wanted),
         }),
         (Value::Array(live), Value::Array(wanted)) => {
-            live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| covers(live, wanted))
+            live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| within(live, wanted, false))
         }
+        (Value::String(live), Value::String(wanted)) if quantity => match (amount(live), amount(wanted)) {
+            (Some(live), Some(wanted)) => live == wanted,
+            _ => live == wanted,
+        },
         (live, wanted) => live == wanted,
     }
+}
+
+/// A quantity in thousandths; `None` when it is none, or has more digits than that.
+fn amount(text: &str) -> Option<i128> {
+    let split = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let factor: i128 = match unit {
+        "m" => 1,
+        "" => 1_000,
+        "k" => 1_000_000,
+        "M" => 1_000_000_000,
+        "G" => 1_000_000_000_000,
+        "T" => 1_000_000_000_000_000,
+        "Ki" => 1_000 << 10,
+        "Mi" => 1_000 << 20,
+        "Gi" => 1_000 << 30,
+        "Ti" => 1_000 << 40,
+        _ => return None,
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
+    let scale = 10i128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let scaled = digits.checked_mul(factor)?;
+    (scaled % scale == 0).then_some(scaled / scale)
 }
 
 fn is_nothing(value: &Value) -> bool {
@@ -44,5 +81,15 @@ mod tests {
         assert!(!covers(&json!({"spec": {"replicas": 3, "ports": []}}), &wanted));
         assert!(covers(&json!({}), &json!({"emptyDir": {}})));
         assert!(!covers(&json!({}), &json!({"a": 1})));
+    }
+
+    #[test]
+    fn quantities_are_compared_by_what_they_mean() {
+        let resources = |cpu: &str, memory: &str| json!({"resources": {"requests": {"cpu": cpu, "memory": memory}}});
+        assert!(covers(&resources("500m", "1Gi"), &resources("0.5", "1024Mi")));
+        assert!(!covers(&resources("500m", "1Gi"), &resources("0.6", "1Gi")));
+        assert!(!covers(&resources("500m", "1G"), &resources("500m", "1Gi")));
+        // Elsewhere a text is a text.
+        assert!(!covers(&json!({"value": "1"}), &json!({"value": "1.0"})));
     }
 }

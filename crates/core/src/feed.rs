@@ -174,6 +174,11 @@ pub struct Plan {
 /// One step.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Step {
+    /// Delete an ended Job, so that its run can be made again under the same name.
+    ForgetJob {
+        /// Name of the Job.
+        name: String,
+    },
     /// Make the account, the ledger and the Job of this run, whatever of them is missing.
     StartRun {
         /// The run's id.
@@ -224,6 +229,12 @@ fn decide(spec: &FeedSpec, observed: &Observed) -> Plan {
             failed(spec, &name, Some(ledger), &run, &message)
         }
         (ledger, Some(JobState::Failed(message))) => failed(spec, &name, ledger, &run, message),
+        // Its outcome was written over by a later run: this content came back.
+        (None, Some(JobState::Succeeded)) => {
+            let mut plan = running(&name, None, &run);
+            plan.step = Some(Step::ForgetJob { name });
+            plan
+        }
         (ledger, Some(JobState::Active | JobState::Succeeded)) => running(&name, ledger, &run),
         (ledger, None) => start(spec, observed, content, ledger, run),
     }

@@ -70,6 +70,8 @@ fn a_run_is_started_once_for_each_content() {
     check(&spec, &seen(Some(ledger(&run, RunState::Succeeded, 0)), vec![]), "True Complete");
     check(&spec, &seen(Some(ledger(&run, RunState::Succeeded, 2)), vec![]), "True CompleteWithRejects");
     check(&spec, &seen(Some(ledger("older", RunState::Succeeded, 0)), vec![]), "False Running start");
+    let back = seen(Some(ledger("later", RunState::Succeeded, 0)), job(JobState::Succeeded));
+    assert_eq!(plan(&spec, &back).step, Some(Step::ForgetJob { name: spec.job(&run) }));
 }
 
 #[test]

@@ -26,7 +26,12 @@ pub(super) async fn act(
     let (common, collection) = (&clients.common, spec.collection.as_str());
     for step in &plan.steps {
         match step {
-            Step::CreateClass(class) => weaviate::create_class(common, class).await?,
+            Step::CreateClass(class) => {
+                if let Err(error) = weaviate::create_class(common, class).await {
+                    make_old_again(&error, spec, scene, context).await?;
+                    return Err(error);
+                }
+            }
             Step::AddProperty(property) => weaviate::add_property(common, collection, property).await?,
             Step::UpdateClass(class) => weaviate::update_class(common, collection, class).await?,
             Step::Copy(copy) => weaviate::copy(common, collection, copy).await?,
@@ -41,6 +46,23 @@ pub(super) async fn act(
                 journal::write(spec, &next, scene.journal_version.clone(), context).await?;
             }
         }
+    }
+    Ok(())
+}
+
+/// After a recreation's delete the collection must come back, if not with the new settings then with the old ones.
+async fn make_old_again(
+    error: &EffectError,
+    spec: &CollectionSpec,
+    scene: &Scene,
+    context: &Shared,
+) -> Result<(), EffectError> {
+    let EffectError::Weaviate { source, .. } = error else { return Ok(()) };
+    let journal = scene.observed.journal.seen().and_then(Option::as_ref);
+    if let (WeaviateError::Invalid { message, .. }, Some(journal)) = (source.as_ref(), journal)
+        && let Some(next) = journal.with_old_schema(message, (context.now)())
+    {
+        journal::write(spec, &next, scene.journal_version.clone(), context).await?;
     }
     Ok(())
 }

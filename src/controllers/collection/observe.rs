@@ -269,16 +269,12 @@ async fn recreate(spec: &CollectionSpec, clients: &ClusterClients, observed: &Ob
     let Wants { auto_schema, frozen, local } = wants;
     let collection = spec.collection.as_str();
     let journal = observed.journal.seen().and_then(Option::as_ref);
-    let shards: Vec<String> = journal
-        .map(|journal| journal.placement.iter().map(|shard| shard.shard.clone()).collect())
-        .unwrap_or_default();
+    let shards: Vec<String> =
+        journal.map(|journal| journal.placement.iter().map(|shard| shard.shard.clone()).collect()).unwrap_or_default();
     let mut look = Look::default();
     if auto_schema {
-        look.auto_schema = ask(clients, Client::auto_schema_probe)
-            .await
-            .into_iter()
-            .map(|(node, on)| (node, on.flatten()))
-            .collect();
+        look.auto_schema =
+            ask(clients, Client::auto_schema_probe).await.into_iter().map(|(node, on)| (node, on.flatten())).collect();
     }
     if frozen {
         // A thaw is over when no shard is read-only any more, a freeze when every one is.

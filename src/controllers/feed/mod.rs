@@ -49,8 +49,10 @@ async fn act(
     owner: &IndexSource,
     context: &Shared,
 ) -> Result<(), EffectError> {
-    let Some(Step::StartRun { run, content }) = &plan.step else {
-        return Ok(());
+    let (run, content) = match &plan.step {
+        None => return Ok(()),
+        Some(Step::ForgetJob { name }) => return kubernetes::forget_job(&context.kube, &spec.namespace, name).await,
+        Some(Step::StartRun { run, content }) => (run, content),
     };
     let Some(target) = &scene.target else {
         return Err(EffectError::Refused("the cluster has no address that a Job could use".to_owned()));

@@ -45,12 +45,15 @@ pub(super) struct Scene {
 
 /// One look.
 pub(super) async fn observe(spec: &FeedSpec, context: &Context) -> Result<Scene, ReconcileError> {
+    // The Jobs before the ledger: a worker writes the ledger before it ends, so a Job seen to have ended has its outcome
+    // in a ledger that is read afterwards.
+    let jobs = jobs(spec, context).await?;
     let mut observed = Observed {
         cluster: ClusterSight::Missing,
         collection: Sight::unseen(BlindnessKind::Failed, "not asked"),
         content: content(spec, context).await,
         ledger: ledger(spec, context).await,
-        jobs: jobs(spec, context).await?,
+        jobs,
     };
     let interval = elysia_core::cluster::spec::DEFAULT_INTERVAL;
     let Some(cluster) = cluster_of(&spec.namespace, &spec.cluster, context) else {

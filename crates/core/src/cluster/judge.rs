@@ -191,12 +191,14 @@ pub fn status(
 ) -> WeaviateClusterStatus {
     let standing = standing(spec, observed);
     let before = cluster.status.clone().unwrap_or_default();
-    let was_ready = before.phase.is_some_and(|phase| phase != ClusterPhase::Starting);
+    // One that somebody else runs is not starting: it is there or it is not.
+    let external = matches!(spec.kind, Kind::External(_));
+    let was_ready = external || before.phase.is_some_and(|phase| phase != ClusterPhase::Starting);
     let secret_trouble = secret_trouble(spec, observed);
     let findings = findings(&standing, was_ready, secret_trouble);
     let phase = match (&standing.trouble, standing.serves, was_ready) {
         (None, true, _) => ClusterPhase::Ready,
-        (_, _, false) if matches!(spec.kind, Kind::Managed(_)) => ClusterPhase::Starting,
+        (_, _, false) => ClusterPhase::Starting,
         (_, true, _) => ClusterPhase::Degraded,
         (_, false, _) => ClusterPhase::Unavailable,
     };

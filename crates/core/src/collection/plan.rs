@@ -147,6 +147,11 @@ enum Part {
 
 impl Planner<'_> {
     fn run(mut self) -> Plan {
+        // Before anything else: what was begun is ended, whoever else claims the collection meanwhile.
+        if let Some(journal) = active_journal(self.observed) {
+            let journal = journal.clone();
+            return self.recreating(&journal);
+        }
         if let Some(older) = &self.observed.conflict {
             let message = format!(
                 "{older} is older and claims collection {} of {} as well; delete one of the two, the collection stays",
@@ -161,10 +166,6 @@ impl Planner<'_> {
         }
         if let Sight::Unseen(blindness) = &self.observed.journal {
             return self.only(&Part::Unknown(Reason::Unknown, blindness.message.clone()));
-        }
-        if let Some(journal) = active_journal(self.observed) {
-            let journal = journal.clone();
-            return self.recreating(&journal);
         }
         match &self.observed.class {
             Sight::Unseen(blindness) => {
@@ -393,7 +394,7 @@ impl Planner<'_> {
             ));
         }
         if !needs_proof(self.spec, self.observed, class, placement, self.before) {
-            return Part::InSync(format!("{shards} shards have {factor} replicas, equal at every node"));
+            return Part::InSync(proved_text(shards, factor, self.proof_before()));
         }
         let lists = match &self.observed.replicas {
             Some(Sight::Seen(lists)) => lists,
@@ -414,18 +415,16 @@ impl Planner<'_> {
         if let Some(first) = first
             && views.all(|view| view == first)
         {
-            self.proved = Some(Proof {
+            let proof = Proof {
                 at: Time(whole_seconds(self.now)),
                 objects: first.count,
                 nodes: i64::try_from(lists.len()).unwrap_or(i64::MAX),
                 digest: first.digest.clone(),
                 placement: fingerprint::of(&placement),
-            });
-            return Part::InSync(format!(
-                "{shards} shards have {factor} replicas, {} objects equal at {} nodes",
-                first.count,
-                lists.len()
-            ));
+            };
+            let text = proved_text(shards, factor, Some(&proof));
+            self.proved = Some(proof);
+            return Part::InSync(text);
         }
         self.recheck = Some(RECHECK_LATER);
         let counts: Vec<String> = lists.iter().map(|(node, view)| format!("{node} lists {}", view.count)).collect();
@@ -436,6 +435,10 @@ impl Planner<'_> {
                 counts.join(", ")
             ),
         )
+    }
+
+    fn proof_before(&self) -> Option<&Proof> {
+        self.before.replication.as_ref()?.proved.as_ref()
     }
 
     fn schema(&mut self, class: &Value, drift: &[Difference], copying: bool) -> Part {
@@ -501,7 +504,7 @@ impl Planner<'_> {
             Some(Sight::Seen(Some(node))) => Part::Stuck(
                 Reason::RefusedHasData,
                 format!(
-                    "{what}, and {node} holds objects of it: it is not recreated. Create another collection with the new settings, copy the objects into it and switch an alias, or take the old setting back into the spec"
+                    "{what}, and {node} lists objects of it: it is not recreated. Create another collection with the new settings, copy the objects into it and switch an alias, or take the old setting back into the spec"
                 ),
             ),
             Some(Sight::Unseen(blindness)) => {
@@ -519,6 +522,10 @@ impl Planner<'_> {
     }
 
     fn recreate(&mut self, class: &Value, drift: &[Difference], what: &str) -> Part {
+        // What could not be created again must not be deleted.
+        if let Some(problem) = self.observed.members.seen().and_then(|members| self.too_few(members.len())) {
+            return Part::Stuck(Reason::InvalidSpec, format!("{what}; {problem}"));
+        }
         let placement = self.observed.placement.seen().cloned().unwrap_or_default();
         let last = self.observed.journal.seen().and_then(Option::as_ref);
         let attempts = last.map_or(0, |journal| journal.attempts);
@@ -591,6 +598,12 @@ impl Planner<'_> {
         let findings = findings(&part, &part, available.then_some("the collection is there"));
         self.finish(findings, Vec::new())
     }
+}
+
+/// The same words in the round of the proof and in every one after it, so that nothing is written at rest.
+fn proved_text(shards: usize, factor: i64, proof: Option<&Proof>) -> String {
+    let (objects, nodes) = proof.map_or((0, 0), |proof| (proof.objects, proof.nodes));
+    format!("{shards} shards have {factor} replicas; when compared, {nodes} nodes listed the same {objects} objects")
 }
 
 /// `replicationConfig` as it is to be, for a class that exists.

@@ -41,7 +41,7 @@ pub enum Cursor {
     Verify,
     /// It was stopped before the delete: the shards are made writable again.
     Thaw,
-    /// Ended: the new collection is there.
+    /// Ended: the new collection is there; with a reason why it was stopped, the old one made again from the journal.
     Done,
     /// Ended: the old collection is there, untouched.
     Stopped,
@@ -85,12 +85,28 @@ pub struct Journal {
     pub stopped: Option<String>,
 }
 
+impl Journal {
+    /// The journal after the server refused for good to create the wanted class: the old one is made again, so that
+    /// nobody is left without the collection. `None` when it is the old one already that is refused.
+    pub fn with_old_schema(&self, refusal: &str, now: Timestamp) -> Option<Self> {
+        (self.cursor == Cursor::Create && self.wanted_schema != self.live_schema).then(|| Self {
+            wanted_schema: self.live_schema.clone(),
+            stopped: Some(format!(
+                "the server refused the new settings, so the old collection was made again: {refusal}"
+            )),
+            since: now,
+            ..self.clone()
+        })
+    }
+}
+
 /// What the present step wants to know; each part is asked only by the step that needs it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Look {
     /// Whether auto-schema is on, at each node; `None` when that node could not be asked or did not say.
     pub auto_schema: BTreeMap<String, Option<bool>>,
-    /// Whether every shard is read-only, at each node; `None` when that node could not be asked.
+    /// Whether every shard is read-only, at each node; at [`Cursor::Thaw`] whether any is. `None` when that node could
+    /// not be asked.
     pub frozen: BTreeMap<String, Option<bool>>,
     /// The class as each node itself has it; the outer `None` when that node could not be asked.
     pub local: BTreeMap<String, Option<Option<Value>>>,
@@ -248,6 +264,9 @@ pub fn next(journal: &Journal, class: &Sight<Option<Value>>, nodes: &[String], l
         }
         Cursor::Thaw => match not_yet(nodes, &look.frozen, false) {
             None => Act::Move { cursor: Cursor::Stopped, stopped: journal.stopped.clone() },
+            Some(node) if !matches!(look.frozen.get(node), Some(Some(true))) => {
+                Act::Wait(format!("{node} to answer, so that its shards are seen to be writable"))
+            }
             Some(_) => Act::Thaw,
         },
         Cursor::Done | Cursor::Stopped => Act::Wait(String::new()),
