@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use elysia_api::{ElysiaCollection, IndexSource, WeaviateCluster, names};
 use elysia_weaviate::{Client as Weaviate, ClientOptions, Consistency, Object, Page};
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::ResourceExt as _;
@@ -55,9 +57,7 @@ impl Stage {
         if api.get_opt(&self.namespace).await.unwrap().is_none() {
             return;
         }
-        // The volumes of Weaviate pods outlive nothing here, so the pods need not flush.
-        let now = DeleteParams::default().grace_period(0);
-        self.api::<Pod>().delete_collection(&now, &ListParams::default()).await.unwrap();
+        self.end_pods().await;
         api.delete(&self.namespace, &DeleteParams::default()).await.unwrap();
         self.wait("the namespace to go", Duration::from_secs(120), async || {
             api.get_opt(&self.namespace).await.unwrap().is_none().then_some(())
@@ -71,6 +71,23 @@ impl Stage {
             // Another cluster than the ground has a provisioner of its own.
             Err(error) => println!("   volumes were not recycled: {error:#}"),
         }
+    }
+
+    /// Ends every pod and what would make new ones. A namespace that is deleted with pods in it waits half of their
+    /// grace period, whether they need it or not.
+    async fn end_pods(&self) {
+        let all = ListParams::default();
+        let (later, now) = (DeleteParams::default(), DeleteParams::default().grace_period(0));
+        self.api::<WeaviateCluster>().delete_collection(&later, &all).await.unwrap();
+        self.wait("the pods to go", Duration::from_secs(60), async || {
+            self.api::<StatefulSet>().delete_collection(&later, &all).await.unwrap();
+            self.api::<Job>().delete_collection(&DeleteParams::background(), &all).await.unwrap();
+            self.api::<Pod>().delete_collection(&now, &all).await.unwrap();
+            let sets = self.api::<StatefulSet>().list(&all).await.unwrap().items;
+            let pods = self.api::<Pod>().list(&all).await.unwrap().items;
+            (sets.is_empty() && pods.is_empty()).then_some(())
+        })
+        .await;
     }
 
     pub(crate) fn api<K>(&self) -> Api<K>
@@ -150,13 +167,14 @@ impl Stage {
         let selector = ListParams::default().labels(&format!("{}={cluster}", names::CLUSTER_LABEL));
         let pods = self.api::<Pod>().list(&selector).await.unwrap();
         let mut clients = BTreeMap::new();
+        let key_for_requests = key.clone();
         for pod in pods {
             let address = pod.status.as_ref().unwrap().pod_ip.clone().unwrap();
             let url = format!("http://{address}:{}", names::REST_PORT).parse().unwrap();
             let options = ClientOptions::new(url).api_key(SecretString::from(key.clone()));
             clients.insert(pod.name_any(), Weaviate::new(options).unwrap());
         }
-        Nodes { clients }
+        Nodes { clients, key: key_for_requests }
     }
 
     /// Waits until the condition of a collection object has this value and reason.
@@ -239,6 +257,7 @@ pub(crate) fn is(
 /// The nodes of a cluster, each at its own address.
 pub(crate) struct Nodes {
     pub(crate) clients: BTreeMap<String, Weaviate>,
+    key: String,
 }
 
 impl Nodes {
@@ -294,6 +313,20 @@ impl Nodes {
             lists.insert(node.clone(), ids);
         }
         lists
+    }
+
+    /// The objects that the servers' own statistics count in a class: what `/v1/nodes` says, replica by replica.
+    pub(crate) async fn statistics_count(&self, class: &str) -> u64 {
+        let url = format!("{}/v1/nodes/{class}?output=verbose", self.first().address().trim_end_matches('/'));
+        let authorization = format!("Bearer {}", self.key);
+        let answer = tokio::task::spawn_blocking(move || {
+            let mut answer = ureq::get(&url).header("Authorization", &authorization).call().unwrap();
+            answer.body_mut().read_json::<Value>().unwrap()
+        });
+        let answer = answer.await.unwrap();
+        let shards =
+            answer["nodes"].as_array().unwrap().iter().flat_map(|node| node["shards"].as_array().into_iter().flatten());
+        shards.map(|shard| shard["objectCount"].as_u64().unwrap_or(0)).sum()
     }
 
     /// Asserts that every node lists exactly these ids.

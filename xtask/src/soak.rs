@@ -85,9 +85,19 @@ fn cold_start(kubectl: &Kubectl, namespace: &str, version: &str) -> Result<f64> 
 }
 
 fn gone(kubectl: &Kubectl, namespace: &str) -> Result<()> {
-    kubectl.run(&["delete", "pods", "--all", "--namespace", namespace, "--grace-period=0", "--force"])?;
-    kubectl.run(&["delete", "namespace", namespace, "--wait=false"])?;
+    // A namespace that is deleted with pods in it waits half of their grace period, whether they need it or not.
+    kubectl.run(&["delete", "weaviateclusters", "--all", "--namespace", namespace])?;
     let started = Instant::now();
+    loop {
+        kubectl.run(&["delete", "statefulsets", "--all", "--namespace", namespace])?;
+        kubectl.run(&["delete", "pods", "--all", "--namespace", namespace, "--grace-period=0", "--force"])?;
+        let left = kubectl.get(&["statefulsets,pods", "--namespace", namespace])?;
+        if left["items"].as_array().is_some_and(Vec::is_empty) {
+            break;
+        }
+        ensure!(started.elapsed() < GONE_LIMIT, "the pods of {namespace} did not go");
+    }
+    kubectl.run(&["delete", "namespace", namespace, "--wait=false"])?;
     loop {
         let left = kubectl.get(&["namespaces"])?;
         let there = |item: &Value| item["metadata"]["name"] == namespace;

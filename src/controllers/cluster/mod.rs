@@ -1,6 +1,7 @@
 //! Brings a WeaviateCluster nearer to its spec.
 
 mod observe;
+mod orphans;
 
 pub(in crate::controllers) use observe::HOLDS_AUTO_SCHEMA_OFF;
 
@@ -28,11 +29,18 @@ pub async fn reconcile(cluster: Arc<WeaviateCluster>, context: Shared) -> Result
         Err(error) => (judge::invalid(&cluster, &error.to_string(), now), Action::await_change(), Ok(())),
         Ok(spec) => {
             let observed = observe::observe(&spec, &cluster, &context).await?;
-            let held_off = observe::auto_schema_held_off(&spec, &context).await?;
-            let plan = cluster::plan(&spec, &observed, held_off, now);
-            let acted = if is_paused(&cluster) { Ok(()) } else { act(&plan, &spec, &cluster, &context).await };
+            let journals = orphans::active_journals(&spec, &context).await?;
+            let plan = cluster::plan(&spec, &observed, !journals.is_empty(), now);
+            let acted = if is_paused(&cluster) {
+                Ok(())
+            } else {
+                let ended = orphans::end(&journals, &spec, &cluster, &context).await;
+                act(&plan, &spec, &cluster, &context).await.and(ended)
+            };
             let status = judge::status(&cluster, &spec, &observed, now);
-            (status, requeue(plan.recheck, &key), acted)
+            // A journal that is not over may lose its object at any moment.
+            let recheck = if journals.is_empty() { plan.recheck } else { plan.recheck.min(cluster::plan::RECHECK) };
+            (status, requeue(recheck, &key), acted)
         }
     };
     context.metrics.cluster(&cluster, &status);

@@ -8,8 +8,8 @@ use elysia_core::sight::{BlindnessKind, Sight};
 use elysia_weaviate::Client;
 use futures::future::join_all;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::core::v1::{ConfigMap, ContainerState, Pod};
-use kube::api::{Api, ListParams};
+use k8s_openapi::api::core::v1::{ContainerState, Pod};
+use kube::api::Api;
 use kube::core::ResourceExt as _;
 
 use super::super::ReconcileError;
@@ -176,15 +176,4 @@ async fn members(spec: &ClusterSpec, clients: Result<&ClusterClients, &String>) 
     let mut members: Vec<String> = members.into_iter().map(|member| member.name).collect();
     members.sort();
     Sight::Seen(MemberSight { version: meta.ok().map(|meta| meta.version), members, leader })
-}
-
-/// Whether a recreation holds auto-schema off now: its journal says so.
-pub(super) async fn auto_schema_held_off(spec: &ClusterSpec, context: &Context) -> Result<bool, ReconcileError> {
-    let api: Api<ConfigMap> = Api::namespaced(context.kube.clone(), &spec.namespace);
-    let selector = format!("{}={},{HOLDS_AUTO_SCHEMA_OFF}=true", names::CLUSTER_LABEL, spec.name);
-    let journals = api
-        .list_metadata(&ListParams::default().labels(&selector))
-        .await
-        .map_err(ReconcileError::read(format!("the journals of {}", spec.name)))?;
-    Ok(!journals.items.is_empty())
 }

@@ -13,7 +13,8 @@ use super::super::cluster::HOLDS_AUTO_SCHEMA_OFF;
 use super::super::context::Context;
 use crate::effects::{EffectError, chain, kubernetes};
 
-const KEY: &str = "journal.json";
+/// Key of the journal in its ConfigMap.
+pub(in crate::controllers) const KEY: &str = "journal.json";
 
 /// A journal and the version of the ConfigMap that it stands in.
 pub(super) struct Stored {
@@ -59,18 +60,41 @@ pub(super) async fn write(
     version: Option<String>,
     context: &Context,
 ) -> Result<(), EffectError> {
+    let place = Place { namespace: &spec.namespace, name: &spec.journal(), cluster: &spec.cluster, object: &spec.name };
+    write_at(&place, journal, version, context).await
+}
+
+/// Where a journal stands.
+pub(in crate::controllers) struct Place<'a> {
+    /// Namespace of the ConfigMap.
+    pub(in crate::controllers) namespace: &'a str,
+    /// Its name.
+    pub(in crate::controllers) name: &'a str,
+    /// The cluster that it speaks of.
+    pub(in crate::controllers) cluster: &'a str,
+    /// The object whose plan it is.
+    pub(in crate::controllers) object: &'a str,
+}
+
+/// Writes a journal to its place.
+pub(in crate::controllers) async fn write_at(
+    place: &Place<'_>,
+    journal: &Journal,
+    version: Option<String>,
+    context: &Context,
+) -> Result<(), EffectError> {
     let text = serde_json::to_string_pretty(journal)
         .map_err(|error| EffectError::Refused(format!("the journal could not be written down: {error}")))?;
     let labels = [
-        (names::CLUSTER_LABEL, spec.cluster.as_str()),
-        (names::COLLECTION_LABEL, spec.name.as_str()),
+        (names::CLUSTER_LABEL, place.cluster),
+        (names::COLLECTION_LABEL, place.object),
         ("app.kubernetes.io/managed-by", names::OPERATOR_MANAGER),
         (HOLDS_AUTO_SCHEMA_OFF, if journal.cursor.is_over() { "false" } else { "true" }),
     ];
     let config = ConfigMap {
         metadata: ObjectMeta {
-            name: Some(spec.journal()),
-            namespace: Some(spec.namespace.clone()),
+            name: Some(place.name.to_owned()),
+            namespace: Some(place.namespace.to_owned()),
             labels: Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect()),
             ..ObjectMeta::default()
         },

@@ -1,10 +1,10 @@
 //! Brings an ElysiaCollection nearer to its spec.
 
 mod act;
-mod journal;
+pub(in crate::controllers) mod journal;
 mod observe;
 
-pub(in crate::controllers) use observe::{cluster_of, exists, open};
+pub(in crate::controllers) use observe::{cluster_of, exists, frozen_in_part, open};
 
 use std::sync::Arc;
 

@@ -278,20 +278,25 @@ async fn recreate(spec: &CollectionSpec, clients: &ClusterClients, observed: &Ob
     }
     if frozen {
         // A thaw is over when no shard is read-only any more, a freeze when every one is.
-        let thawing = journal.is_some_and(|journal| journal.cursor == Cursor::Thaw);
-        look.frozen = ask(clients, async |node| {
-            if thawing {
-                weaviate::is_frozen_in_part(node, collection, &shards).await
-            } else {
-                weaviate::is_frozen(node, collection, &shards).await
-            }
-        })
-        .await;
+        look.frozen = if journal.is_some_and(|journal| journal.cursor == Cursor::Thaw) {
+            frozen_in_part(clients, collection, &shards).await
+        } else {
+            ask(clients, |node| weaviate::is_frozen(node, collection, &shards)).await
+        };
     }
     if local {
         look.local = ask(clients, |node| weaviate::local_class(node, collection)).await;
     }
     look
+}
+
+/// Whether any of these shards is read-only, at each node; `None` when that node could not be asked.
+pub(in crate::controllers) async fn frozen_in_part(
+    clients: &ClusterClients,
+    collection: &str,
+    shards: &[String],
+) -> BTreeMap<String, Option<bool>> {
+    ask(clients, |node| weaviate::is_frozen_in_part(node, collection, shards)).await
 }
 
 /// Each node's answer; `None` when it could not be asked.

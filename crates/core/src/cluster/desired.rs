@@ -35,8 +35,10 @@ const RUNTIME_PATH: &str = "/etc/weaviate/runtime";
 /// File of the settings that the servers read while running.
 pub const RUNTIME_FILE: &str = "overrides.yaml";
 
-/// Time that a server gets to write out what it holds in memory before it is killed; the official chart's value.
-const TERMINATION_GRACE_SECONDS: i64 = 600;
+/// Time that a server gets to write out what it holds in memory before it is killed. It took 0.3 s when measured
+/// (`weaviate-lab` §5), and a server that was killed lost nothing that it had acknowledged (§2). The official chart
+/// gives 600 s; but a namespace that is deleted waits half of this time, needed or not.
+const TERMINATION_GRACE_SECONDS: i64 = 120;
 
 /// What a managed cluster consists of. The Secret is apart: it is made once, with a random key, and never owned.
 #[derive(Clone, Debug, PartialEq)]

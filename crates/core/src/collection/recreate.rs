@@ -273,6 +273,37 @@ pub fn next(journal: &Journal, class: &Sight<Option<Value>>, nodes: &[String], l
     }
 }
 
+/// What is left to do for a journal whose object is gone.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OrphanAct {
+    /// Create the collection as it was: deleting an object deletes no collection.
+    CreateOld,
+    /// Make every shard writable again.
+    Thaw,
+    /// Write the journal as ended.
+    End,
+    /// Nothing can be told now.
+    Wait,
+}
+
+/// The next act for a journal whose object was deleted in the middle: whatever it was at, the collection is left there
+/// and writable. `frozen`: whether any shard is read-only, at each node.
+pub fn next_for_orphan(
+    class: &Sight<Option<Value>>,
+    nodes: &[String],
+    frozen: &BTreeMap<String, Option<bool>>,
+) -> OrphanAct {
+    match class {
+        Sight::Unseen(_) => OrphanAct::Wait,
+        Sight::Seen(None) => OrphanAct::CreateOld,
+        Sight::Seen(Some(_)) => match not_yet(nodes, frozen, false) {
+            None => OrphanAct::End,
+            Some(node) if frozen.get(node) == Some(&Some(true)) => OrphanAct::Thaw,
+            Some(_) => OrphanAct::Wait,
+        },
+    }
+}
+
 /// The first node that does not say `wanted`.
 fn not_yet<'a>(nodes: &'a [String], seen: &BTreeMap<String, Option<bool>>, wanted: bool) -> Option<&'a String> {
     nodes.iter().find(|node| seen.get(*node) != Some(&Some(wanted)))

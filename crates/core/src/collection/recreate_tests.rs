@@ -106,6 +106,18 @@ fn each_step_waits_for_its_precondition() {
 }
 
 #[test]
+fn an_object_that_is_gone_leaves_its_collection_there_and_writable() {
+    let there = || Sight::Seen(Some(json!({"class": "A"})));
+    let blind = Sight::unseen(crate::sight::BlindnessKind::Unreachable, "away");
+    let act = |class: &Sight<Option<Value>>, frozen| next_for_orphan(class, &nodes(), &all(frozen));
+    assert_eq!(act(&Sight::Seen(None), None), OrphanAct::CreateOld);
+    assert_eq!(act(&blind, Some(false)), OrphanAct::Wait);
+    assert_eq!(act(&there(), Some(true)), OrphanAct::Thaw);
+    assert_eq!(act(&there(), None), OrphanAct::Wait);
+    assert_eq!(act(&there(), Some(false)), OrphanAct::End);
+}
+
+#[test]
 fn after_the_delete_the_collection_is_made_again_whatever_happened() {
     let local = |class: Option<Value>| Look { local: all(Some(class)), ..Look::default() };
     let new = || Some(json!({"class": "A", "vectorizer": "none", "replicationConfig": {"factor": 1}}));
