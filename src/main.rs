@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use elysia_operator::controllers::context::WorkerImage;
+use elysia_operator::controllers::context::{Stores, WorkerImage};
 use elysia_operator::controllers::{Context, run};
 use elysia_operator::effects::chain;
 use elysia_operator::runtime::leadership::Candidate;
@@ -67,13 +67,18 @@ fn main() -> ExitCode {
         }
     };
     match arguments.command {
-        Command::Operator(operator) => match runtime.block_on(operate(operator)) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "failed");
-                ExitCode::FAILURE
+        Command::Operator(operator) => {
+            let outcome = runtime.block_on(operate(operator));
+            // Waits for nothing: what still runs must not outlive the lease.
+            runtime.shutdown_background();
+            match outcome {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    tracing::error!(error = format!("{error:#}"), "failed");
+                    ExitCode::FAILURE
+                }
             }
-        },
+        }
         Command::Worker(arguments) => runtime.block_on(worker::run(arguments)),
     }
 }
@@ -85,33 +90,61 @@ async fn operate(arguments: Operator) -> anyhow::Result<()> {
     let metrics = Metrics::new()?;
     let readiness = Readiness::default();
     let listener = listen(&arguments.listen).await?;
-    let serving = tokio::spawn(server::serve(listener, readiness.clone(), metrics.clone(), stop.clone()));
     let stores = run::start_caches(&client, &readiness, &stop);
-    let mut candidate = Candidate::new(client.clone(), &arguments.namespace, &arguments.name);
+    // Served until everything else has ended: rounds under way are still alive, and counted.
+    let close = CancellationToken::new();
+    let mut serving = tokio::spawn(server::serve(listener, readiness.clone(), metrics.clone(), close.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), name = arguments.name, "started");
-    if run::caches_are_filled(&stores, &readiness, &stop).await && candidate.acquire(&stop).await {
-        metrics.leads(true);
-        let worker = WorkerImage { image: arguments.worker_image, pull_policy: arguments.worker_image_pull_policy };
-        let context = Arc::new(Context::new(client, stores, metrics.clone(), worker, Timestamp::now));
-        let controllers = tokio::spawn(run::run(context, stop.clone()));
-        candidate.hold(&stop).await;
-        metrics.leads(false);
-        if stop.is_cancelled() {
-            // Rounds under way end first: a lease given back earlier would let another operator write beside them.
-            let _ = tokio::time::timeout(GRACE, controllers).await;
-            candidate.release().await;
-        } else {
-            // Rounds under way may still write, so the process ends at once; it is started again as a candidate.
-            anyhow::bail!("leadership was lost");
+    tokio::select! {
+        led = lead(arguments, client, stores, metrics, readiness, stop) => led?,
+        // Nobody could see any more how the process is.
+        ended = &mut serving => {
+            ended??;
+            anyhow::bail!("the server of the probes ended by itself");
         }
     }
-    serving.await??;
+    close.cancel();
+    if let Ok(ended) = tokio::time::timeout(CLOSE, serving).await {
+        ended??;
+    }
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// Leads when it can, until stopped. An error means that the process has to end at once, to be started again as a
+/// candidate: its rounds may still write, or nobody does them any more.
+async fn lead(
+    arguments: Operator,
+    client: kube::Client,
+    stores: Stores,
+    metrics: Metrics,
+    readiness: Readiness,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    if !run::caches_are_filled(&stores, &readiness, &stop).await {
+        anyhow::ensure!(stop.is_cancelled(), "a cache ended by itself");
+        return Ok(());
+    }
+    let mut candidate = Candidate::new(client.clone(), &arguments.namespace, &arguments.name);
+    if !candidate.acquire(&stop).await {
+        return Ok(());
+    }
+    metrics.leads(true);
+    let worker = WorkerImage { image: arguments.worker_image, pull_policy: arguments.worker_image_pull_policy };
+    let context = Arc::new(Context::new(client, stores, metrics.clone(), worker, Timestamp::now));
+    let controllers = tokio::spawn(run::run(context, stop.clone()));
+    let held = candidate.hold_during(controllers, &stop, GRACE).await;
+    metrics.leads(false);
+    // Not after an error: a lease given back while rounds are under way would let another operator write beside them.
+    held?;
+    candidate.release().await;
     Ok(())
 }
 
 /// How long rounds under way may take after the signal to stop; less than the pod's grace period of 30 s.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(20);
+/// How long answers under way may take after that.
+const CLOSE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Listens on IPv6 and IPv4; where the kernel has no IPv6, on IPv4 alone.
 async fn listen(address: &str) -> std::io::Result<TcpListener> {

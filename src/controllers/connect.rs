@@ -9,13 +9,14 @@ use elysia_core::cluster::{ClusterSpec, Kind};
 use elysia_core::fingerprint;
 use elysia_core::sight::{BlindnessKind, Sight};
 use elysia_weaviate::{Client, ClientOptions, WeaviateError};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::Api;
 use kube::core::ResourceExt as _;
 use secrecy::SecretString;
 use url::Url;
 
-use super::context::Stores;
+use super::context::{Context, Stores};
 use crate::effects::chain;
 
 /// How long a node gets to answer a probe. A node that is slower is in trouble, and health must name a lost node
@@ -146,6 +147,27 @@ pub fn pods(spec: &ClusterSpec, stores: &Stores) -> Vec<std::sync::Arc<Pod>> {
         .collect();
     pods.sort_by_key(|pod| pod.name_any());
     pods
+}
+
+/// Nodes of a managed cluster whose server was started after this time.
+pub fn started_after(time: Timestamp, namespace: &str, cluster: &str, context: &Context) -> Vec<String> {
+    let started = |pod: &Pod| {
+        let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+        let server = statuses.iter().find(|status| status.name == "weaviate")?;
+        Some(server.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0)
+    };
+    let pods = context.stores.pods.state().into_iter().filter(|pod| {
+        pod.namespace().as_deref() == Some(namespace)
+            && pod.labels().get(names::CLUSTER_LABEL).map(String::as_str) == Some(cluster)
+            && pod.labels().get("app.kubernetes.io/component").map(String::as_str) == Some("server")
+    });
+    // One that does not run now will have been started after any time in the past.
+    let mut late: Vec<String> = pods
+        .filter(|pod| started(pod).is_none_or(|started| started > time))
+        .map(|pod| pod.name_any())
+        .collect();
+    late.sort();
+    late
 }
 
 /// What a call saw, its error as an observation.

@@ -12,7 +12,12 @@ use kube::runtime::reflector::Store;
 use kube::{Client, Resource};
 
 use super::connect::Connections;
+use crate::runtime::leadership::Leading;
 use crate::runtime::metrics::Metrics;
+
+/// Comparisons of replicas that run at the same time: one answer of the servers may have some MiB, and the operator is
+/// given 128 MiB.
+const COMPARISONS: usize = 2;
 
 /// How a feed's Job is run.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -50,6 +55,12 @@ pub struct Context {
     pub worker: WorkerImage,
     /// Tells the time; tests hand in another clock.
     pub now: fn() -> Timestamp,
+    /// Held by whatever proves, deletes or thaws a collection, so that no two of these run side by side.
+    pub destructive: tokio::sync::Mutex<()>,
+    /// Comparisons of replicas that run at the same time; each may hold a page of every node.
+    pub comparisons: tokio::sync::Semaphore,
+    /// Whether this operator still leads for certain.
+    pub leading: Leading,
     recorder: Recorder,
     failures: Mutex<BTreeMap<String, u32>>,
 }
@@ -66,6 +77,9 @@ impl Context {
             metrics,
             worker,
             now,
+            destructive: tokio::sync::Mutex::new(()),
+            comparisons: tokio::sync::Semaphore::new(COMPARISONS),
+            leading: Leading::always(),
             failures: Mutex::default(),
         }
     }

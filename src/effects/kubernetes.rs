@@ -2,9 +2,11 @@
 
 use elysia_api::names;
 use elysia_core::covers::covers;
+use elysia_core::fingerprint;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::ResourceExt as _;
 use kube::{Client, Resource};
@@ -18,39 +20,117 @@ use super::EffectError;
 /// The API server's word for an object that its rules forbid.
 const INVALID: u16 = 422;
 
-/// Applies the object if the live one does not say the same already, owned by `owner`.
-///
-/// The look first keeps an object at rest from being written at every round.
-pub async fn apply<K, O>(client: &Client, mut object: K, owner: Option<&O>) -> Result<bool, EffectError>
+/// Hash of what was applied last, on the object itself. A comparison with the live object cannot see a field that is
+/// wanted no more: the server adds fields of its own.
+const APPLIED_ANNOTATION: &str = "elysia.dev/applied";
+/// Label of everything that is made by an operator, with its name.
+const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+
+/// Whose an object is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Holder {
+    /// This very owner's.
+    Ours,
+    /// Made by this operator, and its owner let go of it: `kubectl delete --cascade=orphan`.
+    Nobody,
+    /// Of an owner of the same name that is gone; the garbage collector will remove it.
+    Former,
+    /// Somebody else's.
+    Stranger,
+}
+
+fn holder(live: &ObjectMeta, owner: &OwnerReference) -> Holder {
+    let controller = live.owner_references.iter().flatten().find(|reference| reference.controller == Some(true));
+    let label = live.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY_LABEL)).map(String::as_str);
+    match controller {
+        Some(controller) if controller.uid == owner.uid => Holder::Ours,
+        Some(controller)
+            if (&controller.api_version, &controller.kind, &controller.name)
+                == (&owner.api_version, &owner.kind, &owner.name) =>
+        {
+            Holder::Former
+        }
+        None if label == Some(names::OPERATOR_MANAGER) => Holder::Nobody,
+        Some(_) | None => Holder::Stranger,
+    }
+}
+
+fn owner_reference<O: Resource<DynamicType = ()>>(owner: &O) -> Result<OwnerReference, EffectError> {
+    owner
+        .controller_owner_ref(&())
+        .ok_or_else(|| EffectError::Refused(format!("a {} without a name and a uid owns nothing", O::kind(&()))))
+}
+
+/// Why the object of this name is left alone. It must not be overwritten, nor be owned: it would go with our objects.
+fn stranger<K: Resource<DynamicType = ()>>(name: &str) -> EffectError {
+    EffectError::Refused(format!("{} {name} exists and is not ours; rename one of the two", K::kind(&())))
+}
+
+/// Why to wait. What the garbage collector is about to remove cannot be kept.
+fn being_removed<K: Resource<DynamicType = ()>>(name: &str) -> EffectError {
+    EffectError::Changed(format!("the former {} {name} is being removed", K::kind(&())))
+}
+
+/// An object that was compared with the live one and may be applied.
+pub struct Allowed<K> {
+    api: Api<K>,
+    namespace: String,
+    name: String,
+    wanted: Value,
+    is_there: bool,
+}
+
+/// Looks whether the object, owned by `owner`, may be applied: whether nobody else has one of that name. What consists
+/// of several objects is asked for as a whole before the first of them is written.
+pub async fn may_apply<K, O>(client: &Client, mut object: K, owner: &O) -> Result<Allowed<K>, EffectError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Serialize,
     O: Resource<DynamicType = ()>,
 {
-    if let Some(owner) = owner.and_then(|owner| owner.controller_owner_ref(&())) {
-        object.meta_mut().owner_references = Some(vec![owner]);
-    }
+    let owner = owner_reference(owner)?;
+    object.meta_mut().owner_references = Some(vec![owner.clone()]);
+    let applied = fingerprint::short(&typed(&object));
+    object.annotations_mut().insert(APPLIED_ANNOTATION.to_owned(), applied);
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    let what = || format!("apply {} {namespace}/{name}", K::kind(&()));
     let api: Api<K> = Api::namespaced(client.clone(), &namespace);
     let wanted = typed(&object);
-    if let Some(live) = api.get_opt(&name).await.map_err(EffectError::kubernetes(what()))?
-        && covers(&typed(&live), &wanted)
-    {
-        return Ok(false);
+    let what = || format!("read {} {namespace}/{name}", K::kind(&()));
+    let live = api.get_opt(&name).await.map_err(EffectError::kubernetes(what()))?;
+    match live.as_ref().map(|live| holder(live.meta(), &owner)) {
+        None | Some(Holder::Ours | Holder::Nobody) => {}
+        Some(Holder::Former) => return Err(being_removed::<K>(&name)),
+        Some(Holder::Stranger) => return Err(stranger::<K>(&name)),
     }
-    let parameters = PatchParams::apply(names::OPERATOR_MANAGER).force();
-    match api.patch(&name, &parameters, &Patch::Apply(&wanted)).await {
-        Ok(now) if covers(&typed(&now), &wanted) => {}
-        // An apply keeps the entries that another hand added to a list, and a list with both may be invalid. A merge
-        // puts the list in its place; without it the object would be written at every round and never be as wanted.
-        Ok(_) => merge(&api, &name, &wanted).await.map_err(EffectError::kubernetes(what()))?,
-        Err(kube::Error::Api(status)) if status.code == INVALID => {
-            merge(&api, &name, &wanted).await.map_err(EffectError::kubernetes(what()))?;
+    // The look first keeps an object at rest from being written at every round.
+    let is_there = live.is_some_and(|live| covers(&typed(&live), &wanted));
+    Ok(Allowed { api, namespace, name, wanted, is_there })
+}
+
+impl<K> Allowed<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Serialize,
+{
+    /// Applies the object if the live one does not say the same already; whether it was written.
+    pub async fn apply(self) -> Result<bool, EffectError> {
+        let Self { api, namespace, name, wanted, is_there } = self;
+        if is_there {
+            return Ok(false);
         }
-        Err(error) => return Err(EffectError::kubernetes(what())(error)),
+        let what = || format!("apply {} {namespace}/{name}", K::kind(&()));
+        let parameters = PatchParams::apply(names::OPERATOR_MANAGER).force();
+        match api.patch(&name, &parameters, &Patch::Apply(&wanted)).await {
+            Ok(now) if covers(&typed(&now), &wanted) => {}
+            // An apply keeps the entries that another hand added to a list, and a list with both may be invalid. A merge
+            // puts the list in its place; without it the object would be written at every round and never be as wanted.
+            Ok(_) => merge(&api, &name, &wanted).await.map_err(EffectError::kubernetes(what()))?,
+            Err(kube::Error::Api(status)) if status.code == INVALID => {
+                merge(&api, &name, &wanted).await.map_err(EffectError::kubernetes(what()))?;
+            }
+            Err(error) => return Err(EffectError::kubernetes(what())(error)),
+        }
+        tracing::info!(kind = %K::kind(&()), namespace, name, "applied");
+        Ok(true)
     }
-    tracing::info!(kind = %K::kind(&()), namespace, name, "applied");
-    Ok(true)
 }
 
 async fn merge<K>(api: &Api<K>, name: &str, wanted: &Value) -> Result<(), kube::Error>
@@ -89,14 +169,31 @@ where
     }
 }
 
-/// Creates the object, owned by `owner`, unless one of that name is there; it is never changed afterwards.
+/// Creates the object, owned by `owner`, unless this owner has one of that name; it is never changed afterwards.
 pub async fn create_once_owned<K, O>(client: &Client, mut object: K, owner: &O) -> Result<bool, EffectError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Serialize,
     O: Resource<DynamicType = ()>,
 {
-    object.meta_mut().owner_references = owner.controller_owner_ref(&()).map(|owner| vec![owner]);
-    create_once(client, &object).await
+    let owner = owner_reference(owner)?;
+    object.meta_mut().owner_references = Some(vec![owner.clone()]);
+    if create_once(client, &object).await? {
+        return Ok(true);
+    }
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let api: Api<K> = Api::namespaced(client.clone(), &namespace);
+    let what = format!("read {} {namespace}/{name}", K::kind(&()));
+    let live = api.get_opt(&name).await.map_err(EffectError::kubernetes(what))?;
+    match live.map(|live| holder(live.meta(), &owner)) {
+        Some(Holder::Ours) => Ok(false),
+        None | Some(Holder::Former) => Err(being_removed::<K>(&name)),
+        // It is never changed, so it cannot be made this owner's, and what it holds is another's.
+        Some(Holder::Nobody) => Err(EffectError::Refused(format!(
+            "{} {name} was left behind by an owner that is gone; delete it",
+            K::kind(&())
+        ))),
+        Some(Holder::Stranger) => Err(stranger::<K>(&name)),
+    }
 }
 
 /// Creates the Secret with a new random API key, unless it is there. It has no owner: it outlives the cluster's object
@@ -108,7 +205,7 @@ pub async fn create_api_key(client: &Client, namespace: &str, name: &str, cluste
         "metadata": {
             "name": name,
             "namespace": namespace,
-            "labels": {(names::CLUSTER_LABEL): cluster, "app.kubernetes.io/managed-by": names::OPERATOR_MANAGER},
+            "labels": {(names::CLUSTER_LABEL): cluster, (MANAGED_BY_LABEL): names::OPERATOR_MANAGER},
         },
         "type": "Opaque",
         "stringData": {(names::API_KEY): key},
@@ -191,4 +288,70 @@ pub async fn write_config_map(
         }
     };
     written.map(|_| ()).map_err(EffectError::kubernetes(format!("write ConfigMap {namespace}/{name}")))
+}
+
+/// Whether trying again is of no use until a person changes something: the API server understood what was asked and
+/// refused it, or it must not be asked at all.
+pub fn is_for_good(error: &EffectError) -> bool {
+    match error {
+        EffectError::Refused(_) => true,
+        EffectError::Kubernetes { source, .. } => match source.as_ref() {
+            // Another writer was faster, or there were too many.
+            kube::Error::Api(status) => (400..500).contains(&status.code) && !matches!(status.code, 409 | 429),
+            _ => false,
+        },
+        EffectError::Weaviate { .. } | EffectError::Changed(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn reference(name: &str, uid: &str, controller: bool) -> OwnerReference {
+        OwnerReference {
+            api_version: "elysia.dev/v1alpha1".to_owned(),
+            kind: "WeaviateCluster".to_owned(),
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+            controller: Some(controller),
+            block_owner_deletion: None,
+        }
+    }
+
+    #[test]
+    fn what_is_not_ours_is_known() {
+        let ours = Some(names::OPERATOR_MANAGER);
+        for (owners, label, expected) in [
+            (vec![reference("w", "1", true)], ours, Holder::Ours),
+            (vec![reference("v", "2", false), reference("w", "1", true)], None, Holder::Ours),
+            (vec![], ours, Holder::Nobody),
+            (vec![reference("v", "2", false)], ours, Holder::Nobody),
+            (vec![reference("w", "0", true)], ours, Holder::Former),
+            (vec![reference("v", "2", true)], ours, Holder::Stranger),
+            (vec![reference("w", "1", false)], None, Holder::Stranger),
+            (vec![], Some("Helm"), Holder::Stranger),
+            (vec![], None, Holder::Stranger),
+        ] {
+            let live = ObjectMeta {
+                labels: label.map(|label| [(MANAGED_BY_LABEL.to_owned(), label.to_owned())].into()),
+                owner_references: Some(owners),
+                ..ObjectMeta::default()
+            };
+            assert_eq!(holder(&live, &reference("w", "1", true)), expected, "{live:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_refusal_is_for_good() {
+        for (code, expected) in [(400, true), (403, true), (409, false), (422, true), (429, false), (500, false)] {
+            let status = Status::failure("no", "").with_code(code).boxed();
+            let error = EffectError::kubernetes("apply Service ai/search")(kube::Error::Api(status));
+            assert_eq!(is_for_good(&error), expected, "{code}");
+        }
+        assert!(is_for_good(&EffectError::Refused(String::new())));
+        assert!(!is_for_good(&EffectError::Changed(String::new())));
+    }
 }

@@ -28,6 +28,9 @@ pub enum EffectError {
         #[source]
         source: Box<WeaviateError>,
     },
+    /// What was observed is no longer so; the next round looks again.
+    #[error("{0}")]
+    Changed(String),
     /// What was observed does not allow it.
     #[error("{0}")]
     Refused(String),
@@ -49,6 +52,7 @@ impl EffectError {
         match self {
             Self::Kubernetes { .. } => "kubernetes",
             Self::Weaviate { .. } => "weaviate",
+            Self::Changed(_) => "changed",
             Self::Refused(_) => "refused",
         }
     }
@@ -61,7 +65,7 @@ impl EffectError {
     /// As a collection's conditions tell it.
     pub fn failure(&self) -> Failure {
         let retryable = match self {
-            Self::Kubernetes { .. } => true,
+            Self::Kubernetes { .. } | Self::Changed(_) => true,
             Self::Weaviate { source, .. } => source.retryable(),
             Self::Refused(_) => false,
         };

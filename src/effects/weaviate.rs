@@ -1,11 +1,13 @@
 //! Writes to Weaviate: one function for each kind of step.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use elysia_core::collection::copies::Copy;
 use elysia_core::collection::recreate::{self, Evidence, Journal};
 use elysia_weaviate::{Client, Page, SchemaRead, ShardStatus, WeaviateError};
 use futures::future::join_all;
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::EffectError;
@@ -24,9 +26,14 @@ pub async fn add_property(client: &Client, collection: &str, property: &Value) -
     client.add_property(collection, property).await.map_err(EffectError::weaviate(what))
 }
 
-/// Puts the class.
-pub async fn update_class(client: &Client, collection: &str, class: &Value) -> Result<(), EffectError> {
+/// Puts the class, if the server still says `base`. Weaviate knows no versions: the last PUT wins, so between the look
+/// and the PUT there should be as little time as can be.
+pub async fn update_class(client: &Client, collection: &str, base: &Value, class: &Value) -> Result<(), EffectError> {
     let what = format!("update collection {collection}");
+    let live = client.class(collection, SchemaRead::Leader).await.map_err(EffectError::weaviate(what.clone()))?;
+    if live.as_ref() != Some(base) {
+        return Err(EffectError::Changed(format!("collection {collection} was changed by somebody else meanwhile")));
+    }
     client.update_class(collection, class).await.map_err(EffectError::weaviate(what))?;
     tracing::info!(collection, "updated collection");
     Ok(())
@@ -71,8 +78,16 @@ pub async fn prove_and_delete(
     client: &Client,
     nodes: &BTreeMap<String, Client>,
     journal: &Journal,
+    restarted: Vec<String>,
+    leads: impl Fn() -> bool,
 ) -> Result<(), EffectError> {
-    let evidence = evidence(client, nodes, journal).await;
+    let started = Instant::now();
+    let mut evidence = evidence(client, nodes, journal).await;
+    evidence.restarted = restarted;
+    evidence.took = SignedDuration::try_from(started.elapsed()).unwrap_or(SignedDuration::MAX);
+    if !leads() {
+        return Err(EffectError::Changed("another operator may lead by now".to_owned()));
+    }
     recreate::proof(&evidence).map_err(EffectError::Refused)?;
     let collection = &journal.collection;
     let what = format!("delete the empty collection {collection}");
@@ -113,6 +128,8 @@ async fn evidence(client: &Client, nodes: &BTreeMap<String, Client>, journal: &J
         operations: operations.map(|operations| operations.len()),
         placement_unchanged,
         backup_running,
+        restarted: Vec::new(),
+        took: SignedDuration::ZERO,
     }
 }
 

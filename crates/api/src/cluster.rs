@@ -119,17 +119,24 @@ pub struct ManagedAuth {
 
 /// A cluster that somebody else runs.
 #[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[x_kube(
+    validation = Rule::new("!has(self.nodes) || self.nodes.all(one, self.nodes.exists_one(other, other.name == one.name))")
+        .message("two of the nodes have the same name"),
+    validation = Rule::new("!has(self.nodes) || self.nodes.all(one, self.nodes.exists_one(other, other.url == one.url))")
+        .message("two of the nodes have the same url: each needs the address of that one node")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct External {
-    /// REST address of the cluster, e.g. `http://weaviate.search.svc:8080`.
-    #[schemars(length(max = 1024), regex(pattern = r"^https?://[^/?#]+$"))]
+    /// REST address of the cluster, e.g. `http://weaviate.search.svc:8080`. Without a user and a password: they would
+    /// be shown in the status and in Jobs; an API key belongs into `auth`.
+    #[schemars(length(max = 1024), regex(pattern = r"^https?://[^/?#@\s]+$"))]
     pub url: String,
     /// gRPC address, e.g. `http://weaviate-grpc.search.svc:50051`. Feeds need it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024), regex(pattern = r"^https?://[^/?#]+$"))]
+    #[schemars(length(max = 1024), regex(pattern = r"^https?://[^/?#@\s]+$"))]
     pub grpc: Option<String>,
-    /// The nodes with each one's own address. Without them no replica can be asked by itself: nothing is ever proved
-    /// equal or empty.
+    /// The nodes with each one's own address; no two of the same name or address. Without them no replica can be asked by
+    /// itself: nothing is ever proved equal or empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub nodes: Vec<ExternalNode>,
@@ -146,7 +153,7 @@ pub struct ExternalNode {
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
     /// REST address of this one node.
-    #[schemars(length(max = 1024), regex(pattern = r"^https?://[^/?#]+$"))]
+    #[schemars(length(max = 1024), regex(pattern = r"^https?://[^/?#@\s]+$"))]
     pub url: String,
 }
 

@@ -5,7 +5,10 @@ use serde_json::Value;
 /// Whether `live` holds everything that `wanted` says.
 ///
 /// The API server adds defaults and never removes what was sent, so maps may hold more; lists must agree in length and
-/// order. `null` and an absent field are the same.
+/// order. `null` and an absent field are the same, and so is an empty `value`: of a variable of a container, the API
+/// server drops it.
+///
+/// It cannot see a field that is wanted no more: who applies must remember what was applied last.
 ///
 /// Quantities are compared by what they mean: the API server writes `0.5` as `500m` and `1024Mi` as `1Gi`.
 pub fn covers(live: &Value, wanted: &Value) -> bool {
@@ -20,7 +23,7 @@ fn within(live: &Value, wanted: &Value, quantity: bool) -> bool {
         (_, Value::Null) => true,
         (Value::Object(live), Value::Object(wanted)) => wanted.iter().all(|(key, wanted)| match live.get(key) {
             Some(live) => within(live, wanted, quantity || QUANTITIES.contains(&key.as_str())),
-            None => is_nothing(wanted),
+            None => is_nothing(wanted) || (key == "value" && wanted == ""),
         }),
         (Value::Array(live), Value::Array(wanted)) => {
             live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| within(live, wanted, false))
@@ -81,6 +84,21 @@ mod tests {
         assert!(!covers(&json!({"spec": {"replicas": 3, "ports": []}}), &wanted));
         assert!(covers(&json!({}), &json!({"emptyDir": {}})));
         assert!(!covers(&json!({}), &json!({"a": 1})));
+    }
+
+    #[test]
+    fn an_empty_variable_is_nothing() {
+        let wanted = json!({"env": [{"name": "A", "value": ""}]});
+        for (live, covered) in [
+            (json!({"env": [{"name": "A"}]}), true),
+            (json!({"env": [{"name": "A", "value": ""}]}), true),
+            (json!({"env": [{"name": "A", "value": "x"}]}), false),
+            (json!({"env": []}), false),
+        ] {
+            assert_eq!(covers(&live, &wanted), covered, "{live}");
+        }
+        // Elsewhere an empty text is a text: a class of no name is another thing than the default class.
+        assert!(!covers(&json!({}), &json!({"storageClassName": ""})));
     }
 
     #[test]

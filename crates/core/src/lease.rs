@@ -1,7 +1,8 @@
 //! Leader election over a Lease, as a state machine without a clock.
 //!
 //! Like client-go's: another holder's lease is taken over only when it has stood still for its whole duration *by our
-//! own clock*, so clocks that differ between machines cannot make two leaders.
+//! own clock*, so clocks that differ between machines cannot make two leaders. That clock is one that only runs forward:
+//! a wall clock that is set back would make a lease look younger than it is.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -32,6 +33,17 @@ pub struct Memory {
     pub renewed: Option<Timestamp>,
 }
 
+/// For how long the holder may still count itself the leader without another renewal: nothing when it does not lead.
+///
+/// Counted from the moment before the renewal was sent, so it is over before others, who saw the renewal later, may
+/// take the lease.
+pub fn time_left(renewed: Option<Timestamp>, now: Timestamp) -> SignedDuration {
+    let Some(renewed) = renewed else {
+        return SignedDuration::ZERO;
+    };
+    GIVE_UP_AFTER.saturating_sub(now.duration_since(renewed)).clamp(SignedDuration::ZERO, GIVE_UP_AFTER)
+}
+
 /// What a candidate does next.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Move {
@@ -47,7 +59,7 @@ pub enum Move {
 
 /// The next move of the candidate `me`. `lease` is `None` when there is none, and the outer `None` when it could not be read.
 pub fn next(me: &str, lease: Option<Option<&LeaseView>>, memory: &mut Memory, now: Timestamp) -> Move {
-    let overdue = memory.renewed.is_some_and(|renewed| now.duration_since(renewed) > GIVE_UP_AFTER);
+    let overdue = memory.renewed.is_some() && time_left(memory.renewed, now).is_zero();
     let Some(lease) = lease else {
         return if overdue { Move::StepDown } else { Move::Wait };
     };
@@ -113,5 +125,27 @@ mod tests {
         assert_eq!(next("a", Some(Some(&held_by("a", "1"))), &mut memory, at(11)), Move::StepDown);
         assert_eq!(next("a", Some(Some(&held_by("b", "3"))), &mut memory, at(1)), Move::StepDown);
         assert!(GIVE_UP_AFTER < DURATION);
+    }
+
+    #[test]
+    fn a_leader_is_certain_for_a_while_after_each_renewal() {
+        for (renewed, now, left) in [
+            (None, 0, 0),
+            (Some(0), 0, 10),
+            (Some(0), 9, 1),
+            (Some(0), 10, 0),
+            (Some(0), 16, 0),
+            (Some(8), 10, 8),
+            // Never more than one span, whatever the clock says.
+            (Some(100), 0, 10),
+        ] {
+            let left = SignedDuration::from_secs(left);
+            assert_eq!(time_left(renewed.map(at), at(now)), left, "renewed {renewed:?}, now {now}");
+            let mut memory = Memory { seen: None, renewed: renewed.map(at) };
+            if renewed.is_some() {
+                let expected = if left.is_zero() { Move::StepDown } else { Move::Wait };
+                assert_eq!(next("a", None, &mut memory, at(now)), expected, "renewed {renewed:?}, now {now}");
+            }
+        }
     }
 }

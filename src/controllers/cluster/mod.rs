@@ -8,7 +8,10 @@ pub(in crate::controllers) use observe::HOLDS_AUTO_SCHEMA_OFF;
 use std::sync::Arc;
 
 use elysia_api::WeaviateCluster;
+use elysia_core::cluster::desired::Objects;
+use elysia_core::cluster::judge::Outcome;
 use elysia_core::cluster::{self, ClusterSpec, Plan, Step, judge};
+use kube::Client;
 use kube::core::ResourceExt as _;
 use kube::runtime::controller::Action;
 
@@ -31,16 +34,22 @@ pub async fn reconcile(cluster: Arc<WeaviateCluster>, context: Shared) -> Result
             let observed = observe::observe(&spec, &cluster, &context).await?;
             let journals = orphans::active_journals(&spec, &context).await?;
             let plan = cluster::plan(&spec, &observed, !journals.is_empty(), now);
-            let acted = if is_paused(&cluster) {
-                Ok(())
+            let (acted, ended) = if is_paused(&cluster) {
+                (Ok(false), Ok(()))
             } else {
                 let ended = orphans::end(&journals, &spec, &cluster, &context).await;
-                act(&plan, &spec, &cluster, &context).await.and(ended)
+                (act(&plan, &spec, &cluster, &context).await, ended)
             };
-            let status = judge::status(&cluster, &spec, &observed, now);
+            let outcome = outcome(&acted);
+            let status = judge::status(&cluster, &spec, &observed, &outcome, now);
+            let recheck = match outcome {
+                Outcome::Failed { .. } => spec.interval,
+                _ if judge::is_settling(&observed, &outcome) => plan.recheck.min(cluster::plan::RECHECK),
+                Outcome::Unchanged | Outcome::Applied => plan.recheck,
+            };
             // A journal that is not over may lose its object at any moment.
-            let recheck = if journals.is_empty() { plan.recheck } else { plan.recheck.min(cluster::plan::RECHECK) };
-            (status, requeue(recheck, &key), acted)
+            let recheck = if journals.is_empty() { recheck } else { recheck.min(cluster::plan::RECHECK) };
+            (status, requeue(recheck, &key), worth_another_try(acted, &key).and(ended))
         }
     };
     context.metrics.cluster(&cluster, &status);
@@ -55,37 +64,76 @@ fn is_paused(cluster: &WeaviateCluster) -> bool {
     cluster.annotations().get(elysia_api::names::PAUSED_ANNOTATION).map(String::as_str) == Some("true")
 }
 
-async fn act(plan: &Plan, spec: &ClusterSpec, owner: &WeaviateCluster, context: &Shared) -> Result<(), EffectError> {
+/// What the status has to say of the writes.
+fn outcome(acted: &Result<bool, EffectError>) -> Outcome {
+    match acted {
+        Ok(false) => Outcome::Unchanged,
+        Ok(true) => Outcome::Applied,
+        Err(error) => Outcome::Failed { message: words(error), for_good: kubernetes::is_for_good(error) },
+    }
+}
+
+/// The error for a person: of the API server's answer only what it says.
+fn words(error: &EffectError) -> String {
+    match error {
+        EffectError::Kubernetes { what, source } => match source.as_ref() {
+            kube::Error::Api(status) => format!("failed to {what}: {}", status.message),
+            _ => error.chain(),
+        },
+        _ => error.chain(),
+    }
+}
+
+/// The error if the round is to be repeated soon. For one that stays until a person changes something the status is
+/// enough, and a look at each interval.
+fn worth_another_try(acted: Result<bool, EffectError>, key: &str) -> Result<(), EffectError> {
+    match acted {
+        Err(error) if kubernetes::is_for_good(&error) => {
+            tracing::warn!(cluster = key, error = error.chain(), "not applied");
+            Ok(())
+        }
+        acted => acted.map(|_| ()),
+    }
+}
+
+/// Carries out the plan; whether something was applied.
+async fn act(plan: &Plan, spec: &ClusterSpec, owner: &WeaviateCluster, context: &Shared) -> Result<bool, EffectError> {
     let client = &context.kube;
+    let mut applied = false;
     for step in &plan.steps {
         match step {
             Step::CreateSecret { name } => {
                 kubernetes::create_api_key(client, &spec.namespace, name, &spec.name).await?;
             }
-            Step::Apply(objects) => {
-                let cluster::desired::Objects {
-                    runtime_config,
-                    service,
-                    nodes_service,
-                    stateful_set,
-                    disruption_budget,
-                } = objects.as_ref().clone();
-                // Settings and addresses before pods: none must start with yesterday's file or without a name.
-                kubernetes::apply(client, runtime_config, Some(owner)).await?;
-                kubernetes::apply(client, nodes_service, Some(owner)).await?;
-                kubernetes::apply(client, service, Some(owner)).await?;
-                kubernetes::apply(client, stateful_set, Some(owner)).await?;
-                kubernetes::apply(client, disruption_budget, Some(owner)).await?;
-            }
+            Step::Apply(objects) => applied |= apply_servers(client, objects.as_ref().clone(), owner).await?,
             Step::ApplyElysia(objects) => {
                 let (deployment, service) = objects.as_ref().clone();
-                kubernetes::apply(client, deployment, Some(owner)).await?;
-                kubernetes::apply(client, service, Some(owner)).await?;
+                let deployment = kubernetes::may_apply(client, deployment, owner).await?;
+                let service = kubernetes::may_apply(client, service, owner).await?;
+                applied |= deployment.apply().await?;
+                applied |= service.apply().await?;
             }
             Step::RestartAlone { pod, uid } => kubernetes::restart_pod(client, &spec.namespace, pod, uid).await?,
         }
     }
-    Ok(())
+    Ok(applied)
+}
+
+/// Applies what the servers consist of, all of it or, if one of the names is somebody else's, nothing.
+async fn apply_servers(client: &Client, objects: Objects, owner: &WeaviateCluster) -> Result<bool, EffectError> {
+    let Objects { runtime_config, service, nodes_service, stateful_set, disruption_budget } = objects;
+    let runtime_config = kubernetes::may_apply(client, runtime_config, owner).await?;
+    let nodes_service = kubernetes::may_apply(client, nodes_service, owner).await?;
+    let service = kubernetes::may_apply(client, service, owner).await?;
+    let stateful_set = kubernetes::may_apply(client, stateful_set, owner).await?;
+    let disruption_budget = kubernetes::may_apply(client, disruption_budget, owner).await?;
+    // Settings and addresses before pods: none must start with yesterday's file or without a name.
+    let mut applied = runtime_config.apply().await?;
+    applied |= nodes_service.apply().await?;
+    applied |= service.apply().await?;
+    applied |= stateful_set.apply().await?;
+    applied |= disruption_budget.apply().await?;
+    Ok(applied)
 }
 
 #[cfg(test)]

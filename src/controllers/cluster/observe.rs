@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use elysia_api::cluster::ClusterPhase;
+use elysia_api::condition::ConditionType;
 use elysia_api::{WeaviateCluster, names};
 use elysia_core::cluster::{ClusterSpec, Kind, MemberSight, NodeAnswer, NodeSight, Observed, PodView, StatefulSetView};
+use elysia_core::condition;
 use elysia_core::sight::{BlindnessKind, Sight};
 use elysia_weaviate::Client;
 use futures::future::join_all;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::core::v1::{ContainerState, Pod};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerState, PersistentVolumeClaim, Pod};
 use kube::api::Api;
 use kube::core::ResourceExt as _;
 
@@ -49,6 +53,8 @@ pub(super) async fn observe(
         nodes: nodes(spec, clients.as_ref()).await,
         members: members(spec, clients.as_ref()).await,
         secret,
+        lived_before: was_ready(cluster) || (managed && has_later_volume(spec, context).await?),
+        unverified_since: unverified_since(cluster),
         elysia_exists: spec.elysia.is_some() && elysia_exists(spec, context).await?,
     })
 }
@@ -59,7 +65,28 @@ async fn stateful_set(spec: &ClusterSpec, context: &Context) -> Result<Option<St
     Ok(set.map(|set| StatefulSetView {
         replicas: set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
         update_revision: set.status.as_ref().and_then(|status| status.update_revision.clone()),
+        pending: set.status.as_ref().and_then(|status| status.observed_generation) < set.metadata.generation,
     }))
+}
+
+fn was_ready(cluster: &WeaviateCluster) -> bool {
+    let phase = cluster.status.as_ref().and_then(|status| status.phase);
+    phase.is_some_and(|phase| phase != ClusterPhase::Starting)
+}
+
+/// Since when the condition ClusterVerified does not hold.
+fn unverified_since(cluster: &WeaviateCluster) -> Option<Timestamp> {
+    let conditions = &cluster.status.as_ref()?.conditions;
+    let verified = condition::find(conditions, ConditionType::ClusterVerified)?;
+    (verified.status != "True").then_some(verified.last_transition_time.0)
+}
+
+/// Whether the second node has a volume: there was a cluster of several nodes here before.
+async fn has_later_volume(spec: &ClusterSpec, context: &Context) -> Result<bool, ReconcileError> {
+    let name = format!("data-{}", names::node(&spec.name, 1));
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(context.kube.clone(), &spec.namespace);
+    let found = api.get_opt(&name).await.map_err(ReconcileError::read(format!("PersistentVolumeClaim {name}")))?;
+    Ok(found.is_some())
 }
 
 async fn elysia_exists(spec: &ClusterSpec, context: &Context) -> Result<bool, ReconcileError> {

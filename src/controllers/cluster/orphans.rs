@@ -43,6 +43,7 @@ pub(super) async fn end(
                 config.name_any()
             )));
         };
+        let _alone = context.destructive.lock().await;
         let clients = open(cluster, spec, context).await.map_err(EffectError::Refused)?;
         let collection = journal.collection.as_str();
         let class = sight(clients.common.class(collection, elysia_weaviate::SchemaRead::Leader).await);

@@ -2,13 +2,14 @@
 
 use elysia_api::condition::Reason;
 use elysia_core::collection::judge::Failure;
-use elysia_core::collection::recreate::{Cursor, Journal};
+use elysia_core::collection::recreate::{Cursor, Journal, SETTLE};
 use elysia_core::collection::{CollectionSpec, Plan, Step};
 use elysia_weaviate::WeaviateError;
 
 use super::super::context::Shared;
 use super::journal;
 use super::observe::Scene;
+use crate::controllers::connect::started_after;
 use crate::effects::{EffectError, weaviate};
 
 pub(super) async fn act(
@@ -28,12 +29,12 @@ pub(super) async fn act(
         match step {
             Step::CreateClass(class) => {
                 if let Err(error) = weaviate::create_class(common, class).await {
-                    make_old_again(&error, spec, scene, context).await?;
-                    return Err(error);
+                    // Not as after other refusals: until the next round there is no collection.
+                    return if make_old_again(&error, spec, scene, context).await? { Ok(()) } else { Err(error) };
                 }
             }
             Step::AddProperty(property) => weaviate::add_property(common, collection, property).await?,
-            Step::UpdateClass(class) => weaviate::update_class(common, collection, class).await?,
+            Step::UpdateClass { base, class } => weaviate::update_class(common, collection, base, class).await?,
             Step::Copy(copy) => weaviate::copy(common, collection, copy).await?,
             Step::ForgetOperation(id) => weaviate::forget_operation(common, id).await?,
             Step::WriteJournal(journal) => {
@@ -41,7 +42,12 @@ pub(super) async fn act(
             }
             Step::SetReadOnly(read_only) => weaviate::set_read_only(common, collection, *read_only).await?,
             Step::ProveAndDelete(journal) => {
-                let deleted = weaviate::prove_and_delete(common, &clients.nodes, journal).await;
+                // Nothing else thaws or creates in between.
+                let _alone = context.destructive.lock().await;
+                let restarted = restarted(journal, spec, context);
+                let leads = || context.leading.is_certain();
+                let deleted =
+                    weaviate::prove_and_delete(common, &clients.nodes, journal, restarted, leads).await;
                 let next = after_proof(journal, deleted.as_ref().err(), (context.now)());
                 journal::write(spec, &next, scene.journal_version.clone(), context).await?;
             }
@@ -50,21 +56,31 @@ pub(super) async fn act(
     Ok(())
 }
 
-/// After a recreation's delete the collection must come back, if not with the new settings then with the old ones.
+/// After a recreation's delete the collection must come back, if not with the new settings then with the old ones:
+/// whether the next round creates those.
 async fn make_old_again(
     error: &EffectError,
     spec: &CollectionSpec,
     scene: &Scene,
     context: &Shared,
-) -> Result<(), EffectError> {
-    let EffectError::Weaviate { source, .. } = error else { return Ok(()) };
+) -> Result<bool, EffectError> {
+    let EffectError::Weaviate { source, .. } = error else { return Ok(false) };
     let journal = scene.observed.journal.seen().and_then(Option::as_ref);
     if let (WeaviateError::Invalid { message, .. }, Some(journal)) = (source.as_ref(), journal)
         && let Some(next) = journal.with_old_schema(message, (context.now)())
     {
+        context.metrics.failed_step("ElysiaCollection", error.reason());
+        tracing::warn!(collection = next.collection, error = error.chain(), "the old collection is made again");
         journal::write(spec, &next, scene.journal_version.clone(), context).await?;
+        return Ok(true);
     }
-    Ok(())
+    Ok(false)
+}
+
+/// Servers that were started after the shards were made read-only.
+fn restarted(journal: &Journal, spec: &CollectionSpec, context: &Shared) -> Vec<String> {
+    let frozen = journal.since.checked_sub(SETTLE).unwrap_or(journal.since);
+    started_after(frozen, &spec.namespace, &spec.cluster, context)
 }
 
 /// The journal after the attempt to prove and delete. Whether a delete that failed midway happened is not known here:
@@ -73,7 +89,10 @@ fn after_proof(journal: &Journal, error: Option<&EffectError>, now: jiff::Timest
     let (cursor, stopped) = match error {
         None => (Cursor::WaitGone, None),
         Some(EffectError::Refused(why)) => (Cursor::Thaw, Some(why.clone())),
-        Some(EffectError::Weaviate { .. } | EffectError::Kubernetes { .. }) => (Cursor::Delete, None),
+        // The servers may still be at it. They stay frozen until that is over, then it is looked at anew.
+        Some(EffectError::Weaviate { .. } | EffectError::Kubernetes { .. } | EffectError::Changed(_)) => {
+            (Cursor::Settle, None)
+        }
     };
     Journal { cursor, stopped, since: now, ..journal.clone() }
 }
@@ -81,7 +100,7 @@ fn after_proof(journal: &Journal, error: Option<&EffectError>, now: jiff::Timest
 /// A failed step as the conditions tell it.
 pub(super) fn failure(error: &EffectError, plan: &Plan) -> Failure {
     let mut failure = error.failure();
-    let raises_factor = plan.steps.iter().any(|step| matches!(step, Step::UpdateClass(_)))
+    let raises_factor = plan.steps.iter().any(|step| matches!(step, Step::UpdateClass { .. }))
         && plan.findings.iter().any(|finding| finding.reason == Reason::ReplicasBehind);
     failure.reason = match error {
         EffectError::Weaviate { source, .. } => match source.as_ref() {
@@ -92,7 +111,7 @@ pub(super) fn failure(error: &EffectError, plan: &Plan) -> Failure {
             error if error.retryable() => Reason::Unreachable,
             _ => Reason::Unknown,
         },
-        EffectError::Kubernetes { .. } | EffectError::Refused(_) => Reason::Unknown,
+        EffectError::Kubernetes { .. } | EffectError::Changed(_) | EffectError::Refused(_) => Reason::Unknown,
     };
     failure
 }

@@ -36,6 +36,8 @@ pub async fn reconcile(object: Arc<ElysiaCollection>, context: Shared) -> Result
         Err(message) => (judge::invalid(&object, &message, now), Action::await_change()),
         Ok(spec) => {
             let scene = observe::observe(&spec, &object, &context).await?;
+            // After the look: a time that is written down must not lie before what it stands for was seen.
+            let now = (context.now)();
             let plan = collection::plan(&spec, &scene.observed, &before, now);
             let acted = act::act(&plan, &spec, &scene, &context).await;
             let failure = acted.as_ref().err().map(|error| act::failure(error, &plan));

@@ -86,7 +86,7 @@ pub(super) async fn observe(
     observed.nodes = cluster_spec.node_names();
     look(spec, &clients, &mut observed).await;
     let before = object.status.clone().unwrap_or_default();
-    look_closer(spec, &clients, &before, &mut observed).await;
+    look_closer(spec, &clients, &before, context, &mut observed).await;
     Ok(scene(observed, Some(clients), cluster_spec.interval))
 }
 
@@ -200,11 +200,12 @@ async fn look_closer(
     spec: &CollectionSpec,
     clients: &ClusterClients,
     before: &ElysiaCollectionStatus,
+    context: &Context,
     observed: &mut Observed,
 ) {
     let asked = questions(spec, observed, before);
     if asked.replicas {
-        observed.replicas = Some(replicas(spec, clients, &observed.nodes).await);
+        observed.replicas = Some(replicas(spec, clients, &observed.nodes, context).await);
     }
     if asked.holder {
         observed.holder = Some(holder(spec, clients, observed).await);
@@ -212,20 +213,22 @@ async fn look_closer(
     observed.recreate = recreate(spec, clients, observed, asked.recreate).await;
 }
 
-/// What each node lists at its own address. All of them, or nothing is known.
+/// What each node lists at its own address, one node after another. All of them, or nothing is known.
 async fn replicas(
     spec: &CollectionSpec,
     clients: &ClusterClients,
     nodes: &[String],
+    context: &Context,
 ) -> Sight<BTreeMap<String, ReplicaView>> {
-    let lists = join_all(nodes.iter().map(async |node| match clients.nodes.get(node) {
-        Some(client) => (node, sight(client.replica_digest(&spec.collection, None).await)),
-        None => (node, Sight::unseen(BlindnessKind::Unreachable, format!("{node} has no address"))),
-    }))
-    .await;
+    let Ok(_turn) = context.comparisons.acquire().await else {
+        return Sight::unseen(BlindnessKind::Failed, "the operator is stopping");
+    };
     let mut views = BTreeMap::new();
-    for (node, list) in lists {
-        match list {
+    for node in nodes {
+        let Some(client) = clients.nodes.get(node) else {
+            return Sight::unseen(BlindnessKind::Unreachable, format!("{node} has no address"));
+        };
+        match sight(client.replica_digest(&spec.collection, None).await) {
             Sight::Seen(digest) => {
                 let count = i64::try_from(digest.count).unwrap_or(i64::MAX);
                 views.insert(node.clone(), ReplicaView { count, digest: digest.digest });

@@ -49,7 +49,7 @@ async fn act(
     owner: &IndexSource,
     context: &Shared,
 ) -> Result<(), EffectError> {
-    let (run, content) = match &plan.step {
+    let (run, source) = match &plan.step {
         None => return Ok(()),
         Some(Step::ForgetJob { name }) => return kubernetes::forget_job(&context.kube, &spec.namespace, name).await,
         Some(Step::StartRun { run, content }) => (run, content),
@@ -58,13 +58,18 @@ async fn act(
         return Err(EffectError::Refused("the cluster has no address that a Job could use".to_owned()));
     };
     let job::Objects { account, role, binding, ledger, job } =
-        job::objects(spec, run, content, target, &context.worker).map_err(EffectError::Refused)?;
+        job::objects(spec, run, source, target, &context.worker).map_err(EffectError::Refused)?;
+    let client = &context.kube;
+    // Nothing is written if one of the names is somebody else's: an account must not get the rights of another.
+    let account = kubernetes::may_apply(client, account, owner).await?;
+    let role = kubernetes::may_apply(client, role, owner).await?;
+    let binding = kubernetes::may_apply(client, binding, owner).await?;
     // The ledger before the account that may write it, the account before the pods that run under it.
-    kubernetes::create_once_owned(&context.kube, ledger, owner).await?;
-    kubernetes::apply(&context.kube, account, Some(owner)).await?;
-    kubernetes::apply(&context.kube, role, Some(owner)).await?;
-    kubernetes::apply(&context.kube, binding, Some(owner)).await?;
-    kubernetes::create_once_owned(&context.kube, job, owner).await?;
+    kubernetes::create_once_owned(client, ledger, owner).await?;
+    account.apply().await?;
+    role.apply().await?;
+    binding.apply().await?;
+    kubernetes::create_once_owned(client, job, owner).await?;
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use elysia_engine::ledger::{Ledger, State};
 use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, ListParams};
 use kube::core::ResourceExt as _;
 
@@ -145,6 +146,11 @@ async fn ledger(spec: &FeedSpec, context: &Context) -> Sight<Option<LedgerView>>
         Ok(config) => config,
         Err(error) => return unreadable("ConfigMap", &name, &error),
     };
+    // What a deleted object of this name left goes with its worker: to go on with it would be to write beside it.
+    if config.as_ref().is_some_and(|config| is_of_another(config.metadata.owner_references.as_deref(), spec)) {
+        let message = format!("the ledger of the former IndexSource {} is still being removed", spec.name);
+        return Sight::unseen(BlindnessKind::Failed, message);
+    }
     let text = config.and_then(|config| config.data?.remove(crate::worker::LEDGER_KEY));
     match text.as_deref() {
         None | Some("") => Sight::Seen(None),
@@ -156,6 +162,11 @@ async fn ledger(spec: &FeedSpec, context: &Context) -> Sight<Option<LedgerView>>
             ),
         },
     }
+}
+
+/// Whether the controller is another object, such as a former one of the same name.
+fn is_of_another(owners: Option<&[OwnerReference]>, spec: &FeedSpec) -> bool {
+    owners.unwrap_or_default().iter().any(|owner| owner.controller == Some(true) && owner.uid != spec.uid)
 }
 
 fn number(count: u64) -> i64 {
@@ -216,10 +227,22 @@ async fn jobs(spec: &FeedSpec, context: &Context) -> Result<Vec<JobView>, Reconc
         .list(&ListParams::default().labels(&selector))
         .await
         .map_err(ReconcileError::read(format!("the Jobs of {}", spec.name)))?;
-    let owned = jobs.items.into_iter().filter(|job| job.owner_references().iter().any(|owner| owner.uid == spec.uid));
-    let mut jobs: Vec<JobView> = owned.map(|job| JobView { name: job.name_any(), state: job_state(&job) }).collect();
+    let mut jobs: Vec<JobView> = jobs.items.iter().filter_map(|job| job_view(job, spec)).collect();
     jobs.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(jobs)
+}
+
+/// The Job as this feed sees it. One of a former object of the same name writes the same collection, so it is waited for
+/// like one of an earlier run; once it has ended it says nothing about this feed.
+fn job_view(job: &Job, spec: &FeedSpec) -> Option<JobView> {
+    let name = job.name_any();
+    if job.owner_references().iter().any(|owner| owner.uid == spec.uid) {
+        return Some(JobView { name, state: job_state(job) });
+    }
+    let pods = job.status.as_ref();
+    let pods = pods.map_or(0, |status| status.active.unwrap_or_default() + status.terminating.unwrap_or_default());
+    let is_at_work = job_state(job) == JobState::Active || pods > 0;
+    is_at_work.then_some(JobView { name, state: JobState::Active })
 }
 
 fn job_state(job: &Job) -> JobState {
@@ -235,4 +258,54 @@ fn job_state(job: &Job) -> JobState {
         }
     }
     JobState::Active
+}
+
+#[cfg(test)]
+mod tests {
+    use elysia_api::IndexSource;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn spec() -> FeedSpec {
+        let feed: IndexSource = serde_json::from_value(json!({
+            "apiVersion": "elysia.dev/v1alpha1", "kind": "IndexSource",
+            "metadata": {"name": "docs", "namespace": "n", "uid": "new"},
+            "spec": {"clusterRef": {"name": "w"}, "collection": "A", "source": {"configMap": {"name": "lines"}}},
+        }))
+        .unwrap();
+        FeedSpec::validate(&feed).unwrap()
+    }
+
+    fn owners(uid: &str) -> Value {
+        json!([{"apiVersion": "elysia.dev/v1alpha1", "kind": "IndexSource", "name": "docs", "uid": uid, "controller": true}])
+    }
+
+    #[test]
+    fn a_worker_of_a_former_object_of_the_name_is_waited_for() {
+        let view = |uid: &str, status: Value| {
+            let metadata = json!({"name": "docs-1", "ownerReferences": owners(uid)});
+            let job: Job = serde_json::from_value(json!({"metadata": metadata, "status": status})).unwrap();
+            job_view(&job, &spec()).map(|view| view.state)
+        };
+        let complete = json!({"conditions": [{"type": "Complete", "status": "True"}]});
+        let failed = json!({"conditions": [{"type": "Failed", "status": "True"}], "terminating": 1});
+        assert_eq!(view("new", json!({})), Some(JobState::Active));
+        assert_eq!(view("new", complete.clone()), Some(JobState::Succeeded));
+        assert_eq!(view("old", json!({"active": 1})), Some(JobState::Active));
+        assert_eq!(view("old", json!({})), Some(JobState::Active), "not started yet");
+        assert_eq!(view("old", failed), Some(JobState::Active), "a pod of it still ends");
+        assert_eq!(view("old", complete), None);
+    }
+
+    #[test]
+    fn a_ledger_of_a_former_object_of_the_name_is_not_gone_on_with() {
+        let is_of_another = |owners: Value| {
+            let owners: Vec<OwnerReference> = serde_json::from_value(owners).unwrap();
+            is_of_another(Some(&owners), &spec())
+        };
+        assert!(is_of_another(owners("old")));
+        assert!(!is_of_another(owners("new")));
+        assert!(!is_of_another(json!([])));
+    }
 }

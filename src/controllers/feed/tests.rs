@@ -161,10 +161,10 @@ async fn changed_content_is_another_run_and_waits_for_the_one_at_work() {
     assert_eq!(world.docs().await, "");
 }
 
-/// What the operator does today, not what it should: the run's Job of the first time has ended, the ledger speaks of
-/// another run, and until the Job is cleared away an hour later the feed says that it is starting.
+/// The run's Job of the first time has ended and the ledger speaks of another run, so the Job has to go first: the run
+/// has its name.
 #[tokio::test]
-async fn content_that_comes_back_waits_until_its_first_job_is_cleared_away() {
+async fn content_that_comes_back_is_indexed_again_in_place_of_its_ended_job() {
     let mut world = world().await;
     world.docs().await;
     let first = world.jobs()[0].clone();
@@ -178,6 +178,7 @@ async fn content_that_comes_back_waits_until_its_first_job_is_cleared_away() {
     world.transcript();
     world.api.seed(&lines("{}\n"));
     assert_snapshot!(world.docs().await, @r"
+    DELETE jobs/docs-bc52af17ca87
     PATCH indexsources/docs/status Ready=False Running
     PATCH events Normal Running
     ");
@@ -187,12 +188,45 @@ async fn content_that_comes_back_waits_until_its_first_job_is_cleared_away() {
     Running=True Running: Job docs-bc52af17ca87 is starting
     Reconciling=True Running: Job docs-bc52af17ca87 is starting
     ");
-    assert_eq!(world.docs().await, "");
-    world.api.remove::<Job>(NAMESPACE, &first);
+    assert_eq!(world.jobs(), [second]);
+    world.restart();
     assert_snapshot!(world.docs().await, @r"
     POST configmaps/docs-ledger → 409
     POST jobs/docs-bc52af17ca87
     ");
+    // At work, it is neither deleted nor started again.
+    assert_eq!(world.docs().await, "");
+    world.succeed(&first);
+    assert_snapshot!(world.docs().await, @r"
+    PATCH indexsources/docs/status Ready=True Complete
+    POST events Normal Complete
+    ");
+    for _ in 0..3 {
+        advance(3600);
+        assert_eq!(world.docs().await, "");
+    }
+    assert_eq!(world.jobs().len(), 2);
+}
+
+#[tokio::test]
+async fn an_ended_job_that_could_not_be_deleted_is_deleted_in_the_next_round() {
+    let mut world = world().await;
+    world.docs().await;
+    let first = world.jobs()[0].clone();
+    world.succeed(&first);
+    world.api.seed(&lines("{}\n{}\n"));
+    world.docs().await;
+    let second = world.jobs().into_iter().find(|job| *job != first).unwrap();
+    world.succeed(&second);
+    world.api.seed(&lines("{}\n"));
+    world.api.fail_next("DELETE", "jobs", 500);
+    world.feed("docs").await.expect_err("the Job is there still");
+    world.restart();
+    world.docs().await;
+    assert_eq!(world.jobs(), [second]);
+    world.docs().await;
+    assert_eq!(world.jobs().len(), 2);
+    assert_eq!(world.docs().await, "");
 }
 
 #[tokio::test]

@@ -28,6 +28,28 @@ pub struct Standing {
     pub outdated: Vec<String>,
 }
 
+/// What came of this round's writes. A look is made before them, so that by itself it may praise a spec that was never
+/// applied.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// Everything was as wanted already, or nothing was to be done.
+    Unchanged,
+    /// Something was written; the look is older than that.
+    Applied,
+    /// A write did not happen.
+    Failed {
+        /// Why.
+        message: String,
+        /// Whether trying again is of no use until a person changes something.
+        for_good: bool,
+    },
+}
+
+/// Whether the look is older than what was applied, so that another one must follow soon.
+pub fn is_settling(observed: &Observed, outcome: &Outcome) -> bool {
+    *outcome == Outcome::Applied || observed.stateful_set.as_ref().is_some_and(|set| set.pending)
+}
+
 /// What this look says of the cluster.
 pub fn standing(spec: &ClusterSpec, observed: &Observed) -> Standing {
     let wanted = spec.node_names();
@@ -182,11 +204,12 @@ fn outdated(observed: &Observed) -> Vec<String> {
         .collect()
 }
 
-/// The status that follows from a look.
+/// The status that follows from a look and from what came of the writes after it.
 pub fn status(
     cluster: &WeaviateCluster,
     spec: &ClusterSpec,
     observed: &Observed,
+    outcome: &Outcome,
     now: Timestamp,
 ) -> WeaviateClusterStatus {
     let standing = standing(spec, observed);
@@ -195,7 +218,8 @@ pub fn status(
     let external = matches!(spec.kind, Kind::External(_));
     let was_ready = external || before.phase.is_some_and(|phase| phase != ClusterPhase::Starting);
     let secret_trouble = secret_trouble(spec, observed);
-    let findings = findings(&standing, was_ready, secret_trouble);
+    let settling = is_settling(observed, outcome);
+    let findings = after_writes(findings(&standing, was_ready, secret_trouble), outcome, settling);
     let phase = match (&standing.trouble, standing.serves, was_ready) {
         (None, true, _) => ClusterPhase::Ready,
         (_, _, false) => ClusterPhase::Starting,
@@ -274,6 +298,25 @@ fn findings(standing: &Standing, was_ready: bool, secret_trouble: Option<String>
     findings
 }
 
+/// The findings as the writes leave them. What was seen of the nodes stays; only whether the spec is fulfilled changes.
+fn after_writes(mut findings: Vec<Finding>, outcome: &Outcome, settling: bool) -> Vec<Finding> {
+    let looks_ready =
+        findings.iter().any(|finding| finding.kind == ConditionType::Ready && finding.value == condition::Value::True);
+    let (reason, message, stands_in) = match outcome {
+        Outcome::Failed { message, for_good: true } => (Reason::InvalidSpec, message.as_str(), ConditionType::Stalled),
+        Outcome::Failed { message, for_good: false } => (Reason::Unknown, message.as_str(), ConditionType::Reconciling),
+        // What is not ready anyhow says why by itself.
+        _ if looks_ready && settling => {
+            (Reason::Creating, "changes were applied; looking again", ConditionType::Reconciling)
+        }
+        Outcome::Unchanged | Outcome::Applied => return findings,
+    };
+    findings.retain(|finding| matches!(finding.kind, ConditionType::Available | ConditionType::ClusterVerified));
+    findings.insert(0, Finding::fails(ConditionType::Ready, reason, message));
+    findings.push(Finding::holds(stands_in, reason, message));
+    findings
+}
+
 fn lowest_version(observed: &Observed) -> Option<String> {
     let parts = |version: &String| version.split('.').map(|part| part.parse::<u64>().unwrap_or(0)).collect::<Vec<_>>();
     let of_nodes = observed.nodes.iter().filter_map(|node| answer(node)?.version.clone()).min_by_key(parts);
@@ -327,3 +370,7 @@ pub fn is_fit(status: Option<&WeaviateClusterStatus>) -> Result<(), String> {
 pub fn display_name(cluster: &WeaviateCluster) -> String {
     format!("{}/{}", cluster.namespace().unwrap_or_default(), cluster.name_any())
 }
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

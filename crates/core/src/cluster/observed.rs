@@ -21,6 +21,10 @@ pub struct Observed {
     pub secret: Sight<bool>,
     /// Whether the Elysia service was ever started.
     pub elysia_exists: bool,
+    /// Whether there was a cluster before: it was Ready once, or volumes of further nodes exist.
+    pub lived_before: bool,
+    /// Since when the members are known not to see each other; `None` when they do, or when it was not looked at yet.
+    pub unverified_since: Option<Timestamp>,
 }
 
 /// What matters of a StatefulSet.
@@ -30,6 +34,8 @@ pub struct StatefulSetView {
     pub replicas: i32,
     /// Revision that a new pod would get.
     pub update_revision: Option<String>,
+    /// Whether its controller has yet to see the newest spec: until then the revision is that of the spec before.
+    pub pending: bool,
 }
 
 /// What matters of a pod.

@@ -83,49 +83,50 @@ fn replicas(wanted: i32, observed: &Observed) -> i32 {
     if now > 1 {
         return wanted.max(now);
     }
-    let first_answers = observed.nodes.first().is_some_and(|node| node.answer.seen().is_some());
-    if first_answers { wanted } else { wanted.min(1) }
+    // A StatefulSet that is made anew adopts the pods that are there: one for a single pod would delete the others.
+    let several = observed.lived_before || observed.pods.len() > 1;
+    let answers = observed.nodes.iter().any(|node| node.answer.seen().is_some());
+    if several || answers { wanted } else { wanted.min(1) }
 }
 
 /// Nodes that have waited long enough for the others and will not find them by themselves.
 ///
-/// Such a node serves nothing: it has no leader. The one that stays is the lowest of the largest group, so that the
-/// others have somebody to join.
-fn alone(spec: &ClusterSpec, observed: &Observed, now: Timestamp) -> Vec<Step> {
+/// Such a node serves nothing: it has no leader, and says so itself. The one that stays is the lowest of the largest
+/// group, so that the others have somebody to join. One restart a round: a network that is cut looks the same, and there
+/// a restart helps nobody.
+fn alone(spec: &ClusterSpec, observed: &Observed, now: Timestamp) -> Option<Step> {
+    let lonely = observed.unverified_since.is_some_and(|since| now.duration_since(since) > ALONE_PATIENCE);
+    if !lonely {
+        return None;
+    }
     let answers: BTreeMap<&str, &NodeAnswer> = observed
         .nodes
         .iter()
         .filter_map(|node| node.answer.seen().map(|answer| (node.name.as_str(), answer)))
         .collect();
     let group = |answer: &NodeAnswer| answer.members.as_ref().map_or(0, Vec::len);
-    let Some(largest) = answers.values().map(|answer| group(answer)).max() else {
-        return Vec::new();
-    };
+    let largest = answers.values().map(|answer| group(answer)).max()?;
     // In the order of the nodes, not of their names: NAME-10 stands before NAME-2 in the alphabet.
     let order = spec.node_names();
-    let Some(anchor) = order
+    let anchor = order.iter().find(|name| answers.get(name.as_str()).is_some_and(|answer| group(answer) == largest))?;
+    let anchor_answer = answers.get(anchor.as_str())?;
+    order
         .iter()
-        .find(|name| answers.get(name.as_str()).is_some_and(|answer| group(answer) == largest))
-        .and_then(|name| answers.get(name.as_str()).map(|answer| (name.clone(), (*answer).clone())))
-    else {
-        return Vec::new();
-    };
-    let (anchor_name, anchor_answer) = anchor;
-    answers
-        .iter()
+        .filter_map(|name| answers.get(name.as_str()).map(|answer| (name, answer)))
         .filter(|(name, answer)| {
-            **name != anchor_name
+            *name != anchor
                 && !answer.ready
+                // Without statistics the leader is not unknown to the node but to us.
+                && answer.raft_members.is_some()
                 && answer.leader.is_none()
                 && answer.members.as_ref().is_some_and(|members| members.len() == 1)
                 && !anchor_answer.members.iter().flatten().any(|member| member == *name)
         })
-        .filter_map(|(name, _)| {
-            let pod = observed.pods.get(*name)?;
+        .find_map(|(name, _)| {
+            let pod = observed.pods.get(name)?;
             let patient = pod.started.is_some_and(|started| now.duration_since(started) > ALONE_PATIENCE);
-            (patient && !pod.deleting).then(|| Step::RestartAlone { pod: (*name).to_owned(), uid: pod.uid.clone() })
+            (patient && !pod.deleting).then(|| Step::RestartAlone { pod: name.clone(), uid: pod.uid.clone() })
         })
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The spec, checked again in the loop and with every default in place.
 
+use std::collections::BTreeSet;
+
 use elysia_api::WeaviateCluster;
 use elysia_api::cluster::{Elysia, External, Managed};
 use elysia_api::names;
@@ -50,6 +52,14 @@ pub enum SpecError {
     /// A variable that the operator sets itself.
     #[error("spec.managed.env: {0} is set by the operator; remove it")]
     ReservedEnvironment(String),
+    /// An address that is none, or that carries a password. The message does not repeat it: it goes into the status.
+    #[error(
+        "{0}: must be http:// or https:// with a host and a port and nothing else: no path, no blank, no user or password (those would be shown in the status and in Jobs; use spec.external.auth)"
+    )]
+    Address(String),
+    /// Two nodes under one name or address: what each says would not be its own word.
+    #[error("{0}: another of spec.external.nodes has the same one; each node needs its own name and its own address")]
+    SameNode(String),
     /// An interval that cannot be read.
     #[error("spec.verify.interval: {0} is not a time such as 60s or 5m")]
     Interval(String),
@@ -105,6 +115,10 @@ impl ClusterSpec {
                 managed.env.iter().find(|variable| RESERVED_ENVIRONMENT.contains(&variable.name.as_str()))
         {
             return Err(SpecError::ReservedEnvironment(variable.name.clone()));
+        }
+        if let Kind::External(external) = &kind {
+            check_addresses(external)?;
+            check_nodes(external)?;
         }
         let interval = match &spec.verify {
             Some(verify) => parse_interval(&verify.interval)?,
@@ -165,6 +179,48 @@ pub fn matches_pattern(pattern: &str, text: &str) -> bool {
     (0..=text.len()).filter(|&at| text.is_char_boundary(at)).any(|at| matches_pattern(rest, &text[at..]))
 }
 
+/// The definition's pattern once more: the check of its rules in the loop knows no patterns.
+fn check_addresses(external: &External) -> Result<(), SpecError> {
+    let nodes = external.nodes.iter().enumerate();
+    let nodes = nodes.map(|(index, node)| (format!("spec.external.nodes[{index}].url"), node.url.as_str()));
+    let grpc = external.grpc.as_deref().map(|grpc| ("spec.external.grpc".to_owned(), grpc));
+    let all = std::iter::once(("spec.external.url".to_owned(), external.url.as_str())).chain(grpc).chain(nodes);
+    for (field, address) in all {
+        if !is_address(address) {
+            return Err(SpecError::Address(field));
+        }
+    }
+    Ok(())
+}
+
+fn is_address(text: &str) -> bool {
+    let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    // A backslash as well: in an address it is read as a slash.
+    let is_foreign = |letter: char| letter.is_whitespace() || letter.is_control() || "/\\?#@".contains(letter);
+    host.is_some_and(|host| !host.is_empty() && !host.contains(is_foreign))
+}
+
+/// Stricter than the definition's rule, which compares letter by letter.
+fn check_nodes(external: &External) -> Result<(), SpecError> {
+    let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
+    for (index, node) in external.nodes.iter().enumerate() {
+        if !names.insert(node.name.as_str()) {
+            return Err(SpecError::SameNode(format!("spec.external.nodes[{index}].name")));
+        }
+        if !addresses.insert(one_spelling(&node.url)) {
+            return Err(SpecError::SameNode(format!("spec.external.nodes[{index}].url")));
+        }
+    }
+    Ok(())
+}
+
+/// Hosts have no case, and the usual port may be left out.
+fn one_spelling(address: &str) -> String {
+    let address = address.to_lowercase();
+    let usual = if address.starts_with("http://") { ":80" } else { ":443" };
+    address.strip_suffix(usual).unwrap_or(&address).to_owned()
+}
+
 fn parse_interval(text: &str) -> Result<SignedDuration, SpecError> {
     let unreadable = || SpecError::Interval(text.to_owned());
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(unreadable)?;
@@ -179,7 +235,67 @@ fn parse_interval(text: &str) -> Result<SignedDuration, SpecError> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+
+    fn external(external: &Value) -> Result<ClusterSpec, String> {
+        let cluster: WeaviateCluster = serde_json::from_value(json!({
+            "apiVersion": "elysia.dev/v1alpha1", "kind": "WeaviateCluster",
+            "metadata": {"name": "w", "namespace": "n"}, "spec": {"external": external},
+        }))
+        .unwrap();
+        ClusterSpec::validate(&cluster).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_address_with_a_password_is_refused_without_repeating_it() {
+        for address in ["http://w:8080", "https://w.example", "http://[::1]:8080"] {
+            external(&json!({"url": address, "grpc": address})).unwrap();
+        }
+        let addresses = [
+            "http://me:hunter2@w:8080",
+            "http://me:hunter2@",
+            "http://",
+            "w:8080",
+            "ftp://w",
+            "http://w/hunter2",
+            "http://w?hunter2",
+            "http://w#hunter2",
+            "http://w hunter2",
+            "http://w\\hunter2",
+            "http://w\n",
+        ];
+        for address in addresses {
+            for (field, spec) in [
+                ("spec.external.url", json!({"url": address})),
+                ("spec.external.grpc", json!({"url": "http://w", "grpc": address})),
+                ("spec.external.nodes[0].url", json!({"url": "http://w", "nodes": [{"name": "a", "url": address}]})),
+            ] {
+                let error = external(&spec).unwrap_err();
+                assert!(error.contains(field) && !error.contains("hunter2"), "{address}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_external_node_has_its_own_name_and_address() {
+        let nodes = |nodes: [(&str, &str); 2]| {
+            let nodes = nodes.map(|(name, url)| json!({"name": name, "url": url}));
+            external(&json!({"url": "http://w", "nodes": nodes}))
+        };
+        nodes([("a", "http://a"), ("b", "http://b")]).unwrap();
+        nodes([("a", "http://a:8080"), ("b", "http://a:8081")]).unwrap();
+        for (pair, expected) in [
+            ([("a", "http://a"), ("a", "http://b")], "name"),
+            ([("a", "http://a"), ("b", "http://a")], "url"),
+            ([("a", "http://a"), ("b", "http://A:80")], "url"),
+            ([("a", "https://a:443"), ("b", "https://a")], "url"),
+        ] {
+            let error = nodes(pair).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
 
     #[test]
     fn patterns() {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::copies;
-use super::observed::Observed;
+use super::observed::{ClusterSight, Observed};
 use super::plan::Plan;
 use super::schema::{self, Difference};
 use super::spec::CollectionSpec;
@@ -92,9 +92,10 @@ fn objects(before: &ElysiaCollectionStatus, observed: &Observed, plan: &Plan, no
     }
     let (count, source) = match (&plan.proved, &observed.count) {
         (Some(proof), _) => (proof.objects, "ids"),
-        (None, Some(Sight::Seen(count))) => (*count, "aggregate"),
+        // Of shards whose nodes are away the servers count nothing, without a word (`weaviate-lab` §0.2).
+        (None, Some(Sight::Seen(count))) if observed.cluster == ClusterSight::Fit => (*count, "aggregate"),
         // Not seen now: what was seen stays, with the time at which it was.
-        (None, Some(Sight::Unseen(_)) | None) => return before.objects.clone(),
+        (None, _) => return before.objects.clone(),
     };
     match &before.objects {
         // At rest nothing is written, so the time is that of the last change.
@@ -112,7 +113,9 @@ fn replication(
     let proved_before = before.replication.as_ref().and_then(|replication| replication.proved.clone());
     let class = observed.class.seen().and_then(Option::as_ref);
     let Some(placement) = observed.placement.seen().filter(|_| class.is_some()) else {
-        return ReplicationStatus { desired: spec.factor, ..ReplicationStatus::default() };
+        // A proof is kept while nothing is seen: it says itself of which placement it speaks.
+        let proved = if class.is_some() || observed.class.seen().is_none() { proved_before } else { None };
+        return ReplicationStatus { desired: spec.factor, proved, ..ReplicationStatus::default() };
     };
     let (behind_total, behind) = copies::behind(placement, spec.factor);
     let fingerprint = crate::fingerprint::of(placement);

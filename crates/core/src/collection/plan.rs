@@ -13,7 +13,7 @@ use super::observed::{ClusterSight, Observed, OperationState};
 use super::recreate::{self, Act, Cursor, Journal};
 use super::schema::{self, Difference};
 use super::spec::CollectionSpec;
-use crate::condition::{Finding, whole_seconds};
+use crate::condition::{self, Finding, whole_seconds};
 use crate::fingerprint;
 use crate::sight::{BlindnessKind, Sight};
 
@@ -21,6 +21,10 @@ use crate::sight::{BlindnessKind, Sight};
 pub const RECHECK: SignedDuration = SignedDuration::from_secs(1);
 /// How soon to look again when something outside has to change first.
 pub const RECHECK_LATER: SignedDuration = SignedDuration::from_secs(5);
+
+/// How soon to compare replicas again that listed different objects. Listing every id of a large collection costs the
+/// servers much, and while writers are at work the lists differ in any case.
+pub const RECHECK_DIFFERENT: SignedDuration = SignedDuration::from_secs(30);
 
 /// What is to be looked at besides what every look takes; each of these costs the servers something.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -58,7 +62,12 @@ pub enum Step {
     /// Add a property to the class.
     AddProperty(Value),
     /// Put the class, made from what the server said.
-    UpdateClass(Value),
+    UpdateClass {
+        /// What the server said. If it says something else by now, nothing is put.
+        base: Value,
+        /// What is put.
+        class: Value,
+    },
     /// Copy one replica.
     Copy(Copy),
     /// Delete the record of a copy that has ended.
@@ -192,8 +201,9 @@ impl Planner<'_> {
     }
 
     fn finish(self, findings: Vec<Finding>, drift: Vec<Difference>) -> Plan {
-        let Self { mut steps, recheck, shown, proved, spec, .. } = self;
-        if spec.paused {
+        let Self { mut steps, recheck, shown, proved, spec, observed, .. } = self;
+        // What a journal has begun is brought to an end all the same.
+        if spec.paused && active_journal(observed).is_none() {
             steps.clear();
         }
         Plan { steps, recheck, findings, shown, drift, proved }
@@ -227,7 +237,13 @@ impl Planner<'_> {
     fn waits_for_cluster(&mut self) -> Option<String> {
         match &self.observed.cluster {
             ClusterSight::Fit => match &self.observed.members {
-                Sight::Seen(_) => None,
+                Sight::Seen(members) => {
+                    let away = self.observed.nodes.iter().find(|node| !members.contains(node));
+                    if away.is_some() {
+                        self.recheck = Some(RECHECK_LATER);
+                    }
+                    away.map(|node| format!("waiting for node {node}, which the others do not see"))
+                }
                 Sight::Unseen(blindness) => {
                     self.recheck = Some(RECHECK_LATER);
                     Some(blindness.message.clone())
@@ -246,8 +262,19 @@ impl Planner<'_> {
         self.forget_ended_copies();
         let replicas = self.replicas(class);
         let schema = self.schema(class, &drift, matches!(replicas, Part::Working(..)));
-        let findings = findings(&schema, &replicas, Some("the collection serves"));
+        let unserved = self.unserved();
+        let mut findings = findings(&schema, &replicas, unserved.is_none().then_some("the collection serves"));
+        if let Some(message) = unserved {
+            findings[1] = Finding::fails(ConditionType::Available, Reason::NodesMissing, message);
+        }
         self.finish(findings, drift)
+    }
+
+    /// A shard that no living node holds; `None` when each has one, or when the members could not be seen.
+    fn unserved(&self) -> Option<String> {
+        let (members, placement) = (self.observed.members.seen()?, self.observed.placement.seen()?);
+        let dead = placement.iter().find(|shard| !shard.replicas.iter().any(|node| members.contains(node)))?;
+        Some(format!("no node that holds shard {} is there: {}", dead.shard, dead.replicas.join(", ")))
     }
 
     /// A record left in the list can keep a server from starting again (`weaviate-lab` §0.6), so each goes at once.
@@ -283,9 +310,7 @@ impl Planner<'_> {
             self.recheck = Some(RECHECK);
             return Part::Working(Reason::Copying, "the last copies are ending".to_owned());
         }
-        if schema::class_factor(class) != self.spec.factor {
-            return self.factor(class);
-        }
+        // Before the factor: lowering it would take from what is there its repair and its new tenants' replicas.
         let most = placement.iter().map(|shard| shard.replicas.len()).max().unwrap_or(0);
         if i64::try_from(most).is_ok_and(|most| most > self.spec.factor) {
             let message = format!(
@@ -293,6 +318,9 @@ impl Planner<'_> {
                 self.spec.factor
             );
             return Part::Stuck(Reason::TooManyReplicas, message);
+        }
+        if schema::class_factor(class) != self.spec.factor {
+            return self.factor(class);
         }
         self.proof(class, placement)
     }
@@ -326,28 +354,41 @@ impl Planner<'_> {
             .filter(|operation| operation.state != OperationState::Active)
             .map(|operation| operation.shard.as_str())
             .collect();
+        let trouble = operations.iter().find_map(|operation| operation.error.as_ref());
+        let trouble = trouble.map_or_else(String::new, |error| format!("; the servers say: {error}"));
+        let hash = copy_hash(self.spec, placement, self.behind_since());
         match self.spec.copy {
-            CopyPolicy::Off if active == 0 => {
+            CopyPolicy::Off => {
                 Part::Stuck(Reason::CopyOff, format!("{summary}; repair.copy is Off: set it to Auto or Approve"))
             }
-            CopyPolicy::Approve if active == 0 && !self.approves(&copy_hash(self.spec, placement)) => {
-                self.show_copies(&copy_hash(self.spec, placement), &missing, true);
+            CopyPolicy::Approve if !self.approves(&hash) => {
+                self.show_copies(&hash, &missing, true);
                 let message = format!(
-                    "{summary}; approve the copies: kubectl annotate --overwrite elysiacollection {} elysia.dev/approve={}",
+                    "{summary}; approve the copies: kubectl annotate --overwrite elysiacollection {} elysia.dev/approve={hash}",
                     self.spec.name,
-                    copy_hash(self.spec, placement)
                 );
                 Part::Stuck(Reason::NeedsApproval, message)
             }
-            CopyPolicy::Auto | CopyPolicy::Approve | CopyPolicy::Off => {
-                self.show_copies(&copy_hash(self.spec, placement), &missing, false);
+            CopyPolicy::Auto | CopyPolicy::Approve => {
+                self.show_copies(&hash, &missing, false);
                 // The record of an ended copy has to be gone before the next one of that shard (`weaviate-lab` §7).
                 let now = missing.iter().filter(|copy| !ended.contains(&copy.shard.as_str()));
                 let room = COPIES_AT_ONCE.saturating_sub(active);
                 self.steps.extend(now.take(room).cloned().map(Step::Copy));
                 self.recheck = Some(RECHECK);
-                Part::Working(Reason::Copying, format!("{summary}; {active} copies run, {} wait", missing.len()))
+                let message = format!("{summary}; {active} copies run, {} wait{trouble}", missing.len());
+                Part::Working(Reason::Copying, message)
             }
+        }
+    }
+
+    /// The second since which the replicas are not in sync: part of the hash, so that an approval holds for the whole
+    /// of this repair and for no later one.
+    fn behind_since(&self) -> i64 {
+        let in_sync = condition::find(&self.before.conditions, ConditionType::ReplicasInSync);
+        match in_sync {
+            Some(condition) if condition.status == "False" => condition.last_transition_time.0.as_second(),
+            _ => self.now.as_second(),
         }
     }
 
@@ -375,7 +416,7 @@ impl Planner<'_> {
         }
         self.recheck = Some(RECHECK);
         let body = schema::reverted(class, &[], &replication(self.spec));
-        self.steps.push(Step::UpdateClass(body));
+        self.steps.push(Step::UpdateClass { base: class.clone(), class: body });
         Part::Working(Reason::ReplicasBehind, message)
     }
 
@@ -426,7 +467,7 @@ impl Planner<'_> {
             self.proved = Some(proof);
             return Part::InSync(text);
         }
-        self.recheck = Some(RECHECK_LATER);
+        self.recheck = Some(RECHECK_DIFFERENT);
         let counts: Vec<String> = lists.iter().map(|(node, view)| format!("{node} lists {}", view.count)).collect();
         Part::Working(
             Reason::ReplicasDiffer,
@@ -481,7 +522,10 @@ impl Planner<'_> {
             // The factor has its own step, after the copies.
             settings.remove("factor");
             let changed: Vec<Difference> = changed.into_iter().cloned().collect();
-            self.steps.push(Step::UpdateClass(schema::reverted(class, &changed, &settings)));
+            let body = schema::reverted(class, &changed, &settings);
+            self.steps.push(Step::UpdateClass { base: class.clone(), class: body });
+            // A server may be told to keep its own value; it is not asked every second.
+            self.recheck = Some(RECHECK_LATER);
         } else {
             self.steps.extend(added.into_iter().map(|difference| Step::AddProperty(difference.wanted.clone())));
         }
@@ -495,6 +539,13 @@ impl Planner<'_> {
         }
         if self.spec.recreate == RecreatePolicy::Off {
             return Part::Stuck(Reason::RecreateOff, format!("{what}; repair.recreate is Off"));
+        }
+        if schema::is_multi_tenant(class) {
+            let message = format!("{what}, and whether its tenants are empty is not looked at by this release");
+            return Part::Stuck(Reason::RefusedNotProvablyEmpty, message);
+        }
+        if let Sight::Unseen(blindness) = &self.observed.placement {
+            return Part::Stuck(Reason::RefusedNotProvablyEmpty, format!("{what}; {}", blindness.message));
         }
         if copying {
             return Part::Working(Reason::SchemaDrift, format!("{what}; the replicas come first"));
@@ -562,10 +613,45 @@ impl Planner<'_> {
         Part::Working(Reason::Recreating, "approved; the journal is written first".to_owned())
     }
 
+    /// Why an approved plan may not go on, asked until the delete; after it, only going on gives the collection back.
+    fn called_off(&self, journal: &Journal) -> Option<String> {
+        if journal.cursor > Cursor::Delete {
+            return None;
+        }
+        if journal.collection != self.spec.collection {
+            return Some(format!("the journal speaks of another collection, {}", journal.collection));
+        }
+        if self.spec.paused {
+            return Some("elysia.dev/paused was set".to_owned());
+        }
+        if self.spec.recreate == RecreatePolicy::Off {
+            return Some("repair.recreate was set to Off".to_owned());
+        }
+        self.observed.protection.as_ref().map(|pattern| format!("{pattern} protects the collection now"))
+    }
+
+    /// The nodes that have to be seen. Once the collection is deleted, or is being thawed, a node that stays away for
+    /// long must not keep everybody else without it: its own memory of the freeze is gone when it comes back.
+    fn nodes_to_wait_for(&self, journal: &Journal) -> Vec<String> {
+        let nodes = &self.observed.nodes;
+        let late = self.now.duration_since(journal.since) > recreate::STEP_PATIENCE;
+        match &self.observed.members {
+            Sight::Seen(members) if late && journal.cursor > Cursor::Delete => {
+                nodes.iter().filter(|node| members.contains(node)).cloned().collect()
+            }
+            _ => nodes.clone(),
+        }
+    }
+
     fn recreating(mut self, journal: &Journal) -> Plan {
         self.recheck = Some(RECHECK);
-        let act =
-            recreate::next(journal, &self.observed.class, &self.observed.nodes, &self.observed.recreate, self.now);
+        let act = match self.called_off(journal) {
+            Some(why) => Act::Move { cursor: Cursor::Thaw, stopped: Some(why) },
+            None => {
+                let nodes = self.nodes_to_wait_for(journal);
+                recreate::next(journal, &self.observed.class, &nodes, &self.observed.recreate, self.now)
+            }
+        };
         let mut message = format!("{:?}", journal.cursor);
         match act {
             Act::Move { cursor, stopped } => {
@@ -577,6 +663,7 @@ impl Planner<'_> {
                     ..journal.clone()
                 })));
             }
+            Act::MakeOld(old) => self.steps.push(Step::WriteJournal(old)),
             Act::Freeze => self.steps.push(Step::SetReadOnly(true)),
             Act::Thaw => self.steps.push(Step::SetReadOnly(false)),
             Act::ProveAndDelete => self.steps.push(Step::ProveAndDelete(Box::new(journal.clone()))),
@@ -617,8 +704,10 @@ fn replication(spec: &CollectionSpec) -> Map<String, Value> {
     settings
 }
 
-fn copy_hash(spec: &CollectionSpec, placement: &[ShardReplicas]) -> String {
-    fingerprint::short(&("Copy", &spec.uid, spec.factor, placement))
+fn copy_hash(spec: &CollectionSpec, placement: &[ShardReplicas], since: i64) -> String {
+    // The shards without their replicas, which change with every copy.
+    let shards: Vec<&str> = placement.iter().map(|shard| shard.shard.as_str()).collect();
+    fingerprint::short(&("Copy", &spec.uid, spec.factor, since, shards))
 }
 
 /// Covers the object, when the difference was first seen, the settings as they are and as they will be, the placement,

@@ -65,7 +65,7 @@ fn picture(plan: &Plan) -> String {
     let steps = plan.steps.iter().map(|step| match step {
         Step::CreateClass(class) => format!("create {}", schema::class_factor(class)),
         Step::AddProperty(property) => format!("property {}", property["name"]),
-        Step::UpdateClass(class) => format!("put factor {}", schema::class_factor(class)),
+        Step::UpdateClass { class, .. } => format!("put factor {}", schema::class_factor(class)),
         Step::Copy(copy) => format!("copy {}:{}→{}", copy.shard, copy.source, copy.target),
         Step::ForgetOperation(id) => format!("forget {id}"),
         Step::WriteJournal(journal) => format!("journal {:?}", journal.cursor),
@@ -92,6 +92,7 @@ fn a_missing_collection_is_created_with_the_declared_factor() {
     check(&json!({}), &unfit, "False ClusterNotReady []");
     let mut small = seen(None, "", "");
     small.members = Sight::Seen(vec!["a".to_owned()]);
+    small.nodes = vec!["a".to_owned()];
     check(&json!({}), &small, "False InvalidSpec []");
 }
 
@@ -140,6 +141,36 @@ fn copies_wait_for_the_cluster_for_approval_or_for_ever() {
     check(&json!({}), &unfit, "False ReplicasBehind []");
     check(&json!({"repair": {"copy": "Off"}}), &seen(Some(class(1)), "a", "b"), "False CopyOff []");
     check(&json!({"repair": {"copy": "Approve"}}), &seen(Some(class(1)), "a", "b"), "False NeedsApproval []");
+}
+
+#[test]
+fn a_copy_of_somebody_else_starts_no_others() {
+    let mut running = seen(Some(class(1)), "a", "b");
+    running.operations = Sight::Seen(vec![Operation {
+        id: "1".to_owned(),
+        shard: "s".to_owned(),
+        target: "c".to_owned(),
+        state: OperationState::Active,
+        error: None,
+    }]);
+    check(&json!({"repair": {"copy": "Off"}}), &running, "False CopyOff []");
+    check(&json!({"repair": {"copy": "Approve"}}), &running, "False NeedsApproval []");
+}
+
+#[test]
+fn a_factor_below_what_is_there_is_told_and_lowers_nothing() {
+    let forgotten = json!({"replication": {}});
+    check(&forgotten, &seen(Some(class(3)), "abc", "abc"), "False TooManyReplicas []");
+}
+
+#[test]
+fn a_shard_without_a_living_holder_does_not_serve() {
+    let mut dead = seen(Some(class(1)), "a", "z");
+    dead.cluster = ClusterSight::Unfit("z is away".to_owned());
+    let object = object(&json!({"replication": {"factor": 1}}));
+    let spec = CollectionSpec::validate(&object).unwrap();
+    let plan = plan(&spec, &dead, &ElysiaCollectionStatus::default(), Timestamp::UNIX_EPOCH);
+    assert_eq!((plan.findings[1].kind, plan.findings[1].value), (ConditionType::Available, condition::Value::False));
 }
 
 #[test]
@@ -252,6 +283,33 @@ fn a_journal_is_resumed_whatever_the_annotations_say() {
     check(&immutable(), &observed, expected);
     observed.cluster = ClusterSight::Unfit("c is away".to_owned());
     check(&immutable(), &observed, expected);
+}
+
+#[test]
+fn an_approved_plan_can_be_called_off_until_the_delete_and_not_after() {
+    let journal = |cursor| Journal {
+        hash: "h".to_owned(),
+        attempts: 1,
+        collection: "A".to_owned(),
+        live_schema: class(1),
+        wanted_schema: class(3),
+        placement: Vec::new(),
+        cursor,
+        since: Timestamp::UNIX_EPOCH,
+        stopped: None,
+    };
+    let mut observed = seen(Some(class(1)), "a", "b");
+    observed.journal = Sight::Seen(Some(journal(Cursor::Delete)));
+    check(&immutable(), &observed, "False Recreating [prove and delete]");
+    let mut off = immutable();
+    off["repair"] = json!({"recreate": "Off"});
+    check(&off, &observed, "False Recreating [journal Thaw]");
+    observed.protection = Some("A*".to_owned());
+    check(&immutable(), &observed, "False Recreating [journal Thaw]");
+    let mut after = seen(None, "", "");
+    after.protection = observed.protection;
+    after.journal = Sight::Seen(Some(journal(Cursor::Create)));
+    check(&off, &after, "False Recreating [create 3, journal Verify]");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use elysia_api::collection::ShardReplicas;
+use elysia_api::collection::{ShardReplicas, Verdict};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,9 +14,14 @@ use serde_json::Value;
 use super::schema;
 use crate::sight::Sight;
 
-/// Writes in flight when the shards were frozen are over by then: the servers are run with `--write-timeout=60s`, and
-/// the commit of a write already prepared does not look at the shard's status (`weaviate-lab` §12).
-pub const SETTLE: SignedDuration = SignedDuration::from_secs(60);
+/// Writes in flight when the shards were frozen are over by then: the commit of a write already prepared does not look
+/// at the shard's status (`weaviate-lab` §12). The servers are run with `--write-timeout=60s`, and a batch of the gRPC
+/// stream has 90 s (`weaviate.md` §4).
+pub const SETTLE: SignedDuration = SignedDuration::from_secs(120);
+
+/// Longest time from the first look of the proof to the delete. An operator that was held up in between proves nothing
+/// any more: another one may have thawed the shards meanwhile.
+pub const PROOF_HOLDS: SignedDuration = SignedDuration::from_secs(10);
 
 /// How long a step may wait for its precondition before the recreation is stopped. A kubelet may take more than a
 /// minute to hand a changed ConfigMap to a pod.
@@ -132,12 +137,32 @@ pub struct Evidence {
     pub placement_unchanged: bool,
     /// Whether a backup may be running; `None` when the servers could not say.
     pub backup_running: Option<bool>,
+    /// Nodes whose server was started after the freeze. A disk may have been replaced, and the freeze replayed.
+    pub restarted: Vec<String>,
+    /// Time from the first look to the last.
+    pub took: SignedDuration,
 }
 
 /// Whether the collection is proved empty; the error says what is missing.
 pub fn proof(evidence: &Evidence) -> Result<(), String> {
-    let Evidence { holders, empty, frozen, auto_schema_off, nodes, operations, placement_unchanged, backup_running } =
-        evidence;
+    let Evidence {
+        holders,
+        empty,
+        frozen,
+        auto_schema_off,
+        nodes,
+        operations,
+        placement_unchanged,
+        backup_running,
+        restarted,
+        took,
+    } = evidence;
+    if let Some(node) = restarted.first() {
+        return Err(format!("{node} restarted after the shards were made read-only"));
+    }
+    if *took > PROOF_HOLDS {
+        return Err(format!("looking took {} s; what was seen first may no longer hold", took.as_secs()));
+    }
     if let Some(holder) = holders.iter().find(|holder| !nodes.contains(holder)) {
         return Err(format!("{holder} holds a replica and has no address of its own"));
     }
@@ -208,6 +233,8 @@ pub enum Act {
     ProveAndDelete,
     /// Create the class.
     Create,
+    /// Write the journal so that the old collection is made again.
+    MakeOld(Box<Journal>),
     /// Nothing now; what is waited for.
     Wait(String),
 }
@@ -252,6 +279,9 @@ pub fn next(journal: &Journal, class: &Sight<Option<Value>>, nodes: &[String], l
             }
         }
         Cursor::Create => match class {
+            None if waited > STEP_PATIENCE => journal
+                .with_old_schema("it was not created in all this time", now)
+                .map_or(Act::Create, |old| Act::MakeOld(Box::new(old))),
             None => Act::Create,
             Some(class) => came_back(journal, class),
         },
@@ -313,11 +343,15 @@ fn not_yet<'a>(nodes: &'a [String], seen: &BTreeMap<String, Option<bool>>, wante
 fn came_back(journal: &Journal, class: &Value) -> Act {
     let wanted = journal.wanted_schema.as_object().cloned().unwrap_or_default();
     let settings = wanted.into_iter().filter(|(key, _)| key != "replicationConfig").collect();
-    if schema::differences(&settings, class).is_empty() {
+    let ours = schema::differences(&settings, class)
+        .iter()
+        .all(|difference| !matches!(difference.verdict, Verdict::Recreate | Verdict::Revert));
+    if ours {
         return Act::Move { cursor: Cursor::Verify, stopped: None };
     }
+    // By way of the thaw: if it is the old one after all, its shards may still be read-only.
     Act::Move {
-        cursor: Cursor::Stopped,
+        cursor: Cursor::Thaw,
         stopped: Some(
             "somebody else created the collection after the delete, with other settings; it was left alone".to_owned(),
         ),

@@ -18,6 +18,8 @@ fn evidence() -> Evidence {
         operations: Some(0),
         placement_unchanged: true,
         backup_running: Some(false),
+        restarted: Vec::new(),
+        took: SignedDuration::from_secs(1),
     }
 }
 
@@ -29,7 +31,9 @@ fn a_whole_proof_holds() {
 #[test]
 fn every_gap_breaks_the_proof() {
     type Break = fn(&mut Evidence);
-    let breaks: [(&str, Break); 12] = [
+    let breaks: [(&str, Break); 14] = [
+        ("a restart", |evidence| evidence.restarted.push("a".to_owned())),
+        ("a pause", |evidence| evidence.took = SignedDuration::from_secs(11)),
         ("first list not empty", |evidence| evidence.empty[0] = vec!["a".to_owned()]),
         ("second list not empty", |evidence| evidence.empty[1] = vec!["b".to_owned()]),
         ("writable before", |evidence| evidence.frozen[0].clear()),
@@ -96,10 +100,10 @@ fn each_step_waits_for_its_precondition() {
     check(Cursor::AutoSchemaOff, old(), &look(Some(false), None), 1, "Freeze");
     check(Cursor::Freeze, old(), &look(None, Some(false)), 1, "Freeze!");
     check(Cursor::Freeze, old(), &look(None, Some(true)), 1, "Settle");
-    check(Cursor::Settle, old(), &look(None, Some(true)), 59, "wait");
-    check(Cursor::Settle, old(), &look(None, Some(false)), 59, "Thaw stopped");
-    check(Cursor::Settle, old(), &look(None, None), 61, "Thaw stopped");
-    check(Cursor::Settle, old(), &look(None, Some(true)), 60, "Delete");
+    check(Cursor::Settle, old(), &look(None, Some(true)), 119, "wait");
+    check(Cursor::Settle, old(), &look(None, Some(false)), 119, "Thaw stopped");
+    check(Cursor::Settle, old(), &look(None, None), 121, "Thaw stopped");
+    check(Cursor::Settle, old(), &look(None, Some(true)), 120, "Delete");
     check(Cursor::Delete, old(), &Look::default(), 61, "ProveAndDelete!");
     check(Cursor::Thaw, old(), &look(None, Some(true)), 1, "Thaw!");
     check(Cursor::Thaw, old(), &look(None, Some(false)), 1, "Stopped");
@@ -125,10 +129,10 @@ fn after_the_delete_the_collection_is_made_again_whatever_happened() {
     check(Cursor::Delete, None, &Look::default(), 1, "WaitGone");
     check(Cursor::WaitGone, None, &Look::default(), 1, "wait");
     check(Cursor::WaitGone, None, &local(None), 1, "Create");
-    check(Cursor::WaitGone, other(), &local(other()), 1, "Stopped stopped");
+    check(Cursor::WaitGone, other(), &local(other()), 1, "Thaw stopped");
     check(Cursor::Create, None, &Look::default(), 1, "Create!");
     check(Cursor::Create, new(), &Look::default(), 1, "Verify");
-    check(Cursor::Create, other(), &Look::default(), 1, "Stopped stopped");
+    check(Cursor::Create, other(), &Look::default(), 1, "Thaw stopped");
     check(Cursor::Verify, new(), &local(None), 1, "wait");
     check(Cursor::Verify, new(), &local(new()), 1, "Done");
 }

@@ -158,13 +158,15 @@ fn same(wanted: &Value, live: Option<&Value>) -> bool {
     }
 }
 
+/// What the server leaves out of its answer, because its language does not tell it from nothing (Go's `omitempty`).
 fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
+        Value::Bool(flag) => !flag,
+        Value::Number(number) => number.as_f64() == Some(0.0),
         Value::String(text) => text.is_empty(),
         Value::Array(list) => list.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        Value::Bool(_) | Value::Number(_) => false,
+        Value::Object(map) => map.values().all(is_nothing),
     }
 }
 
@@ -308,6 +310,7 @@ mod tests {
         check(&json!({"vectorConfig": {"a": {"vectorIndexType": "hnsw"}}}), "vectorConfig.a Recreate");
         check(&json!({"brandNew": {"setting": 1}}), "brandNew Report");
         check(&json!({"properties": [], "moduleConfig": {}}), "");
+        check(&json!({"invertedIndexConfig": {"indexNullState": false}, "multiTenancyConfig": {"enabled": false}}), "");
     }
 
     #[test]

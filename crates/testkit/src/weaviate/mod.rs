@@ -99,6 +99,11 @@ impl FakeWeaviate {
         self.lock().replica_movement = on;
     }
 
+    /// The module that no server knows: a class with this vectorizer is refused for good. `None`: each is known.
+    pub fn without_module(&self, module: Option<&str>) {
+        self.lock().missing_module = module.map(str::to_owned);
+    }
+
     /// Makes a class past every rule.
     pub fn seed_class(&self, class: &Value) {
         self.lock().seed(class);

@@ -22,6 +22,7 @@ pub(super) struct State {
     pub(super) faults: BTreeMap<String, Fault>,
     pub(super) auto_schema: bool,
     pub(super) replica_movement: bool,
+    pub(super) missing_module: Option<String>,
     pub(super) classes: BTreeMap<String, Class>,
     pub(super) operations: Vec<Operation>,
     pub(super) transcript: Vec<String>,
@@ -86,6 +87,9 @@ impl State {
         }
         if self.classes.contains_key(name) {
             return refusal(422, format!("class name {name} already exists"));
+        }
+        if let Some(module) = self.missing_module.as_deref().filter(|module| body["vectorizer"] == **module) {
+            return refusal(422, format!("vectorizer: no module with name \"{module}\" present"));
         }
         if number(body, "/replicationConfig/factor", 1) > self.nodes.len() {
             return refusal(422, "could not find enough weaviate nodes for replication");

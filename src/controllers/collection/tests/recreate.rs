@@ -6,20 +6,26 @@ use insta::assert_snapshot;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 
+use super::super::super::cluster::HOLDS_AUTO_SCHEMA_OFF;
 use super::super::super::fixture::{NAMESPACE, NODES, World, advance};
-use super::{ids, world};
+use super::{declared, ids};
 
 /// Rounds after which everything has ended, also after a crash; most stories come to rest before.
 const ROUNDS: usize = 30;
 
 /// An empty class with an immutable setting that differs from the declared one, and auto-schema off.
 async fn differs() -> World {
-    let world = world(json!({"vectorizer": "text2vec-openai"}), 3).await;
+    let world = World::with_cluster().await;
+    differs_in(&world);
+    world
+}
+
+fn differs_in(world: &World) {
+    world.api.seed(&declared("articles", &json!({"vectorizer": "text2vec-openai"}), 3));
     world.weaviate.auto_schema(false);
     world.weaviate.seed_class(&json!({
         "class": "Articles", "replicationConfig": {"factor": 3}, "shardingConfig": {"desiredCount": 3},
     }));
-    world
 }
 
 /// The same, looked at and approved by a person.
@@ -74,6 +80,12 @@ impl World {
         self.api.objects::<ConfigMap>().iter().filter_map(text).any(|text| text.contains(&wanted))
     }
 
+    /// Whether a journal holds auto-schema off, by the label that the cluster's rounds look for.
+    fn holds_auto_schema_off(&self) -> bool {
+        let label = |config: &ConfigMap| config.metadata.labels.as_ref()?.get(HOLDS_AUTO_SCHEMA_OFF).cloned();
+        self.api.objects::<ConfigMap>().iter().filter_map(label).any(|holds| holds == "true")
+    }
+
     /// Name of the one journal.
     fn journal(&self) -> String {
         let configs: Vec<ConfigMap> = self.api.objects();
@@ -107,7 +119,7 @@ async fn without_an_approval_nothing_happens() {
     Ready=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=859777be74c7
     Available=True AsDeclared: the collection serves
     SchemaInSync=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=859777be74c7
-    ReplicasInSync=True AsDeclared: 3 shards have 3 replicas, 0 objects equal at 3 nodes
+    ReplicasInSync=True AsDeclared: 3 shards have 3 replicas; when compared, 3 nodes listed the same 0 objects
     Stalled=True NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=859777be74c7
     ");
     assert_snapshot!(world.articles().status.unwrap().plan.unwrap().steps.join("\n"), @r"
@@ -159,7 +171,6 @@ async fn an_approved_plan_is_carried_out_once_and_the_journal_comes_first() {
     PATCH elysiacollections/articles/status Ready=False Recreating
     PATCH elysiacollections/articles/status Ready=True AsDeclared
     POST events Normal AsDeclared
-    PATCH elysiacollections/articles/status Ready=True AsDeclared
     ");
     assert!(world.is_ready(), "{}", world.conditions());
     let class = world.weaviate.class("Articles").unwrap();
@@ -285,11 +296,11 @@ async fn objects_that_appear_before_the_delete_stop_it_and_the_shards_are_thawed
     ");
     check_untouched(&world, "", "").await;
     assert_snapshot!(world.conditions(), @r"
-    Ready=False RefusedHasData: vectorizer cannot be changed on an existing collection, and w-1 holds objects of it: it is not recreated. Create another collection with the new settings, copy the objects into it and switch an alias, or take the old setting back into the spec
+    Ready=False RefusedHasData: vectorizer cannot be changed on an existing collection, and w-1 lists objects of it: it is not recreated. Create another collection with the new settings, copy the objects into it and switch an alias, or take the old setting back into the spec
     Available=True AsDeclared: the collection serves
-    SchemaInSync=False RefusedHasData: vectorizer cannot be changed on an existing collection, and w-1 holds objects of it: it is not recreated. Create another collection with the new settings, copy the objects into it and switch an alias, or take the old setting back into the spec
-    ReplicasInSync=True AsDeclared: 3 shards have 3 replicas, equal at every node
-    Stalled=True RefusedHasData: vectorizer cannot be changed on an existing collection, and w-1 holds objects of it: it is not recreated. Create another collection with the new settings, copy the objects into it and switch an alias, or take the old setting back into the spec
+    SchemaInSync=False RefusedHasData: vectorizer cannot be changed on an existing collection, and w-1 lists objects of it: it is not recreated. Create another collection with the new settings, copy the objects into it and switch an alias, or take the old setting back into the spec
+    ReplicasInSync=True AsDeclared: 3 shards have 3 replicas; when compared, 3 nodes listed the same 0 objects
+    Stalled=True RefusedHasData: vectorizer cannot be changed on an existing collection, and w-1 lists objects of it: it is not recreated. Create another collection with the new settings, copy the objects into it and switch an alias, or take the old setting back into the spec
     ");
     assert_eq!(world.rest().await, "");
 }
@@ -347,7 +358,7 @@ async fn auto_schema_that_stays_on_stops_it_before_anything_is_frozen() {
     Ready=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: auto-schema could not be seen to be off at w-0. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=e4a47a0500e0
     Available=True AsDeclared: the collection serves
     SchemaInSync=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: auto-schema could not be seen to be off at w-0. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=e4a47a0500e0
-    ReplicasInSync=True AsDeclared: 3 shards have 3 replicas, equal at every node
+    ReplicasInSync=True AsDeclared: 3 shards have 3 replicas; when compared, 3 nodes listed the same 0 objects
     Stalled=True NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: auto-schema could not be seen to be off at w-0. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=e4a47a0500e0
     ");
 }
@@ -381,10 +392,135 @@ async fn a_factor_that_the_cluster_cannot_hold_is_found_before_the_delete() {
     world.api.edit::<ElysiaCollection>(NAMESPACE, "articles", |object| {
         object["spec"]["replication"]["factor"] = 4.into();
     });
-    world.round().await;
-    if world.articles().status.unwrap().plan.is_some() {
-        world.approve();
+    world.transcript();
+    assert_snapshot!(world.round().await, @r"
+    PATCH elysiacollections/articles/status Ready=False InvalidSpec
+    POST events Warning InvalidSpec
+    ");
+    let status = world.articles().status.unwrap();
+    assert_eq!(status.plan, None, "there is nothing to approve");
+    let schema = status.conditions.iter().find(|condition| condition.type_ == "SchemaInSync").unwrap();
+    assert_snapshot!(schema.message, @"vectorizer cannot be changed on an existing collection; replication.factor 4 needs as many nodes, the cluster has 3; lower it");
+    assert_eq!(world.rest().await, "");
+    assert_eq!(world.weaviate.class("Articles").unwrap()["vectorizer"], "none");
+}
+
+/// The server knows the module no more that the new settings name, and says so only when it is to create the class.
+#[tokio::test]
+async fn new_settings_that_the_server_refuses_end_with_the_old_collection() {
+    let mut world = before_the_proof().await;
+    let approved = world.articles().status.unwrap().plan.unwrap().hash;
+    world.weaviate.without_module(Some("text2vec-openai"));
+    assert_snapshot!(world.rest().await, @r#"
+    DELETE /v1/schema/Articles at w-0
+    PUT configmaps/articles-journal-00000003 WaitGone
+    PATCH elysiacollections/articles/status Ready=False Recreating
+    PUT configmaps/articles-journal-00000003 Create
+    PATCH elysiacollections/articles/status Ready=False Recreating
+    POST /v1/schema at w-0
+    PUT configmaps/articles-journal-00000003 Create (the server refused the new settings, so the old collection was made again: vectorizer: no module with name "text2vec-openai" present)
+    PATCH elysiacollections/articles/status Ready=False Recreating
+    POST /v1/schema at w-0
+    PUT configmaps/articles-journal-00000003 Verify (the server refused the new settings, so the old collection was made again: vectorizer: no module with name "text2vec-openai" present)
+    PUT configmaps/articles-journal-00000003 Done (the server refused the new settings, so the old collection was made again: vectorizer: no module with name "text2vec-openai" present)
+    PATCH elysiacollections/articles/status Ready=False Recreating
+    PATCH elysiacollections/articles/status Ready=False NeedsApproval
+    PATCH events Warning NeedsApproval
+    "#);
+    check_old_again(&world, "", "").await;
+    assert_snapshot!(world.conditions(), @r#"
+    Ready=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: the server refused the new settings, so the old collection was made again: vectorizer: no module with name "text2vec-openai" present. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=6440fc8ae00b
+    Available=True AsDeclared: the collection serves
+    SchemaInSync=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: the server refused the new settings, so the old collection was made again: vectorizer: no module with name "text2vec-openai" present. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=6440fc8ae00b
+    ReplicasInSync=True AsDeclared: 3 shards have 3 replicas; when compared, 3 nodes listed the same 0 objects
+    Stalled=True NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: the server refused the new settings, so the old collection was made again: vectorizer: no module with name "text2vec-openai" present. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=6440fc8ae00b
+    "#);
+    let plan = world.articles().status.unwrap().plan.unwrap();
+    assert_ne!(plan.hash, approved, "the approval is used up");
+    // At rest: the approval still stands on the object, and nothing is tried again.
+    advance(3600);
+    assert_eq!(world.rest().await, "");
+    world.restart();
+    assert_eq!(world.rest().await, "");
+    // A person may have another try, after having switched the module on.
+    world.weaviate.without_module(None);
+    world.approve();
+    let transcript = world.rest().await;
+    check_recreated(&world, &transcript, "the second try");
+}
+
+#[tokio::test]
+async fn refused_settings_end_with_the_old_collection_whatever_breaks() {
+    let refuse = |world: &World| world.weaviate.without_module(Some("text2vec-openai"));
+    for fate in [Fate::HangsAfter, Fate::FailsAfter(500)] {
+        let blown = at_every_write(fate, refuse, check_old_again).await;
+        assert!(blown.len() > 15, "{blown:#?}");
     }
-    let written = world.rest().await;
-    assert!(!written.contains("DELETE"), "{written}");
+}
+
+/// The new settings were refused: the old class is there once and writable, and its journal has ended and says why.
+async fn check_old_again(world: &World, transcript: &str, what: &str) {
+    assert!(transcript.matches("DELETE /v1/schema").count() <= 1, "{what}\n{transcript}");
+    let class = world.weaviate.class("Articles").unwrap();
+    assert_eq!((&class["vectorizer"], &class["replicationConfig"]["factor"]), (&json!("none"), &json!(3)), "{what}");
+    assert!(!world.is_frozen_anywhere().await, "{what}: a shard stayed read-only\n{transcript}");
+    assert!(world.is_at("Done"), "{what}\n{transcript}");
+    assert!(!world.holds_auto_schema_off(), "{what}\n{transcript}");
+    let conditions = world.conditions();
+    assert!(conditions.starts_with("Ready=False NeedsApproval"), "{what}\n{conditions}\n{transcript}");
+    assert!(conditions.contains(r#"no module with name "text2vec-openai" present"#), "{what}\n{conditions}");
+}
+
+#[tokio::test]
+async fn an_object_that_loses_its_claim_in_the_middle_ends_what_it_began() {
+    for cursor in ["Freeze", "Settle", "Delete", "WaitGone", "Create", "Verify"] {
+        let mut world = World::with_cluster().await;
+        let other = |collection: &str| {
+            let mut other = declared("older", &json!({}), 3);
+            other.spec.collection = collection.to_owned();
+            other
+        };
+        // Older, and of another collection for now.
+        world.api.seed(&other("Others"));
+        differs_in(&world);
+        world.round().await;
+        world.approve();
+        while !world.is_at(cursor) {
+            round_or_crash(&mut world).await;
+        }
+        world.api.edit::<ElysiaCollection>(NAMESPACE, "older", |older| older["spec"]["collection"] = "Articles".into());
+        assert!(world.holds_auto_schema_off(), "{cursor}");
+        let transcript = world.rest().await;
+        assert!(world.is_at("Done"), "{cursor}\n{transcript}");
+        assert!(!world.holds_auto_schema_off(), "{cursor}\n{transcript}");
+        assert!(!world.is_frozen_anywhere().await, "{cursor}\n{transcript}");
+        assert_eq!(world.weaviate.class("Articles").unwrap()["vectorizer"], "text2vec-openai", "{cursor}");
+        let conditions = world.conditions();
+        assert!(conditions.starts_with("Ready=False Conflict"), "{cursor}\n{conditions}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_is_away_while_the_shards_are_thawed_is_waited_for_without_writes() {
+    let mut world = before_the_proof().await;
+    late_objects(&world);
+    while !world.is_at("Thaw") {
+        round_or_crash(&mut world).await;
+    }
+    world.weaviate.close("w-2").await;
+    world.transcript();
+    assert_snapshot!(world.rest().await, @r"
+    PUT /v1/schema/Articles/shards/shard0 at w-0
+    PUT /v1/schema/Articles/shards/shard1 at w-0
+    PUT /v1/schema/Articles/shards/shard2 at w-0
+    PATCH elysiacollections/articles/status Ready=False Recreating
+    PATCH elysiacollections/articles/status Ready=False Recreating
+    ");
+    assert!(world.is_at("Thaw"));
+    assert!(world.conditions().contains("w-2 to answer"), "{}", world.conditions());
+    assert_eq!(world.rest().await, "");
+    world.weaviate.open("w-2").await.unwrap();
+    world.rest().await;
+    assert!(world.is_at("Stopped"));
+    check_untouched(&world, "", "").await;
 }

@@ -1,0 +1,60 @@
+//! What writes make of a look.
+
+use super::*;
+
+/// The findings of a look at three nodes, all well or with this trouble.
+fn look(trouble: Option<Reason>, was_ready: bool) -> Vec<Finding> {
+    let standing = Standing {
+        ready: 3,
+        wanted: 3,
+        serves: true,
+        trouble: trouble.map(|reason| (reason, "trouble".to_owned())),
+        verified: Ok("3 members".to_owned()),
+        outdated: Vec::new(),
+    };
+    findings(&standing, was_ready, None)
+}
+
+fn shown(findings: &[Finding]) -> String {
+    let lines = findings.iter().map(|finding| format!("{:?}={:?} {:?}", finding.kind, finding.value, finding.reason));
+    lines.collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn a_look_that_is_older_than_a_write_is_not_praised() {
+    const SEEN: &str = "Available=True AsDeclared, ClusterVerified=True AsDeclared";
+    let failed = |for_good| Outcome::Failed { message: "no".to_owned(), for_good };
+    let outdated = Some(Reason::RestartRequired);
+    for (trouble, was_ready, settling, outcome, ready, last) in [
+        (None, true, false, Outcome::Unchanged, "Ready=True AsDeclared", None),
+        (None, false, false, Outcome::Unchanged, "Ready=True AsDeclared", None),
+        (None, true, true, Outcome::Applied, "Ready=False Creating", Some("Reconciling=True Creating")),
+        (None, false, true, Outcome::Applied, "Ready=False Creating", Some("Reconciling=True Creating")),
+        (None, true, true, Outcome::Unchanged, "Ready=False Creating", Some("Reconciling=True Creating")),
+        (
+            Some(Reason::NodesMissing),
+            false,
+            true,
+            Outcome::Applied,
+            "Ready=False Starting",
+            Some("Reconciling=True Starting"),
+        ),
+        (outdated, true, true, Outcome::Applied, "Ready=False RestartRequired", Some("Stalled=True RestartRequired")),
+        (None, true, false, failed(true), "Ready=False InvalidSpec", Some("Stalled=True InvalidSpec")),
+        (None, true, false, failed(false), "Ready=False Unknown", Some("Reconciling=True Unknown")),
+        (outdated, true, true, failed(true), "Ready=False InvalidSpec", Some("Stalled=True InvalidSpec")),
+        (outdated, true, true, failed(false), "Ready=False Unknown", Some("Reconciling=True Unknown")),
+    ] {
+        let expected = [Some(ready), Some(SEEN), last].into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let findings = after_writes(look(trouble, was_ready), &outcome, settling);
+        assert_eq!(shown(&findings), expected, "{trouble:?} {was_ready} {settling} {outcome:?}");
+    }
+}
+
+#[test]
+fn the_reason_of_a_failure_is_told() {
+    let outcome = Outcome::Failed { message: "Service x is not ours".to_owned(), for_good: true };
+    let findings = after_writes(look(None, true), &outcome, false);
+    assert_eq!(findings[0].message, "Service x is not ours");
+    assert_eq!(findings.last().unwrap().message, "Service x is not ours");
+}
