@@ -57,7 +57,7 @@ async fn what_holds_objects_is_refused_and_what_is_empty_waits_for_approval() {
 
     // Approved by its hash, it is done; the old schema is kept.
     stage.annotate::<ElysiaCollection>("notes", names::APPROVE_ANNOTATION, &plan.hash).await;
-    stage.collection_says_within("notes", "Ready", "True", "AsDeclared", Duration::from_secs(240)).await;
+    stage.collection_says_within("notes", "Ready", "True", "AsDeclared", Duration::from_secs(300)).await;
     assert_eq!(live_shards(&nodes).await, Some(3));
     nodes.assert_replicated("Notes", 3).await;
     let journal = journal(&stage).await;

@@ -162,10 +162,8 @@ pub fn started_after(time: Timestamp, namespace: &str, cluster: &str, context: &
             && pod.labels().get("app.kubernetes.io/component").map(String::as_str) == Some("server")
     });
     // One that does not run now will have been started after any time in the past.
-    let mut late: Vec<String> = pods
-        .filter(|pod| started(pod).is_none_or(|started| started > time))
-        .map(|pod| pod.name_any())
-        .collect();
+    let mut late: Vec<String> =
+        pods.filter(|pod| started(pod).is_none_or(|started| started > time)).map(|pod| pod.name_any()).collect();
     late.sort();
     late
 }

@@ -67,7 +67,14 @@ pub struct Context {
 
 impl Context {
     /// A context.
-    pub fn new(kube: Client, stores: Stores, metrics: Metrics, worker: WorkerImage, now: fn() -> Timestamp) -> Self {
+    pub fn new(
+        kube: Client,
+        stores: Stores,
+        metrics: Metrics,
+        worker: WorkerImage,
+        now: fn() -> Timestamp,
+        leading: Leading,
+    ) -> Self {
         let reporter = Reporter { controller: "elysia-operator".into(), instance: std::env::var("POD_NAME").ok() };
         Self {
             recorder: Recorder::new(kube.clone(), reporter),
@@ -79,7 +86,7 @@ impl Context {
             now,
             destructive: tokio::sync::Mutex::new(()),
             comparisons: tokio::sync::Semaphore::new(COMPARISONS),
-            leading: Leading::always(),
+            leading,
             failures: Mutex::default(),
         }
     }

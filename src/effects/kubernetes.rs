@@ -305,53 +305,5 @@ pub fn is_for_good(error: &EffectError) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use kube::core::Status;
-
-    use super::*;
-
-    fn reference(name: &str, uid: &str, controller: bool) -> OwnerReference {
-        OwnerReference {
-            api_version: "elysia.dev/v1alpha1".to_owned(),
-            kind: "WeaviateCluster".to_owned(),
-            name: name.to_owned(),
-            uid: uid.to_owned(),
-            controller: Some(controller),
-            block_owner_deletion: None,
-        }
-    }
-
-    #[test]
-    fn what_is_not_ours_is_known() {
-        let ours = Some(names::OPERATOR_MANAGER);
-        for (owners, label, expected) in [
-            (vec![reference("w", "1", true)], ours, Holder::Ours),
-            (vec![reference("v", "2", false), reference("w", "1", true)], None, Holder::Ours),
-            (vec![], ours, Holder::Nobody),
-            (vec![reference("v", "2", false)], ours, Holder::Nobody),
-            (vec![reference("w", "0", true)], ours, Holder::Former),
-            (vec![reference("v", "2", true)], ours, Holder::Stranger),
-            (vec![reference("w", "1", false)], None, Holder::Stranger),
-            (vec![], Some("Helm"), Holder::Stranger),
-            (vec![], None, Holder::Stranger),
-        ] {
-            let live = ObjectMeta {
-                labels: label.map(|label| [(MANAGED_BY_LABEL.to_owned(), label.to_owned())].into()),
-                owner_references: Some(owners),
-                ..ObjectMeta::default()
-            };
-            assert_eq!(holder(&live, &reference("w", "1", true)), expected, "{live:?}");
-        }
-    }
-
-    #[test]
-    fn only_a_refusal_is_for_good() {
-        for (code, expected) in [(400, true), (403, true), (409, false), (422, true), (429, false), (500, false)] {
-            let status = Status::failure("no", "").with_code(code).boxed();
-            let error = EffectError::kubernetes("apply Service ai/search")(kube::Error::Api(status));
-            assert_eq!(is_for_good(&error), expected, "{code}");
-        }
-        assert!(is_for_good(&EffectError::Refused(String::new())));
-        assert!(!is_for_good(&EffectError::Changed(String::new())));
-    }
-}
+#[path = "kubernetes_tests.rs"]
+mod tests;

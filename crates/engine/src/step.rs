@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::identity::document_id;
 use crate::line::{Action, Change};
-use crate::mapping::{Mapping, PATH, Properties, REPO};
+use crate::mapping::{CONTENT, Mapping, PATH, Properties, REPO};
 use crate::rejection::Rejection;
 
 /// What one line does.
@@ -17,7 +17,7 @@ pub enum Step {
         /// All of its properties.
         properties: Properties,
     },
-    /// The object has these properties, and keeps its others.
+    /// The object has these properties, and keeps its others. One that is not there is made, if content is among them.
     Modify {
         /// The object.
         id: Uuid,
@@ -72,6 +72,15 @@ impl Step {
             Self::Add { id, .. } | Self::Modify { id, .. } => Some(*id),
             Self::Rename { to, .. } => Some(*to),
             Self::Delete { .. } => None,
+        }
+    }
+
+    /// Whether this changes what is there and makes nothing where there is nothing: a modify without content. A feed
+    /// that is read again modifies documents that it renamed away in the meantime.
+    pub fn makes_nothing(&self) -> bool {
+        match self {
+            Self::Modify { set, .. } => !set.contains_key(CONTENT),
+            Self::Add { .. } | Self::Delete { .. } | Self::Rename { .. } => false,
         }
     }
 

@@ -11,6 +11,10 @@
 //! depends on is itself, by "is exactly this", "has these properties" and "is gone", and a sequence of those applied
 //! twice gives what it gave once.
 //!
+//! One sequence is not of that kind: a modify without content makes nothing of an unknown document
+//! ([`Step::makes_nothing`]), so what it does depends on whether the document is stored, and a later line of the window
+//! that makes the document would change that. The window ends in front of such a line.
+//!
 //! | lines | windows |
 //! |---|---|
 //! | modify A, rename A→B | one: puts B, deletes A |
@@ -19,6 +23,8 @@
 //! | rename A→B where A is unknown, add A | two: after a crash A would be known, and B would appear |
 //! | rename A→B, rename B→C | one: puts C, deletes A and B |
 //! | add A, rename A→B, delete B | one: deletes A and B |
+//! | modify A without content, modify A with content | two: after a crash A would be known to the first |
+//! | modify A without content, add A | one: A is what the add says, whatever the modify did |
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -89,7 +95,7 @@ pub struct Entry {
 pub enum Outcome {
     /// The object was put as a whole.
     Added,
-    /// The object was changed, or made.
+    /// The object was changed, or made; or, without content, it was unknown and stays so.
     Modified,
     /// The object is gone, or never was.
     Deleted,
@@ -106,6 +112,10 @@ pub struct Window {
     bytes: u64,
     sources: BTreeSet<Uuid>,
     reads: BTreeSet<Uuid>,
+    /// Objects that are there, or gone, by a line of the window alone.
+    determined: BTreeSet<Uuid>,
+    /// Objects for which a line depends on whether they are stored.
+    depended: BTreeSet<Uuid>,
 }
 
 /// What a window comes to.
@@ -137,11 +147,26 @@ impl Window {
         if self.entries.is_empty() {
             return true;
         }
-        let overwrites_a_source = |step: &Step| step.target().is_some_and(|target| self.sources.contains(&target));
+        let breaks_a_replay = |step: &Step| self.overwrites_a_source(step) || self.makes_what_was_depended_on(step);
         let fits = self.entries.len() < limits.lines
             && self.reads.len() < limits.reads
             && self.bytes + entry.place.length <= limits.bytes;
-        fits && !entry.step.as_ref().is_ok_and(overwrites_a_source)
+        fits && !entry.step.as_ref().is_ok_and(breaks_a_replay)
+    }
+
+    fn overwrites_a_source(&self, step: &Step) -> bool {
+        step.target().is_some_and(|target| self.sources.contains(&target))
+    }
+
+    /// Only a modify builds upon what the line before it made of the object, or did not make: an add and a rename
+    /// replace it.
+    fn makes_what_was_depended_on(&self, step: &Step) -> bool {
+        match step {
+            Step::Modify { id, .. } => {
+                !step.makes_nothing() && self.depended.contains(id) && !self.determined.contains(id)
+            }
+            Step::Add { .. } | Step::Delete { .. } | Step::Rename { .. } => false,
+        }
     }
 
     /// Adds a line that was admitted.
@@ -149,9 +174,21 @@ impl Window {
         if let Ok(step) = &entry.step {
             self.sources.extend(step.rename_source());
             match step {
-                Step::Modify { id, .. } | Step::Rename { from: id, .. } => self.reads.insert(*id),
-                Step::Add { .. } | Step::Delete { .. } => false,
-            };
+                Step::Modify { id, .. } => {
+                    self.reads.insert(*id);
+                    if !step.makes_nothing() {
+                        self.determined.insert(*id);
+                    } else if !self.determined.contains(id) {
+                        self.depended.insert(*id);
+                    }
+                }
+                Step::Rename { from, .. } => {
+                    self.reads.insert(*from);
+                }
+                Step::Add { id, .. } | Step::Delete { id } => {
+                    self.determined.insert(*id);
+                }
+            }
         }
         self.bytes += entry.place.length;
         self.entries.push(entry);
@@ -235,6 +272,8 @@ impl Overlay<'_> {
                 self.slots.insert(*id, Some(Put { object, writer }));
                 Outcome::Added
             }
+            // Made of metadata alone it would be a document without text, and a rename would put it over another.
+            Step::Modify { id, .. } if step.makes_nothing() && !self.has(*id) => Outcome::Modified,
             Step::Modify { id, set } => {
                 let base = self.take(*id);
                 self.put(writer, *id, base, set);

@@ -22,6 +22,14 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Largest REST answer that is read. A page of 100 objects of 300 kB fits; a server gone mad does not fill our memory.
 pub const RESPONSE_BYTES: usize = 64 << 20;
 
+/// Largest answer that is read for a page of ids, of which only the ids are kept. The operator asks every node at once,
+/// for several collections, in a pod of 128 MiB; a page that is larger is asked for again in halves.
+pub const ID_RESPONSE_BYTES: usize = 4 << 20;
+
+/// Largest answer that is read for the id of one single object, a page that has no halves. A line of a feed may have
+/// 16 MiB, and JSON escapes some of it; with a smaller bound a collection with one such object could never be walked.
+pub const ONE_ID_RESPONSE_BYTES: usize = 20 << 20;
+
 /// What a client is built from.
 #[derive(Clone)]
 pub struct ClientOptions {

@@ -10,7 +10,8 @@ use crate::client::Client;
 use crate::error::WeaviateError;
 use crate::objects::{Object, Page};
 
-/// Ids per page. REST cannot leave the properties out, so a page of ids is a page of objects on the wire.
+/// Ids per page. REST cannot leave the properties out, so a page of ids is a page of objects on the wire; of objects
+/// over 4 KiB fewer are asked for, by the bound on answers.
 pub const ID_PAGE: usize = 1000;
 
 /// Objects with vectors per page: 100 objects of 1536 dimensions are 3 MB of JSON.

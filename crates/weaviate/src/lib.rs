@@ -49,7 +49,9 @@ mod schema;
 mod words;
 
 pub use backup::BackupEntry;
-pub use client::{CALL_TIMEOUT, CONNECT_TIMEOUT, Client, ClientOptions, RESPONSE_BYTES};
+pub use client::{
+    CALL_TIMEOUT, CONNECT_TIMEOUT, Client, ClientOptions, ID_RESPONSE_BYTES, ONE_ID_RESPONSE_BYTES, RESPONSE_BYTES,
+};
 pub use cluster::{Meta, NodeStatistics, NodeStatus, Raft, RaftMember, Statistics};
 pub use digest::{ID_PAGE, OBJECT_PAGE, ReplicaDigest};
 pub use error::{BoxError, Call, ErrorCategory, Feature, MESSAGE_BYTES, WeaviateError};

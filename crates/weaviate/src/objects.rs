@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::client::Client;
+use crate::client::{Client, ID_RESPONSE_BYTES, ONE_ID_RESPONSE_BYTES, RESPONSE_BYTES};
 use crate::error::{Call, WeaviateError};
 use crate::rest::{Rest, or_default};
 
@@ -88,8 +88,12 @@ struct IdOnly {
 impl Client {
     /// The ids of one page of `GET /v1/objects?class&after`, ascending. Local: consistency ONE, and the asked node's own
     /// replicas where it has them. A node without a replica of a shard answers for it from another node (lab 2).
+    ///
+    /// REST sends the properties along: a page beyond [`ID_RESPONSE_BYTES`] fails with
+    /// [`WeaviateError::TooLarge`]; ask for fewer.
     pub async fn list_ids(&self, page: Page<'_>) -> Result<Vec<Uuid>, WeaviateError> {
-        let (call, list) = self.page::<IdOnly>(page, false).await?;
+        let limit = if page.limit > 1 { ID_RESPONSE_BYTES } else { ONE_ID_RESPONSE_BYTES };
+        let (call, list) = self.page::<IdOnly>(page, false, limit).await?;
         let ids = list.into_iter().map(|object| object.id).collect::<Vec<_>>();
         ascending(&call, page.after, ids.iter())?;
         Ok(ids)
@@ -97,7 +101,7 @@ impl Client {
 
     /// The objects of one page, as [`Client::list_ids`].
     pub async fn list_objects(&self, page: Page<'_>, with_vectors: bool) -> Result<Vec<Object>, WeaviateError> {
-        let (call, objects) = self.page::<Object>(page, with_vectors).await?;
+        let (call, objects) = self.page::<Object>(page, with_vectors, RESPONSE_BYTES).await?;
         ascending(&call, page.after, objects.iter().map(|object| &object.id))?;
         Ok(objects)
     }
@@ -140,6 +144,7 @@ impl Client {
         &self,
         page: Page<'_>,
         with_vectors: bool,
+        limit: usize,
     ) -> Result<(Call, Vec<T>), WeaviateError> {
         let after = page.after.map(|id| id.to_string()).unwrap_or_default();
         let rest = Rest::get(&["objects"])
@@ -147,7 +152,8 @@ impl Client {
             .query("limit", page.limit.to_string())
             .query("after", after)
             .maybe("tenant", page.tenant)
-            .maybe("include", with_vectors.then_some("vector"));
+            .maybe("include", with_vectors.then_some("vector"))
+            .limit(limit);
         let call = Call { what: rest.what(), address: self.address() };
         let ObjectList { objects } = self.json(rest).await?;
         Ok((call, objects.unwrap_or_default()))

@@ -50,6 +50,12 @@ impl<'a> Rest<'a> {
         self
     }
 
+    /// Reads at most this much of the answer instead of [`RESPONSE_BYTES`].
+    pub(crate) fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
+
     pub(crate) fn what(&self) -> String {
         format!("{} /v1/{}", self.method, self.segments.join("/"))
     }
@@ -153,8 +159,14 @@ where
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
+/// The body, of which no more than the bound is ever held.
 async fn read(call: Call, mut response: Response, limit: usize) -> Result<(Call, Vec<u8>), WeaviateError> {
-    let mut body = Vec::new();
+    // An answer that says so itself need not be read to be too large; one that says nothing grows as it comes.
+    let length = response.content_length().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+    if length.is_some_and(|length| length > limit) {
+        return Err(WeaviateError::TooLarge { call, limit });
+    }
+    let mut body = Vec::with_capacity(length.unwrap_or_default());
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() > limit => {

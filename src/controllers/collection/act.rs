@@ -46,8 +46,7 @@ pub(super) async fn act(
                 let _alone = context.destructive.lock().await;
                 let restarted = restarted(journal, spec, context);
                 let leads = || context.leading.is_certain();
-                let deleted =
-                    weaviate::prove_and_delete(common, &clients.nodes, journal, restarted, leads).await;
+                let deleted = weaviate::prove_and_delete(common, &clients.nodes, journal, restarted, leads).await;
                 let next = after_proof(journal, deleted.as_ref().err(), (context.now)());
                 journal::write(spec, &next, scene.journal_version.clone(), context).await?;
             }

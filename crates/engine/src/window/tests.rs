@@ -105,7 +105,11 @@ fn lines_become_puts_and_deletes() {
         ("add A k=1", "", "put A k=1, a"),
         ("add A k=1", "A k=0 l=0", "put A k=1, a"),
         ("modify A k=1", "A k=0 l=0", "put A k=1 l=0, m"),
-        ("modify A k=1", "", "put A k=1, m"),
+        ("modify A k=1", "", "m"),
+        ("modify A content=1", "", "put A content=1, m"),
+        ("modify A content=1; modify A k=1", "", "put A content=1 k=1, mm"),
+        ("modify A k=1; add A k=2", "", "put A k=2, ma"),
+        ("modify A k=1; rename B A", "B k=2", "put A k=2, delete B, mr"),
         ("modify A k=null", "A k=0 l=0", "put A l=0, m"),
         ("delete A", "A k=0", "delete A, d"),
         ("delete A", "", "delete A, d"),
@@ -115,7 +119,9 @@ fn lines_become_puts_and_deletes() {
         ("rename A B", "B l=1", "x"),
         ("bad; add A k=1", "", "put A k=1, xa"),
         ("modify A k=1; rename A B", "A l=0", "put B k=1 l=0, delete A, mr"),
-        ("modify A k=1; rename A B", "", "put B k=1, delete A, mr"),
+        ("modify A k=1; rename A B", "", "mx"),
+        ("modify A k=1; rename A B", "B l=1", "mx"),
+        ("modify A content=1; rename A B", "", "put B content=1, delete A, mr"),
         ("add A k=1; rename A B; delete B", "", "delete A, delete B, ard"),
         ("rename A B; rename B C", "A k=0", "put C k=0, delete A, delete B, rr"),
         ("rename A B; rename A C", "A k=0", "put B k=0, delete A, rx"),
@@ -123,7 +129,9 @@ fn lines_become_puts_and_deletes() {
         ("rename A B; modify B k=1", "A k=0 l=0", "put B k=1 l=0, delete A, rm"),
         ("add B l=1; rename A B", "A k=0", "put B k=0, delete A, ar"),
         ("delete A; rename A B", "A k=0", "delete A, dx"),
-        ("delete A; modify A k=1", "A k=0 l=0", "put A k=1, dm"),
+        ("delete A; modify A k=1", "A k=0 l=0", "delete A, dm"),
+        ("delete A; modify A content=1", "A k=0 l=0", "put A content=1, dm"),
+        ("delete A; modify A k=1; modify A content=1", "A k=0", "put A content=1, dmm"),
         ("add A k=1; delete A; add A k=2", "", "put A k=2, ada"),
     ] {
         assert_eq!(plan_of(script, objects, &[]), expected, "{script} on {objects}");
@@ -151,6 +159,7 @@ fn a_refused_line_leaves_no_trace() {
         ("add A k=1; rename A B", "A k=0", &[1], "put A k=1, ax"),
         ("add A k=1; modify A l=2", "A k=0", &[0], "put A k=0 l=2, xm"),
         ("modify A k=1; delete B", "A k=0", &[0], "delete B, xd"),
+        ("modify A content=1; modify A l=2", "", &[0], "xm"),
     ] {
         assert_eq!(plan_of(script, objects, refused), expected, "{script}");
     }
@@ -171,6 +180,26 @@ fn a_window_closes_before_it_would_overwrite_what_a_rename_read() {
         ("rename A B; modify A k=1", vec![1, 1]),
         ("rename A B; rename C A", vec![1, 1]),
         ("rename A B; rename B A; rename A B", vec![1, 1, 1]),
+    ] {
+        assert_eq!(sizes(script), expected, "{script}");
+    }
+}
+
+#[test]
+fn a_window_closes_before_it_makes_what_a_line_found_missing() {
+    let sizes = |script| {
+        let windows = windows(script, &WindowLimits::default());
+        windows.iter().map(|window| window.entries().len()).collect::<Vec<_>>()
+    };
+    for (script, expected) in [
+        ("modify A k=1; modify A content=1", vec![1, 1]),
+        ("modify A k=1; modify B content=1; modify A content=1", vec![2, 1]),
+        ("rename B A; modify A k=1; modify A content=1", vec![2, 1]),
+        ("modify A k=1; modify A k=2", vec![2]),
+        ("modify A k=1; add A k=2; modify A content=1", vec![3]),
+        ("modify A k=1; delete A; modify A content=1", vec![3]),
+        ("modify A content=1; modify A k=1; modify A content=2", vec![3]),
+        ("add A k=1; modify A k=2; modify A content=1", vec![3]),
     ] {
         assert_eq!(sizes(script), expected, "{script}");
     }

@@ -132,6 +132,24 @@ proptest! {
         prop_assert_eq!(again.sink.objects(), world.sink.objects());
         prop_assert_eq!(again.store.ledger().unwrap().counts, counts);
     }
+
+    /// However often a feed is read from its beginning, over documents that it did not add, none is left without text.
+    #[test]
+    fn reading_again_leaves_no_document_without_content(
+        files in feed(9), before in lines(0..6), limits in limits(), shuffle in any::<u64>(),
+    ) {
+        let mut world = World::new(&before, &files, limits);
+        let mut expected = Oracle::replay(&before, &[]);
+        for run in ["first", "second", "third"] {
+            world.worker(&Fuse::none(), shuffle).unwrap();
+            expected = expected.again(&files.concat());
+            world.check(&expected)?;
+            for object in world.sink.objects().values() {
+                prop_assert!(object.properties.contains_key("content"), "{run}: {object:?}");
+            }
+            world = world.again(&format!("after {run}"));
+        }
+    }
 }
 
 /// The interleavings that are known to be delicate, each killed at every effect, for every size of window.
@@ -139,6 +157,7 @@ proptest! {
 fn delicate_interleavings_survive_a_kill_at_every_effect() {
     let before = [Line::add("a", "old a"), Line::add("b", "old b")];
     let (add, modify, rename, delete) = (Line::add, Line::modify, Line::rename, Line::delete);
+    let describe = Line::describe;
     let scripts = [
         vec![modify("a", "1"), rename("a", "c")],
         vec![rename("a", "c"), add("a", "new")],
@@ -150,6 +169,10 @@ fn delicate_interleavings_survive_a_kill_at_every_effect() {
         vec![rename("x", "y"), add("x", "new"), rename("x", "z")],
         vec![delete("a"), rename("a", "c"), add("a", "new"), rename("a", "c")],
         vec![rename("a", "b"), delete("a"), add("a", "1"), rename("b", "a")],
+        vec![describe("x", "1"), modify("x", "2"), describe("x", "3")],
+        vec![describe("x", "1"), rename("x", "y"), modify("y", "2")],
+        vec![describe("x", "1"), delete("x"), describe("x", "2"), modify("x", "3")],
+        vec![rename("a", "x"), describe("x", "1"), describe("a", "2"), modify("x", "3")],
         vec![modify("a", "1"), rename("a", "b"), modify("b", "2"), rename("b", "a"), modify("a", "3")],
     ];
     for script in scripts {
@@ -166,6 +189,27 @@ fn delicate_interleavings_survive_a_kill_at_every_effect() {
                 world.check(&oracle).unwrap_or_else(|error| panic!("{script:?} killed at {effect}: {error}"));
             }
         }
+    }
+}
+
+/// The document was there before the feed, so that a second reading finds it renamed away already: what the feed says of
+/// the old path must not make another one there, and put that over the renamed one.
+#[test]
+fn reading_again_keeps_the_content_of_a_renamed_document_that_the_feed_did_not_add() {
+    let before = [Line::add("a", "text")];
+    let script = vec![Line::describe("a", "1"), Line::rename("a", "b")];
+    for lines in 1..=script.len() {
+        let limits = WindowLimits { lines, ..WindowLimits::default() };
+        let first = World::new(&before, std::slice::from_ref(&script), limits);
+        first.worker(&Fuse::none(), 0).unwrap();
+        first.check(&Oracle::replay(&before, &script)).unwrap();
+        let objects = first.sink.objects();
+        assert_eq!(objects.values().map(|object| &object.properties["content"]).collect::<Vec<_>>(), ["text"]);
+        let second = first.again("second");
+        second.worker(&Fuse::none(), 0).unwrap();
+        assert_eq!(second.sink.objects(), objects);
+        let counts = second.store.ledger().unwrap().counts;
+        assert_eq!((counts.modified, counts.renamed, counts.rejected), (1, 0, 1));
     }
 }
 

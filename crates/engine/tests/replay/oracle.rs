@@ -45,6 +45,12 @@ impl Line {
         Self::change("modify", path, Some(content))
     }
 
+    /// A modify without content.
+    pub(crate) fn describe(path: &str, k: &str) -> Self {
+        let metadata = Map::from_iter([("k".to_owned(), json!(k))]);
+        Self::Change { op: "modify", path: path.to_owned(), new_path: None, content: None, metadata }
+    }
+
     pub(crate) fn delete(path: &str) -> Self {
         Self::change("delete", path, None)
     }
@@ -134,6 +140,15 @@ impl Oracle {
         oracle
     }
 
+    /// From what these lines left through the lines of another run, which counts for itself.
+    pub(crate) fn again(mut self, lines: &[Line]) -> Self {
+        self.counts = Counts::default();
+        for line in lines {
+            self.apply(line);
+        }
+        self
+    }
+
     /// With so many more lines, all rejected.
     pub(crate) fn rejecting(mut self, refused: u64) -> Self {
         self.counts.lines += refused;
@@ -154,7 +169,10 @@ impl Oracle {
             }
             Line::Change { op: "modify", path, content, metadata, .. } if content.is_some() || !metadata.is_empty() => {
                 let base = self.objects.remove(&id(path));
-                self.merge(path, base, content.as_ref(), metadata);
+                // Without content, an unknown document stays unknown.
+                if base.is_some() || content.is_some() {
+                    self.merge(path, base, content.as_ref(), metadata);
+                }
                 &mut self.counts.modified
             }
             Line::Change { op: "delete", path, .. } => {

@@ -69,6 +69,11 @@ impl World {
         Self { sink: MemorySink::default(), store: self.store.clone(), source: self.source.clone(), settings }
     }
 
+    /// The same feed once more, over what the last run left.
+    pub(crate) fn again(&self, run: &str) -> Self {
+        Self { sink: self.sink.clone(), ..self.emptied(run) }
+    }
+
     pub(crate) fn worker(&self, fuse: &Fuse, shuffle: u64) -> Result<Ledger, RunError> {
         self.worker_until(fuse, shuffle, &Stop::default())
     }
