@@ -2,12 +2,15 @@
 
 mod common;
 
-use common::{VERSIONS, replaying, replying};
+use common::{VERSIONS, client, replaying, replying};
 use elysia_weaviate::{
-    ActivityStatus, Consistency, OperationId, Page, ReadFrom, ReplicationState, SchemaRead, ShardStatus, WeaviateError,
+    ActivityStatus, Consistency, ID_RESPONSE_BYTES, OperationId, Page, ReadFrom, ReplicationState, SchemaRead,
+    ShardStatus, WeaviateError,
 };
 use serde_json::json;
 use uuid::Uuid;
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 #[tokio::test]
 async fn health_nodes_and_raft() {
@@ -172,4 +175,37 @@ async fn backups() {
         let client = replaying(version, "meta").await;
         assert_eq!(client.1.backup_in_progress().await.expect("no backend"), Some(false));
     }
+}
+
+/// REST sends whole objects where only their ids are wanted.
+#[tokio::test]
+async fn ids_of_large_objects_are_asked_for_in_smaller_pages() {
+    let object = |number: u128| json!({ "id": Uuid::from_u128(number), "class": "A", "properties": {"text": "x".repeat(1 << 20)} });
+    let server = MockServer::start().await;
+    let page = move |request: &wiremock::Request| {
+        let query =
+            |name: &str| request.url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+        let after = query("after").and_then(|after| after.parse::<Uuid>().ok()).map_or(0, |after| after.as_u128());
+        let limit = query("limit").and_then(|limit| limit.parse().ok()).unwrap_or(0);
+        let objects = (after + 1..=9).take(limit).map(object).collect::<Vec<_>>();
+        ResponseTemplate::new(200).set_body_json(json!({ "objects": objects }))
+    };
+    Mock::given(any()).respond_with(page).mount(&server).await;
+    let client = client(&server.uri());
+
+    let page = Page { class: "A", tenant: None, after: None, limit: 5 };
+    let refused = client.list_ids(page).await;
+    assert!(matches!(refused, Err(WeaviateError::TooLarge { limit: ID_RESPONSE_BYTES, .. })), "{refused:?}");
+    assert_eq!(client.list_ids(Page { limit: 3, ..page }).await.expect("ids").len(), 3);
+    assert_eq!(client.list_objects(page, false).await.expect("objects are kept whole").len(), 5);
+    assert_eq!(client.replica_digest("A", None).await.expect("a digest").count, 9);
+}
+
+#[tokio::test]
+async fn one_object_beyond_the_bound_of_a_page_is_walked_over() {
+    let text = "x".repeat(ID_RESPONSE_BYTES);
+    let body = json!({ "objects": [{ "id": Uuid::from_u128(1), "class": "A", "properties": {"text": text} }] });
+    let (_server, client) = replying(200, &body).await;
+    let page = Page { class: "A", tenant: None, after: None, limit: 1 };
+    assert_eq!(client.list_ids(page).await.expect("an id"), [Uuid::from_u128(1)]);
 }

@@ -573,8 +573,10 @@ impl Planner<'_> {
     }
 
     fn recreate(&mut self, class: &Value, drift: &[Difference], what: &str) -> Part {
-        // What could not be created again must not be deleted.
-        if let Some(problem) = self.observed.members.seen().and_then(|members| self.too_few(members.len())) {
+        // What could not be created again must not be deleted. While a node is away its number says nothing.
+        if self.observed.cluster == ClusterSight::Fit
+            && let Some(problem) = self.observed.members.seen().and_then(|members| self.too_few(members.len()))
+        {
             return Part::Stuck(Reason::InvalidSpec, format!("{what}; {problem}"));
         }
         let placement = self.observed.placement.seen().cloned().unwrap_or_default();
@@ -645,12 +647,11 @@ impl Planner<'_> {
 
     fn recreating(mut self, journal: &Journal) -> Plan {
         self.recheck = Some(RECHECK);
-        let act = match self.called_off(journal) {
-            Some(why) => Act::Move { cursor: Cursor::Thaw, stopped: Some(why) },
-            None => {
-                let nodes = self.nodes_to_wait_for(journal);
-                recreate::next(journal, &self.observed.class, &nodes, &self.observed.recreate, self.now)
-            }
+        let act = if let Some(why) = self.called_off(journal) {
+            Act::Move { cursor: Cursor::Thaw, stopped: Some(why) }
+        } else {
+            let nodes = self.nodes_to_wait_for(journal);
+            recreate::next(journal, &self.observed.class, &nodes, &self.observed.recreate, self.now)
         };
         let mut message = format!("{:?}", journal.cursor);
         match act {

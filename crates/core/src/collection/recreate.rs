@@ -265,7 +265,8 @@ pub fn next(journal: &Journal, class: &Sight<Option<Value>>, nodes: &[String], l
         Cursor::Settle => match not_yet(nodes, &look.frozen, true) {
             Some(node) => stop(format!("a shard at {node} became writable again; the node may have restarted")),
             None if waited >= SETTLE => advance(Cursor::Delete),
-            None => Act::Wait(format!("writes in flight to end, {} of {} s", waited.as_secs(), SETTLE.as_secs())),
+            // Without the seconds that have passed: they would be a write of the status each.
+            None => Act::Wait(format!("writes in flight to end, {} s in all", SETTLE.as_secs())),
         },
         Cursor::Delete => Act::ProveAndDelete,
         Cursor::WaitGone => {
@@ -294,10 +295,8 @@ pub fn next(journal: &Journal, class: &Sight<Option<Value>>, nodes: &[String], l
         }
         Cursor::Thaw => match not_yet(nodes, &look.frozen, false) {
             None => Act::Move { cursor: Cursor::Stopped, stopped: journal.stopped.clone() },
-            Some(node) if !matches!(look.frozen.get(node), Some(Some(true))) => {
-                Act::Wait(format!("{node} to answer, so that its shards are seen to be writable"))
-            }
-            Some(_) => Act::Thaw,
+            Some(_) if any_frozen(nodes, &look.frozen) => Act::Thaw,
+            Some(node) => Act::Wait(format!("{node} to answer, so that its shards are seen to be writable")),
         },
         Cursor::Done | Cursor::Stopped => Act::Wait(String::new()),
     }
@@ -328,10 +327,14 @@ pub fn next_for_orphan(
         Sight::Seen(None) => OrphanAct::CreateOld,
         Sight::Seen(Some(_)) => match not_yet(nodes, frozen, false) {
             None => OrphanAct::End,
-            Some(node) if frozen.get(node) == Some(&Some(true)) => OrphanAct::Thaw,
+            Some(_) if any_frozen(nodes, frozen) => OrphanAct::Thaw,
             Some(_) => OrphanAct::Wait,
         },
     }
+}
+
+fn any_frozen(nodes: &[String], frozen: &BTreeMap<String, Option<bool>>) -> bool {
+    nodes.iter().any(|node| frozen.get(node) == Some(&Some(true)))
 }
 
 /// The first node that does not say `wanted`.
