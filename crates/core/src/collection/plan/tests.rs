@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::super::judge;
 use super::super::observed::{Operation, ReplicaView};
-use super::super::recreate::Look;
+use super::super::recreate::{Cursor, Look};
 use super::*;
 
 fn object(spec: &Value) -> ElysiaCollection {
@@ -170,7 +170,10 @@ fn a_shard_without_a_living_holder_does_not_serve() {
     let object = object(&json!({"replication": {"factor": 1}}));
     let spec = CollectionSpec::validate(&object).unwrap();
     let plan = plan(&spec, &dead, &ElysiaCollectionStatus::default(), Timestamp::UNIX_EPOCH);
-    assert_eq!((plan.findings[1].kind, plan.findings[1].value), (ConditionType::Available, condition::Value::False));
+    assert_eq!(
+        (plan.findings[1].kind, plan.findings[1].value),
+        (ConditionType::Available, crate::condition::Value::False)
+    );
 }
 
 #[test]

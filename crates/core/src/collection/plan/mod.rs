@@ -1,0 +1,289 @@
+//! What is done about a collection now, and what its status says of it.
+
+mod recreation;
+mod replicas;
+mod settings;
+mod shown;
+
+use elysia_api::collection::{ElysiaCollectionStatus, PlanStatus, Proof, ShardReplicas, Verdict};
+use elysia_api::condition::{ConditionType, Reason};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::copies::{self, Copy};
+use super::observed::{ClusterSight, Observed, OperationState};
+use super::recreate::{self, Journal};
+use super::schema::{self, Difference};
+use super::spec::CollectionSpec;
+use crate::condition::Finding;
+use crate::fingerprint;
+use crate::sight::{BlindnessKind, Sight};
+use shown::findings;
+
+/// How soon to look again while something is under way.
+pub const RECHECK: SignedDuration = SignedDuration::from_secs(1);
+/// How soon to look again when something outside has to change first.
+pub const RECHECK_LATER: SignedDuration = SignedDuration::from_secs(5);
+
+/// How soon to compare replicas again that listed different objects. Listing every id of a large collection costs the
+/// servers much, and while writers are at work the lists differ in any case.
+pub const RECHECK_DIFFERENT: SignedDuration = SignedDuration::from_secs(30);
+
+/// What is to be looked at besides what every look takes; each of these costs the servers something.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Questions {
+    /// List the ids at each node.
+    pub replicas: bool,
+    /// Find the first node that lists any object.
+    pub holder: bool,
+    /// What the journal's present step wants.
+    pub recreate: recreate::Wants,
+}
+
+/// What to do with a collection now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The steps in order. The first that fails ends the round.
+    pub steps: Vec<Step>,
+    /// When to look again; `None`: at the cluster's interval.
+    pub recheck: Option<SignedDuration>,
+    /// What the conditions say.
+    pub findings: Vec<Finding>,
+    /// What is shown of the plan.
+    pub shown: Option<PlanStatus>,
+    /// Settings that differ.
+    pub drift: Vec<Difference>,
+    /// A proof that was made in this round.
+    pub proved: Option<Proof>,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Create the class.
+    CreateClass(Value),
+    /// Add a property to the class.
+    AddProperty(Value),
+    /// Put the class, made from what the server said.
+    UpdateClass {
+        /// What the server said. If it says something else by now, nothing is put.
+        base: Value,
+        /// What is put.
+        class: Value,
+    },
+    /// Copy one replica.
+    Copy(Copy),
+    /// Delete the record of a copy that has ended.
+    ForgetOperation(String),
+    /// Write the journal.
+    WriteJournal(Box<Journal>),
+    /// Make every shard read-only (`true`) or writable.
+    SetReadOnly(bool),
+    /// Prove emptiness and delete at once, by this journal.
+    ProveAndDelete(Box<Journal>),
+}
+
+/// What has to be asked, from a first look.
+pub fn questions(spec: &CollectionSpec, observed: &Observed, before: &ElysiaCollectionStatus) -> Questions {
+    if let Some(journal) = active_journal(observed) {
+        return Questions { recreate: recreate::wants(journal.cursor), ..Questions::default() };
+    }
+    let (Sight::Seen(Some(class)), Sight::Seen(placement)) = (&observed.class, &observed.placement) else {
+        return Questions::default();
+    };
+    let in_place = copies::lowest(placement).is_none_or(|lowest| lowest >= spec.factor)
+        && schema::class_factor(class) == spec.factor
+        && !has_active_copies(observed);
+    Questions {
+        replicas: in_place && needs_proof(spec, observed, class, placement, before),
+        holder: schema::differences(&spec.settings, class)
+            .iter()
+            .any(|difference| difference.verdict == Verdict::Recreate),
+        recreate: recreate::Wants::default(),
+    }
+}
+
+fn needs_proof(
+    spec: &CollectionSpec,
+    observed: &Observed,
+    class: &Value,
+    placement: &[ShardReplicas],
+    before: &ElysiaCollectionStatus,
+) -> bool {
+    let proved = before.replication.as_ref().and_then(|replication| replication.proved.as_ref());
+    spec.factor > 1
+        && !schema::is_multi_tenant(class)
+        && !observed.nodes.is_empty()
+        && proved.is_none_or(|proof| proof.placement != fingerprint::of(&placement))
+}
+
+fn active_journal(observed: &Observed) -> Option<&Journal> {
+    observed.journal.seen()?.as_ref().filter(|journal| !journal.cursor.is_over())
+}
+
+fn has_active_copies(observed: &Observed) -> bool {
+    observed
+        .operations
+        .seen()
+        .is_some_and(|operations| operations.iter().any(|operation| operation.state == OperationState::Active))
+}
+
+/// The plan for this look.
+pub fn plan(spec: &CollectionSpec, observed: &Observed, before: &ElysiaCollectionStatus, now: Timestamp) -> Plan {
+    Planner { spec, observed, before, now, steps: Vec::new(), recheck: None, shown: None, proved: None }.run()
+}
+
+/// Gathers the plan of one look.
+struct Planner<'a> {
+    spec: &'a CollectionSpec,
+    observed: &'a Observed,
+    before: &'a ElysiaCollectionStatus,
+    now: Timestamp,
+    steps: Vec<Step>,
+    recheck: Option<SignedDuration>,
+    shown: Option<PlanStatus>,
+    proved: Option<Proof>,
+}
+
+/// What one part of the collection amounts to.
+enum Part {
+    /// As declared.
+    InSync(String),
+    /// Not as declared, and the operator is at it.
+    Working(Reason, String),
+    /// Not as declared, and nothing moves without a person.
+    Stuck(Reason, String),
+    /// It could not be told.
+    Unknown(Reason, String),
+}
+
+impl Planner<'_> {
+    fn run(mut self) -> Plan {
+        // Before anything else: what was begun is ended, whoever else claims the collection meanwhile.
+        if let Some(journal) = active_journal(self.observed) {
+            let journal = journal.clone();
+            return self.recreating(&journal);
+        }
+        if let Some(older) = &self.observed.conflict {
+            let message = format!(
+                "{older} is older and claims collection {} of {} as well; delete one of the two, the collection stays",
+                self.spec.collection, self.spec.cluster
+            );
+            return self.only(&Part::Stuck(Reason::Conflict, message));
+        }
+        if self.observed.cluster == ClusterSight::Missing {
+            let message = format!("WeaviateCluster {} does not exist in this namespace", self.spec.cluster);
+            self.recheck = None;
+            return self.only(&Part::Stuck(Reason::ClusterMissing, message));
+        }
+        if let Sight::Unseen(blindness) = &self.observed.journal {
+            return self.only(&Part::Unknown(Reason::Unknown, blindness.message.clone()));
+        }
+        match &self.observed.class {
+            Sight::Unseen(blindness) => {
+                let reason = match blindness.kind {
+                    BlindnessKind::Unreachable => Reason::Unreachable,
+                    BlindnessKind::Unauthorized => Reason::Unauthorized,
+                    BlindnessKind::Unsupported | BlindnessKind::Failed => Reason::Unknown,
+                };
+                self.recheck = Some(RECHECK_LATER);
+                self.only(&Part::Unknown(reason, blindness.message.clone()))
+            }
+            Sight::Seen(None) => self.creating(),
+            Sight::Seen(Some(class)) => {
+                let class = class.clone();
+                self.existing(&class)
+            }
+        }
+    }
+
+    /// A plan in which nothing else can be said than this one thing.
+    fn only(self, part: &Part) -> Plan {
+        let findings = findings(part, part, None);
+        self.finish(findings, Vec::new())
+    }
+
+    fn finish(self, findings: Vec<Finding>, drift: Vec<Difference>) -> Plan {
+        let Self { mut steps, recheck, shown, proved, spec, observed, .. } = self;
+        // What a journal has begun is brought to an end all the same.
+        if spec.paused && active_journal(observed).is_none() {
+            steps.clear();
+        }
+        Plan { steps, recheck, findings, shown, drift, proved }
+    }
+
+    fn creating(mut self) -> Plan {
+        if let Some(wait) = self.waits_for_cluster() {
+            return self.only(&Part::Working(Reason::ClusterNotReady, wait));
+        }
+        let members = self.observed.members.seen().map_or(0, Vec::len);
+        if let Some(problem) = self.too_few(members) {
+            return self.only(&Part::Stuck(Reason::InvalidSpec, problem));
+        }
+        self.recheck = Some(RECHECK);
+        self.steps.push(Step::CreateClass(self.spec.class()));
+        let message = format!(
+            "collection {} does not exist; it is created with factor {}",
+            self.spec.collection, self.spec.factor
+        );
+        self.only(&Part::Working(Reason::Creating, message))
+    }
+
+    fn too_few(&self, members: usize) -> Option<String> {
+        let wanted = usize::try_from(self.spec.factor).unwrap_or(usize::MAX);
+        (members < wanted).then(|| {
+            format!("replication.factor {} needs as many nodes, the cluster has {members}; lower it", self.spec.factor)
+        })
+    }
+
+    /// Why nothing may be changed now; `None` when the cluster is fit.
+    fn waits_for_cluster(&mut self) -> Option<String> {
+        match &self.observed.cluster {
+            ClusterSight::Fit => match &self.observed.members {
+                Sight::Seen(members) => {
+                    let away = self.observed.nodes.iter().find(|node| !members.contains(node));
+                    if away.is_some() {
+                        self.recheck = Some(RECHECK_LATER);
+                    }
+                    away.map(|node| format!("waiting for node {node}, which the others do not see"))
+                }
+                Sight::Unseen(blindness) => {
+                    self.recheck = Some(RECHECK_LATER);
+                    Some(blindness.message.clone())
+                }
+            },
+            ClusterSight::Missing => Some("the cluster does not exist".to_owned()),
+            ClusterSight::Unfit(why) => {
+                self.recheck = Some(RECHECK_LATER);
+                Some(format!("waiting for cluster {}: {why}", self.spec.cluster))
+            }
+        }
+    }
+
+    fn existing(mut self, class: &Value) -> Plan {
+        let drift = schema::differences(&self.spec.settings, class);
+        self.forget_ended_copies();
+        let replicas = self.replicas(class);
+        let schema = self.schema(class, &drift, matches!(replicas, Part::Working(..)));
+        let unserved = self.unserved();
+        let mut findings = findings(&schema, &replicas, unserved.is_none().then_some("the collection serves"));
+        if let Some(message) = unserved {
+            findings[1] = Finding::fails(ConditionType::Available, Reason::NodesMissing, message);
+        }
+        self.finish(findings, drift)
+    }
+
+    /// A shard that no living node holds; `None` when each has one, or when the members could not be seen.
+    fn unserved(&self) -> Option<String> {
+        let (members, placement) = (self.observed.members.seen()?, self.observed.placement.seen()?);
+        let dead = placement.iter().find(|shard| !shard.replicas.iter().any(|node| members.contains(node)))?;
+        Some(format!("no node that holds shard {} is there: {}", dead.shard, dead.replicas.join(", ")))
+    }
+
+    fn approves(&self, hash: &str) -> bool {
+        self.spec.approved.as_deref() == Some(hash)
+    }
+}
+
+#[cfg(test)]
+mod tests;

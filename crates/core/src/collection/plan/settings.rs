@@ -1,0 +1,102 @@
+//! Settings: what is mutable is put back; what is not leads to a plan or to a refusal.
+
+use elysia_api::collection::{RecreatePolicy, Verdict};
+use elysia_api::condition::Reason;
+use serde_json::Value;
+
+use super::super::schema::{self, Difference};
+use super::replicas::replication;
+use super::{Part, Planner, RECHECK, RECHECK_LATER, Step};
+use crate::sight::Sight;
+
+impl Planner<'_> {
+    pub(super) fn schema(&mut self, class: &Value, drift: &[Difference], copying: bool) -> Part {
+        let names = |verdict| {
+            let paths: Vec<String> =
+                drift.iter().filter(|difference| difference.verdict == verdict).map(Difference::dotted).collect();
+            paths.join(", ")
+        };
+        if drift.iter().any(|difference| difference.verdict == Verdict::Recreate) {
+            return self.immutable(class, drift, &names(Verdict::Recreate), copying);
+        }
+        let strategy = class.pointer("/replicationConfig/deletionStrategy").and_then(Value::as_str);
+        let strategy_differs = strategy.is_some_and(|live| live != self.spec.deletion_strategy.as_str());
+        if drift.iter().any(|difference| difference.verdict == Verdict::Revert) || strategy_differs {
+            return self.revert(class, drift, &names(Verdict::Revert));
+        }
+        let reported = names(Verdict::Report);
+        if reported.is_empty() {
+            return Part::InSync("every declared setting is live".to_owned());
+        }
+        Part::InSync(format!(
+            "every setting that this release knows is live; {reported} differ and are not known to it"
+        ))
+    }
+
+    fn revert(&mut self, class: &Value, drift: &[Difference], names: &str) -> Part {
+        let message =
+            format!("put back: {}", if names.is_empty() { "replicationConfig.deletionStrategy" } else { names });
+        if let Some(wait) = self.waits_for_cluster() {
+            return Part::Working(Reason::SchemaDrift, format!("{message}; {wait}"));
+        }
+        self.recheck = Some(RECHECK);
+        let (added, changed): (Vec<&Difference>, Vec<&Difference>) = drift
+            .iter()
+            .filter(|difference| difference.verdict == Verdict::Revert)
+            .partition(|difference| difference.is_new_property());
+        // One kind of change a round: each PUT starts from what the server said last.
+        if added.is_empty() {
+            let mut settings = replication(self.spec);
+            // The factor has its own step, after the copies.
+            settings.remove("factor");
+            let changed: Vec<Difference> = changed.into_iter().cloned().collect();
+            let body = schema::reverted(class, &changed, &settings);
+            self.steps.push(Step::UpdateClass { base: class.clone(), class: body });
+            // A server may be told to keep its own value; it is not asked every second.
+            self.recheck = Some(RECHECK_LATER);
+        } else {
+            self.steps.extend(added.into_iter().map(|difference| Step::AddProperty(difference.wanted.clone())));
+        }
+        Part::Working(Reason::SchemaDrift, message)
+    }
+
+    fn immutable(&mut self, class: &Value, drift: &[Difference], names: &str, copying: bool) -> Part {
+        let what = format!("{names} cannot be changed on an existing collection");
+        if let Some(pattern) = &self.observed.protection {
+            return Part::Stuck(Reason::Protected, format!("{what}, and {pattern} protects it from being recreated"));
+        }
+        if self.spec.recreate == RecreatePolicy::Off {
+            return Part::Stuck(Reason::RecreateOff, format!("{what}; repair.recreate is Off"));
+        }
+        if schema::is_multi_tenant(class) {
+            let message = format!("{what}, and whether its tenants are empty is not looked at by this release");
+            return Part::Stuck(Reason::RefusedNotProvablyEmpty, message);
+        }
+        if let Sight::Unseen(blindness) = &self.observed.placement {
+            return Part::Stuck(Reason::RefusedNotProvablyEmpty, format!("{what}; {}", blindness.message));
+        }
+        if copying {
+            return Part::Working(Reason::SchemaDrift, format!("{what}; the replicas come first"));
+        }
+        match &self.observed.holder {
+            Some(Sight::Seen(None)) => self.recreate(class, drift, &what),
+            Some(Sight::Seen(Some(node))) => Part::Stuck(
+                Reason::RefusedHasData,
+                format!(
+                    "{what}, and {node} lists objects of it: it is not recreated. Create another collection with the new settings, copy the objects into it and switch an alias, or take the old setting back into the spec"
+                ),
+            ),
+            Some(Sight::Unseen(blindness)) => {
+                self.recheck = Some(RECHECK_LATER);
+                Part::Stuck(
+                    Reason::RefusedNotProvablyEmpty,
+                    format!("{what}, and that it is empty cannot be shown: {}", blindness.message),
+                )
+            }
+            None => {
+                self.recheck = Some(RECHECK);
+                Part::Working(Reason::SchemaDrift, format!("{what}; whether it is empty is being looked at"))
+            }
+        }
+    }
+}
