@@ -1,12 +1,12 @@
 //! `WeaviateCluster`: a Weaviate cluster that the operator runs, or one that it only knows.
 
 use k8s_openapi::api::core::v1::{EnvVar, ResourceRequirements};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{SecretKeyReference, Storage};
+use crate::common::{Schedule, SecretKeyReference, Storage};
 
 /// A Weaviate cluster, run by the operator (`managed`) or by somebody else (`external`).
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -53,6 +53,9 @@ pub struct WeaviateClusterSpec {
     /// How often the cluster and its collections are looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verify: Option<Verify>,
+    /// How many replicas are copied at the same time when collections are repaired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<RepairLimits>,
     /// The Elysia AI service beside the cluster. It is started when the cluster is Ready for the first time, and
     /// without this field there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,6 +158,11 @@ pub struct ExternalNode {
     /// REST address of this one node.
     #[schemars(length(max = 1024), regex(pattern = r"^https?://[^/?#@\s]+$"))]
     pub url: String,
+    /// Address of this node's cluster data port (`CLUSTER_DATA_BIND_PORT`), e.g. `http://10.0.0.5:7101`. Needed only to
+    /// take a node that is gone for ever out of RAFT; that port has no authentication, so keep it from everybody else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024), regex(pattern = r"^http://[^/?#@\s]+$"))]
+    pub data_url: Option<String>,
 }
 
 /// How to authenticate at an external cluster.
@@ -165,13 +173,65 @@ pub struct ExternalAuth {
     pub api_key_secret_ref: SecretKeyReference,
 }
 
-/// How often things are looked at.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+/// How often things are looked at, and how closely.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verify {
     /// Time between two looks at the same object, e.g. `60s` (the default), `5m`. At least `5s`.
+    #[serde(default = "sixty_seconds")]
     #[schemars(length(max = 16), regex(pattern = r"^([1-9][0-9]*m|[5-9]s|[1-9][0-9]+s)$"))]
     pub interval: String,
+    /// Comparing objects, not only their replicas' places. Nothing of it is done when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<VerifyData>,
+}
+
+/// When and how many objects are compared.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VerifyData {
+    /// When each collection's objects are compared.
+    pub schedule: Schedule,
+    /// Objects of each collection that are read from every replica and compared; 100 when left out.
+    #[serde(default = "hundred")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub sample_size: i32,
+}
+
+/// How many replicas are copied at the same time. Each copy loads the disk and network of its source and its target.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RepairLimits {
+    /// Copies in the whole cluster at the same time; 6 when left out.
+    #[serde(default = "six")]
+    #[schemars(range(min = 1, max = 100))]
+    pub copies_per_cluster: i32,
+    /// Copies to one node at the same time; 3 when left out.
+    #[serde(default = "three")]
+    #[schemars(range(min = 1, max = 100))]
+    pub copies_per_node: i32,
+}
+
+impl Default for RepairLimits {
+    fn default() -> Self {
+        Self { copies_per_cluster: six(), copies_per_node: three() }
+    }
+}
+
+fn sixty_seconds() -> String {
+    "60s".to_owned()
+}
+
+fn hundred() -> i32 {
+    100
+}
+
+fn six() -> i32 {
+    6
+}
+
+fn three() -> i32 {
+    3
 }
 
 /// The Elysia AI service. It has no authentication of its own: let nobody reach it who may not read every collection.
@@ -232,6 +292,12 @@ pub struct WeaviateClusterStatus {
     /// Where clients reach the cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Endpoints>,
+    /// How shards and objects are spread over the nodes; absent when it could not be had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distribution: Option<Distribution>,
+    /// What the last write and read of a probe object gave; see `verify.data`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probe: Option<ProbeReport>,
     /// Ready, Available, ClusterVerified; Reconciling and Stalled only while True.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
@@ -270,6 +336,34 @@ pub struct NodeStatus {
     /// What keeps the node from being ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,
+}
+
+/// How evenly the nodes are loaded.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Distribution {
+    /// Replicas of shards in the whole cluster.
+    pub replicas: i64,
+    /// Replicas at the node with the fewest.
+    pub fewest: i64,
+    /// Replicas at the node with the most.
+    pub most: i64,
+}
+
+/// What became of an object that was written and read back at each node, in a collection of the operator's own.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProbeReport {
+    /// When it was written.
+    pub at: Time,
+    /// Whether every node read back what was written.
+    pub succeeded: bool,
+    /// The longest time until a node had it, in milliseconds; absent when one never had it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_milliseconds: Option<i64>,
+    /// The nodes that did not read it back, or could not be asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<String>,
 }
 
 /// Where clients reach the cluster.

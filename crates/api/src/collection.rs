@@ -59,6 +59,34 @@ pub struct ElysiaCollectionSpec {
     /// What the operator may do when the collection has drifted.
     #[serde(default)]
     pub repair: Repair,
+    /// What is done about single settings that differ, instead of what the operator would do by itself. The first rule
+    /// whose path matches counts; at most 50.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub drift_policy: Vec<DriftRule>,
+}
+
+/// What is done about the settings at one path when they differ.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftRule {
+    /// Path of a setting as `status.drift` shows it, e.g. `invertedIndexConfig.bm25.b`. It also stands for everything
+    /// below it; `*` stands for one name, e.g. `vectorConfig.*.vectorIndexConfig.ef`.
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[^.\s]+(\.[^.\s]+)*$"))]
+    pub path: String,
+    /// What is done.
+    pub action: DriftAction,
+}
+
+/// What is done about a setting that differs.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum DriftAction {
+    /// The declared value is put back. Not possible for what Weaviate takes at creation only: that stays `Recreate`.
+    Revert,
+    /// The live value stays and is as good as declared.
+    Adopt,
+    /// The live value stays, and the status shows it.
+    Report,
 }
 
 /// A class definition in Weaviate's own JSON. Unknown fields are passed on, never dropped.
@@ -143,6 +171,9 @@ pub enum DeletionPolicy {
     /// The collection and its objects stay.
     #[default]
     Retain,
+    /// The collection and all its objects are deleted with the object. Not if its name is protected, nor if another
+    /// ElysiaCollection claims it.
+    Delete,
 }
 
 /// What the operator may do when the collection has drifted.
@@ -200,9 +231,65 @@ pub struct ElysiaCollectionStatus {
     /// What is to be done next, and whether it waits for approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanStatus>,
-    /// Ready, Available, SchemaInSync, ReplicasInSync; Reconciling and Stalled only while True.
+    /// What the last comparison of sampled objects gave; see `verify.data` of the WeaviateCluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verification: Option<DataVerification>,
+    /// Advice that is not acted upon; at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recommendations: Vec<String>,
+    /// Values of annotations that were dealt with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_handled: Option<CollectionHandled>,
+    /// Ready, Available, SchemaInSync, ReplicasInSync, DataVerified; Reconciling and Stalled only while True.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+}
+
+/// Values of annotations that were dealt with.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CollectionHandled {
+    /// Last value of `elysia.dev/run-now`: objects were compared for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_now: Option<String>,
+}
+
+/// What a comparison of sampled objects at each replica gave.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DataVerification {
+    /// When it ended.
+    pub at: Time,
+    /// Objects that were looked at.
+    pub sampled: i64,
+    /// Replicas that were asked for each of them, at most.
+    pub replicas: i64,
+    /// Objects that a replica lacks which should hold them.
+    pub missing: i64,
+    /// Objects that only a minority of replicas holds: left over, or not yet everywhere.
+    pub orphaned: i64,
+    /// Objects whose properties or vectors are not the same everywhere.
+    pub different: i64,
+    /// Objects that could not be read at some replica; nothing is known of them.
+    pub unread: i64,
+    /// The worst of them; at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<DataFinding>,
+}
+
+/// One object that is not the same at every replica.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DataFinding {
+    /// Id of the object.
+    pub id: String,
+    /// Its tenant, in a multi-tenant collection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// What is the matter: `missing`, `orphaned`, `different`, `unread`.
+    pub what: String,
+    /// The nodes at which it is so.
+    pub nodes: Vec<String>,
 }
 
 /// A number of objects that was really counted.
@@ -238,9 +325,41 @@ pub struct ReplicationStatus {
     /// The worst of them; at most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub behind: Vec<ShardReplicas>,
+    /// Shards with more replicas than wanted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub surplus_total: i64,
+    /// The worst of them; at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub surplus: Vec<ShardReplicas>,
+    /// Tenants that were made active for a copy and are put back to rest after it; at most 20 at a time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cooling: Vec<String>,
+    /// How far the present repair is; absent when none runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<RepairProgress>,
+    /// Since when the replicas at some node have lacked objects or held others; absent when they have not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub differ_since: Option<Time>,
     /// When and how the replicas were last proved equal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proved: Option<Proof>,
+}
+
+/// How far a repair of replicas is.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RepairProgress {
+    /// When it began.
+    pub since: Time,
+    /// Replicas to be made or removed in all.
+    pub total: i64,
+    /// Replicas that were made or removed so far.
+    pub done: i64,
+    /// Copies that run now.
+    pub running: i64,
+    /// When it will probably be over, going by what was done so far; absent until there is something to go by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimated_end: Option<Time>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
@@ -306,12 +425,12 @@ pub enum Verdict {
 }
 
 /// What is to be done next.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanStatus {
     /// Identifies the plan; `elysia.dev/approve: HASH` approves it.
     pub hash: String,
-    /// One word: Create, Update, Copy, Recreate.
+    /// One word: Create, Update, Copy, Remove, Replace, Rebuild, Recreate, Clear.
     pub action: String,
     /// Whether it removes or overwrites something.
     pub destructive: bool,
@@ -323,4 +442,7 @@ pub struct PlanStatus {
     /// What the plan waits for; absent when it is being carried out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,
+    /// When this plan was first shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
 }

@@ -41,3 +41,24 @@ pub struct Storage {
     #[schemars(length(min = 1, max = 253))]
     pub storage_class_name: Option<String>,
 }
+
+/// When something is done again and again. One shape for every kind.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Schedule {
+    /// Five fields as crontab(5) has them: minute, hour, day of month, month, day of week, e.g. `0 3 * * *`.
+    #[schemars(length(min = 9, max = 128))]
+    pub cron: String,
+    /// Time zone of the schedule as the IANA database names it, e.g. `Europe/Rome`; UTC when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub time_zone: Option<String>,
+    /// How late a start may be, e.g. `15m`; one that is later is left out. Any lateness when left out; what was missed
+    /// several times is done once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), regex(pattern = r"^[1-9][0-9]*[smh]$"))]
+    pub starting_deadline: Option<String>,
+    /// Nothing is started while true.
+    #[serde(default)]
+    pub suspend: bool,
+}

@@ -17,6 +17,8 @@ pub enum ConditionType {
     SchemaInSync,
     /// Every shard has the declared number of replicas and they were proved.
     ReplicasInSync,
+    /// Sampled objects were the same at every replica. Present only when `verify.data` asks for it.
+    DataVerified,
     /// All members of the cluster see each other and agree on one leader.
     ClusterVerified,
     /// Every line of the present content was dealt with.
@@ -37,6 +39,7 @@ impl ConditionType {
             Self::Stalled => "Stalled",
             Self::SchemaInSync => "SchemaInSync",
             Self::ReplicasInSync => "ReplicasInSync",
+            Self::DataVerified => "DataVerified",
             Self::ClusterVerified => "ClusterVerified",
             Self::CaughtUp => "CaughtUp",
             Self::Running => "Running",
@@ -121,6 +124,30 @@ pub enum Reason {
     RecreateOff,
     /// The collection is being deleted and created again by an approved plan.
     Recreating,
+    /// The node that is to get a replica has no room on its disk.
+    NoRoom,
+    /// No living node holds the shard: there is nothing to copy from.
+    SourceLost,
+    /// A node that holds replicas is no longer part of the cluster.
+    NodeGone,
+    /// A copy does not get on; the message says what holds it.
+    CopyStuck,
+    /// Replicas that are not wanted are being removed by an approved plan.
+    Removing,
+    /// Replicas that lack objects are being made again from others, by an approved plan.
+    Rebuilding,
+    /// Tenants that are offloaded cannot be copied or looked at.
+    TenantsUnavailable,
+    /// The collection is being emptied on request.
+    Clearing,
+    /// The collection is being deleted with its object.
+    Deleting,
+    /// The object is gone, and the collection stays although `deletionPolicy` is `Delete`; the message says why.
+    DeletionRefused,
+    /// Sampled objects are the same at every replica.
+    Verified,
+    /// Sampled objects are missing or different at some replica.
+    ObjectsDiffer,
     /// The observation could not be made; nothing is known and nothing is done.
     Unknown,
     /// The collection that a feed writes to does not exist.
@@ -174,6 +201,18 @@ impl Reason {
             Self::RefusedNotProvablyEmpty => "RefusedNotProvablyEmpty",
             Self::RecreateOff => "RecreateOff",
             Self::Recreating => "Recreating",
+            Self::NoRoom => "NoRoom",
+            Self::SourceLost => "SourceLost",
+            Self::NodeGone => "NodeGone",
+            Self::CopyStuck => "CopyStuck",
+            Self::Removing => "Removing",
+            Self::Rebuilding => "Rebuilding",
+            Self::TenantsUnavailable => "TenantsUnavailable",
+            Self::Clearing => "Clearing",
+            Self::Deleting => "Deleting",
+            Self::DeletionRefused => "DeletionRefused",
+            Self::Verified => "Verified",
+            Self::ObjectsDiffer => "ObjectsDiffer",
             Self::Unknown => "Unknown",
             Self::CollectionMissing => "CollectionMissing",
             Self::SourceMissing => "SourceMissing",

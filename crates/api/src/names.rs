@@ -6,6 +6,17 @@ use crate::WeaviateCluster;
 
 /// Approves the plan with this hash; consumed once, then inert.
 pub const APPROVE_ANNOTATION: &str = "elysia.dev/approve";
+/// Who approved: the admission policy demands that it is the asker.
+pub const APPROVED_BY_ANNOTATION: &str = "elysia.dev/approved-by";
+/// Empties the collection: `COUNT/REQUEST`, where COUNT is the number of objects that the asker saw and REQUEST any new
+/// word. Dealt with once.
+pub const CLEAR_ANNOTATION: &str = "elysia.dev/clear";
+/// Calls off the approved plan with this hash, as long as nothing was deleted yet.
+pub const ROLLBACK_ANNOTATION: &str = "elysia.dev/rollback";
+/// Held by an ElysiaCollection whose `deletionPolicy` is `Delete`.
+pub const COLLECTION_FINALIZER: &str = "elysia.dev/collection";
+/// `"true"` lets the plug-in act on a protected collection; the asker also needs the verb `override-protection`.
+pub const OVERRIDE_PROTECTION_ANNOTATION: &str = "elysia.dev/override-protection";
 /// `"true"` stops every action on the object; its status goes on being observed.
 pub const PAUSED_ANNOTATION: &str = "elysia.dev/paused";
 /// Any new value starts one more run of a feed or a backup.
@@ -17,6 +28,12 @@ pub const CLUSTER_LABEL: &str = "elysia.dev/cluster";
 pub const FEED_LABEL: &str = "elysia.dev/index-source";
 /// The label that carries the collection object's name on its journal.
 pub const COLLECTION_LABEL: &str = "elysia.dev/collection";
+
+/// Collection in which the operator writes and reads probe objects; protected like every `ELYSIACTL_*`.
+pub const PROBE_COLLECTION: &str = "ELYSIACTL_PROBE";
+
+/// Port of the servers' cluster data API in managed pods. It has no authentication.
+pub const DATA_PORT: i32 = 7001;
 
 /// Field manager of everything the operator applies.
 pub const OPERATOR_MANAGER: &str = "elysia-operator";

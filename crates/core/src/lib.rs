@@ -12,3 +12,4 @@ pub mod fingerprint;
 pub mod health;
 pub mod lease;
 pub mod sight;
+pub mod version;

@@ -10,6 +10,7 @@ use elysia_core::collection::{
     ClusterSight, CollectionSpec, Observed, Operation, OperationState, ReplicaView, questions,
 };
 use elysia_core::sight::{BlindnessKind, Sight};
+use elysia_core::version::ServerVersion;
 use elysia_weaviate::{Client, ReplicationOperation, ReplicationState, SchemaRead, WeaviateError};
 use futures::future::join_all;
 use jiff::SignedDuration;
@@ -44,6 +45,7 @@ pub(super) async fn observe(
     let journal_version = stored.seen().and_then(|stored| stored.as_ref().map(|stored| stored.version.clone()));
     let mut observed = Observed {
         cluster: ClusterSight::Missing,
+        version: None,
         protection: None,
         conflict: conflict(spec, object, context),
         nodes: Vec::new(),
@@ -67,6 +69,8 @@ pub(super) async fn observe(
         Ok(()) => ClusterSight::Fit,
         Err(why) => ClusterSight::Unfit(why),
     };
+    let version = cluster.status.as_ref().and_then(|status| status.version.as_deref());
+    observed.version = version.and_then(ServerVersion::parse);
     let cluster_spec = match ClusterSpec::validate(&cluster) {
         Ok(cluster_spec) => cluster_spec,
         Err(error) => {

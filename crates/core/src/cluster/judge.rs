@@ -234,6 +234,8 @@ pub fn status(
         nodes_ready: Some(format!("{}/{}", standing.ready, standing.wanted)),
         nodes: nodes(observed),
         endpoints: Some(Endpoints { rest: spec.rest(), grpc: spec.grpc() }),
+        distribution: before.distribution.clone(),
+        probe: before.probe.clone(),
         conditions: condition::merge(&before.conditions, &findings, cluster.metadata.generation, now),
     }
 }

@@ -1,6 +1,6 @@
 //! The status of a collection, from a plan and from what became of it.
 
-use elysia_api::collection::{DriftEntry, ElysiaCollectionStatus, ObjectCount, ReplicationStatus};
+use elysia_api::collection::{DriftEntry, ElysiaCollectionStatus, ObjectCount, PlanStatus, ReplicationStatus};
 use elysia_api::condition::{ConditionType, Reason};
 use elysia_api::{ElysiaCollection, STATUS_LIST_LIMIT};
 use jiff::Timestamp;
@@ -49,9 +49,18 @@ pub fn status(
         objects: objects(&before, observed, plan, now),
         replication: Some(replication(&before, spec, observed, plan)),
         drift: drift(&before, &plan.drift, now),
-        plan: plan.shown.clone(),
+        plan: plan.shown.clone().map(|shown| shown_since(shown, &before, now)),
+        verification: before.verification.clone(),
+        recommendations: before.recommendations.clone(),
+        last_handled: before.last_handled.clone(),
         conditions: condition::merge(&before.conditions, &findings, collection.metadata.generation, now),
     }
+}
+
+/// The plan with the time at which it was first shown.
+fn shown_since(shown: PlanStatus, before: &ElysiaCollectionStatus, now: Timestamp) -> PlanStatus {
+    let earlier = before.plan.as_ref().filter(|plan| plan.hash == shown.hash).and_then(|plan| plan.since.clone());
+    PlanStatus { since: Some(earlier.unwrap_or_else(|| Time(whole_seconds(now)))), ..shown }
 }
 
 /// The status of a collection whose spec cannot be honoured.
@@ -126,6 +135,11 @@ fn replication(
         class_factor: class.map(schema::class_factor),
         behind_total,
         behind,
+        surplus_total: 0,
+        surplus: Vec::new(),
+        cooling: Vec::new(),
+        progress: None,
+        differ_since: None,
         // A proof speaks of one placement; of another one it says nothing.
         proved: plan.proved.clone().or(proved_before).filter(|proof| proof.placement == fingerprint),
     }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::recreate::Journal;
 use crate::sight::Sight;
+use crate::version::ServerVersion;
 
 /// Whether the cluster is there and fit for work.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -24,6 +25,8 @@ pub enum ClusterSight {
 pub struct Observed {
     /// The cluster.
     pub cluster: ClusterSight,
+    /// Version of the servers, the lowest when they differ; `None` when it is not known: then the most careful way is taken.
+    pub version: Option<ServerVersion>,
     /// The pattern that protects the collection from being recreated.
     pub protection: Option<String>,
     /// An older object that claims the same collection.

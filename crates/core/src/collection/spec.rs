@@ -1,7 +1,7 @@
 //! The spec, checked again in the loop and with every default in place.
 
 use elysia_api::ElysiaCollection;
-use elysia_api::collection::{CopyPolicy, DeletionStrategy, RecreatePolicy};
+use elysia_api::collection::{CopyPolicy, DeletionPolicy, DeletionStrategy, DriftRule, RecreatePolicy};
 use elysia_api::names;
 use kube::core::ResourceExt as _;
 use serde_json::{Map, Value, json};
@@ -29,8 +29,20 @@ pub struct CollectionSpec {
     pub copy: CopyPolicy,
     /// When an empty collection is recreated.
     pub recreate: RecreatePolicy,
+    /// What becomes of the collection when the object is deleted.
+    pub deletion_policy: DeletionPolicy,
+    /// What is done about single settings that differ; the first rule that matches counts.
+    pub drift_policy: Vec<DriftRule>,
     /// Value of `elysia.dev/approve`.
     pub approved: Option<String>,
+    /// Value of `elysia.dev/approved-by`.
+    pub approved_by: Option<String>,
+    /// Value of `elysia.dev/rollback`.
+    pub rollback: Option<String>,
+    /// Value of `elysia.dev/clear`.
+    pub clear: Option<String>,
+    /// Value of `elysia.dev/run-now`.
+    pub run_now: Option<String>,
     /// Whether `elysia.dev/paused` is `"true"`.
     pub paused: bool,
 }
@@ -52,7 +64,13 @@ impl CollectionSpec {
             deletion_strategy: spec.replication.deletion_strategy,
             copy: spec.repair.copy,
             recreate: spec.repair.recreate,
+            deletion_policy: spec.deletion_policy,
+            drift_policy: spec.drift_policy.clone(),
             approved: annotation(names::APPROVE_ANNOTATION),
+            approved_by: annotation(names::APPROVED_BY_ANNOTATION),
+            rollback: annotation(names::ROLLBACK_ANNOTATION),
+            clear: annotation(names::CLEAR_ANNOTATION),
+            run_now: annotation(names::RUN_NOW_ANNOTATION),
             paused: annotation(names::PAUSED_ANNOTATION).as_deref() == Some("true"),
         })
     }

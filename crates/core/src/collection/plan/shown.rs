@@ -22,6 +22,8 @@ pub(super) fn shown_plan(
         steps,
         total_steps,
         waiting_for: waits.then(|| format!("approval: elysia.dev/approve={hash}")),
+        // Known to whoever has the status before.
+        since: None,
     }
 }
 

@@ -41,6 +41,7 @@ fn shard(name: &str, replicas: &str) -> ShardReplicas {
 fn seen(class: Option<Value>, first: &str, second: &str) -> Observed {
     Observed {
         cluster: ClusterSight::Fit,
+        version: None,
         protection: None,
         conflict: None,
         nodes: nodes(),
