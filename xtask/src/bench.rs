@@ -1,17 +1,72 @@
-//! `bench`: figures, side by side.
+//! `bench`: figures, side by side. What is compared runs in the same run, by turns, on the same servers.
 
-use anyhow::{Result, bail};
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use serde_json::{Value, json};
+
+mod control;
+mod python;
 
 #[derive(Args)]
 pub(crate) struct BenchArguments {
-    /// What to measure: index, backup or control
+    /// What to measure: `control`
     what: String,
     /// The smallest case: minutes
     #[arg(long)]
     quick: bool,
 }
 
-pub(crate) fn run(_arguments: &BenchArguments) -> Result<()> {
-    bail!("not built yet")
+pub(crate) fn run(arguments: &BenchArguments) -> Result<()> {
+    match arguments.what.as_str() {
+        "control" => control::run(arguments.quick),
+        other => bail!("there is no bench `{other}`; there is: control"),
+    }
+}
+
+/// One figure.
+struct Row {
+    /// What was measured.
+    what: String,
+    /// Under which condition.
+    condition: String,
+    /// The figure: a median where there are several rounds.
+    value: f64,
+    /// Its unit.
+    unit: &'static str,
+    /// The least and the most of the rounds.
+    spread: [f64; 2],
+}
+
+impl Row {
+    /// The median of the rounds with their spread.
+    fn of(what: &str, condition: &str, unit: &'static str, rounds: &[f64]) -> Result<Self> {
+        let mut sorted = rounds.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let (least, most) = (*sorted.first().context("no round was measured")?, sorted[sorted.len() - 1]);
+        let value = sorted[sorted.len() / 2];
+        Ok(Self { what: what.to_owned(), condition: condition.to_owned(), value, unit, spread: [least, most] })
+    }
+}
+
+/// Prints the rows as a table and keeps them in `target/bench/NAME.json`.
+fn report(target: &Path, name: &str, versions: &Value, rows: &[Row], ratios: &Value) -> Result<()> {
+    println!("{:<34} {:<38} {:>10} {:<4} {:>20}", "what", "condition", "median", "unit", "least to most");
+    for Row { what, condition, value, unit, spread: [least, most] } in rows {
+        println!("{what:<34} {condition:<38} {value:>10.3} {unit:<4} {:>20}", format!("{least:.3} to {most:.3}"));
+    }
+    println!("ratios: {ratios}");
+    let rows: Vec<Value> = rows
+        .iter()
+        .map(|row| json!({"what": row.what, "condition": row.condition, "value": row.value, "unit": row.unit, "spread": row.spread}))
+        .collect();
+    let date = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+    let figures = json!({"name": name, "date": date, "versions": versions, "rows": rows, "ratios": ratios});
+    let folder = target.join("bench");
+    fs::create_dir_all(&folder)?;
+    let file = folder.join(format!("{name}.json"));
+    fs::write(&file, serde_json::to_vec_pretty(&figures)?)
+        .with_context(|| format!("failed to write {}", file.display()))
 }
