@@ -257,7 +257,7 @@ pub(crate) fn is(
 /// The nodes of a cluster, each at its own address.
 pub(crate) struct Nodes {
     pub(crate) clients: BTreeMap<String, Weaviate>,
-    key: String,
+    pub(crate) key: String,
 }
 
 impl Nodes {

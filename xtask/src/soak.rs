@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
-use elysia_e2e::ground::{DEFAULT_WEAVIATE, Ground, Kubectl};
+use elysia_e2e::ground::{DEFAULT_WEAVIATE, Ground, Kubectl, cargo};
 use serde_json::{Value, json};
 
 /// Cold starts that are measured.
@@ -19,7 +19,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 #[derive(Args)]
 pub(crate) struct SoakArguments {
-    /// Which one: `cold-start`
+    /// Which one: `cold-start`, `collections`
     name: String,
     /// Version of Weaviate; one that the ground has
     #[arg(long, default_value = DEFAULT_WEAVIATE)]
@@ -29,8 +29,23 @@ pub(crate) struct SoakArguments {
 pub(crate) fn run(arguments: &SoakArguments) -> Result<()> {
     match arguments.name.as_str() {
         "cold-start" => cold_starts(&arguments.weaviate),
-        other => bail!("there is no soak `{other}`; there is: cold-start"),
+        "collections" => on_the_ground("collections"),
+        other => bail!("there is no soak `{other}`; there are: cold-start, collections"),
     }
+}
+
+/// Runs one of the long tests of `e2e/soaks`, which says what it does while it does it.
+fn on_the_ground(name: &str) -> Result<()> {
+    let ground = Ground::running().context("run `cargo xtask up` and `cargo xtask deploy` first")?;
+    let folder = ground.paths().target.join("soak");
+    fs::create_dir_all(&folder)?;
+    let mut command = cargo(ground.paths());
+    command.args(["test", "--package", "elysia-e2e", "--test", "soaks", "--"]);
+    command.args(["--ignored", "--nocapture", "--exact", &format!("{name}::{name}")]);
+    command.env("KUBECONFIG", ground.paths().kubeconfig());
+    command.env("ELYSIA_SOAK_FIGURES", folder.join(format!("{name}.json")));
+    ensure!(command.status().context("failed to start cargo")?.success(), "the soak {name} failed");
+    Ok(())
 }
 
 /// Twenty clusters of three nodes, each from nothing, one after another.

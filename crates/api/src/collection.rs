@@ -240,7 +240,7 @@ pub struct ElysiaCollectionStatus {
     /// Values of annotations that were dealt with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_handled: Option<CollectionHandled>,
-    /// Ready, Available, SchemaInSync, ReplicasInSync, DataVerified; Reconciling and Stalled only while True.
+    /// Ready, Available, SchemaInSync, ReplicasInSync, `DataVerified`; Reconciling and Stalled only while True.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }
