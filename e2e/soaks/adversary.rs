@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use elysia_api::{ElysiaCollection, names};
 use elysia_weaviate::{Client as Weaviate, Consistency, Object};
@@ -73,10 +73,6 @@ impl World {
 
     pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
         self.counters.lock().unwrap().clone()
-    }
-
-    pub(crate) fn collections(&self) -> Vec<String> {
-        self.collections.lock().unwrap().clone()
     }
 
     fn any_node(&self) -> Weaviate {
@@ -157,12 +153,11 @@ pub(crate) async fn write(world: Shared) {
             vector: None,
             vectors: BTreeMap::new(),
         };
-        match world.any_node().create_object(&object, Consistency::Quorum).await {
-            Ok(()) => world.oracle.stored((class, id), title),
-            Err(_) => {
-                world.oracle.failed();
-                sleep(Duration::from_millis(100)).await;
-            }
+        if world.any_node().create_object(&object, Consistency::Quorum).await.is_ok() {
+            world.oracle.stored((class, id), title);
+        } else {
+            world.oracle.failed();
+            sleep(Duration::from_millis(100)).await;
         }
         sleep(Duration::from_millis(10)).await;
     }
@@ -266,27 +261,34 @@ pub(crate) async fn kill(world: Shared) {
 }
 
 /// Waits until another pod of this name is ready and every node sees every other.
-pub(crate) async fn is_back(world: &Shared, node: &str, killed: Option<String>) {
-    world
-        .stage
-        .wait(&format!("{node} to be back"), 2 * COLD_START, async || {
-            let pod = world.stage.api::<Pod>().get(node).await.ok()?;
-            let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-            let ready = conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
-            (pod.uid() != killed && ready).then_some(())
-        })
-        .await;
-    world.find_nodes().await;
-    world
-        .stage
-        .wait("all nodes to see each other", COLD_START, async || {
-            for client in world.clients().values() {
-                let members = client.nodes().await.ok()?;
-                if members.iter().filter(|member| member.is_healthy()).count() < NODES {
-                    return None;
-                }
+async fn is_back(world: &Shared, node: &str, killed: Option<String>) {
+    let started = Instant::now();
+    let pods = world.stage.api::<Pod>();
+    loop {
+        assert!(started.elapsed() < 2 * COLD_START, "{node} did not come back");
+        sleep(Duration::from_millis(500)).await;
+        let Ok(pod) = pods.get(node).await else { continue };
+        if pod.uid() != killed && is_ready(&pod) {
+            world.find_nodes().await;
+            if all_see_all(world).await {
+                println!("   {node} was away for {:.1} s", started.elapsed().as_secs_f64());
+                return;
             }
-            Some(())
-        })
-        .await;
+        }
+    }
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+async fn all_see_all(world: &Shared) -> bool {
+    for client in world.clients().values() {
+        let healthy = client.nodes().await.map(|members| members.iter().filter(|member| member.is_healthy()).count());
+        if healthy.ok() != Some(NODES) {
+            return false;
+        }
+    }
+    true
 }
