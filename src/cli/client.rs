@@ -36,7 +36,7 @@ pub(super) struct Reader {
 }
 
 /// One question, as RBAC knows it.
-struct Question {
+pub(super) struct Question {
     verb: &'static str,
     resource: String,
     namespace: Option<String>,
@@ -61,7 +61,12 @@ impl Reader {
         // Trying again is for those who wait; a person at a prompt is told.
         config.default_retry = false;
         let default_namespace = config.default_namespace.clone();
-        Ok(Self { client: Client::try_from(config)?, default_namespace, timeout })
+        Ok(Self::of(Client::try_from(config)?, default_namespace, timeout))
+    }
+
+    /// A reader of a client that exists already.
+    pub(super) fn of(client: Client, default_namespace: String, timeout: Duration) -> Self {
+        Self { client, default_namespace, timeout }
     }
 
     /// All objects of a kind, in one namespace or in all.
@@ -100,7 +105,7 @@ impl Reader {
     }
 
     /// The answer to one question, or why there is none.
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         question: &Question,
         answer: impl Future<Output = Result<T, kube::Error>>,
@@ -122,10 +127,20 @@ impl Reader {
 }
 
 impl Question {
-    fn new<K: Resource<DynamicType = ()>>(verb: &'static str, namespace: Option<&str>) -> Self {
+    pub(super) fn new<K: Resource<DynamicType = ()>>(verb: &'static str, namespace: Option<&str>) -> Self {
         let group = K::group(&());
         let resource = if group.is_empty() { K::plural(&()).into() } else { format!("{}.{group}", K::plural(&())) };
         Self { verb, resource, namespace: namespace.map(str::to_owned) }
+    }
+
+    /// About one object, on which alone a right may have been given.
+    pub(super) fn named<K: Resource<DynamicType = ()>>(
+        verb: &'static str,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Self {
+        let Self { verb, resource, namespace } = Self::new::<K>(verb, namespace);
+        Self { verb, resource: format!("{resource}/{name}"), namespace }
     }
 
     fn unanswered(&self, error: &kube::Error) -> Unread {
@@ -186,7 +201,7 @@ fn understood<K>(guarded: DeserializeGuard<K>) -> Result<K, Malformed> {
 }
 
 /// An error with its causes, each said once: many errors repeat their cause in their own words.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -5,6 +5,8 @@
 
 mod client;
 mod completion;
+#[allow(dead_code, reason = "the commands that ask the servers use it one by one")]
+mod forward;
 mod health;
 mod printer;
 #[cfg(test)]

@@ -52,7 +52,10 @@ impl tower::Service<Request<Body>> for Server {
 fn answer(state: &Mutex<State>, asked: &Asked) -> Option<Reply> {
     let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
     let fate = state.fate(asked);
-    let refused = |status| Some(failure(status, "InternalError", "fault of the fake"));
+    let refused = |status| {
+        let reason = if status == 403 { "Forbidden" } else { "InternalError" };
+        Some(failure(status, reason, "fault of the fake"))
+    };
     match fate {
         Fate::Passes => Some(state.answer(asked)),
         Fate::Fails(status) => refused(status),
