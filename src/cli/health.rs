@@ -1,8 +1,8 @@
 //! `kubectl elysia health`.
 
 mod details;
-mod duration;
-mod table;
+pub(super) mod duration;
+pub(super) mod table;
 #[cfg(test)]
 mod tests;
 

@@ -8,10 +8,13 @@ mod completion;
 #[allow(dead_code, reason = "the commands that ask the servers use it one by one")]
 mod forward;
 mod health;
+mod owner;
 mod printer;
+mod repair;
 #[cfg(test)]
 mod tests;
 mod version;
+mod why;
 
 use std::ffi::OsString;
 use std::io;
@@ -43,6 +46,10 @@ pub struct Cli {
 enum Command {
     /// Is everything as declared? Clusters, nodes, collections, feeds and the operator itself
     Health(health::HealthArgs),
+    /// Why is an object as it is? From its condition down to the cause, and the next step
+    Why(why::WhyArgs),
+    /// Plans that repair collections: show, approve, call off, and bring a schema back
+    Repair(repair::RepairArgs),
     /// Versions of this plug-in, of the operator and of the kinds that are served
     Version(version::VersionArgs),
     /// Print the completion script of a shell
@@ -69,6 +76,14 @@ struct Target {
     #[arg(long, global = true, value_name = "NAMESPACE", default_value = "elysia-system")]
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     operator_namespace: String,
+}
+
+impl Target {
+    /// The namespace to look at; `None` for all of them.
+    fn namespace(&self, reader: &client::Reader) -> Option<String> {
+        let of_context = || reader.default_namespace.clone();
+        (!self.all_namespaces).then(|| self.namespace.clone().unwrap_or_else(of_context))
+    }
 }
 
 /// When to colour.
@@ -142,6 +157,8 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let printer = Printer::new(cli.color);
     let done = match &cli.command {
         Command::Health(args) => health::run(args, &cli.target, printer).await,
+        Command::Why(args) => why::run(args, &cli.target, printer).await,
+        Command::Repair(args) => repair::run(args, &cli.target, printer).await,
         Command::Version(args) => version::run(args, &cli.target, printer).await,
         Command::Completion(args) => completion::run(args, &mut Cli::command(), printer),
     };

@@ -109,3 +109,6 @@ pub fn api_key_secret(cluster: &WeaviateCluster) -> Option<(String, String)> {
         None => Some((auth_secret(&cluster.name_any()), API_KEY.to_owned())),
     }
 }
+
+/// Key under which a journal stands in its `ConfigMap`.
+pub const JOURNAL_KEY: &str = "journal.json";

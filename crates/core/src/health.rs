@@ -24,6 +24,7 @@ mod standing;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod why;
 
 use std::collections::BTreeMap;
 
@@ -38,6 +39,7 @@ pub use operator::{LEASE_PATIENCE, OperatorReport, of_operator};
 pub use report::{Finding, Report, Unattached, UnreadableKind};
 pub use standing::Standing;
 pub use verdict::Verdict;
+pub use why::{Link, Why, why};
 
 /// What was looked for, or why it could not be looked at.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 const SHORTEST: Duration = Duration::from_secs(1);
 
 /// A time such as `2s`, `1m` or `1m 30s`.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+pub(in crate::cli) fn parse(text: &str) -> Result<Duration, String> {
     let parsed: SignedDuration = text.parse().map_err(|_| "write a time such as 2s or 1m".to_owned())?;
     match Duration::try_from(parsed) {
         Ok(duration) if duration >= SHORTEST => Ok(duration),
@@ -17,7 +17,7 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// How long ago, as kubectl writes it: the largest unit that is at least two.
-pub(super) fn age(since: Timestamp, now: Timestamp) -> String {
+pub(in crate::cli) fn age(since: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(since).as_secs();
     match seconds {
         ..0 => "0s".to_owned(),

@@ -229,7 +229,7 @@ fn or_unknown(text: Option<String>) -> String {
 }
 
 /// A table without lines.
-pub(super) struct Block {
+pub(in crate::cli) struct Block {
     table: Table,
     /// Width of the space behind the first column; a mark stands close to what it marks.
     first_gap: u16,
@@ -238,7 +238,7 @@ pub(super) struct Block {
 
 impl Block {
     /// A block with these headings.
-    pub(super) fn new(headings: &[&str]) -> Self {
+    pub(in crate::cli) fn new(headings: &[&str]) -> Self {
         let mut table = Table::new();
         table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(headings.iter().copied());
@@ -258,7 +258,7 @@ impl Block {
     }
 
     /// One more row.
-    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+    pub(in crate::cli) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.table.add_row(cells.into_iter().map(|cell| plain(&cell)));
     }
 
@@ -268,7 +268,7 @@ impl Block {
     }
 
     /// The block as text: headings bold, marks coloured.
-    pub(super) fn render(mut self) -> String {
+    pub(in crate::cli) fn render(mut self) -> String {
         for (position, column) in self.table.column_iter_mut().enumerate() {
             column.set_padding((0, if position == 0 { self.first_gap } else { GAP }));
         }

@@ -78,7 +78,7 @@ impl CollectionReport {
         };
         let status = collection.status.clone().unwrap_or_default();
         let (namespace, name) = (next::namespace(collection), collection.name_any());
-        let approve = waiting(&status).map(|plan| next::approve(&namespace, &name, &plan.hash));
+        let approve = waiting(&status).map(|_| next::approve(&namespace, &name));
         Self {
             collection: collection.spec.collection.clone(),
             cluster: collection.spec.cluster_ref.name.clone(),

@@ -1,7 +1,7 @@
 //! The next command to run, for each reason.
 
 use elysia_api::condition::Reason;
-use elysia_api::names::{APPROVE_ANNOTATION, PAUSED_ANNOTATION};
+use elysia_api::names::PAUSED_ANNOTATION;
 use elysia_api::{ElysiaCollection, IndexSource, WeaviateCluster};
 use kube::core::ResourceExt as _;
 
@@ -32,12 +32,7 @@ pub(super) fn for_collection(collection: &ElysiaCollection, standing: &Standing)
     }
     let plan = collection.status.as_ref().and_then(|status| status.plan.as_ref());
     if let Some(plan) = plan.filter(|_| reason == Reason::NeedsApproval.as_str()) {
-        // What destroys is to be read before it is approved: the longer report shows the steps and the command.
-        return if plan.destructive {
-            health(&namespace, &collection.spec.cluster_ref.name)
-        } else {
-            approve(&namespace, &name, &plan.hash)
-        };
+        return if plan.destructive { self::plan(&namespace, &name) } else { approve(&namespace, &name) };
     }
     match of_cluster_reference(reason, &namespace, &collection.spec.cluster_ref.name) {
         Some(command) => command,
@@ -73,9 +68,14 @@ pub(super) fn for_feed(feed: &IndexSource, standing: &Standing) -> String {
     }
 }
 
-/// The command that approves a plan.
-pub(super) fn approve(namespace: &str, name: &str, hash: &str) -> String {
-    format!("kubectl annotate ecol {name} -n {namespace} --overwrite {APPROVE_ANNOTATION}={hash}")
+/// The command that shows a plan.
+pub(super) fn plan(namespace: &str, name: &str) -> String {
+    format!("kubectl elysia repair plan {name} -n {namespace}")
+}
+
+/// The command that approves a plan; it shows it first and asks.
+pub(super) fn approve(namespace: &str, name: &str) -> String {
+    format!("kubectl elysia repair approve {name} -n {namespace}")
 }
 
 fn of_cluster_reference(reason: &str, namespace: &str, cluster: &str) -> Option<String> {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Listing, Malformed, Report, Scope, Sighted, Sightings, Standing, Unread, Verdict, judge, of_cluster, of_collection,
-    of_feed, of_operator,
+    of_feed, of_operator, why,
 };
 
 const NOW: &str = "2026-11-21T12:00:00Z";
@@ -254,10 +254,11 @@ fn every_fault_names_the_next_command() {
         }})
     };
     let look = "kubectl elysia health wiki -n search -v";
-    let approve = "kubectl annotate ecol articles -n search --overwrite elysia.dev/approve=3f9a";
+    let approve = "kubectl elysia repair approve articles -n search";
+    let show = "kubectl elysia repair plan articles -n search";
     of_articles(&["Ready=True"], json!({}), None);
     of_articles(&["Ready=False NeedsApproval"], plan(false), Some(approve));
-    of_articles(&["Ready=False NeedsApproval"], plan(true), Some(look));
+    of_articles(&["Ready=False NeedsApproval"], plan(true), Some(show));
     of_articles(&["Ready=False Conflict"], plan(true), Some("kubectl describe ecol articles -n search"));
     of_articles(&["Ready=False ClusterMissing"], json!({}), Some("kubectl get wvc -n search"));
     of_articles(&["Ready=Unknown ClusterNotReady"], json!({}), Some(look));
@@ -374,4 +375,53 @@ fn a_heartbeat_is_no_news() {
     assert_ne!(one, later);
     assert!(one.says_the_same_as(&later));
     assert!(!one.says_the_same_as(&judge(&Sightings { lease: Sighted::Seen(None), ..well() }, now())));
+}
+
+#[test]
+fn the_chain_leads_from_an_object_to_its_cause() {
+    let chain = |report: &Report, name: &str| {
+        let whys = why(report, None, name);
+        let [why] = whys.as_slice() else { panic!("{} objects are called {name}", whys.len()) };
+        let links: Vec<String> = why.chain.iter().map(|link| format!("{} {}", link.subject, link.reason)).collect();
+        (links.join(" > "), why.cause.clone().unwrap_or_default())
+    };
+    let mut sick = cluster("wiki", &["Ready=False NodesMissing"]);
+    sick.status.as_mut().unwrap().nodes = serde_json::from_value(json!([
+        {"name": "wiki-0", "ready": true}, {"name": "wiki-2", "ready": false, "waitingFor": "pod is not scheduled"},
+    ]))
+    .unwrap();
+    let waits = collection("articles", "wiki", &["Ready=False ClusterNotReady"], &json!({}));
+    let behind = feed("handbook", "wiki", &["Ready=False CollectionMissing"], &json!({}));
+    let report = judge(&sightings(&[sick], &[waits], &[behind]), now());
+    let (links, cause) = chain(&report, "articles");
+    assert_eq!(
+        links,
+        "collection search/articles ClusterNotReady > cluster search/wiki NodesMissing > node search/wiki-2 NotReady"
+    );
+    assert_eq!(cause, "node search/wiki-2");
+    assert!(chain(&report, "handbook").0.starts_with("feed search/handbook CollectionMissing > "));
+    assert_eq!(why(&report, Some("feed"), "articles"), []);
+
+    let report = judge(&well(), now());
+    let healthy = &why(&report, Some("cluster"), "wiki")[0];
+    assert_eq!((healthy.verdict(), &healthy.cause, &healthy.next), (Verdict::Healthy, &None, &None));
+
+    let silent = judge(&Sightings { lease: lease("a", Some("2026-11-21T11:00:00Z")), ..well() }, now());
+    assert_eq!(chain(&silent, "articles").1, "operator");
+}
+
+#[test]
+fn a_link_tells_what_belongs_to_it() {
+    let status = json!({
+        "drift": [{"path": "vectorizer", "live": "\"none\"", "wanted": "\"x\"", "verdict": "Recreate", "since": NOW}],
+        "plan": {"hash": "3f9a", "action": "Recreate", "destructive": true, "totalSteps": 9, "waitingFor": "approval"},
+    });
+    let object = collection("articles", "wiki", &["Ready=False NeedsApproval"], &status);
+    let report = judge(&sightings(&[], &[object], &[]), now());
+    let whys = why(&report, Some("collection"), "articles");
+    let link = &whys[0].chain[0];
+    assert_eq!(link.next.as_deref(), Some("kubectl elysia repair plan articles -n search"));
+    let details = link.details.join("\n");
+    assert!(details.contains("vectorizer is \"none\", declared is \"x\""), "{details}");
+    assert!(details.contains("plan Recreate 3f9a: 9 steps, destructive, waits for approval"), "{details}");
 }

@@ -1,0 +1,136 @@
+//! `kubectl elysia repair`: the plans of collections. Nothing here repairs: the operator does, when a plan is approved.
+
+mod act;
+mod journal;
+mod show;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::time::Duration;
+
+use clap::Subcommand;
+use clap::builder::NonEmptyStringValueParser;
+
+use super::client::Reader;
+use super::health::duration;
+use super::printer::Printer;
+use super::{Exit, Output, Target};
+
+/// Arguments of `repair`.
+#[derive(Debug, clap::Args)]
+pub(super) struct RepairArgs {
+    #[command(subcommand)]
+    command: RepairCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum RepairCommand {
+    /// Show what the operator would do, and what it waits for
+    Plan(PlanArgs),
+    /// Approve the plan of a collection, after showing it
+    Approve(ApproveArgs),
+    /// Call off an approved plan, or propose the settings from before it
+    Rollback(RollbackArgs),
+    /// Print the schema that was kept before a collection was recreated
+    RestoreSchema(RestoreSchemaArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct PlanArgs {
+    /// ElysiaCollection; all that have a plan when left out
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    name: Option<String>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Output,
+}
+
+/// How a change is made.
+#[derive(Clone, Debug, clap::Args)]
+struct Change {
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// Let the API server check it, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Change the object here although a GitOps tool owns it
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct ApproveArgs {
+    /// ElysiaCollection
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    name: String,
+    /// Approve only the plan with this hash
+    #[arg(long, value_name = "HASH", value_parser = NonEmptyStringValueParser::new())]
+    hash: Option<String>,
+    #[command(flatten)]
+    change: Change,
+    /// Wait until it is carried out
+    #[arg(long)]
+    wait: bool,
+    /// Longest wait
+    #[arg(long, requires = "wait", value_name = "TIME", default_value = "15m", value_parser = duration::parse)]
+    timeout: Duration,
+}
+
+#[derive(Debug, clap::Args)]
+struct RollbackArgs {
+    /// ElysiaCollection
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    name: String,
+    #[command(flatten)]
+    change: Change,
+}
+
+#[derive(Debug, clap::Args)]
+struct RestoreSchemaArgs {
+    /// ElysiaCollection; it may be gone
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    name: String,
+    /// How to print: JSON unless YAML is asked for
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Output,
+}
+
+pub(super) async fn run(args: &RepairArgs, target: &Target, printer: Printer) -> io::Result<Exit> {
+    let reader = match Reader::connect(target).await {
+        Ok(reader) => reader,
+        Err(unread) => {
+            printer.complain(&format!("{}; next: {}", unread.message, unread.next));
+            return Ok(Exit::Unknown);
+        }
+    };
+    match &args.command {
+        RepairCommand::Plan(args) => show::run(args, target, &reader, printer).await,
+        RepairCommand::Approve(args) => act::approve(args, target, &reader, printer).await,
+        RepairCommand::Rollback(args) => act::rollback(args, target, &reader, printer).await,
+        RepairCommand::RestoreSchema(args) => journal::print(args, target, &reader, printer).await,
+    }
+}
+
+/// What ends a command early, with what it says and ends with.
+#[derive(Debug)]
+struct Stop {
+    message: String,
+    exit: Exit,
+}
+
+impl Stop {
+    fn fault(message: impl Into<String>) -> Self {
+        Self { message: message.into(), exit: Exit::Fault }
+    }
+
+    fn unknown(message: impl Into<String>) -> Self {
+        Self { message: message.into(), exit: Exit::Unknown }
+    }
+
+    fn tell(self, printer: Printer) -> Exit {
+        printer.complain(&self.message);
+        self.exit
+    }
+}
