@@ -80,8 +80,23 @@ pub(crate) fn ensure_built(paths: &Paths, go: &Compiler, module: &Module) -> Res
     if let Some(manifest) = checked(&folder)? {
         return Ok(Built { folder, manifest });
     }
-    let manifest = build(paths, &go.path, module, &folder)?;
+    // Labs may build beside `up`, and both would write into the same partial folder.
+    let _lock = build_lock(paths, &module.name)?;
+    let manifest = match checked(&folder)? {
+        Some(manifest) => manifest,
+        None => build(paths, &go.path, module, &folder)?,
+    };
     Ok(Built { folder, manifest })
+}
+
+/// Held by whoever builds the module; it ends with its process, however that ends.
+fn build_lock(paths: &Paths, name: &str) -> Result<File> {
+    let folder = paths.cache.join("build");
+    fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
+    let file = folder.join(format!(".{name}.lock"));
+    let lock = File::create(&file).with_context(|| format!("failed to open {}", file.display()))?;
+    lock.lock().with_context(|| format!("failed to wait for {}", file.display()))?;
+    Ok(lock)
 }
 
 /// Twelve digits of a SHA-256: enough for names that a person reads.

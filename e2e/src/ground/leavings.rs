@@ -175,7 +175,8 @@ fn mounts(paths: &Paths) -> Vec<PathBuf> {
     mounts_under(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default(), &paths.state)
 }
 
-fn mounts_under(mountinfo: &str, folder: &Path) -> Vec<PathBuf> {
+/// The mount points below a folder, by `/proc/self/mountinfo`.
+pub(crate) fn mounts_under(mountinfo: &str, folder: &Path) -> Vec<PathBuf> {
     let point = |line: &str| line.split(' ').nth(4).map(|path| PathBuf::from(path.replace("\\040", " ")));
     mountinfo.lines().filter_map(point).filter(|path| path != folder && path.starts_with(folder)).collect()
 }

@@ -15,8 +15,8 @@ use super::paths::Paths;
 /// How the node is called in the cluster.
 pub(crate) const NODE_NAME: &str = "node-0";
 
-/// The node's address. Not a loopback address: the kubelet refuses those.
-pub(crate) const NODE_ADDRESS: &str = "10.88.0.1";
+/// The node's address, by which pods reach what runs on this machine. Not a loopback address: the kubelet refuses those.
+pub const NODE_ADDRESS: &str = "10.88.0.1";
 
 pub(crate) const POD_RANGE: &str = "10.88.0.0/16";
 

@@ -25,7 +25,8 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    fn of(name: &str, pid: i32) -> Result<Self> {
+    /// The process that has this number now.
+    pub(crate) fn of(name: &str, pid: i32) -> Result<Self> {
         let stat = read_stat(pid).with_context(|| format!("{name} ended as soon as it was started"))?;
         Ok(Self { name: name.to_owned(), pid, started: stat.started, boot: boot_id() })
     }

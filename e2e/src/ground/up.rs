@@ -186,6 +186,14 @@ impl Parts {
     }
 }
 
+/// The server of this version of Weaviate as a program of this machine: what the ground's image of it runs. Built
+/// unless it is in the cache.
+pub fn weaviate_server(version: &str) -> Result<PathBuf> {
+    let paths = Paths::from_environment();
+    let built = ensure_built(&paths, &Compiler::find()?, &Module::weaviate(&paths, version)?)?;
+    Ok(built.path("weaviate-server"))
+}
+
 fn wanted(name: &str, built: &Built, binary: &str, path: &str) -> Wanted {
     let recipe = ImageRecipe::of_static_binary(name, &built.path(binary), path);
     Wanted { recipe, key: built.hash(binary).to_owned() }

@@ -1,0 +1,31 @@
+//! Servers as child processes that do not outlive the process that wanted them.
+
+use std::process::{Child, Command};
+use std::sync::{OnceLock, mpsc};
+use std::thread;
+
+use anyhow::{Context, Result};
+
+type Order = (Command, mpsc::Sender<std::io::Result<Child>>);
+
+/// Starts a command from one thread that lives as long as this process. `setpriv --pdeathsig` has the kernel end a
+/// child with the *thread* that started it, and a test's thread, or an idle one of a runtime, ends long before.
+pub(crate) fn spawn(command: Command) -> Result<Child> {
+    static STARTER: OnceLock<mpsc::Sender<Order>> = OnceLock::new();
+    let shown = command.get_program().display().to_string();
+    let starter = STARTER.get_or_init(|| {
+        let (orders, taken) = mpsc::channel::<Order>();
+        thread::spawn(move || {
+            for (mut command, answer) in taken {
+                let _ = answer.send(command.spawn());
+            }
+        });
+        orders
+    });
+    let (answer, child) = mpsc::channel();
+    starter.send((command, answer)).ok().context("the thread that starts servers has ended")?;
+    child
+        .recv()
+        .context("the thread that starts servers has ended")?
+        .with_context(|| format!("failed to start {shown}"))
+}
