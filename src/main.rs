@@ -4,8 +4,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use elysia_operator::controllers::Context;
 use elysia_operator::controllers::context::{Stores, WorkerImage};
-use elysia_operator::controllers::{Context, run};
+use elysia_operator::controllers::run::{self, Scope};
 use elysia_operator::effects::chain;
 use elysia_operator::runtime::leadership::Candidate;
 use elysia_operator::runtime::metrics::Metrics;
@@ -44,6 +45,9 @@ struct Operator {
     /// Name under which the Lease is held; another one for each process
     #[arg(long, env = "POD_NAME")]
     name: String,
+    /// Namespace whose objects alone are watched and reconciled; all namespaces when absent or empty
+    #[arg(long, env = "ELYSIA_WATCH_NAMESPACE")]
+    watch_namespace: Option<String>,
     /// Image of the Jobs, which is the operator's own
     #[arg(long, env = "ELYSIA_WORKER_IMAGE")]
     worker_image: String,
@@ -90,13 +94,15 @@ async fn operate(arguments: Operator) -> anyhow::Result<()> {
     let metrics = Metrics::new()?;
     let readiness = Readiness::default();
     let listener = listen(&arguments.listen).await?;
-    let stores = run::start_caches(&client, &readiness, &stop);
+    let scope = Scope::of(arguments.watch_namespace.clone());
+    let stores = run::start_caches(&client, &scope, &readiness, &stop);
     // Served until everything else has ended: rounds under way are still alive, and counted.
     let close = CancellationToken::new();
     let mut serving = tokio::spawn(server::serve(listener, readiness.clone(), metrics.clone(), close.clone()));
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), name = arguments.name, "started");
+    let watches = arguments.watch_namespace.as_deref().filter(|name| !name.is_empty()).unwrap_or("all namespaces");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), name = arguments.name, watches, "started");
     tokio::select! {
-        led = lead(arguments, client, stores, metrics, readiness, stop) => led?,
+        led = lead(arguments, scope, client, stores, metrics, readiness, stop) => led?,
         // Nobody could see any more how the process is.
         ended = &mut serving => {
             ended??;
@@ -115,6 +121,7 @@ async fn operate(arguments: Operator) -> anyhow::Result<()> {
 /// candidate: its rounds may still write, or nobody does them any more.
 async fn lead(
     arguments: Operator,
+    scope: Scope,
     client: kube::Client,
     stores: Stores,
     metrics: Metrics,
@@ -132,7 +139,7 @@ async fn lead(
     metrics.leads(true);
     let worker = WorkerImage { image: arguments.worker_image, pull_policy: arguments.worker_image_pull_policy };
     let context = Arc::new(Context::new(client, stores, metrics.clone(), worker, Timestamp::now, candidate.leading()));
-    let controllers = tokio::spawn(run::run(context, stop.clone()));
+    let controllers = tokio::spawn(run::run(context, scope, stop.clone()));
     let held = candidate.hold_during(controllers, &stop, GRACE).await;
     metrics.leads(false);
     // Not after an error: a lease given back while rounds are under way would let another operator write beside them.

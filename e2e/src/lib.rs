@@ -7,7 +7,8 @@
 //!                               └▶ node              etcd, control plane, containerd, kubelet, proxy; then addons, volumes
 //! ```
 //!
-//! `servers` is a lab beside it: real Weaviate processes without Kubernetes, as many as are wanted at once.
+//! `servers` is a lab beside it: real Weaviate processes without Kubernetes, as many as are wanted at once; `host_operator` runs the operator as a process
+//! beside them.
 //!
 //! There is one ground for each machine, not for each checkout: its state is in one folder, and everything of it can
 //! be found from there, whoever started it and however it ended. That is what lets `up` work after any kill and lets
@@ -16,4 +17,5 @@
 #![allow(clippy::print_stdout, reason = "a person waits for these commands: progress is their output")]
 
 pub mod ground;
+pub mod host_operator;
 pub mod servers;

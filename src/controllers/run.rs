@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use elysia_api::{ElysiaCollection, IndexSource, WeaviateCluster, names};
 use futures::{Stream, StreamExt as _};
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -27,6 +28,33 @@ use crate::runtime::readiness::Readiness;
 /// Objects of one kind that are reconciled at the same time. Enough that one slow cluster does not hold up the others,
 /// few enough that a start with a thousand objects does not flood the API server.
 const CONCURRENCY: u16 = 16;
+
+/// The namespaces whose objects are watched and reconciled.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Scope {
+    /// Every one.
+    #[default]
+    All,
+    /// This one alone.
+    Namespace(String),
+}
+
+impl Scope {
+    /// The scope that a setting names; all namespaces when it is absent or empty, as a chart's value is.
+    pub fn of(namespace: Option<String>) -> Self {
+        namespace.filter(|name| !name.is_empty()).map_or(Self::All, Self::Namespace)
+    }
+
+    fn api<K>(&self, client: &Client) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        match self {
+            Self::All => Api::all(client.clone()),
+            Self::Namespace(name) => Api::namespaced(client.clone(), name),
+        }
+    }
+}
 
 /// A cache that is kept filled by a task of its own until stopped.
 fn cache<K>(api: Api<K>, config: watcher::Config, stop: &CancellationToken) -> Store<K>
@@ -52,13 +80,13 @@ where
 }
 
 /// Starts the caches. They are filled on a standby as well, so that it can take over at once.
-pub fn start_caches(client: &Client, readiness: &Readiness, stop: &CancellationToken) -> Stores {
+pub fn start_caches(client: &Client, scope: &Scope, readiness: &Readiness, stop: &CancellationToken) -> Stores {
     let pods = watcher::Config::default().labels(names::CLUSTER_LABEL);
     let stores = Stores {
-        clusters: cache(Api::all(client.clone()), watcher::Config::default(), stop),
-        collections: cache(Api::all(client.clone()), watcher::Config::default(), stop),
-        feeds: cache(Api::all(client.clone()), watcher::Config::default(), stop),
-        pods: cache(Api::all(client.clone()), pods, stop),
+        clusters: cache(scope.api(client), watcher::Config::default(), stop),
+        collections: cache(scope.api(client), watcher::Config::default(), stop),
+        feeds: cache(scope.api(client), watcher::Config::default(), stop),
+        pods: cache(scope.api(client), pods, stop),
     };
     for what in CACHES {
         readiness.wait_for(what);
@@ -101,11 +129,11 @@ where
 }
 
 /// Runs the controllers until stopped.
-pub async fn run(context: Shared, stop: CancellationToken) {
+pub async fn run(context: Shared, scope: Scope, stop: CancellationToken) {
     futures::join!(
-        drive("WeaviateCluster", clusters(&context, &stop)),
-        drive("ElysiaCollection", collections(&context, &stop)),
-        drive("IndexSource", feeds(&context, &stop)),
+        drive("WeaviateCluster", clusters(&context, &scope, &stop)),
+        drive("ElysiaCollection", collections(&context, &scope, &stop)),
+        drive("IndexSource", feeds(&context, &scope, &stop)),
     );
 }
 
@@ -192,27 +220,31 @@ where
     }
 }
 
-fn clusters(context: &Shared, stop: &CancellationToken) -> impl Stream<Item = Outcome<WeaviateCluster>> + use<> {
+fn clusters(
+    context: &Shared,
+    scope: &Scope,
+    stop: &CancellationToken,
+) -> impl Stream<Item = Outcome<WeaviateCluster>> + use<> {
     let client = &context.kube;
-    changed(Api::all(client.clone()), stop)
+    changed(scope.api(client), stop)
         .watches(
-            Api::<Pod>::all(client.clone()),
+            scope.api::<Pod>(client),
             labelled(names::CLUSTER_LABEL),
             named_by_label::<WeaviateCluster, _>(names::CLUSTER_LABEL),
         )
         .watches(
-            Api::<StatefulSet>::all(client.clone()),
+            scope.api::<StatefulSet>(client),
             labelled(names::CLUSTER_LABEL),
             named_by_label::<WeaviateCluster, _>(names::CLUSTER_LABEL),
         )
         .watches(
-            Api::<Deployment>::all(client.clone()),
+            scope.api::<Deployment>(client),
             labelled(names::CLUSTER_LABEL),
             named_by_label::<WeaviateCluster, _>(names::CLUSTER_LABEL),
         )
         // The journals: a recreation holds auto-schema off from one moment to the next.
         .watches(
-            Api::<ConfigMap>::all(client.clone()),
+            scope.api::<ConfigMap>(client),
             labelled(names::CLUSTER_LABEL),
             named_by_label::<WeaviateCluster, _>(names::CLUSTER_LABEL),
         )
@@ -229,12 +261,16 @@ fn clusters(context: &Shared, stop: &CancellationToken) -> impl Stream<Item = Ou
         )
 }
 
-fn collections(context: &Shared, stop: &CancellationToken) -> impl Stream<Item = Outcome<ElysiaCollection>> + use<> {
+fn collections(
+    context: &Shared,
+    scope: &Scope,
+    stop: &CancellationToken,
+) -> impl Stream<Item = Outcome<ElysiaCollection>> + use<> {
     let client = &context.kube;
     let store = context.stores.collections.clone();
     let written = store.clone();
-    changed(Api::all(client.clone()), stop)
-        .watches(Api::<WeaviateCluster>::all(client.clone()), watcher::Config::default(), move |cluster| {
+    changed(scope.api(client), stop)
+        .watches(scope.api::<WeaviateCluster>(client), watcher::Config::default(), move |cluster| {
             let (namespace, name) = (cluster.namespace(), cluster.name_any());
             store
                 .state()
@@ -244,7 +280,7 @@ fn collections(context: &Shared, stop: &CancellationToken) -> impl Stream<Item =
                 .collect::<Vec<_>>()
         })
         // What a feed has written shows in the number of objects.
-        .watches(Api::<IndexSource>::all(client.clone()), watcher::Config::default(), move |feed| {
+        .watches(scope.api::<IndexSource>(client), watcher::Config::default(), move |feed| {
             written
                 .state()
                 .into_iter()
@@ -269,22 +305,26 @@ fn collections(context: &Shared, stop: &CancellationToken) -> impl Stream<Item =
         )
 }
 
-fn feeds(context: &Shared, stop: &CancellationToken) -> impl Stream<Item = Outcome<IndexSource>> + use<> {
+fn feeds(
+    context: &Shared,
+    scope: &Scope,
+    stop: &CancellationToken,
+) -> impl Stream<Item = Outcome<IndexSource>> + use<> {
     let client = &context.kube;
     let store = context.stores.feeds.clone();
-    changed(Api::all(client.clone()), stop)
+    changed(scope.api(client), stop)
         .watches(
-            Api::<Job>::all(client.clone()),
+            scope.api::<Job>(client),
             labelled(names::FEED_LABEL),
             named_by_label::<IndexSource, _>(names::FEED_LABEL),
         )
         .watches(
-            Api::<ConfigMap>::all(client.clone()),
+            scope.api::<ConfigMap>(client),
             labelled(names::FEED_LABEL),
             named_by_label::<IndexSource, _>(names::FEED_LABEL),
         )
         // A changed ConfigMap of a user carries no label of ours, so names are compared; only metadata is watched.
-        .watches(Api::<PartialObjectMeta<ConfigMap>>::all(client.clone()), watcher::Config::default(), move |config| {
+        .watches(scope.api::<PartialObjectMeta<ConfigMap>>(client), watcher::Config::default(), move |config| {
             let (namespace, name) = (config.namespace(), config.name_any());
             store
                 .state()

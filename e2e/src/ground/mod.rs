@@ -31,5 +31,6 @@ pub use self::up::{DEFAULT_WEAVIATE, Ground, Options, TOOLS_IMAGE, down, up, wea
 
 pub(crate) use self::host::{program, tail};
 pub(crate) use self::leavings::mounts_under;
+pub(crate) use self::operator::compile;
 pub(crate) use self::process::{Identity, kill};
 pub(crate) use self::progress::wait_for;

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,11 +23,11 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::mount::{MountFlags, mount};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::ground::{DEFAULT_WEAVIATE, Paths, program, say, tail, wait_for, wait_for_every, weaviate_server};
+use crate::ground::{DEFAULT_WEAVIATE, Paths, say, tail, wait_for, wait_for_every, weaviate_server};
 
 mod outlive;
 mod ports;
-mod process;
+pub(crate) mod process;
 mod questions;
 mod rest;
 mod settings;
@@ -276,16 +276,11 @@ impl Servers {
             overrides: self.block.folder.join(OVERRIDES).display().to_string(),
             environment: &self.options.environment,
         };
-        // Both replace themselves by the server, so that its number is the child's.
         let mut command = match self.life {
-            Life::Ours => Command::new(program("setpriv")),
-            Life::TheirOwn => Command::new(program("setsid")),
+            Life::Ours => process::tied(&self.binary),
+            Life::TheirOwn => process::free(&self.binary),
         };
-        if self.life == Life::Ours {
-            command.args(["--pdeathsig", "KILL"]);
-        }
         command
-            .arg(&self.binary)
             .args(settings::arguments(&self.options.host, self.block.ports(number)))
             .env_clear()
             .envs(settings.environment(number, &data.display().to_string(), |other| self.block.ports(other)))

@@ -1,10 +1,28 @@
-//! Servers as child processes that do not outlive the process that wanted them.
+//! Programs as child processes that do not outlive the process that wanted them.
 
+use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::{OnceLock, mpsc};
 use std::thread;
 
 use anyhow::{Context, Result};
+
+use crate::ground::program;
+
+/// A command that becomes this program, which the kernel ends when we end, however that happens. To be started by
+/// [`spawn`] and no other way.
+pub(crate) fn tied(binary: &Path) -> Command {
+    let mut command = Command::new(program("setpriv"));
+    command.args(["--pdeathsig", "KILL"]).arg(binary);
+    command
+}
+
+/// A command that becomes this program, in a session of its own: it outlives us.
+pub(crate) fn free(binary: &Path) -> Command {
+    let mut command = Command::new(program("setsid"));
+    command.arg(binary);
+    command
+}
 
 type Order = (Command, mpsc::Sender<std::io::Result<Child>>);
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -44,7 +44,7 @@ impl Servers {
         Ok(format!("http://{}:{}", self.options.host, self.ports(node)?.grpc))
     }
 
-    /// Address at which the nodes talk to each other. `/v1/cluster/remove` lives there.
+    /// Address at which the nodes talk to each other. `/v1/cluster/remove` lives there, from 1.35 on.
     pub fn data_url(&self, node: &str) -> Result<String> {
         Ok(format!("http://127.0.0.1:{}", self.ports(node)?.data))
     }
@@ -55,11 +55,18 @@ impl Servers {
         self.lock()[number].as_ref().map(Child::id).with_context(|| format!("{node} does not run"))
     }
 
-    /// Takes a node out of the RAFT configuration, asked at `by`. Also 200 for a name that nobody has.
+    /// Takes a node out of the RAFT configuration, asked at `by`. The servers say 200 to a name that nobody has.
     pub fn remove_from_raft(&self, by: &str, node: &str) -> Result<()> {
         self.number(node)?;
+        let body = json!({"node": node});
         let url = format!("{}/v1/cluster/remove", self.data_url(by)?);
-        self.rest.send(&url, &json!({"node": node})).map(drop)
+        let (status, answer) = self.rest.post(&url, &body)?;
+        if status == 404 {
+            // 1.31 and 1.32 answer it where everybody can ask.
+            return self.rest.send(&format!("{}/v1/cluster/remove", self.rest(by)?), &body).map(drop);
+        }
+        ensure!(status == 200, "POST {url}: {status} {answer}");
+        Ok(())
     }
 
     /// Creates a class as given, asked at one node.

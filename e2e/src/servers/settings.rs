@@ -49,6 +49,8 @@ impl Settings<'_> {
                 ("CLUSTER_IN_LOCALHOST", "true".to_owned()),
                 ("CLUSTER_BIND_ADDR", "127.0.0.1".to_owned()),
                 ("CLUSTER_ADVERTISE_ADDR", "127.0.0.1".to_owned()),
+                // Without it 1.31 tells the others the default port of gossip.
+                ("CLUSTER_ADVERTISE_PORT", own.gossip.to_string()),
                 ("CLUSTER_GOSSIP_BIND_PORT", own.gossip.to_string()),
                 ("CLUSTER_DATA_BIND_PORT", own.data.to_string()),
                 ("RAFT_PORT", own.raft.to_string()),
