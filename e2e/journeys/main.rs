@@ -7,6 +7,7 @@
 mod cold_start;
 mod drift;
 mod examples;
+mod external;
 mod feed;
 mod health;
 mod operator_killed;

@@ -237,7 +237,7 @@ impl Stage {
 }
 
 /// The servers' version: the ground's usual one, or what `ELYSIA_E2E_WEAVIATE` says of those that `up` brought in.
-fn version() -> String {
+pub(crate) fn version() -> String {
     std::env::var("ELYSIA_E2E_WEAVIATE").unwrap_or_else(|_| elysia_e2e::ground::DEFAULT_WEAVIATE.to_owned())
 }
 

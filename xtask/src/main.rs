@@ -13,6 +13,7 @@ mod dependencies;
 mod deploy;
 mod e2e;
 mod ground;
+mod lab;
 mod soak;
 mod test;
 
@@ -37,6 +38,8 @@ enum Command {
     Test,
     /// Runs journeys against the running ground
     E2e(e2e::E2eArguments),
+    /// Real Weaviate servers without Kubernetes: a lab that stays until it is taken down
+    Lab(lab::LabArguments),
     /// Writes what is generated from the kinds
     Codegen(codegen::CodegenArguments),
     /// Measures, side by side
@@ -64,6 +67,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Test => test::run(),
         Command::E2e(arguments) => e2e::run(arguments),
+        Command::Lab(arguments) => lab::run(arguments),
         Command::Codegen(arguments) => codegen::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Soak(arguments) => soak::run(arguments),
