@@ -109,22 +109,29 @@ async fn settle(world: &adversary::Shared) {
     }
 }
 
-/// The objects that have to be there and are not, read at ALL.
+/// The objects that have to be there and are not, read at ALL. What one node does not have is asked of the others too:
+/// an address may by now be somebody else's.
 async fn missing(world: &adversary::Shared) -> Vec<String> {
+    world.find_nodes().await;
     let clients: Vec<_> = world.clients().into_values().collect();
     let expected = world.oracle.expected();
     println!("looking at {} objects", expected.len());
     futures::stream::iter(expected.into_iter().enumerate())
         .map(|(number, ((class, id), title))| {
-            let client = clients[number % clients.len()].clone();
+            let clients = &clients;
             async move {
-                let from = ReadFrom::Replicas(Consistency::All);
-                match client.object(&class, None, id, from, false).await {
-                    Ok(Some(object)) if object.properties.get("title") == Some(&json!(title)) => None,
-                    Ok(Some(_)) => Some(format!("{class}/{id}: another title")),
-                    Ok(None) => Some(format!("{class}/{id}: gone")),
-                    Err(error) => Some(format!("{class}/{id}: {error}")),
+                let mut answers = Vec::new();
+                for turn in 0..clients.len() {
+                    let client = &clients[(number + turn) % clients.len()];
+                    let from = ReadFrom::Replicas(Consistency::All);
+                    match client.object(&class, None, id, from, false).await {
+                        Ok(Some(object)) if object.properties.get("title") == Some(&json!(title)) => return None,
+                        Ok(Some(_)) => answers.push("another title".to_owned()),
+                        Ok(None) => answers.push("gone".to_owned()),
+                        Err(error) => answers.push(error.to_string()),
+                    }
                 }
+                Some(format!("{class}/{id}: {}", answers.join(", ")))
             }
         })
         .buffer_unordered(READS)
