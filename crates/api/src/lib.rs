@@ -14,9 +14,10 @@ pub mod index_source;
 pub mod names;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt as _;
+use serde_json::json;
 
 pub use cluster::{WeaviateCluster, WeaviateClusterSpec, WeaviateClusterStatus};
 pub use collection::{ElysiaCollection, ElysiaCollectionSpec, ElysiaCollectionStatus};
@@ -27,6 +28,9 @@ pub const GROUP: &str = "elysia.dev";
 /// The only served version; v1 will be this one renamed.
 pub const VERSION: &str = "v1alpha1";
 
+/// What `status.observedGeneration` says until the operator has looked: no generation is negative.
+pub const NOT_OBSERVED: i64 = -1;
+
 /// Entries that a list in a status may hold: worst first, totals beside it.
 ///
 /// 20 because a person reads no more, and because a status must stay under 32 KiB with 50,000 tenants.
@@ -34,13 +38,19 @@ pub const STATUS_LIST_LIMIT: usize = 20;
 
 /// Every definition in the order in which they are installed.
 ///
-/// Without `default:`: a server that writes into a user's spec makes GitOps tools see a difference for ever. Defaults
+/// A spec without `default:`: a server that writes into a user's spec makes GitOps tools see a difference for ever. Defaults
 /// are applied when a spec is read, and each field's description says them.
+///
+/// The status has one: until the operator has looked, no condition is there, and kstatus takes an object without any for
+/// current. A generation that was never observed is what it waits for, so Flux and kpt wait from the first moment on.
 pub fn custom_resource_definitions() -> Vec<CustomResourceDefinition> {
     let mut definitions = vec![WeaviateCluster::crd(), ElysiaCollection::crd(), IndexSource::crd()];
     for version in definitions.iter_mut().flat_map(|definition| &mut definition.spec.versions) {
         if let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
             remove_defaults(schema);
+            if let Some(status) = schema.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
+                status.default = Some(JSON(json!({"observedGeneration": NOT_OBSERVED})));
+            }
         }
     }
     definitions
