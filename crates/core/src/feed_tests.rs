@@ -1,6 +1,7 @@
 //! Pictures of feeds and what follows from them.
 
 use elysia_api::index_source::ConfigMapSource;
+use serde_json::json;
 
 use super::*;
 use crate::sight::BlindnessKind;
@@ -51,8 +52,24 @@ fn seen(ledger: Option<LedgerView>, jobs: Vec<JobView>) -> Observed {
     }
 }
 
+/// Lets the judges of GitOps see what follows.
+fn record(spec: &FeedSpec, observed: &Observed, plan: &Plan) {
+    let feed: IndexSource = serde_json::from_value(json!({
+        "apiVersion": "elysia.dev/v1alpha1", "kind": "IndexSource",
+        "metadata": {
+            "name": "f", "namespace": "n", "generation": 1,
+            "annotations": {"elysia.dev/paused": spec.paused.to_string()},
+        },
+        "spec": {"clusterRef": {"name": "w"}, "collection": "A", "source": {"configMap": {"name": "lines"}}},
+    }))
+    .unwrap();
+    let status = status(&feed, spec, observed, plan, None, Timestamp::UNIX_EPOCH);
+    elysia_testkit::conditions::record(&IndexSource { status: Some(status), ..feed });
+}
+
 fn check(spec: &FeedSpec, observed: &Observed, expected: &str) {
     let plan = plan(spec, observed);
+    record(spec, observed, &plan);
     let ready = &plan.findings[0];
     let step = if plan.step.is_some() { " start" } else { "" };
     assert_eq!(format!("{} {}{step}", ready.value.as_str(), ready.reason), expected, "{:?}", plan.findings);

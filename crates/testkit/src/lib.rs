@@ -1,4 +1,5 @@
 //! Test doubles.
 
+pub mod conditions;
 pub mod kubernetes;
 pub mod weaviate;

@@ -1,5 +1,7 @@
 //! What writes make of a look.
 
+use serde_json::json;
+
 use super::*;
 
 /// The findings of a look at three nodes, all well or with this trouble.
@@ -13,6 +15,16 @@ fn look(trouble: Option<Reason>, was_ready: bool) -> Vec<Finding> {
         outdated: Vec::new(),
     };
     findings(&standing, was_ready, None)
+}
+
+/// Lets the judges of GitOps see what the object would say.
+fn record(findings: &[Finding]) {
+    let conditions = condition::merge(&[], findings, Some(1), Timestamp::UNIX_EPOCH);
+    elysia_testkit::conditions::record(&json!({
+        "apiVersion": "elysia.dev/v1alpha1", "kind": "WeaviateCluster",
+        "metadata": {"name": "w", "namespace": "n", "generation": 1},
+        "status": {"observedGeneration": 1, "conditions": conditions},
+    }));
 }
 
 fn shown(findings: &[Finding]) -> String {
@@ -47,6 +59,7 @@ fn a_look_that_is_older_than_a_write_is_not_praised() {
     ] {
         let expected = [Some(ready), Some(SEEN), last].into_iter().flatten().collect::<Vec<_>>().join(", ");
         let findings = after_writes(look(trouble, was_ready), &outcome, settling);
+        record(&findings);
         assert_eq!(shown(&findings), expected, "{trouble:?} {was_ready} {settling} {outcome:?}");
     }
 }

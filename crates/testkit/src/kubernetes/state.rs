@@ -9,6 +9,10 @@ use uuid::Uuid;
 use super::Fate;
 use super::apply;
 use super::asked::{Asked, PatchKind};
+use crate::conditions;
+
+/// In the path of every object of our own group.
+const OURS: &str = "/apis/elysia.dev/";
 
 /// Status and body of an answer.
 pub(super) type Reply = (u16, Value);
@@ -205,6 +209,9 @@ impl State {
         let stored = self.store(asked.path(), value);
         if let Some(stored) = self.objects.get_mut(&asked.path()).filter(|_| asked.patch == PatchKind::Apply) {
             stored.applied.insert(hand, body);
+        }
+        if asked.status && asked.kind_path.contains(OURS) {
+            conditions::record(&stored);
         }
         (status, stored)
     }

@@ -78,10 +78,32 @@ fn picture(plan: &Plan) -> String {
     format!("{} {} [{steps}]", ready.value.as_str(), ready.reason)
 }
 
+/// Lets the judges of GitOps see what follows: as it is, paused, and when its first step fails.
+fn record(object: &ElysiaCollection, observed: &Observed, plan: &Plan) {
+    let mut paused = object.clone();
+    paused
+        .metadata
+        .annotations
+        .get_or_insert_default()
+        .insert(elysia_api::names::PAUSED_ANNOTATION.to_owned(), "true".to_owned());
+    let failure = |retryable| judge::Failure { message: "no".to_owned(), reason: Reason::CopyFailed, retryable };
+    let (passing, final_) = (failure(true), failure(false));
+    for (object, failure) in [(object, None), (&paused, None), (object, Some(&passing)), (object, Some(&final_))] {
+        // A plan without steps cannot fail.
+        if failure.is_some() && plan.steps.is_empty() {
+            continue;
+        }
+        let spec = CollectionSpec::validate(object).unwrap();
+        let status = judge::status(object, &spec, observed, plan, failure, Timestamp::UNIX_EPOCH);
+        elysia_testkit::conditions::record(&ElysiaCollection { status: Some(status), ..object.clone() });
+    }
+}
+
 fn check(spec: &Value, observed: &Observed, expected: &str) {
     let object = object(spec);
     let spec = CollectionSpec::validate(&object).unwrap();
     let plan = plan(&spec, observed, &ElysiaCollectionStatus::default(), Timestamp::UNIX_EPOCH);
+    record(&object, observed, &plan);
     assert_eq!(picture(&plan), expected, "{:?}", plan.findings);
 }
 
