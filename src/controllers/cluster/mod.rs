@@ -12,7 +12,6 @@ use elysia_core::cluster::desired::Objects;
 use elysia_core::cluster::judge::Outcome;
 use elysia_core::cluster::{self, ClusterSpec, Plan, Step, judge};
 use kube::Client;
-use kube::core::ResourceExt as _;
 use kube::runtime::controller::Action;
 
 use super::context::Shared;
@@ -34,7 +33,7 @@ pub async fn reconcile(cluster: Arc<WeaviateCluster>, context: Shared) -> Result
             let observed = observe::observe(&spec, &cluster, &context).await?;
             let journals = orphans::active_journals(&spec, &context).await?;
             let plan = cluster::plan(&spec, &observed, !journals.is_empty(), now);
-            let (acted, ended) = if is_paused(&cluster) {
+            let (acted, ended) = if judge::is_paused(&cluster) {
                 (Ok(false), Ok(()))
             } else {
                 let ended = orphans::end(&journals, &spec, &cluster, &context).await;
@@ -58,10 +57,6 @@ pub async fn reconcile(cluster: Arc<WeaviateCluster>, context: Shared) -> Result
     acted?;
     context.succeeded(&key);
     Ok(action)
-}
-
-fn is_paused(cluster: &WeaviateCluster) -> bool {
-    cluster.annotations().get(elysia_api::names::PAUSED_ANNOTATION).map(String::as_str) == Some("true")
 }
 
 /// What the status has to say of the writes.

@@ -2,7 +2,7 @@
 
 use elysia_api::cluster::{ClusterPhase, Endpoints, NodeStatus, WeaviateClusterStatus};
 use elysia_api::condition::{ConditionType, Reason};
-use elysia_api::{STATUS_LIST_LIMIT, WeaviateCluster};
+use elysia_api::{STATUS_LIST_LIMIT, WeaviateCluster, names};
 use jiff::Timestamp;
 use kube::core::ResourceExt as _;
 
@@ -219,7 +219,12 @@ pub fn status(
     let was_ready = external || before.phase.is_some_and(|phase| phase != ClusterPhase::Starting);
     let secret_trouble = secret_trouble(spec, observed);
     let settling = is_settling(observed, outcome);
-    let findings = after_writes(findings(&standing, was_ready, secret_trouble), outcome, settling);
+    let mut findings = after_writes(findings(&standing, was_ready, secret_trouble), outcome, settling);
+    if is_paused(cluster) {
+        let message = "elysia.dev/paused is true: nothing is changed";
+        findings.retain(|finding| !finding.kind.present_only_while_true());
+        findings.push(Finding::holds(ConditionType::Stalled, Reason::Paused, message));
+    }
     let phase = match (&standing.trouble, standing.serves, was_ready) {
         (None, true, _) => ClusterPhase::Ready,
         (_, _, false) => ClusterPhase::Starting,
@@ -238,6 +243,11 @@ pub fn status(
         probe: before.probe.clone(),
         conditions: condition::merge(&before.conditions, &findings, cluster.metadata.generation, now),
     }
+}
+
+/// Whether nothing is to be changed, by the word of a person.
+pub fn is_paused(cluster: &WeaviateCluster) -> bool {
+    cluster.annotations().get(names::PAUSED_ANNOTATION).map(String::as_str) == Some("true")
 }
 
 /// The status of a cluster whose spec cannot be honoured.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use elysia_api::WeaviateCluster;
 use elysia_api::cluster::ClusterPhase;
+use elysia_testkit::conditions;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::json;
 
 use super::super::judge::Outcome;
@@ -159,9 +161,24 @@ fn phases_and_conditions() {
         }
         let spec = ClusterSpec::validate(&cluster).unwrap();
         let status = judge::status(&cluster, &spec, &seen(picture, 3), &Outcome::Unchanged, Timestamp::UNIX_EPOCH);
+        conditions::record(&WeaviateCluster { status: Some(status.clone()), ..cluster });
         assert_eq!(status.phase, Some(phase), "{picture}");
         let condition = &status.conditions[0];
         assert_eq!(format!("{} {}", condition.status, condition.reason), ready, "{picture}: {}", condition.message);
+    }
+}
+
+#[test]
+fn a_paused_cluster_says_so_whatever_is_seen() {
+    let mut paused = cluster(3);
+    paused.metadata.annotations = Some(BTreeMap::from([("elysia.dev/paused".to_owned(), "true".to_owned())]));
+    let spec = ClusterSpec::validate(&paused).unwrap();
+    for (picture, ready) in [("rrr", "Ready=True AsDeclared"), ("rr.", "Ready=False Starting")] {
+        let status = judge::status(&paused, &spec, &seen(picture, 3), &Outcome::Unchanged, Timestamp::UNIX_EPOCH);
+        let told = |one: &Condition| format!("{}={} {}", one.type_, one.status, one.reason);
+        assert_eq!(status.conditions.first().map(told).as_deref(), Some(ready), "{picture}");
+        assert_eq!(status.conditions.last().map(told).as_deref(), Some("Stalled=True Paused"), "{picture}");
+        conditions::record(&WeaviateCluster { status: Some(status), ..paused.clone() });
     }
 }
 
@@ -173,6 +190,7 @@ fn a_pod_with_an_older_template_is_named_and_left_alone() {
     let spec = ClusterSpec::validate(&cluster).unwrap();
     let status = judge::status(&cluster, &spec, &observed, &Outcome::Unchanged, Timestamp::UNIX_EPOCH);
     assert!(status.conditions[0].message.contains("kubectl delete pod w-1"), "{}", status.conditions[0].message);
+    conditions::record(&WeaviateCluster { status: Some(status), ..cluster });
     assert_eq!(plan(&spec, &observed, false, Timestamp::UNIX_EPOCH).steps.len(), 1);
 }
 
