@@ -13,6 +13,7 @@ mod dependencies;
 mod deploy;
 mod e2e;
 mod ground;
+mod judge;
 mod lab;
 mod soak;
 mod test;
@@ -36,6 +37,8 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Runs every check and test but soak
     Test,
+    /// Shows every set of conditions that the unit tests made to kstatus and to Argo CD's health check
+    Judge,
     /// Runs journeys against the running ground
     E2e(e2e::E2eArguments),
     /// Real Weaviate servers without Kubernetes: a lab that stays until it is taken down
@@ -66,6 +69,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Deploy(arguments) => deploy::run(arguments),
         Command::Demo(arguments) => demo::run(arguments),
         Command::Test => test::run(),
+        Command::Judge => judge::run(&elysia_e2e::ground::Paths::from_environment()),
         Command::E2e(arguments) => e2e::run(arguments),
         Command::Lab(arguments) => lab::run(arguments),
         Command::Codegen(arguments) => codegen::run(arguments),

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use elysia_e2e::ground::{self, DeployTarget, Ground, NAMESPACE, Options, Paths, cargo};
 
 use crate::codegen::{self, CodegenArguments};
-use crate::{dependencies, e2e};
+use crate::{dependencies, e2e, judge};
 
 /// Lines of the operator's log that a failed journey shows.
 const LOG_LINES: &str = "--tail=200";
@@ -17,10 +17,12 @@ pub(crate) fn run() -> Result<()> {
     let paths = Paths::from_environment();
     stage("format", || cargo_does(&paths, &["fmt", "--all", "--check"]))?;
     stage("lints", || cargo_does(&paths, &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
+    judge::forget(&paths)?;
     stage("unit and snapshot tests", || {
         cargo_does(&paths, &["test", "--workspace", "--exclude", "elysia-e2e", "--all-targets"])?;
         cargo_does(&paths, &["test", "--package", "elysia-e2e", "--lib", "--test", "git_history"])
     })?;
+    stage("conditions, as GitOps tools see them", || judge::run(&paths))?;
     stage("documentation tests", || cargo_does(&paths, &["test", "--workspace", "--doc"]))?;
     stage("generated files", || codegen::run(&CodegenArguments { check: true }))?;
     stage("dependencies", || dependencies::check(&paths))?;

@@ -40,10 +40,10 @@ impl Kubectl {
         serde_json::from_str(&text).context("kubectl printed no JSON")
     }
 
-    /// Sends a manifest on standard input: to `apply --filename=-` and the like.
-    pub fn send(&self, arguments: &[&str], manifest: &str) -> Result<()> {
+    /// Sends a manifest on standard input, to `apply --filename=-` and the like; what it printed.
+    pub fn send(&self, arguments: &[&str], manifest: &str) -> Result<String> {
         let mut command = self.command();
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("failed to start kubectl")?;
         if let Some(mut input) = child.stdin.take() {
             input.write_all(manifest.as_bytes()).context("kubectl read no manifest")?;
@@ -51,7 +51,7 @@ impl Kubectl {
         let output = child.wait_with_output()?;
         let complaint = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "kubectl {} failed:\n{complaint}", arguments.join(" "));
-        Ok(())
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     pub(crate) fn is_ready(&self) -> bool {

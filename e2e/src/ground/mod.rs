@@ -6,6 +6,7 @@ mod containerd;
 mod control_plane;
 mod host;
 mod image;
+mod judge;
 mod kubectl;
 mod leavings;
 mod modules;
@@ -21,6 +22,7 @@ mod up;
 mod volumes;
 
 pub use self::image::{Entry, ImageRecipe};
+pub use self::judge::{Judgement, judge};
 pub use self::kubectl::Kubectl;
 pub use self::modules::downloaded;
 pub use self::network::NODE_ADDRESS;

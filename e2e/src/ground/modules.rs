@@ -64,6 +64,11 @@ impl Module {
         Self { target: ".", ..Self::tool("pause", paths.pause_source(), "1", &["pause"], 1) }
     }
 
+    /// What GitOps tools say of objects: see its own text.
+    pub(crate) fn judge(paths: &Paths) -> Self {
+        Self { target: ".", ..Self::tool("judge", paths.judge_source(), "1", &["judge"], 1) }
+    }
+
     /// A Weaviate version: pinned in the repository, or else pinned in the cache from its first use on.
     pub(crate) fn weaviate(paths: &Paths, version: &str) -> Result<Self> {
         check_weaviate_version(version)?;

@@ -41,6 +41,11 @@ impl Paths {
         self.checkout.join("e2e/ground/pause")
     }
 
+    /// The source of what GitOps tools say of objects.
+    pub(crate) fn judge_source(&self) -> PathBuf {
+        self.checkout.join("e2e/judge")
+    }
+
     pub(crate) fn log(&self, name: &str) -> PathBuf {
         self.state.join("log").join(format!("{name}.log"))
     }
