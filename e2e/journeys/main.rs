@@ -9,6 +9,7 @@ mod drift;
 mod examples;
 mod external;
 mod feed;
+mod gitops;
 mod health;
 mod operator_killed;
 mod recreate;

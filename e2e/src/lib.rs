@@ -16,6 +16,7 @@
 
 #![allow(clippy::print_stdout, reason = "a person waits for these commands: progress is their output")]
 
+pub mod gitops;
 pub mod ground;
 pub mod host_operator;
 pub mod servers;

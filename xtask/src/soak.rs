@@ -1,5 +1,7 @@
 //! `soak`: the long tests. Figures go to `target/soak/`.
 
+mod gitops;
+
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -19,7 +21,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 #[derive(Args)]
 pub(crate) struct SoakArguments {
-    /// Which one: `cold-start`, `collections`
+    /// Which one: `cold-start`, `collections`, `gitops`
     name: String,
     /// Version of Weaviate; one that the ground has
     #[arg(long, default_value = DEFAULT_WEAVIATE)]
@@ -30,7 +32,8 @@ pub(crate) fn run(arguments: &SoakArguments) -> Result<()> {
     match arguments.name.as_str() {
         "cold-start" => cold_starts(&arguments.weaviate),
         "collections" => on_the_ground("collections"),
-        other => bail!("there is no soak `{other}`; there are: cold-start, collections"),
+        "gitops" => gitops::run(&arguments.weaviate),
+        other => bail!("there is no soak `{other}`; there are: cold-start, collections, gitops"),
     }
 }
 

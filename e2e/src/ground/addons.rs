@@ -19,7 +19,7 @@ pub(crate) fn dns_image(version: &str) -> String {
 
 pub(crate) fn apply(kubectl: &Kubectl, dns_image: &str) -> Result<()> {
     let manifest = MANIFEST.replace("DNS_ADDRESS", DNS_ADDRESS).replace("DNS_IMAGE", dns_image);
-    kubectl.send(&["create", "--filename=-", "--save-config"], &manifest).map(drop)
+    kubectl.send(&["create", "--filename=-", "--save-config"], &manifest)
 }
 
 /// Waits until names are answered.

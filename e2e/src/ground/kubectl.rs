@@ -40,8 +40,13 @@ impl Kubectl {
         serde_json::from_str(&text).context("kubectl printed no JSON")
     }
 
-    /// Sends a manifest on standard input, to `apply --filename=-` and the like; what it printed.
-    pub fn send(&self, arguments: &[&str], manifest: &str) -> Result<String> {
+    /// Sends a manifest on standard input: to `apply --filename=-` and the like.
+    pub fn send(&self, arguments: &[&str], manifest: &str) -> Result<()> {
+        self.exchange(arguments, manifest).map(drop)
+    }
+
+    /// Sends a manifest on standard input, and gives what was printed.
+    pub fn exchange(&self, arguments: &[&str], manifest: &str) -> Result<String> {
         let mut command = self.command();
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("failed to start kubectl")?;

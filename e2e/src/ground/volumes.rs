@@ -23,7 +23,7 @@ pub(crate) const CLASS: &str = "ground";
 pub(crate) fn create(paths: &Paths, kubectl: &Kubectl) -> Result<()> {
     let volumes = (0..COUNT).map(|number| volume(paths, number)).collect::<Result<Vec<_>>>()?;
     let list = json!({"apiVersion": "v1", "kind": "List", "items": volumes});
-    kubectl.send(&["create", "--filename=-"], &list.to_string()).map(drop)
+    kubectl.send(&["create", "--filename=-"], &list.to_string())
 }
 
 fn volume(paths: &Paths, number: usize) -> Result<Value> {
