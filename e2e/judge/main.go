@@ -66,7 +66,7 @@ func run(folder string, in io.Reader, out io.Writer) error {
 		}
 		judged, err := judge(folder, line)
 		if err != nil {
-			return fmt.Errorf("object %d: %w", number, err)
+			return fmt.Errorf("line %d: %w", number, err)
 		}
 		if err := printed.Encode(judged); err != nil {
 			return err
@@ -80,18 +80,19 @@ func judge(folder string, line []byte) (*judgement, error) {
 	if err := object.UnmarshalJSON(line); err != nil {
 		return nil, err
 	}
+	kind := object.GroupVersionKind()
+	name := fmt.Sprintf("%s %s/%s", kind.Kind, object.GetNamespace(), object.GetName())
 	result, err := status.Compute(object)
 	if err != nil {
-		return nil, fmt.Errorf("kstatus: %w", err)
+		return nil, fmt.Errorf("%s: kstatus: %w", name, err)
 	}
-	kind := object.GroupVersionKind()
 	script, err := os.ReadFile(filepath.Join(folder, kind.Group, kind.Kind, "health.lua"))
 	if err != nil {
 		return nil, err
 	}
 	health, message, err := runHealth(string(script), object.Object)
 	if err != nil {
-		return nil, fmt.Errorf("health.lua of %s: %w", kind.Kind, err)
+		return nil, fmt.Errorf("%s: health.lua: %w", name, err)
 	}
 	return &judgement{Kstatus: result.Status.String(), Argo: health, Message: message}, nil
 }

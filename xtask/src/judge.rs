@@ -1,7 +1,7 @@
 //! `judge`: every set of conditions that the unit tests made, as kstatus (Flux, kpt) and Argo CD see it.
 //!
-//! What they should say is worked out here from the conditions alone, by the words of docs/install.md and not by those of
-//! the scripts, so that a mistake in a script, in a set of conditions or in our belief of what kstatus does is a failure.
+//! What they should say is worked out here from the conditions alone, by the table in docs/install.md and not by the
+//! scripts, so that a mistake in a script, in a set of conditions or in our belief of what kstatus does is a failure.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
