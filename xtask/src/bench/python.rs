@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 /// The client and what it needs but does not name.
-const REQUIREMENTS: [&str; 2] = ["weaviate-client==4.24.1", "packaging==25.0"];
+const REQUIREMENTS: [&str; 2] = ["weaviate-client==4.20.5", "packaging==25.0"];
 
 /// A Python that has the client.
 pub(super) struct Python {
