@@ -298,7 +298,10 @@ pub struct WeaviateClusterStatus {
     /// What the last write and read of a probe object gave; see `verify.data`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probe: Option<ProbeReport>,
-    /// Ready, Available, ClusterVerified; Reconciling and Stalled only while True.
+    /// Advice that is not acted upon; at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recommendations: Vec<String>,
+    /// Ready, Available, ClusterVerified, `DataVerified`; Reconciling and Stalled only while True.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

@@ -270,8 +270,11 @@ pub struct DataVerification {
     pub orphaned: i64,
     /// Objects whose properties or vectors are not the same everywhere.
     pub different: i64,
-    /// Objects that could not be read at some replica; nothing is known of them.
+    /// Objects that could not be read at some replica, or that were written all the while; nothing is known of them.
     pub unread: i64,
+    /// Tenants that are not HOT: they are not woken, and nothing is known of their objects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenants_asleep: Option<i64>,
     /// The worst of them; at most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<DataFinding>,

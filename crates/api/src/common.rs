@@ -47,7 +47,7 @@ pub struct Storage {
 #[serde(rename_all = "camelCase")]
 pub struct Schedule {
     /// Five fields as crontab(5) has them: minute, hour, day of month, month, day of week, e.g. `0 3 * * *`.
-    #[schemars(length(min = 9, max = 128))]
+    #[schemars(length(min = 9, max = 128), regex(pattern = r"^\s*[^\s@]\S*(\s+\S+){4}\s*$"))]
     pub cron: String,
     /// Time zone of the schedule as the IANA database names it, e.g. `Europe/Rome`; UTC when left out.
     #[serde(skip_serializing_if = "Option::is_none")]

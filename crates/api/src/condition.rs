@@ -17,7 +17,8 @@ pub enum ConditionType {
     SchemaInSync,
     /// Every shard has the declared number of replicas and they were proved.
     ReplicasInSync,
-    /// Sampled objects were the same at every replica. Present only when `verify.data` asks for it.
+    /// Sampled objects were the same at every replica; of a cluster: a written object came back from every node.
+    /// Present only when `verify.data`, or `elysia.dev/run-now`, asks for it.
     DataVerified,
     /// All members of the cluster see each other and agree on one leader.
     ClusterVerified,

@@ -14,6 +14,7 @@
 //!
 //! The same sightings at the same time give the same report: lists are sorted, and nothing here looks at a clock.
 
+pub mod checks;
 mod cluster;
 mod collection;
 mod feed;

@@ -11,5 +11,8 @@ pub mod feed;
 pub mod fingerprint;
 pub mod health;
 pub mod lease;
+pub mod recommendations;
+pub mod schedule;
 pub mod sight;
+pub mod verification;
 pub mod version;

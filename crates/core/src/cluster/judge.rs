@@ -241,6 +241,7 @@ pub fn status(
         endpoints: Some(Endpoints { rest: spec.rest(), grpc: spec.grpc() }),
         distribution: before.distribution.clone(),
         probe: before.probe.clone(),
+        recommendations: before.recommendations.clone(),
         conditions: condition::merge(&before.conditions, &findings, cluster.metadata.generation, now),
     }
 }

@@ -4,8 +4,9 @@ pub mod desired;
 pub mod judge;
 pub mod observed;
 pub mod plan;
+pub mod probe;
 pub mod spec;
 
 pub use observed::{MemberSight, NodeAnswer, NodeSight, Observed, PodView, StatefulSetView};
 pub use plan::{Plan, Step, plan};
-pub use spec::{ClusterSpec, Kind, NodeAddress, SpecError};
+pub use spec::{ClusterSpec, Kind, NodeAddress, SpecError, VerifyData};

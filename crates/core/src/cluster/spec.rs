@@ -8,8 +8,13 @@ use elysia_api::names;
 use jiff::SignedDuration;
 use kube::core::ResourceExt as _;
 
+use crate::schedule::{ScheduleError, Timetable};
+
 /// Time between two looks when the spec names none.
 pub const DEFAULT_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
+
+/// Objects that are compared when nobody says how many: `verify.data.sampleSize` has the same default.
+pub const DEFAULT_SAMPLE: usize = 100;
 
 /// Environment variables of the server that the operator sets itself, and that a spec therefore may not set.
 pub const RESERVED_ENVIRONMENT: [&str; 22] = [
@@ -63,6 +68,9 @@ pub enum SpecError {
     /// An interval that cannot be read.
     #[error("spec.verify.interval: {0} is not a time such as 60s or 5m")]
     Interval(String),
+    /// A schedule that never comes or cannot be read.
+    #[error("spec.verify.data.schedule.{0}")]
+    Schedule(#[from] ScheduleError),
 }
 
 /// Which of the two kinds of cluster it is.
@@ -83,6 +91,15 @@ pub struct NodeAddress {
     pub url: String,
 }
 
+/// When and how many objects are compared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VerifyData {
+    /// When.
+    pub timetable: Timetable,
+    /// Objects of each collection.
+    pub sample_size: usize,
+}
+
 /// A checked spec.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClusterSpec {
@@ -94,6 +111,8 @@ pub struct ClusterSpec {
     pub kind: Kind,
     /// Time between two looks.
     pub interval: SignedDuration,
+    /// When objects are compared; `None`: only when somebody asks.
+    pub verify_data: Option<VerifyData>,
     /// Protected names, those of the spec and those that always are.
     pub protected: Vec<String>,
     /// The Elysia AI service beside the cluster.
@@ -124,12 +143,14 @@ impl ClusterSpec {
             Some(verify) => parse_interval(&verify.interval)?,
             None => DEFAULT_INTERVAL,
         };
+        let verify_data = spec.verify.as_ref().and_then(|verify| verify.data.as_ref()).map(checked_data).transpose()?;
         let always = PROTECTED_ALWAYS.iter().map(ToString::to_string);
         Ok(Self {
             namespace: cluster.namespace().unwrap_or_default(),
             name: cluster.name_any(),
             kind,
             interval,
+            verify_data,
             protected: always.chain(spec.protected_collections.iter().cloned()).collect(),
             elysia: spec.elysia.clone(),
         })
@@ -219,6 +240,11 @@ fn one_spelling(address: &str) -> String {
     let address = address.to_lowercase();
     let usual = if address.starts_with("http://") { ":80" } else { ":443" };
     address.strip_suffix(usual).unwrap_or(&address).to_owned()
+}
+
+fn checked_data(data: &elysia_api::cluster::VerifyData) -> Result<VerifyData, SpecError> {
+    let timetable = Timetable::parse(&data.schedule)?;
+    Ok(VerifyData { timetable, sample_size: usize::try_from(data.sample_size).unwrap_or(DEFAULT_SAMPLE) })
 }
 
 fn parse_interval(text: &str) -> Result<SignedDuration, SpecError> {
