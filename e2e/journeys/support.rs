@@ -287,6 +287,7 @@ impl Nodes {
                 id,
                 class: class.to_owned(),
                 tenant: None,
+                last_update_time: None,
                 properties,
                 vector: None,
                 vectors: BTreeMap::new(),

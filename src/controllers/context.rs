@@ -11,6 +11,8 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::runtime::reflector::Store;
 use kube::{Client, Resource};
 
+use super::cluster::verify::Looked;
+use super::collection::verify::Looks;
 use super::connect::Connections;
 use crate::runtime::leadership::Leading;
 use crate::runtime::metrics::Metrics;
@@ -59,6 +61,10 @@ pub struct Context {
     pub destructive: tokio::sync::Mutex<()>,
     /// Comparisons of replicas that run at the same time; each may hold a page of every node.
     pub comparisons: tokio::sync::Semaphore,
+    /// When each cluster was looked at closely.
+    pub(in crate::controllers) looked: Looked,
+    /// Comparisons of sampled objects between their rounds.
+    pub(in crate::controllers) looks: Looks,
     /// Whether this operator still leads for certain.
     pub leading: Leading,
     recorder: Recorder,
@@ -86,6 +92,8 @@ impl Context {
             now,
             destructive: tokio::sync::Mutex::new(()),
             comparisons: tokio::sync::Semaphore::new(COMPARISONS),
+            looked: Looked::default(),
+            looks: Looks::default(),
             leading,
             failures: Mutex::default(),
         }

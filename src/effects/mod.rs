@@ -1,6 +1,7 @@
 //! The only code that writes, to Kubernetes and to Weaviate. It chooses nothing: what to write comes from a plan.
 
 pub mod kubernetes;
+pub mod probe;
 pub mod weaviate;
 
 use elysia_api::condition::Reason;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use elysia_api::cluster::WeaviateClusterStatus;
+use elysia_api::cluster::{ProbeReport, WeaviateClusterStatus};
 use elysia_api::collection::ElysiaCollectionStatus;
 use elysia_api::index_source::IndexSourceStatus;
 use elysia_api::{ElysiaCollection, IndexSource, WeaviateCluster};
@@ -33,6 +33,7 @@ struct Inner {
     replicas: IntGaugeVec,
     behind: IntGaugeVec,
     lines: GaugeVec,
+    lag: GaugeVec,
     /// Namespace and name of every object that has gauges, by kind.
     known: Mutex<BTreeSet<(&'static str, String, String)>>,
 }
@@ -80,6 +81,13 @@ impl Metrics {
                 Opts::new("elysia_feed_lines", "Lines of a feed's present run, by outcome."),
                 &["namespace", "name", "outcome"],
             )?,
+            lag: GaugeVec::new(
+                Opts::new(
+                    "elysia_replication_lag_seconds",
+                    "Time until the slowest replica had what was written at QUORUM, by the last probe.",
+                ),
+                &object,
+            )?,
             registry,
             known: Mutex::default(),
         };
@@ -94,6 +102,7 @@ impl Metrics {
             replicas,
             behind,
             lines,
+            lag,
             known: _,
         } = &inner;
         registry.register(Box::new(reconciles.clone()))?;
@@ -105,6 +114,7 @@ impl Metrics {
         registry.register(Box::new(replicas.clone()))?;
         registry.register(Box::new(behind.clone()))?;
         registry.register(Box::new(lines.clone()))?;
+        registry.register(Box::new(lag.clone()))?;
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -143,6 +153,16 @@ impl Metrics {
             .map_or((0, 0), |(ready, wanted)| (ready.parse().unwrap_or(0), wanted.parse().unwrap_or(0)));
         self.inner.nodes.with_label_values(&[&namespace, &name, &"ready".to_owned()]).set(ready);
         self.inner.nodes.with_label_values(&[&namespace, &name, &"wanted".to_owned()]).set(wanted);
+    }
+
+    /// Gauge of a cluster's probe: the series goes when it failed or when there is none.
+    pub fn probe(&self, object: &WeaviateCluster, probe: Option<&ProbeReport>) {
+        let labels = [object.namespace().unwrap_or_default(), object.name_any()];
+        match probe.and_then(|probe| probe.lag_milliseconds) {
+            #[expect(clippy::cast_precision_loss, reason = "milliseconds of a bounded wait")]
+            Some(lag) => self.inner.lag.with_label_values(&labels).set(lag as f64 / 1000.0),
+            None => drop(self.inner.lag.remove_label_values(&labels)),
+        }
     }
 
     /// Gauges of a collection.
@@ -212,13 +232,16 @@ impl Metrics {
     }
 
     fn forget(&self, kind: &'static str, namespace: &str, name: &str) {
-        let Inner { ready, nodes, replicas, behind, lines, .. } = self.inner.as_ref();
+        let Inner { ready, nodes, replicas, behind, lines, lag, .. } = self.inner.as_ref();
         // A series that was never set is not there to be removed, which is no error.
         let _ = ready.remove_label_values(&[kind, namespace, name]);
         match kind {
-            "WeaviateCluster" => ["ready", "wanted"].iter().for_each(|which| {
-                let _ = nodes.remove_label_values(&[namespace, name, which]);
-            }),
+            "WeaviateCluster" => {
+                let _ = lag.remove_label_values(&[namespace, name]);
+                for which in ["ready", "wanted"] {
+                    let _ = nodes.remove_label_values(&[namespace, name, which]);
+                }
+            }
             "ElysiaCollection" => {
                 let _ = behind.remove_label_values(&[namespace, name]);
                 for which in ["lowest", "wanted"] {

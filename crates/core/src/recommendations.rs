@@ -146,7 +146,7 @@ mod tests {
     }
 
     fn advice(
-        class: Value,
+        class: &Value,
         objects: Option<i64>,
         nodes: Option<usize>,
         version: &str,
@@ -155,7 +155,7 @@ mod tests {
         let placement = shards(1);
         of_collection(&Known {
             object: "articles",
-            class: &class,
+            class,
             placement: Some(&placement),
             objects,
             nodes,
@@ -174,25 +174,25 @@ mod tests {
             "class": "Articles", "vectorIndexType": "hnsw", "vectorIndexConfig": {"rq": {"enabled": true}},
             "replicationConfig": {"factor": 3, "asyncEnabled": true, "deletionStrategy": "TimeBasedResolution"},
         });
-        assert_eq!(advice(class.clone(), Some(10), Some(3), "1.35.2", Some(3)), Vec::<String>::new());
-        assert_eq!(advice(class, None, None, "", None), Vec::<String>::new());
+        assert_eq!(advice(&class, Some(10), Some(3), "1.35.2", Some(3)), Vec::<String>::new());
+        assert_eq!(advice(&class, None, None, "", None), Vec::<String>::new());
     }
 
     #[test]
     fn each_flaw_has_its_line() {
         let lone = json!({"class": "Articles", "replicationConfig": {"factor": 1}});
-        assert_eq!(starts(&advice(lone.clone(), Some(5), Some(3), "1.38.2", None)), ["factor"]);
-        assert!(advice(lone.clone(), Some(5), Some(1), "1.38.2", None).is_empty());
-        assert!(advice(lone, Some(5), None, "1.38.2", None).is_empty(), "unknown is not three");
+        assert_eq!(starts(&advice(&lone, Some(5), Some(3), "1.38.2", None)), ["factor"]);
+        assert!(advice(&lone, Some(5), Some(1), "1.38.2", None).is_empty());
+        assert!(advice(&lone, Some(5), None, "1.38.2", None).is_empty(), "unknown is not three");
         let old = json!({
             "class": "Articles", "vectorIndexType": "hnsw", "vectorIndexConfig": {"pq": {"enabled": false}},
             "replicationConfig": {"factor": 3, "asyncEnabled": false, "deletionStrategy": "NoAutomatedResolution"},
         });
         assert_eq!(
-            starts(&advice(old.clone(), Some(2_000_000), Some(3), "1.35.2", Some(1))),
+            starts(&advice(&old, Some(2_000_000), Some(3), "1.35.2", Some(1))),
             ["2000000", "ELYSIA_CHUNKED_articles__,", "deletionStrategy", "one", "replicationConfig.asyncEnabled"]
         );
-        assert_eq!(starts(&advice(old, Some(2), Some(3), "1.38.2", None)), ["deletionStrategy"]);
+        assert_eq!(starts(&advice(&old, Some(2), Some(3), "1.38.2", None)), ["deletionStrategy"]);
     }
 
     #[test]

@@ -112,6 +112,15 @@ impl<'a> Walk<'a> {
     }
 }
 
+impl Object {
+    /// The digest of this one object: its id, properties and vectors; no timestamps.
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        hash_object(&mut hash, self);
+        hexadecimal(&hash.finalize())
+    }
+}
+
 fn hash_object(hash: &mut Sha256, object: &Object) {
     let mut text = String::new();
     canonical(&mut text, object.properties.iter());

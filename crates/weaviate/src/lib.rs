@@ -7,7 +7,7 @@
 //! | call | path | safe to send again after a lost answer |
 //! |---|---|---|
 //! | [`Client::live`], [`Client::ready`] | `GET /v1/.well-known/live`, `ready` | yes |
-//! | [`Client::meta`], [`Client::nodes`], [`Client::statistics`] | `GET /v1/meta`, `nodes`, `cluster/statistics` | yes |
+//! | [`Client::meta`], [`Client::nodes`], [`Client::shard_counts`], [`Client::statistics`] | `GET /v1/meta`, `nodes`, `cluster/statistics` | yes |
 //! | [`Client::classes`], [`Client::class`] | `GET /v1/schema`, `schema/{class}` | yes |
 //! | [`Client::create_class`] | `POST /v1/schema` | yes: the second is `Invalid` ("already exists") |
 //! | [`Client::update_class`] | `PUT /v1/schema/{class}` | yes, unless somebody else wrote between: the last wins |
@@ -23,6 +23,8 @@
 //! | [`Client::remove_replica`] | `POST /v1/replication/scale` | **no**: look at the sharding state first |
 //! | [`Client::list_ids`], [`Client::list_objects`], [`Client::replica_digest`], [`Client::object_digest`] | `GET /v1/objects?class&after` | yes |
 //! | [`Client::object`] | `GET /v1/objects/{class}/{id}` | yes; QUORUM and ALL repair what they read |
+//! | [`Client::object_at`] | `GET /v1/objects/{class}/{id}?node_name=` | yes; repairs nothing |
+//! | [`Client::put_object`] | `POST /v1/batch/objects` | yes: it is written over |
 //! | [`Client::create_object`] | `POST /v1/objects` | yes: the second is `Invalid` ("already exists") |
 //! | [`Client::object_count`] | `POST /v1/graphql` | yes |
 //! | [`Client::auto_schema_probe`] | `POST /v1/objects` of what can never be stored | yes |
@@ -43,6 +45,7 @@ mod error;
 mod grpc;
 mod objects;
 mod probe;
+mod replica;
 mod replication;
 mod rest;
 mod schema;
@@ -60,6 +63,7 @@ pub use grpc::{
     NamedVector, ObjectError, Selection, Vectors,
 };
 pub use objects::{Consistency, Object, Page, ReadFrom};
+pub use replica::AtReplica;
 pub use replication::{
     OperationId, ReplicationKind, ReplicationOperation, ReplicationState, ShardReplicas, ShardingState,
 };

@@ -51,6 +51,9 @@ pub struct Object {
     /// Its tenant.
     #[serde(default)]
     pub tenant: Option<String>,
+    /// When it was written last, in milliseconds since 1970; replicas that were repaired keep it.
+    #[serde(default, rename = "lastUpdateTimeUnix")]
+    pub last_update_time: Option<i64>,
     /// Its properties. Integers are what the server kept: above 2^53 they are rounded.
     #[serde(default, deserialize_with = "or_default")]
     pub properties: Map<String, Value>,

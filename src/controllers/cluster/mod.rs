@@ -2,6 +2,7 @@
 
 mod observe;
 mod orphans;
+pub(in crate::controllers) mod verify;
 
 pub(in crate::controllers) use observe::HOLDS_AUTO_SCHEMA_OFF;
 
@@ -40,7 +41,8 @@ pub async fn reconcile(cluster: Arc<WeaviateCluster>, context: Shared) -> Result
                 (act(&plan, &spec, &cluster, &context).await, ended)
             };
             let outcome = outcome(&acted);
-            let status = judge::status(&cluster, &spec, &observed, &outcome, now);
+            let mut status = judge::status(&cluster, &spec, &observed, &outcome, now);
+            verify::verify(&spec, &cluster, &mut status, !judge::is_paused(&cluster), &context).await;
             let recheck = match outcome {
                 Outcome::Failed { .. } => spec.interval,
                 _ if judge::is_settling(&observed, &outcome) => plan.recheck.min(cluster::plan::RECHECK),

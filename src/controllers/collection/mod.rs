@@ -3,6 +3,7 @@
 mod act;
 pub(in crate::controllers) mod journal;
 mod observe;
+pub(in crate::controllers) mod verify;
 
 pub(in crate::controllers) use observe::{cluster_of, exists, frozen_in_part, open};
 
@@ -41,12 +42,16 @@ pub async fn reconcile(object: Arc<ElysiaCollection>, context: Shared) -> Result
             let plan = collection::plan(&spec, &scene.observed, &before, now);
             let acted = act::act(&plan, &spec, &scene, &context).await;
             let failure = acted.as_ref().err().map(|error| act::failure(error, &plan));
-            let status = judge::status(&object, &spec, &scene.observed, &plan, failure.as_ref(), now);
+            let mut status = judge::status(&object, &spec, &scene.observed, &plan, failure.as_ref(), now);
+            let verified = verify::verify(&spec, &object, &scene, &context).await;
             let recheck = match &failure {
                 None => plan.recheck.unwrap_or(scene.interval),
                 Some(failure) if failure.retryable => AFTER_FAILURE,
                 Some(_) => AFTER_REFUSAL.min(scene.interval),
             };
+            let recheck = verified.sooner(recheck);
+            verify::recommend(&spec, &scene, &mut status).await;
+            verified.tell(&mut status, &before, &object, now);
             if let Err(error) = &acted {
                 context.metrics.failed_step("ElysiaCollection", error.reason());
                 tracing::warn!(object = key, error = error.chain(), "a step failed");

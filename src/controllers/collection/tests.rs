@@ -1,6 +1,7 @@
 //! Transcripts of rounds over collections.
 
 mod recreate;
+mod verify;
 
 use elysia_api::ElysiaCollection;
 use elysia_api::condition::ConditionType;

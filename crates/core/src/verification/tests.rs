@@ -167,8 +167,11 @@ fn three() -> Vec<ShardReplicas> {
     shards("a,b,c")
 }
 
+/// Object and answers, of each round.
+type Rounds<'a> = &'a [&'a [(&'a str, &'a str)]];
+
 /// A comparison of these rounds; each round's readings must be of what the look asks for.
-fn compare(rounds: &[&[(&str, &str)]]) -> DataVerification {
+fn compare(rounds: Rounds<'_>) -> DataVerification {
     let shards = three();
     let placement = Placement::new(&shards, NEW);
     let readings = |round: &[(&str, &str)]| round.iter().map(|(id, answers)| named_reading(id, answers)).collect();
@@ -205,7 +208,7 @@ fn what_stays_wrong_is_reported() {
 
 #[test]
 fn what_a_writer_was_at_is_no_alarm() {
-    let cases: [(&[&[(&str, &str)]], &str); 5] = [
+    let cases: [(Rounds<'_>, &str); 5] = [
         // Nothing wrong: one round is enough.
         (&[&[("1", "a=1 b=1 c=1")]], "1: 0 missing, 0 orphaned, 0 different, 0 unread []"),
         // Written everywhere by the second round.

@@ -9,10 +9,17 @@ use super::state::{Class, Operation, Reply, State, refusal};
 /// The version that the fake claims to be; its answers were recorded from it.
 pub(super) const VERSION: &str = "1.38.2";
 
-pub(super) fn nodes(state: &State) -> Reply {
+pub(super) fn nodes(state: &State, asked: &Asked<'_>) -> Reply {
     let live = state.nodes.iter().filter(|node| !state.is_missing(node));
     let nodes = live.map(|node| {
-        json!({ "name": node, "status": "HEALTHY", "version": VERSION, "operationalMode": "ReadWrite", "shards": null })
+        let mut node_status =
+            json!({ "name": node, "status": "HEALTHY", "version": VERSION, "operationalMode": "ReadWrite", "shards": null });
+        if asked.query("output") == Some("verbose") {
+            let shards = state.classes.values().flat_map(|class| class.shards.values());
+            let held = shards.filter(|replicas| replicas.contains_key(node)).count();
+            node_status["stats"] = json!({ "objectCount": 0, "shardCount": held });
+        }
+        node_status
     });
     (200, Some(json!({ "nodes": nodes.collect::<Vec<_>>() })))
 }
@@ -180,11 +187,51 @@ fn seen<'a>(
     shards.filter_map(replica).flat_map(|replica| replica.ids.iter().copied())
 }
 
+/// One object. With `node_name` it is exactly that node's word; of a shard that the node does not hold, 1.38 names the
+/// shard in a 500 (after some seconds of trying, which the fake leaves out).
 pub(super) fn object(state: &State, asked: &Asked<'_>, name: &str, id: &str) -> Reply {
-    let Some(class) = state.classes.get(name) else {
+    let (Some(class), Ok(id)) = (state.classes.get(name), id.parse::<Uuid>()) else {
         return (404, None);
     };
-    let node = asked.query("node_name").unwrap_or(asked.node);
-    let found = id.parse::<Uuid>().is_ok_and(|id| seen(state, class, node, asked.query("tenant")).any(|has| has == id));
-    if found { (200, Some(json!({ "class": name, "id": id, "properties": {} }))) } else { (404, None) }
+    let tenant = asked.query("tenant");
+    let shards = class.shards.iter().filter(|(shard, _)| tenant.is_none_or(|tenant| tenant == *shard));
+    let shard = shards.into_iter().find(|(_, replicas)| replicas.values().any(|replica| replica.ids.contains(&id)));
+    let Some((shard, replicas)) = shard else {
+        return (404, None);
+    };
+    let replica = match asked.query("node_name") {
+        Some(node) if !state.nodes.iter().any(|other| other == node) || state.is_missing(node) => {
+            return refusal(500, format!("repo: object by id: search index: cannot resolve node name: {node}"));
+        }
+        Some(node) if !replicas.contains_key(node) => {
+            let words = format!("status code: 500, error: shard \"{shard}\" does not exist locally");
+            return refusal(500, format!("repo: object by id: search index: {words}"));
+        }
+        Some(node) => replicas.get(node),
+        None => replicas.get(asked.node).or_else(|| replicas.values().find(|replica| replica.ids.contains(&id))),
+    };
+    let Some(replica) = replica.filter(|replica| replica.ids.contains(&id)) else {
+        return (404, None);
+    };
+    let properties = replica.properties.get(&id).cloned().unwrap_or_else(|| json!({}));
+    (
+        200,
+        Some(json!({ "class": name, "id": id, "properties": properties, "lastUpdateTimeUnix": 1_800_000_000_000_i64 })),
+    )
+}
+
+/// `POST /v1/batch/objects`: each object has its own word, and the call is a success.
+pub(super) fn batch(state: &mut State, body: &Value) -> Reply {
+    let mut results = Vec::new();
+    for object in body["objects"].as_array().into_iter().flatten() {
+        let (status, reply) = state.write(object);
+        let result = if status == 200 {
+            json!({ "status": "SUCCESS" })
+        } else {
+            let message = reply.as_ref().and_then(|reply| reply.pointer("/error/0/message")).cloned();
+            json!({ "status": "FAILED", "errors": { "error": [{ "message": message }] } })
+        };
+        results.push(json!({ "class": object["class"], "id": object["id"], "result": result }));
+    }
+    (200, Some(Value::Array(results)))
 }

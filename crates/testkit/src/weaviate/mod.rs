@@ -121,6 +121,21 @@ impl FakeWeaviate {
         }
     }
 
+    /// Gives an object of one replica other properties than elsewhere, past replication.
+    pub fn seed_properties(&self, class: &str, shard: &str, node: &str, id: Uuid, properties: &Value) {
+        if let Some(replica) = self.lock().replica_mut(class, shard, node) {
+            replica.ids.insert(id);
+            replica.properties.insert(id, properties.clone());
+        }
+    }
+
+    /// Takes an object out of one replica, past replication.
+    pub fn lose_object(&self, class: &str, shard: &str, node: &str, id: Uuid) {
+        if let Some(replica) = self.lock().replica_mut(class, shard, node) {
+            replica.ids.remove(&id);
+        }
+    }
+
     /// A restart: the node forgets which of its shards were frozen (lab 12).
     pub fn restart(&self, node: &str) {
         self.lock().thaw(node);

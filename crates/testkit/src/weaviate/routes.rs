@@ -68,12 +68,13 @@ fn route(state: &mut State, method: &Method, segments: &[&str], asked: &Asked<'_
         ("GET", ["meta"]) => {
             (200, Some(json!({ "hostname": "http://[::]:8080", "modules": {}, "version": answers::VERSION })))
         }
-        ("GET", ["nodes"]) => answers::nodes(state),
+        ("GET", ["nodes"]) => answers::nodes(state, asked),
         ("GET", ["cluster", "statistics"]) => answers::statistics(state),
         ("GET", ["backups", backend]) => refusal(422, format!("no backup backend \"{backend}\"")),
         (_, ["schema", rest @ ..]) => schema(state, method, rest, asked),
         (_, ["replication", ..]) if !state.replica_movement => (501, None),
         (_, ["replication", rest @ ..]) => replication(state, method, rest, asked),
+        ("POST", ["batch", "objects"]) => answers::batch(state, &asked.body),
         ("POST", ["objects"]) => state.write(&asked.body),
         ("GET", ["objects"]) => answers::objects(state, asked),
         ("GET", ["objects", class, id]) => answers::object(state, asked, class, id),

@@ -39,6 +39,8 @@ pub(super) struct Class {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Replica {
     pub(super) ids: BTreeSet<Uuid>,
+    /// Properties of those that were given any.
+    pub(super) properties: BTreeMap<Uuid, Value>,
     pub(super) read_only: bool,
 }
 
@@ -182,8 +184,12 @@ impl State {
         if replicas.values().any(|replica| replica.read_only) {
             return refusal(500, format!("put object: cannot reach enough replicas: read only \"{shard}\""));
         }
-        for replica in replicas.values_mut() {
+        let faults = &self.faults;
+        // What is out of gossip gets nothing, and the majority's word is enough.
+        let live = replicas.iter_mut().filter(|(node, _)| faults.get(*node) != Some(&Fault::Missing));
+        for (_, replica) in live {
             replica.ids.insert(id);
+            replica.properties.insert(id, body["properties"].clone());
         }
         (200, Some(json!({ "class": name, "id": id, "properties": body["properties"] })))
     }
