@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use super::client::Reader;
 use super::printer::{Printer, can_redraw};
 use super::{Exit, Output, Target, encode};
+pub(super) use duration::parse as duration;
 use table::View;
 
 /// Arguments of `health`.

@@ -3,14 +3,17 @@
 //! Judging is `elysia_core::health`, which reads the statuses that the controllers write; printing is [`printer`] and
 //! nobody else.
 
+mod audit;
 mod client;
+mod collection;
+mod columns;
 mod completion;
-#[allow(dead_code, reason = "the commands that ask the servers use it one by one")]
 mod forward;
 mod health;
 mod owner;
 mod printer;
 mod repair;
+mod session;
 #[cfg(test)]
 mod tests;
 mod version;
@@ -50,6 +53,11 @@ enum Command {
     Why(why::WhyArgs),
     /// Plans that repair collections: show, approve, call off, and bring a schema back
     Repair(repair::RepairArgs),
+    /// Collections: list, look into, declare, delete, clear
+    #[command(visible_alias = "col", arg_required_else_help = true)]
+    Collection(collection::CollectionArgs),
+    /// Who did what: Events about clusters, collections and feeds
+    Audit(audit::AuditArgs),
     /// Versions of this plug-in, of the operator and of the kinds that are served
     Version(version::VersionArgs),
     /// Print the completion script of a shell
@@ -159,6 +167,8 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Health(args) => health::run(args, &cli.target, printer).await,
         Command::Why(args) => why::run(args, &cli.target, printer).await,
         Command::Repair(args) => repair::run(args, &cli.target, printer).await,
+        Command::Collection(args) => collection::run(args, &cli.target, printer).await,
+        Command::Audit(args) => audit::run(args, &cli.target, printer).await,
         Command::Version(args) => version::run(args, &cli.target, printer).await,
         Command::Completion(args) => completion::run(args, &mut Cli::command(), printer),
     };

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | [`Client::live`], [`Client::ready`] | `GET /v1/.well-known/live`, `ready` | yes |
 //! | [`Client::meta`], [`Client::nodes`], [`Client::shard_counts`], [`Client::statistics`] | `GET /v1/meta`, `nodes`, `cluster/statistics` | yes |
+//! | [`Client::node_shards`] | `GET /v1/nodes?output=verbose` | yes |
 //! | [`Client::classes`], [`Client::class`] | `GET /v1/schema`, `schema/{class}` | yes |
 //! | [`Client::create_class`] | `POST /v1/schema` | yes: the second is `Invalid` ("already exists") |
 //! | [`Client::update_class`] | `PUT /v1/schema/{class}` | yes, unless somebody else wrote between: the last wins |
@@ -49,6 +50,7 @@ mod replica;
 mod replication;
 mod rest;
 mod schema;
+mod shards;
 mod words;
 
 pub use backup::BackupEntry;
@@ -68,3 +70,4 @@ pub use replication::{
     OperationId, ReplicationKind, ReplicationOperation, ReplicationState, ShardReplicas, ShardingState,
 };
 pub use schema::{ActivityStatus, SchemaRead, ShardInfo, ShardStatus, Tenant};
+pub use shards::{HeldShard, NodeShards};

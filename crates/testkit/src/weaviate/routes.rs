@@ -69,6 +69,8 @@ fn route(state: &mut State, method: &Method, segments: &[&str], asked: &Asked<'_
             (200, Some(json!({ "hostname": "http://[::]:8080", "modules": {}, "version": answers::VERSION })))
         }
         ("GET", ["nodes"]) => answers::nodes(state, asked),
+        ("GET", ["nodes", class]) => answers::node_shards(state, class),
+        ("POST", ["graphql"]) => answers::aggregate(state, asked),
         ("GET", ["cluster", "statistics"]) => answers::statistics(state),
         ("GET", ["backups", backend]) => refusal(422, format!("no backup backend \"{backend}\"")),
         (_, ["schema", rest @ ..]) => schema(state, method, rest, asked),
