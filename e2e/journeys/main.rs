@@ -12,5 +12,6 @@ mod feed;
 mod gitops;
 mod health;
 mod operator_killed;
+mod plugin_collections;
 mod recreate;
 mod support;

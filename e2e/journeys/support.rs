@@ -228,7 +228,7 @@ impl Stage {
 
     /// Runs `kubectl elysia` in this namespace: its exit code and what it printed.
     pub(crate) async fn plug_in(&self, arguments: &[&str]) -> (i32, String) {
-        let mut command = Command::new(plug_in());
+        let mut command = Command::new(plug_in_path());
         command.args(arguments).args(["--namespace", &self.namespace]).env("NO_COLOR", "1");
         let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
@@ -241,7 +241,8 @@ pub(crate) fn version() -> String {
     std::env::var("ELYSIA_E2E_WEAVIATE").unwrap_or_else(|_| elysia_e2e::ground::DEFAULT_WEAVIATE.to_owned())
 }
 
-fn plug_in() -> PathBuf {
+/// The plug-in that is tried.
+pub(crate) fn plug_in_path() -> PathBuf {
     std::env::var_os("KUBECTL_ELYSIA").map_or_else(|| PathBuf::from("kubectl-elysia"), PathBuf::from)
 }
 

@@ -58,7 +58,9 @@ impl Client {
         let segments: Vec<&str> = std::iter::once("nodes").chain(class).collect();
         let Answer { mut nodes } = self.json(Rest::get(&segments).query("output", "verbose")).await?;
         nodes.sort_by(|left, right| left.name.cmp(&right.name));
-        nodes.iter_mut().for_each(|node| node.shards.sort());
+        for node in &mut nodes {
+            node.shards.sort();
+        }
         Ok(nodes)
     }
 }

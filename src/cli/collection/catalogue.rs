@@ -116,7 +116,9 @@ pub(super) fn join(seen: &Seen, spec: &ClusterSpec) -> Vec<Entry> {
     let names: BTreeSet<&str> = classes.keys().chain(declared.keys()).copied().collect();
     let entry = |name: &str| {
         let class = classes.get(name).copied();
-        let shards = seen.nodes.is_some().then(|| held.get(name));
+        let none = BTreeMap::new();
+        // Nobody was asked, or nobody holds any: not the same.
+        let shards = seen.nodes.is_some().then(|| held.get(name).unwrap_or(&none));
         let mut entry = Entry { name: name.to_owned(), live: class.is_some(), ..Entry::default() };
         entry.protected = spec.protection(name).map(str::to_owned);
         if let Some(class) = class {
@@ -132,10 +134,8 @@ pub(super) fn join(seen: &Seen, spec: &ClusterSpec) -> Vec<Entry> {
     names.into_iter().map(entry).collect()
 }
 
-fn describe(entry: &mut Entry, class: &Value, shards: Option<Option<&BTreeMap<&str, (i64, i64)>>>) {
+fn describe(entry: &mut Entry, class: &Value, shards: Option<&BTreeMap<&str, (i64, i64)>>) {
     let Some(shards) = shards else { return };
-    let none = BTreeMap::new();
-    let shards = shards.unwrap_or(&none);
     let count = i64::try_from(shards.len()).unwrap_or(i64::MAX);
     // A shard whose nodes are all gone is listed by nobody; only the class knows that there is one.
     let expected = (!entry.multi_tenant).then(|| class["shardingConfig"]["actualCount"].as_i64()).flatten();

@@ -233,7 +233,9 @@ async fn by_hand(
 fn lost(name: &str, file: &Path, why: &str) -> Stop {
     let file = file.display();
     Stop::refused(
-        format!("{name} could not be made again: {why}; its settings and tenants are in {file}"),
+        format!(
+            "{name} could not be made again: {why}; its settings are in {file}, its tenants, if any, in the .tenants.json beside it"
+        ),
         format!("kubectl elysia col create {name} --schema-file {file}"),
     )
 }

@@ -126,7 +126,9 @@ pub(super) async fn ls(args: &LsArgs, session: &Session, cluster: Option<&str>) 
         ListOutput::Yaml => encode(&entries, Output::Yaml)?,
     };
     session.printer.data(&text)?;
-    seen.missing.iter().for_each(|missing| session.printer.complain(missing));
+    for missing in &seen.missing {
+        session.printer.complain(missing);
+    }
     Ok(if seen.missing.is_empty() { Exit::Healthy } else { Exit::Unknown })
 }
 
@@ -259,7 +261,9 @@ pub(super) async fn show(args: &ShowArgs, session: &Session, cluster: Option<&st
         output => encode(&shown, output)?,
     };
     session.printer.data(&text)?;
-    missing.iter().for_each(|missing| session.printer.complain(missing));
+    for missing in &missing {
+        session.printer.complain(missing);
+    }
     Ok(if missing.is_empty() { Exit::Healthy } else { Exit::Unknown })
 }
 
@@ -294,13 +298,13 @@ fn show_text(shown: &Shown, one: &One, opened: &OpenedCluster) -> Result<String,
     }
     if let Some(placement) = &shown.placement {
         let rows: Vec<_> = placement.iter().map(|(shard, nodes)| vec![shard.clone(), nodes.join(", ")]).collect();
-        text += &format!("\n{}", columns::render(&["SHARD", "REPLICAS"], &rows));
+        write!(text, "\n{}", columns::render(&["SHARD", "REPLICAS"], &rows)).ok();
     }
     if let Some(nodes) = &shown.nodes {
-        text += &format!("\n{}", stats_table(nodes));
+        write!(text, "\n{}", stats_table(nodes)).ok();
     }
     if let Some(schema) = &shown.schema {
-        text += &format!("\n{}", encode(schema, Output::Yaml)?);
+        write!(text, "\n{}", encode(schema, Output::Yaml)?).ok();
     }
     Ok(text)
 }
@@ -431,19 +435,20 @@ pub(super) async fn live(session: &Session, opened: &OpenedCluster, name: &str) 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
 pub(super) struct Check {
-    check: &'static str,
+    #[serde(rename = "check")]
+    name: &'static str,
     verdict: &'static str,
     message: String,
 }
 
 impl Check {
-    fn new(check: &'static str, verdict: Verdict, message: impl Into<String>) -> Self {
+    fn new(name: &'static str, verdict: Verdict, message: impl Into<String>) -> Self {
         let verdict = match verdict {
             Verdict::Healthy => "healthy",
             Verdict::Fault => "fault",
             Verdict::Unknown => "unknown",
         };
-        Self { check, verdict, message: message.into() }
+        Self { name, verdict, message: message.into() }
     }
 }
 
@@ -461,7 +466,7 @@ pub(super) async fn health(args: &HealthArgs, session: &Session, cluster: Option
         Output::Table => {
             let shown = checks.iter().filter(|check| args.detailed || check.verdict != "healthy");
             let rows: Vec<_> = shown
-                .map(|check| vec![check.check.to_owned(), check.verdict.to_owned(), check.message.clone()])
+                .map(|check| vec![check.name.to_owned(), check.verdict.to_owned(), check.message.clone()])
                 .collect();
             if rows.is_empty() {
                 format!("{} is healthy\n", one.name)
@@ -598,7 +603,9 @@ pub(super) async fn optimize(args: &OptimizeArgs, session: &Session, cluster: Op
         .collect();
     advice.extend(advise(&entry, one.class.as_ref().unwrap_or(&Value::Null), opened.spec.node_names().len()));
     if !args.analyze {
-        advice.iter_mut().for_each(|advice| advice.because = None);
+        for advice in &mut advice {
+            advice.because = None;
+        }
     }
     let text = match args.output {
         Output::Table if advice.is_empty() => format!("no advice for {}\n", one.name),

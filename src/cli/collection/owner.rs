@@ -25,7 +25,7 @@ pub(super) fn of(object: &ElysiaCollection) -> Option<String> {
             return Some(format!("{tool} ({name})"));
         }
     }
-    let managers = object.managed_fields().iter().filter_map(|entry| entry.manager.as_deref());
+    let mut managers = object.managed_fields().iter().filter_map(|entry| entry.manager.as_deref());
     let owner = |manager: &str| MANAGERS.iter().find(|(name, _)| manager.starts_with(name)).map(|(_, tool)| *tool);
-    managers.filter_map(owner).next().map(str::to_owned)
+    managers.find_map(owner).map(str::to_owned)
 }
