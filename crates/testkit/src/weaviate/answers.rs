@@ -17,7 +17,7 @@ pub(super) fn nodes(state: &State, asked: &Asked<'_>) -> Reply {
         if asked.query("output") == Some("verbose") {
             let shards = state.classes.values().flat_map(|class| class.shards.values());
             let held = shards.filter(|replicas| replicas.contains_key(node)).count();
-            node_status["shards"] = held(state, node, None).into();
+            node_status["shards"] = held_shards(state, node, None).into();
             node_status["stats"] = json!({ "objectCount": 0, "shardCount": held });
         }
         node_status
@@ -34,13 +34,13 @@ pub(super) fn node_shards(state: &State, class: &str) -> Reply {
     let nodes = live.map(|node| {
         json!({
             "name": node, "status": "HEALTHY", "version": VERSION, "operationalMode": "ReadWrite",
-            "shards": held(state, node, Some(class)),
+            "shards": held_shards(state, node, Some(class)),
         })
     });
     (200, Some(json!({ "nodes": nodes.collect::<Vec<_>>() })))
 }
 
-fn held(state: &State, node: &str, class: Option<&str>) -> Vec<Value> {
+fn held_shards(state: &State, node: &str, class: Option<&str>) -> Vec<Value> {
     let classes = state.classes.iter().filter(|(name, _)| class.is_none_or(|class| class == name.as_str()));
     let shards = classes.flat_map(|(class, body)| body.shards.iter().map(move |(name, held)| (class, name, held)));
     let held = shards.filter_map(|(class, name, replicas)| Some((class, name, replicas.get(node)?)));
