@@ -177,7 +177,10 @@ async fn by_object(
         let object = session.reader.ask(&get, api.get(&name)).await?;
         Ok(object.finalizers().iter().any(|finalizer| finalizer == names::COLLECTION_FINALIZER).then_some(()))
     };
-    session.wait("the operator to take up deletionPolicy: Delete", &next, args.change.timeout, held).await?;
+    let what = format!(
+        "the operator to take up deletionPolicy: Delete, which elysiacollection {name} has from now on; it was not deleted"
+    );
+    session.wait(&what, &next, args.change.timeout, held).await?;
     let question = Question::named::<ElysiaCollection>("delete", Some(&session.namespace), &name);
     let precondition = Preconditions { uid: uid.clone(), resource_version: None };
     let parameters = DeleteParams { preconditions: Some(precondition), ..DeleteParams::default() };
