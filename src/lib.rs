@@ -7,4 +7,5 @@ pub mod cli;
 pub mod controllers;
 pub mod effects;
 pub mod runtime;
+pub mod sampling;
 pub mod worker;

@@ -1,5 +1,6 @@
 //! `kubectl elysia health`.
 
+pub(super) mod checks;
 mod details;
 pub(super) mod duration;
 pub(super) mod table;
@@ -37,10 +38,15 @@ pub(super) struct HealthArgs {
     /// Time between two looks, at least 1s
     #[arg(long, requires = "watch", value_name = "TIME", default_value = "2s", value_parser = duration::parse)]
     interval: Duration,
+    #[command(flatten)]
+    checks: checks::CheckArgs,
 }
 
 /// Looks once, or until somebody has seen enough.
 pub(super) async fn run(args: &HealthArgs, target: &Target, printer: Printer) -> io::Result<Exit> {
+    if args.checks.any() {
+        return checks::run(args, target, printer).await;
+    }
     if args.watch {
         return watch(args, target, printer).await;
     }

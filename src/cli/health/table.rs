@@ -211,7 +211,7 @@ fn hint(text: &str) -> String {
 }
 
 /// The sign of a verdict; a word always stands beside it.
-pub(super) fn mark(verdict: Verdict) -> &'static str {
+pub(in crate::cli) fn mark(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Healthy => "✓",
         Verdict::Unknown => "?",

@@ -11,34 +11,20 @@ use elysia_core::cluster::spec::DEFAULT_SAMPLE;
 use elysia_core::collection::{ClusterSight, CollectionSpec, OperationState, schema};
 use elysia_core::schedule::Timetable;
 use elysia_core::verification::look::{self, Ended, Look, Outcome, Request};
-use elysia_core::verification::{Answer, ObjectKey, Placement, Reading, due, sample};
+use elysia_core::verification::{ObjectKey, Placement, Reading, due};
 use elysia_core::{condition, recommendations};
-use elysia_weaviate::{ActivityStatus, AtReplica, Client, Page, SchemaRead, WeaviateError};
-use futures::{FutureExt as _, StreamExt as _};
+use elysia_weaviate::SchemaRead;
 use jiff::{SignedDuration, Timestamp};
 use kube::core::ResourceExt as _;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::super::connect::ClusterClients;
 use super::super::context::Context;
 use super::observe::{Scene, cluster_of};
-
-/// Reads of one object at one node that run at the same time. An answer has at most 4 MiB, usually some KiB.
-const READS: usize = 12;
-
-/// Objects between two looks at the clock.
-const CHUNK: usize = 48;
+use crate::sampling::Reader;
 
 /// How long one round may take. What was not read by then is not part of the sample.
 const ROUND: Duration = Duration::from_secs(30);
-
-/// How long a node may take that surely holds the object.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long a node may take that perhaps holds no replica of the object's shard: 1.38 tries for 5 to 10 s before it says
-/// so, and a healthy answer takes some milliseconds.
-const GUESSING_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How soon to try again when other collections are being compared.
 const TURN: SignedDuration = SignedDuration::from_secs(5);
@@ -103,7 +89,9 @@ pub(super) async fn verify(
     let placement = Placement::new(shards, scene.observed.version);
     let class = scene.observed.class.seen().and_then(Option::as_ref);
     let multi_tenant = class.is_some_and(schema::is_multi_tenant);
-    let reader = Reader { spec, clients, placement, multi_tenant, until: Instant::now() + ROUND };
+    let until = Instant::now() + ROUND;
+    let (common, nodes) = (&clients.common, &clients.nodes);
+    let reader = Reader { collection: &spec.collection, common, nodes, placement, multi_tenant, until };
     let outcome = match pending {
         Some(look) if look.next() > now => {
             verified.recheck = Some(look.next().duration_since(now));
@@ -111,7 +99,7 @@ pub(super) async fn verify(
             return verified;
         }
         Some(look) => {
-            let Some(readings) = reader.take_turn(context, look.suspects().cloned().collect()).await else {
+            let Some(readings) = take_turn(&reader, context, look.suspects().cloned().collect()).await else {
                 verified.recheck = Some(TURN);
                 context.looks.keep(&spec.uid, look);
                 return verified;
@@ -179,174 +167,15 @@ async fn begin(
     context: &Context,
 ) -> Result<Option<Outcome>, String> {
     let Ok(_turn) = context.comparisons.try_acquire() else { return Ok(None) };
-    let mut asleep = None;
-    let mut readings = Vec::new();
-    if reader.placement.most_replicas() > 1 {
-        let multi_tenant = tenants(reader).await?;
-        let mut keys: Vec<ObjectKey> = before.verification.iter().flat_map(look::named).collect();
-        let tenants = match multi_tenant {
-            None => vec![None],
-            Some(tenants) => {
-                let (hot, cold): (Vec<_>, Vec<_>) = tenants.into_iter().partition(|(_, hot)| *hot);
-                asleep = i64::try_from(cold.len()).ok();
-                let hot: Vec<String> = hot.into_iter().map(|(name, _)| name).collect();
-                keys.retain(|key| key.tenant.as_ref().is_some_and(|tenant| hot.contains(tenant)));
-                let dice: Vec<u64> = hot.iter().map(|_| Uuid::new_v4().as_u64_pair().1).collect();
-                sample::tenants(&hot, &dice).into_iter().map(Some).collect()
-            }
-        };
-        let sampled = reader.sample(&tenants, size).await;
-        keys.extend(sampled);
-        keys.truncate(size.max(elysia_api::STATUS_LIST_LIMIT));
-        keys.sort();
-        keys.dedup();
-        readings = reader.read(keys).await;
-    }
+    let before = before.verification.iter().flat_map(look::named).collect();
+    let (readings, asleep) = reader.first(before, size).await.map_err(|error| crate::effects::chain(&error))?;
     Ok(Some(Look::begin(request, readings, asleep, reader.placement, (context.now)())))
 }
 
-/// Names of the tenants and whether each is HOT; `None` when the collection has no tenants.
-async fn tenants(reader: &Reader<'_>) -> Result<Option<Vec<(String, bool)>>, String> {
-    if !reader.multi_tenant {
-        return Ok(None);
-    }
-    let tenants = reader.clients.common.tenants(&reader.spec.collection).await;
-    let tenants = tenants.map_err(|error| crate::effects::chain(&error))?;
-    let hot = |status: &ActivityStatus| *status == ActivityStatus::Hot;
-    Ok(Some(tenants.into_iter().map(|tenant| (tenant.name, hot(&tenant.activity_status))).collect()))
-}
-
-/// Reads objects at their replicas.
-struct Reader<'a> {
-    spec: &'a CollectionSpec,
-    clients: &'a ClusterClients,
-    placement: Placement<'a>,
-    multi_tenant: bool,
-    until: Instant,
-}
-
-impl Reader<'_> {
-    /// Reads when no more than the allowed comparisons run; `None` when it is not our turn yet.
-    async fn take_turn(&self, context: &Context, keys: Vec<ObjectKey>) -> Option<Vec<Reading>> {
-        let _turn = context.comparisons.try_acquire().ok()?;
-        Some(self.read(keys).await)
-    }
-
-    /// Where this node is asked: at its own address, or at the common one, which passes the question on.
-    fn client(&self, node: &str) -> &Client {
-        self.clients.nodes.get(node).unwrap_or(&self.clients.common)
-    }
-
-    /// Objects from random places: the same places at each node, so that what only one of them lists is found.
-    async fn sample(&self, tenants: &[Option<String>], size: usize) -> Vec<ObjectKey> {
-        let nodes = self.placement.nodes();
-        // Without addresses of their own the nodes cannot be asked for their lists; then the common one's must do.
-        let listers: Vec<(String, &Client)> = if nodes.iter().all(|node| self.clients.nodes.contains_key(*node)) {
-            nodes.iter().map(|node| ((*node).to_owned(), self.client(node))).collect()
-        } else {
-            vec![(String::new(), &self.clients.common)]
-        };
-        let starts = sample::places(size, tenants.len());
-        let page = sample::page_size(size, starts * tenants.len());
-        let mut places = Vec::new();
-        for tenant in tenants {
-            for _ in 0..starts {
-                places.push(self.place(&listers, tenant.as_deref(), Some(Uuid::new_v4()), page).await);
-            }
-        }
-        let chosen = sample::choose(&places, size);
-        if chosen.len() >= size {
-            return chosen;
-        }
-        // Few objects, or ids that are not spread: the places lay behind the last of them.
-        for tenant in tenants {
-            let page = sample::page_size(size, tenants.len());
-            places.push(self.place(&listers, tenant.as_deref(), None, page).await);
-        }
-        sample::choose(&places, size)
-    }
-
-    /// What each node lists from one place on. A list that could not be had is left out.
-    async fn place(
-        &self,
-        listers: &[(String, &Client)],
-        tenant: Option<&str>,
-        after: Option<Uuid>,
-        limit: usize,
-    ) -> (Option<String>, BTreeMap<String, sample::Listed>) {
-        // Boxed, and not in closures that borrow: the compiler cannot tell otherwise that a round may change threads.
-        let mut asked = Vec::with_capacity(listers.len());
-        for (_, client) in listers {
-            asked.push(self.list(client, tenant, after, limit).boxed());
-        }
-        let lists = futures::future::join_all(asked).await;
-        let nodes = listers.iter().map(|(node, _)| node.clone());
-        (tenant.map(str::to_owned), nodes.zip(lists).filter_map(|(node, list)| Some((node, list?))).collect())
-    }
-
-    async fn list(
-        &self,
-        client: &Client,
-        tenant: Option<&str>,
-        after: Option<Uuid>,
-        mut limit: usize,
-    ) -> Option<sample::Listed> {
-        loop {
-            let page = Page { class: &self.spec.collection, tenant, after, limit };
-            match tokio::time::timeout_at(self.until, client.list_ids(page)).await {
-                Ok(Ok(ids)) => {
-                    let full = ids.len() >= limit;
-                    return Some(sample::Listed { ids: ids.iter().map(Uuid::to_string).collect(), full });
-                }
-                Ok(Err(WeaviateError::TooLarge { .. })) if limit > 1 => limit /= 2,
-                Ok(Err(_)) | Err(_) => return None,
-            }
-        }
-    }
-
-    /// Reads each object at each of its nodes, until the round's time is over.
-    async fn read(&self, keys: Vec<ObjectKey>) -> Vec<Reading> {
-        let uneven = self.placement.is_uneven();
-        let mut readings = Vec::new();
-        for chunk in keys.chunks(CHUNK) {
-            if Instant::now() >= self.until {
-                tracing::debug!(
-                    collection = self.spec.collection,
-                    read = readings.len(),
-                    of = keys.len(),
-                    "time is over"
-                );
-                break;
-            }
-            let (mut asked, mut questions) = (Vec::new(), Vec::new());
-            for (at, key) in chunk.iter().enumerate() {
-                let patience = if uneven && key.tenant.is_none() { GUESSING_PATIENCE } else { PATIENCE };
-                for node in self.placement.nodes_to_ask(key) {
-                    asked.push((at, node.to_owned()));
-                    questions.push(self.ask(key, node, patience).boxed());
-                }
-            }
-            let answers: Vec<Answer> = futures::stream::iter(questions).buffered(READS).collect().await;
-            let mut chunk: Vec<Reading> =
-                chunk.iter().map(|key| Reading { key: key.clone(), answers: BTreeMap::new() }).collect();
-            for ((at, node), answer) in asked.into_iter().zip(answers) {
-                chunk[at].answers.insert(node, answer);
-            }
-            readings.append(&mut chunk);
-        }
-        readings
-    }
-
-    async fn ask(&self, key: &ObjectKey, node: &str, patience: Duration) -> Answer {
-        let Ok(id) = key.id.parse() else { return Answer::Silent };
-        let asked = self.client(node).object_at(&self.spec.collection, key.tenant.as_deref(), id, node);
-        match tokio::time::timeout(patience, asked).await {
-            Ok(Ok(AtReplica::Held { digest, updated })) => Answer::Held { digest, updated },
-            Ok(Ok(AtReplica::Absent)) => Answer::Absent,
-            Ok(Ok(AtReplica::NotHere { shard })) => Answer::NotHere { shard },
-            Ok(Err(_)) | Err(_) => Answer::Silent,
-        }
-    }
+/// Reads when no more than the allowed comparisons run; `None` when it is not our turn yet.
+async fn take_turn(reader: &Reader<'_>, context: &Context, keys: Vec<ObjectKey>) -> Option<Vec<Reading>> {
+    let _turn = context.comparisons.try_acquire().ok()?;
+    Some(reader.read(keys).await)
 }
 
 impl Verified {
