@@ -154,7 +154,7 @@ fn drift(before: &ElysiaCollectionStatus, found: &[Difference], now: Timestamp) 
             let since = before.drift.iter().find(|entry| entry.path == path).map(|entry| entry.since.clone());
             DriftEntry {
                 live: difference.live.as_ref().map(schema::shown),
-                wanted: Some(schema::shown(&difference.wanted)),
+                wanted: (!difference.wanted.is_null()).then(|| schema::shown(&difference.wanted)),
                 verdict: difference.verdict,
                 since: since.unwrap_or_else(|| Time(whole_seconds(now))),
                 path,

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::schema;
+use super::schema::{self, Measure};
 use crate::sight::Sight;
 
 /// Writes in flight when the shards were frozen are over by then: the commit of a write already prepared does not look
@@ -346,7 +346,7 @@ fn not_yet<'a>(nodes: &'a [String], seen: &BTreeMap<String, Option<bool>>, wante
 fn came_back(journal: &Journal, class: &Value) -> Act {
     let wanted = journal.wanted_schema.as_object().cloned().unwrap_or_default();
     let settings = wanted.into_iter().filter(|(key, _)| key != "replicationConfig").collect();
-    let ours = schema::differences(&settings, class)
+    let ours = schema::differences(&settings, class, &Measure::default())
         .iter()
         .all(|difference| !matches!(difference.verdict, Verdict::Recreate | Verdict::Revert));
     if ours {

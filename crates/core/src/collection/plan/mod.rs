@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::copies::{self, Copy};
 use super::observed::{ClusterSight, Observed, OperationState};
 use super::recreate::{self, Journal};
-use super::schema::{self, Difference};
+use super::schema::{self, Difference, Measure};
 use super::spec::CollectionSpec;
 use crate::condition::Finding;
 use crate::fingerprint;
@@ -96,11 +96,16 @@ pub fn questions(spec: &CollectionSpec, observed: &Observed, before: &ElysiaColl
         && !has_active_copies(observed);
     Questions {
         replicas: in_place && needs_proof(spec, observed, class, placement, before),
-        holder: schema::differences(&spec.settings, class)
+        holder: schema::differences(&spec.settings, class, &measure(spec, observed))
             .iter()
             .any(|difference| difference.verdict == Verdict::Recreate),
         recreate: recreate::Wants::default(),
     }
+}
+
+/// By what differences of this collection are judged.
+fn measure<'a>(spec: &'a CollectionSpec, observed: &Observed) -> Measure<'a> {
+    Measure { version: observed.version, policy: &spec.drift_policy }
 }
 
 fn needs_proof(
@@ -261,7 +266,7 @@ impl Planner<'_> {
     }
 
     fn existing(mut self, class: &Value) -> Plan {
-        let drift = schema::differences(&self.spec.settings, class);
+        let drift = schema::differences(&self.spec.settings, class, &measure(self.spec, self.observed));
         self.forget_ended_copies();
         let replicas = self.replicas(class);
         let schema = self.schema(class, &drift, matches!(replicas, Part::Working(..)));

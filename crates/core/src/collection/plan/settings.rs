@@ -2,12 +2,19 @@
 
 use elysia_api::collection::{RecreatePolicy, Verdict};
 use elysia_api::condition::Reason;
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::super::schema::{self, Difference};
 use super::replicas::replication;
 use super::{Part, Planner, RECHECK, RECHECK_LATER, Step};
 use crate::sight::Sight;
+
+/// How many settings that are left alone a condition names; `status.drift` has them all.
+const REPORTED_LIMIT: usize = 3;
+/// A PUT is live at once, or after a round or two when the leader changes. What differs for longer does not come from
+/// that.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(2);
 
 impl Planner<'_> {
     pub(super) fn schema(&mut self, class: &Value, drift: &[Difference], copying: bool) -> Part {
@@ -24,13 +31,18 @@ impl Planner<'_> {
         if drift.iter().any(|difference| difference.verdict == Verdict::Revert) || strategy_differs {
             return self.revert(class, drift, &names(Verdict::Revert));
         }
-        let reported = names(Verdict::Report);
+        let reported: Vec<String> = drift
+            .iter()
+            .filter(|difference| difference.verdict == Verdict::Report)
+            .map(|difference| format!("{} ({})", difference.dotted(), difference.because))
+            .collect();
         if reported.is_empty() {
             return Part::InSync("every declared setting is live".to_owned());
         }
-        Part::InSync(format!(
-            "every setting that this release knows is live; {reported} differ and are not known to it"
-        ))
+        let more = reported.len().saturating_sub(REPORTED_LIMIT);
+        let others = if more > 0 { format!(" and {more} more; look at status.drift") } else { String::new() };
+        let named = reported.into_iter().take(REPORTED_LIMIT).collect::<Vec<_>>().join(", ");
+        Part::InSync(format!("every setting that can be put back is live; these differ and are left: {named}{others}"))
     }
 
     fn revert(&mut self, class: &Value, drift: &[Difference], names: &str) -> Part {
@@ -52,16 +64,34 @@ impl Planner<'_> {
             let changed: Vec<Difference> = changed.into_iter().cloned().collect();
             let body = schema::reverted(class, &changed, &settings);
             self.steps.push(Step::UpdateClass { base: class.clone(), class: body });
-            // A server may be told to keep its own value; it is not asked every second.
-            self.recheck = Some(RECHECK_LATER);
+            // A server may say yes and keep its own value, in a way that nobody measured: then it is asked at the
+            // cluster's interval only.
+            self.recheck = (!self.resists(drift)).then_some(RECHECK_LATER);
         } else {
             self.steps.extend(added.into_iter().map(|difference| Step::AddProperty(difference.wanted.clone())));
         }
         Part::Working(Reason::SchemaDrift, message)
     }
 
+    /// Whether every setting that is to be put back has been so for long.
+    fn resists(&self, drift: &[Difference]) -> bool {
+        let mut waiting = drift.iter().filter(|difference| difference.verdict == Verdict::Revert).peekable();
+        waiting.peek().is_some()
+            && waiting.all(|difference| {
+                let path = difference.dotted();
+                let before = self.before.drift.iter().find(|entry| entry.path == path);
+                before.is_some_and(|entry| {
+                    entry.verdict == Verdict::Revert && self.now.duration_since(entry.since.0) >= PATIENCE
+                })
+            })
+    }
+
     fn immutable(&mut self, class: &Value, drift: &[Difference], names: &str, copying: bool) -> Part {
-        let what = format!("{names} cannot be changed on an existing collection");
+        let overruled = drift
+            .iter()
+            .any(|difference| difference.verdict == Verdict::Recreate && difference.because.starts_with("driftPolicy"));
+        let overruled = if overruled { ", whatever driftPolicy says" } else { "" };
+        let what = format!("{names} cannot be changed on an existing collection{overruled}");
         if let Some(pattern) = &self.observed.protection {
             return Part::Stuck(Reason::Protected, format!("{what}, and {pattern} protects it from being recreated"));
         }
