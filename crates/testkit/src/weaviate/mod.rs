@@ -3,6 +3,7 @@
 
 mod answers;
 mod routes;
+mod schema;
 mod state;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+pub use schema::{Answer, SchemaServer, VERSIONS};
 pub use state::Fault;
 use state::State;
 

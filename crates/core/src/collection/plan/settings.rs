@@ -41,8 +41,8 @@ impl Planner<'_> {
         }
         let more = reported.len().saturating_sub(REPORTED_LIMIT);
         let others = if more > 0 { format!(" and {more} more; look at status.drift") } else { String::new() };
-        let named = reported.into_iter().take(REPORTED_LIMIT).collect::<Vec<_>>().join(", ");
-        Part::InSync(format!("every setting that can be put back is live; these differ and are left: {named}{others}"))
+        let first = reported.into_iter().take(REPORTED_LIMIT).collect::<Vec<_>>().join(", ");
+        Part::InSync(format!("every setting that can be put back is live; these differ and are left: {first}{others}"))
     }
 
     fn revert(&mut self, class: &Value, drift: &[Difference], names: &str) -> Part {

@@ -139,6 +139,14 @@ pub(super) fn of(gap: &Gap, class: &Value, version: Option<ServerVersion>) -> Mu
     match parts.as_slice() {
         ["shardingConfig", "actualCount" | "actualVirtualCount" | "desiredVirtualCount"] => Mutability::Counted,
         ["multiTenancyConfig", setting] if *setting != "enabled" && !is_multi_tenant(class) => Mutability::Ignored,
+        // Objects are found by their timestamps: servers index those of their own accord when such a class is created,
+        // and refuse it of one that does not ("requires indexed timestamps").
+        ["invertedIndexConfig", "indexTimestamps"] if expires_by_timestamp(class.pointer("/objectTtlConfig/deleteOn")) => {
+            Mutability::Counted
+        }
+        ["objectTtlConfig", "deleteOn"] if expires_by_timestamp(Some(&gap.wanted)) && !indexes_timestamps(class) => {
+            Mutability::Refused
+        }
         // POST /properties; of nested ones no version takes any more ("conflict for property", 422).
         ["properties", _] => Mutability::Live,
         ["properties", .., "nestedProperties", _] if gap.live.is_none() => Mutability::Refused,
@@ -159,6 +167,14 @@ pub(super) fn of(gap: &Gap, class: &Value, version: Option<ServerVersion>) -> Mu
         ["properties", name, "nestedProperties", .., setting] => looked_up(&["properties", name, setting], version),
         parts => looked_up(parts, version),
     }
+}
+
+fn expires_by_timestamp(property: Option<&Value>) -> bool {
+    property.and_then(Value::as_str).is_some_and(|name| name.starts_with('_'))
+}
+
+fn indexes_timestamps(class: &Value) -> bool {
+    class.pointer("/invertedIndexConfig/indexTimestamps") == Some(&Value::Bool(true))
 }
 
 fn index(gap: &Gap, holder: Option<&Value>, rest: &[&str], version: Option<ServerVersion>) -> Mutability {

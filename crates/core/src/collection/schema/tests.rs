@@ -129,6 +129,7 @@ fn each_setting_has_its_verdict() {
                 json!({"objectTtlConfig": {"enabled": true, "defaultTtl": 60}}),
                 "objectTtlConfig.defaultTtl Revert, objectTtlConfig.enabled Revert",
             ),
+            (json!({"objectTtlConfig": {"deleteOn": "_creationTimeUnix"}}), "objectTtlConfig.deleteOn Recreate"),
             (
                 json!({"moduleConfig": {"generative-openai": {"model": "gpt-5"}}}),
                 "moduleConfig.generative-openai.model Revert",
