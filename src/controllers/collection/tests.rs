@@ -6,9 +6,13 @@ mod verify;
 use elysia_api::ElysiaCollection;
 use elysia_api::condition::ConditionType;
 use elysia_core::condition;
+use elysia_weaviate::{Client, ClientOptions};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+use crate::effects::EffectError;
+use crate::effects::weaviate::update_class;
 
 use super::super::fixture::{NAMESPACE, NODES, World, advance, manifest, shown};
 
@@ -188,6 +192,32 @@ async fn a_mutable_setting_is_put_back_and_nothing_else_moves() {
     let class = world.weaviate.class("Articles").unwrap();
     assert_eq!((&class["description"], &class["extra"]["kept"]), (&json!("ours"), &json!(true)));
     assert_eq!(class["properties"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_change_by_somebody_else_in_between_voids_the_put() {
+    let world = world(json!({}), 1).await;
+    world.weaviate.seed_class(&json!({"class": "Articles", "description": "seen"}));
+    let base = world.weaviate.class("Articles").unwrap();
+    let mut wanted = base.clone();
+    wanted["description"] = json!("ours");
+    // Between the look and the step somebody adds a property.
+    let address = world.weaviate.address("w-0").parse().unwrap();
+    let client = Client::new(ClientOptions::new(address)).unwrap();
+    client.add_property("Articles", &json!({"name": "theirs", "dataType": ["text"]})).await.unwrap();
+
+    let voided = update_class(&client, "Articles", &base, &wanted).await;
+    assert!(matches!(voided, Err(EffectError::Changed(_))), "{voided:?}");
+    assert!(!world.weaviate.transcript().iter().any(|call| call.starts_with("PUT")));
+    let live = world.weaviate.class("Articles").unwrap();
+    assert_eq!((&live["description"], &live["properties"][0]["name"]), (&json!("seen"), &json!("theirs")));
+
+    // From what the server says now it is put, with the other's property in it.
+    let mut wanted = live.clone();
+    wanted["description"] = json!("ours");
+    update_class(&client, "Articles", &live, &wanted).await.unwrap();
+    let live = world.weaviate.class("Articles").unwrap();
+    assert_eq!((&live["description"], &live["properties"][0]["name"]), (&json!("ours"), &json!("theirs")));
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ impl SchemaServer {
                 return Err(format!("{pointer} setting is immutable"));
             }
         }
-        if self.is(36) && live.pointer(timestamps) != next.pointer(timestamps) {
+        if self.is(33) && live.pointer(timestamps) != next.pointer(timestamps) {
             return Err("\"indexTimestamp\" setting is immutable".to_owned());
         }
         if live.pointer("/multiTenancyConfig/enabled") != next.pointer("/multiTenancyConfig/enabled") {
@@ -182,6 +182,12 @@ impl SchemaServer {
                 kept[block] = given.clone();
             }
         }
+        // Who declares one of the two declares the other as 0, which is left out of the answer.
+        if let Some(bm25) = given.and_then(|given| given.get("bm25")).and_then(Value::as_object) {
+            let numbers = ["b", "k1"].map(|key| (key.to_owned(), single(bm25.get(key).unwrap_or(&Value::Null))));
+            kept["bm25"] =
+                numbers.into_iter().filter(|(_, number)| number.as_f64() != Some(0.0)).collect::<Map<_, _>>().into();
+        }
         let english = kept["stopwords"]["preset"] == json!("en");
         if let Some(additions) = kept["stopwords"]["additions"].as_array_mut() {
             additions.retain(|word| !(english && ["a", "the"].iter().any(|known| word == known)));
@@ -261,7 +267,13 @@ impl SchemaServer {
         let Some(defaults) = self.defaults["index"].get(kind) else {
             return Err(format!("unrecognized or unsupported vectorIndexType \"{kind}\""));
         };
-        let kept = filled(given, defaults);
+        let mut kept = filled(given, defaults);
+        self.rescore(kind, given, &mut kept);
+        for flat in [Some(&kept).filter(|_| kind == "flat"), kept.get("flat")].into_iter().flatten() {
+            if ["pq", "sq"].iter().any(|quantiser| flat[*quantiser]["enabled"] == json!(true)) {
+                return Err("PQ is not currently supported for flat indices".to_owned());
+            }
+        }
         let mut blocks = vec![&kept];
         blocks.extend(["hnsw", "flat"].iter().filter_map(|inner| kept.get(*inner)));
         for block in blocks {
@@ -271,6 +283,18 @@ impl SchemaServer {
             }
         }
         Ok(kept)
+    }
+
+    /// With one bit only, more is looked at again.
+    fn rescore(&self, kind: &str, given: Option<&Value>, kept: &mut Value) {
+        if kind == "dynamic" {
+            self.rescore("hnsw", given.and_then(|given| given.get("hnsw")), &mut kept["hnsw"]);
+        }
+        let rq = given.and_then(|given| given.get("rq"));
+        let unsaid = rq.is_some_and(|rq| rq["bits"] == json!(1) && rq.get("rescoreLimit").is_none());
+        if kind == "hnsw" && self.is(33) && unsaid {
+            kept["rq"]["rescoreLimit"] = json!(512);
+        }
     }
 
     fn same_properties(&self, live: &Value, next: &mut Value) -> Result<(), String> {
@@ -389,6 +413,13 @@ fn sharding(given: Option<&Value>, defaults: &Value) -> Value {
     kept["desiredVirtualCount"] = json!(shards * each);
     kept["actualVirtualCount"] = json!(shards * each);
     kept
+}
+
+/// A number as it comes back from single precision.
+fn single(number: &Value) -> Value {
+    #[expect(clippy::cast_possible_truncation, reason = "that is the point")]
+    let text = (number.as_f64().unwrap_or_default() as f32).to_string();
+    text.parse::<f64>().map_or(Value::Null, Value::from)
 }
 
 fn is_text(value: Option<&Value>) -> bool {

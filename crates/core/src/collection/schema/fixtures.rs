@@ -1,7 +1,8 @@
 //! What real servers answered to definitions of Weaviate's documentation and clients, compared with what was sent.
 //!
 //! `fixtures/collections/NAME.json` is the definition and where it is from, `fixtures/answers/VERSION/NAME.json` what a
-//! server of that version said of it after the creation. Recorded anew by `e2e/journeys/schema.rs`.
+//! server of that version said of it after the creation. `crates/testkit/tests/schema.rs` asks a
+//! real server the same, and records anew.
 
 #![expect(clippy::disallowed_methods, reason = "a table of four hundred rows is kept as files")]
 

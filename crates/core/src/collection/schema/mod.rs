@@ -80,7 +80,10 @@ pub fn differences(wanted: &Map<String, Value>, live: &Value, measure: &Measure<
     let mut found: Vec<Difference> = compare::gaps(wanted, live)
         .into_iter()
         .filter_map(|gap| {
-            let (verdict, because) = verdict::of(&gap, live, measure)?;
+            let (mut verdict, mut because) = verdict::of(&gap, live, measure)?;
+            if verdict == Verdict::Revert && verdict::excludes_another(&gap, wanted) {
+                (verdict, because) = (Verdict::Report, "several are declared of which Weaviate takes one");
+            }
             Some(Difference { path: gap.path, live: gap.live, wanted: gap.wanted, verdict, because })
         })
         .collect();

@@ -46,8 +46,8 @@ pub const TABLE: &[(&str, &str)] = &[
     ("invertedIndexConfig.stopwords", "LLLL"),
     ("invertedIndexConfig.stopwordPresets", "IIIL"),
     ("invertedIndexConfig.tokenizerUserDict", "IILL"),
-    // 1.31 to 1.35 take it; objects that are there already are not indexed by it.
-    ("invertedIndexConfig.indexTimestamps", "CCCR"),
+    // 1.31 and 1.32 take it; objects that are there already are not indexed by it.
+    ("invertedIndexConfig.indexTimestamps", "CCRR"),
     ("invertedIndexConfig.indexNullState", "RRRR"),
     ("invertedIndexConfig.indexPropertyLength", "RRRR"),
     ("invertedIndexConfig.usingBlockMaxWAND", "IIII"),
@@ -141,7 +141,9 @@ pub(super) fn of(gap: &Gap, class: &Value, version: Option<ServerVersion>) -> Mu
         ["multiTenancyConfig", setting] if *setting != "enabled" && !is_multi_tenant(class) => Mutability::Ignored,
         // Objects are found by their timestamps: servers index those of their own accord when such a class is created,
         // and refuse it of one that does not ("requires indexed timestamps").
-        ["invertedIndexConfig", "indexTimestamps"] if expires_by_timestamp(class.pointer("/objectTtlConfig/deleteOn")) => {
+        ["invertedIndexConfig", "indexTimestamps"]
+            if expires_by_timestamp(class.pointer("/objectTtlConfig/deleteOn")) =>
+        {
             Mutability::Counted
         }
         ["objectTtlConfig", "deleteOn"] if expires_by_timestamp(Some(&gap.wanted)) && !indexes_timestamps(class) => {

@@ -8,7 +8,7 @@ use super::compare::property_name;
 use super::mutability::QUANTISERS;
 
 /// Of modules of these kinds a class has one at a time; a PUT with two is refused (measured, 1.31 to 1.38).
-const ONE_AT_A_TIME: [&str; 2] = ["generative-", "reranker-"];
+pub(super) const ONE_AT_A_TIME: [&str; 2] = ["generative-", "reranker-"];
 
 /// The live class with every mutable difference put back, and the factor and strategy given.
 ///

@@ -238,9 +238,9 @@ fn the_verdict_depends_on_the_version_where_versions_differ() {
         ("1.30.0", ["Report", "Recreate", "Report"]),
         ("1.31.9", ["Report", "Recreate", "Report"]),
         ("1.33.0", ["Report", "Recreate", "Report"]),
-        ("1.35.20", ["Report", "Recreate", "Report"]),
+        ("1.35.20", ["Recreate", "Recreate", "Report"]),
         // Between two that differ: nobody measured which of them it follows.
-        ("1.36.0", ["Report", "Report", "Report"]),
+        ("1.36.0", ["Recreate", "Report", "Report"]),
         ("1.38.0", ["Recreate", "Report", "Revert"]),
         ("1.40.0", ["Recreate", "Report", "Revert"]),
         ("unknown", ["Report", "Report", "Report"]),

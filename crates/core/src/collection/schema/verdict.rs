@@ -1,11 +1,12 @@
 //! What follows from a difference.
 
 use elysia_api::collection::{DriftAction, DriftRule, Verdict};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Measure;
 use super::compare::Gap;
-use super::mutability::{self, Mutability};
+use super::mutability::{self, Mutability, QUANTISERS};
+use super::revert::ONE_AT_A_TIME;
 
 /// The verdict, and why nothing is put back; `None`: it is no difference, the server counts this itself.
 pub(super) fn of(gap: &Gap, class: &Value, measure: &Measure<'_>) -> Option<(Verdict, &'static str)> {
@@ -34,6 +35,27 @@ pub(super) fn of(gap: &Gap, class: &Value, measure: &Measure<'_>) -> Option<(Ver
         // What the server does not take would be put again and again.
         (DriftAction::Revert, _) => natural,
     })
+}
+
+/// Whether the declaration contradicts itself: two quantisers, or two modules of a kind of which a class has one. Each
+/// round would put one of them in place of the other.
+pub(super) fn excludes_another(gap: &Gap, wanted: &Map<String, Value>) -> bool {
+    match gap.path.as_slice() {
+        [block, module, ..] if block == "moduleConfig" => {
+            let Some(kind) = ONE_AT_A_TIME.iter().find(|kind| module.starts_with(**kind)) else {
+                return false;
+            };
+            let declared = wanted.get(block).and_then(Value::as_object);
+            declared.is_some_and(|all| all.keys().filter(|name| name.starts_with(*kind)).count() > 1)
+        }
+        [first, above @ .., quantiser, enabled] if enabled == "enabled" && QUANTISERS.contains(&quantiser.as_str()) => {
+            let block = above.iter().try_fold(wanted.get(first), |block, key| Some(block?.get(key)));
+            let on =
+                |quantiser: &&&str| block.flatten().and_then(|block| block.get(**quantiser)?.get("enabled")?.as_bool());
+            QUANTISERS.iter().filter(|quantiser| on(quantiser) == Some(true)).count() > 1
+        }
+        _ => false,
+    }
 }
 
 /// A rule stands for its path and all below it; `*` for one name.
