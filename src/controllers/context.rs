@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use elysia_api::condition::Reason;
 use elysia_api::{ElysiaCollection, IndexSource, WeaviateCluster};
+use elysia_core::condition;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -20,6 +22,9 @@ use crate::runtime::metrics::Metrics;
 /// Comparisons of replicas that run at the same time: one answer of the servers may have some MiB, and the operator is
 /// given 128 MiB.
 const COMPARISONS: usize = 2;
+
+/// Longest note of an Event: the API server refuses 1024 bytes and more.
+const NOTE_BYTES: usize = 1023;
 
 /// How a feed's Job is run.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -132,15 +137,38 @@ impl Context {
             return;
         }
         let quiet = now.status == "True" || after.iter().any(|condition| condition.type_ == "Reconciling");
+        self.publish(object, &now.reason, !quiet, "Reconcile", &now.message).await;
+    }
+
+    /// Publishes an Event about something that happened. `action`: what was being done, in one word.
+    pub async fn tell<K: Resource<DynamicType = ()>>(
+        &self,
+        object: &K,
+        reason: Reason,
+        warning: bool,
+        action: &'static str,
+        message: &str,
+    ) {
+        self.publish(object, reason.as_str(), warning, action, message).await;
+    }
+
+    async fn publish<K: Resource<DynamicType = ()>>(
+        &self,
+        object: &K,
+        reason: &str,
+        warning: bool,
+        action: &'static str,
+        message: &str,
+    ) {
         let event = Event {
-            type_: if quiet { EventType::Normal } else { EventType::Warning },
-            reason: now.reason.clone(),
-            note: Some(now.message.clone()),
-            action: "Reconcile".to_owned(),
+            type_: if warning { EventType::Warning } else { EventType::Normal },
+            reason: reason.to_owned(),
+            note: Some(condition::clipped_to_bytes(message, NOTE_BYTES)),
+            action: action.to_owned(),
             secondary: None,
         };
         if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
-            tracing::warn!(error = crate::effects::chain(&error), "failed to publish an event");
+            tracing::warn!(error = crate::effects::chain(&error), reason, "failed to publish an event");
         }
     }
 }

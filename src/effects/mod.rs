@@ -1,5 +1,6 @@
 //! The only code that writes, to Kubernetes and to Weaviate. It chooses nothing: what to write comes from a plan.
 
+pub mod finalizer;
 pub mod kubernetes;
 pub mod probe;
 pub mod weaviate;

@@ -71,6 +71,17 @@ pub async fn set_read_only(client: &Client, collection: &str, read_only: bool) -
     Ok(())
 }
 
+/// Deletes the collection with all its objects, because the object that owns it says so and is being deleted.
+pub async fn delete_class(client: &Client, collection: &str, leads: impl Fn() -> bool) -> Result<(), EffectError> {
+    if !leads() {
+        return Err(EffectError::Changed("another operator may lead by now".to_owned()));
+    }
+    let what = format!("delete collection {collection}");
+    client.delete_class(collection).await.map_err(EffectError::weaviate(what))?;
+    tracing::warn!(collection, "deleted a collection with its object, as deletionPolicy says");
+    Ok(())
+}
+
 /// Gathers the evidence, and if it is a proof, deletes the collection at once. The error says what was missing.
 ///
 /// Nothing comes between the last look and the delete: neither a write to Kubernetes nor another look.

@@ -289,6 +289,10 @@ pub struct WeaviateClusterStatus {
     /// The nodes, those in trouble first; at most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeStatus>,
+    /// Members of the servers' own RAFT configuration as `name@address`; at most 20. By them two objects that
+    /// stand for the same servers are told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub raft_members: Vec<String>,
     /// Where clients reach the cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Endpoints>,

@@ -343,6 +343,10 @@ pub struct ReplicationStatus {
     /// Since when the replicas at some node have lacked objects or held others; absent when they have not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub differ_since: Option<Time>,
+    /// Digest of the names of the shards, which the servers draw at random for each new collection: by it two resources
+    /// know that they mean the same one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
     /// When and how the replicas were last proved equal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proved: Option<Proof>,

@@ -114,6 +114,15 @@ pub fn clipped(text: &str) -> String {
     short
 }
 
+/// The text cut to this many bytes, at a character.
+pub fn clipped_to_bytes(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    let end = (0..=limit.saturating_sub('…'.len_utf8())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}…", &text[..end])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,5 +152,10 @@ mod tests {
     fn a_long_message_is_cut_at_a_character() {
         let text = "é".repeat(MESSAGE_LIMIT + 5);
         assert_eq!(clipped(&text).chars().count(), MESSAGE_LIMIT);
+        for limit in [3, 10, 11, 1023] {
+            let short = clipped_to_bytes(&text, limit);
+            assert!(short.len() <= limit && short.ends_with('…'), "{limit}: {short}");
+        }
+        assert_eq!(clipped_to_bytes("short", 5), "short");
     }
 }

@@ -8,7 +8,7 @@ use elysia_api::{WeaviateCluster, names};
 use elysia_core::cluster::{ClusterSpec, Kind, MemberSight, NodeAnswer, NodeSight, Observed, PodView, StatefulSetView};
 use elysia_core::condition;
 use elysia_core::sight::{BlindnessKind, Sight};
-use elysia_weaviate::Client;
+use elysia_weaviate::{Client, NodeStatistics};
 use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -178,9 +178,16 @@ async fn ask(name: &str, client: &Client) -> Sight<NodeAnswer> {
             raft_members: own
                 .and_then(|own| own.raft.as_ref())
                 .map(|raft| raft.members.iter().map(|member| member.id.clone()).collect()),
+            raft_addresses: own.map(raft_addresses).unwrap_or_default(),
             shards: None,
         }
     })
+}
+
+/// The members in a node's RAFT configuration, each with its address.
+fn raft_addresses(node: &NodeStatistics) -> Vec<String> {
+    let members = node.raft.iter().flat_map(|raft| &raft.members);
+    members.map(|member| format!("{}@{}", member.id, member.address)).collect()
 }
 
 /// What the common address says; only asked when no node has an address of its own.
@@ -197,10 +204,10 @@ async fn members(spec: &ClusterSpec, clients: Result<&ClusterClients, &String>) 
         Sight::Seen(members) => members,
         Sight::Unseen(blindness) => return Sight::Unseen(blindness),
     };
-    let leader = statistics.ok().and_then(|statistics| {
-        statistics.nodes.into_iter().map(|node| node.leader_id).find(|leader| !leader.is_empty())
-    });
+    let statistics = statistics.map(|statistics| statistics.nodes).unwrap_or_default();
+    let raft_addresses = statistics.iter().flat_map(raft_addresses).collect();
+    let leader = statistics.into_iter().map(|node| node.leader_id).find(|leader| !leader.is_empty());
     let mut members: Vec<String> = members.into_iter().map(|member| member.name).collect();
     members.sort();
-    Sight::Seen(MemberSight { version: meta.ok().map(|meta| meta.version), members, leader })
+    Sight::Seen(MemberSight { version: meta.ok().map(|meta| meta.version), members, leader, raft_addresses })
 }

@@ -66,12 +66,13 @@ pub(super) async fn end(
     Ok(())
 }
 
-/// Whether the object of a journal is still there. The journal's name carries its uid: an object made anew under the
+/// Whether the object of a journal is still there, and is to stay: one that is being deleted goes on with nothing. The journal's name carries its uid: an object made anew under the
 /// name is another one.
 fn has_object(config: &ConfigMap, context: &Context) -> bool {
     let name = config.name_any();
     context.stores.collections.state().into_iter().any(|object| {
         object.namespace() == config.namespace()
+            && object.metadata.deletion_timestamp.is_none()
             && names::journal(&object.name_any(), &object.uid().unwrap_or_default()) == name
     })
 }

@@ -1,6 +1,8 @@
 //! Brings an ElysiaCollection nearer to its spec.
 
 mod act;
+mod claims;
+mod deletion;
 pub(in crate::controllers) mod journal;
 mod observe;
 pub(in crate::controllers) mod verify;
@@ -27,8 +29,7 @@ const AFTER_FAILURE: SignedDuration = SignedDuration::from_secs(5);
 /// One round. Never waits: waiting is a requeue.
 pub async fn reconcile(object: Arc<ElysiaCollection>, context: Shared) -> Result<Action, ReconcileError> {
     if object.metadata.deletion_timestamp.is_some() {
-        // deletionPolicy is Retain: there is no finalizer and the collection stays.
-        return Ok(Action::await_change());
+        return deletion::reconcile(&object, &context).await;
     }
     let now = (context.now)();
     let key = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
@@ -37,6 +38,7 @@ pub async fn reconcile(object: Arc<ElysiaCollection>, context: Shared) -> Result
         Err(message) => (judge::invalid(&object, &message, now), Action::await_change()),
         Ok(spec) => {
             let scene = observe::observe(&spec, &object, &context).await?;
+            deletion::keep_finalizer(&object, &spec, scene.observed.conflict.is_some(), &context).await?;
             // After the look: a time that is written down must not lie before what it stands for was seen.
             let now = (context.now)();
             let plan = collection::plan(&spec, &scene.observed, &before, now);

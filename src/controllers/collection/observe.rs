@@ -7,11 +7,11 @@ use elysia_api::{ElysiaCollection, WeaviateCluster};
 use elysia_core::cluster::{ClusterSpec, judge};
 use elysia_core::collection::recreate::{Cursor, Look, Wants};
 use elysia_core::collection::{
-    ClusterSight, CollectionSpec, Observed, Operation, OperationState, ReplicaView, questions,
+    ClusterSight, CollectionSpec, Observed, Operation, OperationState, ReplicaView, claims as core_claims, questions,
 };
 use elysia_core::sight::{BlindnessKind, Sight};
 use elysia_core::version::ServerVersion;
-use elysia_weaviate::{Client, ReplicationOperation, ReplicationState, SchemaRead, WeaviateError};
+use elysia_weaviate::{Client, ReplicationOperation, ReplicationState, SchemaRead, ShardingState, WeaviateError};
 use futures::future::join_all;
 use jiff::SignedDuration;
 use kube::core::ResourceExt as _;
@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::super::ReconcileError;
 use super::super::connect::{self, ClusterClients, Key, sight};
 use super::super::context::Context;
-use super::journal;
+use super::{claims, journal};
 use crate::effects::weaviate;
 
 /// What was seen, and the clients to act with.
@@ -47,7 +47,7 @@ pub(super) async fn observe(
         cluster: ClusterSight::Missing,
         version: None,
         protection: None,
-        conflict: conflict(spec, object, context),
+        conflict: claims::older(object, None, context),
         nodes: Vec::new(),
         members: Sight::unseen(BlindnessKind::Failed, "not asked"),
         class: Sight::unseen(BlindnessKind::Failed, "not asked"),
@@ -89,6 +89,9 @@ pub(super) async fn observe(
     };
     observed.nodes = cluster_spec.node_names();
     look(spec, &clients, &mut observed).await;
+    // Only by the collection itself those are known who mean it through another WeaviateCluster.
+    let identity = observed.placement.seen().and_then(|placement| core_claims::identity(placement));
+    observed.conflict = claims::older(object, identity, context);
     let before = object.status.clone().unwrap_or_default();
     look_closer(spec, &clients, &before, context, &mut observed).await;
     Ok(scene(observed, Some(clients), cluster_spec.interval))
@@ -121,34 +124,6 @@ pub(in crate::controllers) async fn open(
     }
 }
 
-/// The older object that claims the same collection: by creation, then namespace and name.
-fn conflict(spec: &CollectionSpec, object: &ElysiaCollection, context: &Context) -> Option<String> {
-    let age = |object: &ElysiaCollection| {
-        (
-            object.metadata.creation_timestamp.as_ref().map(|time| time.0),
-            object.namespace().unwrap_or_default(),
-            object.name_any(),
-        )
-    };
-    let own = age(object);
-    context
-        .stores
-        .collections
-        .state()
-        .into_iter()
-        .filter(|other| {
-            other.metadata.deletion_timestamp.is_none()
-                && other.uid() != object.uid()
-                && other.namespace().as_deref() == Some(&spec.namespace)
-                && other.spec.cluster_ref.name == spec.cluster
-                && other.spec.collection == spec.collection
-        })
-        .map(|other| age(&other))
-        .filter(|other| *other < own)
-        .min()
-        .map(|(_, namespace, name)| format!("ElysiaCollection {namespace}/{name}"))
-}
-
 async fn look(spec: &CollectionSpec, clients: &ClusterClients, observed: &mut Observed) {
     let common = &clients.common;
     let collection = spec.collection.as_str();
@@ -167,13 +142,7 @@ async fn look(spec: &CollectionSpec, clients: &ClusterClients, observed: &mut Ob
     });
     observed.class = sight(class);
     observed.placement = match sight(placement) {
-        Sight::Seen(Some(state)) => Sight::Seen(
-            state
-                .shards
-                .into_iter()
-                .map(|shard| ShardReplicas { shard: shard.shard, replicas: shard.replicas })
-                .collect(),
-        ),
+        Sight::Seen(Some(state)) => Sight::Seen(self::placement(&state)),
         Sight::Seen(None) => Sight::unseen(BlindnessKind::Failed, "the servers know no placement of the collection"),
         Sight::Unseen(blindness) => Sight::Unseen(blindness),
     };
@@ -184,6 +153,12 @@ async fn look(spec: &CollectionSpec, clients: &ClusterClients, observed: &mut Ob
         Sight::Seen(Err(message)) => Sight::unseen(BlindnessKind::Failed, message),
         Sight::Unseen(blindness) => Sight::Unseen(blindness),
     });
+}
+
+/// Where the replicas are, as the core counts them.
+pub(super) fn placement(state: &ShardingState) -> Vec<ShardReplicas> {
+    let shards = state.shards.iter();
+    shards.map(|shard| ShardReplicas { shard: shard.shard.clone(), replicas: shard.replicas.clone() }).collect()
 }
 
 fn operation(operation: ReplicationOperation) -> Operation {

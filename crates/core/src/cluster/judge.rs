@@ -1,5 +1,7 @@
 //! How a cluster stands: phase, nodes, conditions.
 
+use std::collections::BTreeSet;
+
 use elysia_api::cluster::{ClusterPhase, Endpoints, NodeStatus, WeaviateClusterStatus};
 use elysia_api::condition::{ConditionType, Reason};
 use elysia_api::{STATUS_LIST_LIMIT, WeaviateCluster, names};
@@ -238,6 +240,7 @@ pub fn status(
         version,
         nodes_ready: Some(format!("{}/{}", standing.ready, standing.wanted)),
         nodes: nodes(observed),
+        raft_members: raft_members(observed, &before),
         endpoints: Some(Endpoints { rest: spec.rest(), grpc: spec.grpc() }),
         distribution: before.distribution.clone(),
         probe: before.probe.clone(),
@@ -249,6 +252,18 @@ pub fn status(
 /// Whether nothing is to be changed, by the word of a person.
 pub fn is_paused(cluster: &WeaviateCluster) -> bool {
     cluster.annotations().get(names::PAUSED_ANNOTATION).map(String::as_str) == Some("true")
+}
+
+/// What all who answered say together; while nodes are restarted they may not say the same. What was seen last stays
+/// while nobody says anything.
+fn raft_members(observed: &Observed, before: &WeaviateClusterStatus) -> Vec<String> {
+    let nodes = observed.nodes.iter().filter_map(answer).flat_map(|answer| &answer.raft_addresses);
+    let common = observed.members.seen().into_iter().flat_map(|seen| &seen.raft_addresses);
+    let members: BTreeSet<&String> = nodes.chain(common).collect();
+    if members.is_empty() {
+        return before.raft_members.clone();
+    }
+    members.into_iter().take(STATUS_LIST_LIMIT).cloned().collect()
 }
 
 /// The status of a cluster whose spec cannot be honoured.

@@ -77,6 +77,8 @@ pub struct NodeAnswer {
     pub leader: Option<String>,
     /// Names in its RAFT configuration.
     pub raft_members: Option<Vec<String>>,
+    /// The same members as `name@address`.
+    pub raft_addresses: Vec<String>,
     /// Shards on it.
     pub shards: Option<i64>,
 }
@@ -90,4 +92,6 @@ pub struct MemberSight {
     pub members: Vec<String>,
     /// Name of the leader.
     pub leader: Option<String>,
+    /// Members of the RAFT configuration as `name@address`.
+    pub raft_addresses: Vec<String>,
 }

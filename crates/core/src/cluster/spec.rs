@@ -236,7 +236,7 @@ fn check_nodes(external: &External) -> Result<(), SpecError> {
 }
 
 /// Hosts have no case, and the usual port may be left out.
-fn one_spelling(address: &str) -> String {
+pub(crate) fn one_spelling(address: &str) -> String {
     let address = address.to_lowercase();
     let usual = if address.starts_with("http://") { ":80" } else { ":443" };
     address.strip_suffix(usual).unwrap_or(&address).to_owned()

@@ -6,11 +6,11 @@ use elysia_api::{ElysiaCollection, STATUS_LIST_LIMIT};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::copies;
 use super::observed::{ClusterSight, Observed};
 use super::plan::Plan;
 use super::schema::{self, Difference};
 use super::spec::CollectionSpec;
+use super::{claims, copies};
 use crate::condition::{self, Finding, Value, whole_seconds};
 use crate::sight::Sight;
 
@@ -124,7 +124,9 @@ fn replication(
     let Some(placement) = observed.placement.seen().filter(|_| class.is_some()) else {
         // A proof is kept while nothing is seen: it says itself of which placement it speaks.
         let proved = if class.is_some() || observed.class.seen().is_none() { proved_before } else { None };
-        return ReplicationStatus { desired: spec.factor, proved, ..ReplicationStatus::default() };
+        let identity = before.replication.as_ref().and_then(|replication| replication.identity.clone());
+        let identity = identity.filter(|_| !matches!(observed.class, Sight::Seen(None)));
+        return ReplicationStatus { desired: spec.factor, proved, identity, ..ReplicationStatus::default() };
     };
     let (behind_total, behind) = copies::behind(placement, spec.factor);
     let fingerprint = crate::fingerprint::of(placement);
@@ -140,6 +142,7 @@ fn replication(
         cooling: Vec::new(),
         progress: None,
         differ_since: None,
+        identity: claims::identity(placement),
         // A proof speaks of one placement; of another one it says nothing.
         proved: plan.proved.clone().or(proved_before).filter(|proof| proof.placement == fingerprint),
     }

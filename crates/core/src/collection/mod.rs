@@ -1,6 +1,8 @@
 //! `ElysiaCollection`: how a collection differs from what is declared, and what may be done about it.
 
+pub mod claims;
 pub mod copies;
+pub mod deletion;
 pub mod judge;
 pub mod observed;
 pub mod plan;

@@ -39,7 +39,9 @@ impl Asked {
         let parameter = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let segments: Vec<&str> = head.uri.path().trim_matches('/').split('/').collect();
         // `api/v1/namespaces/NAMESPACE/KIND/…` or `apis/GROUP/VERSION/namespaces/NAMESPACE/KIND/…`
-        let at = segments.iter().position(|segment| *segment == "namespaces")? + 2;
+        let namespaces = segments.iter().position(|segment| *segment == "namespaces")?;
+        // `api/v1/namespaces/NAMESPACE` is about the namespace itself.
+        let at = if segments.len() == namespaces + 2 { namespaces } else { namespaces + 2 };
         let plural = (*segments.get(at)?).to_owned();
         Some(Self {
             method: head.method.to_string(),

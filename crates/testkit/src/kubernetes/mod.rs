@@ -104,6 +104,29 @@ impl KubernetesApi {
         self.lock().remove(&path::<K>(namespace, name));
     }
 
+    /// Deletes an object by another hand, past the transcript: one with finalizers stays until they are gone.
+    pub fn delete<K: Resource<DynamicType = ()>>(&self, namespace: &str, name: &str) {
+        self.lock().end(&path::<K>(namespace, name));
+    }
+
+    /// A namespace, by itself; everything else is there without one.
+    pub fn seed_namespace(&self, name: &str, terminating: bool) {
+        let phase = if terminating { "Terminating" } else { "Active" };
+        let mut value = serde_json::json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}, "status": {"phase": phase},
+        });
+        let mut state = self.lock();
+        if terminating {
+            value["metadata"]["deletionTimestamp"] = (state.now)().into();
+        }
+        state.seed(format!("/api/v1/namespaces/{name}"), value);
+    }
+
+    /// Takes the time of deletions from this clock, written as in RFC 3339.
+    pub fn clock(&self, now: fn() -> String) {
+        self.lock().now = now;
+    }
+
     /// Answers the next request of this method whose path contains `part` with this status. Nothing else happens.
     pub fn fail_next(&self, method: &str, part: &str, status: u16) {
         self.rule(method, part, Fate::Fails(status));

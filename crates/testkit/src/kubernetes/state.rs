@@ -33,7 +33,6 @@ struct Stored {
 type Lines = Box<dyn Fn() -> Vec<String> + Send>;
 type Decide = Box<dyn FnMut(&str) -> Fate + Send>;
 
-#[derive(Default)]
 pub(super) struct State {
     objects: BTreeMap<String, Stored>,
     transcript: Vec<String>,
@@ -45,6 +44,25 @@ pub(super) struct State {
     /// Another transcript, and how many of its lines stand in this one.
     pub(super) beside: Option<(Lines, usize)>,
     pub(super) tell_reads: bool,
+    /// The time as the server writes it.
+    pub(super) now: fn() -> String,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            objects: BTreeMap::new(),
+            transcript: Vec::new(),
+            made: 0,
+            version: 0,
+            rules: Vec::new(),
+            decide: None,
+            words: BTreeMap::new(),
+            beside: None,
+            tell_reads: false,
+            now: || "2026-01-01T00:00:00Z".to_owned(),
+        }
+    }
 }
 
 /// A refusal in Kubernetes' shape.
@@ -180,12 +198,15 @@ impl State {
 
     fn patch(&mut self, asked: &Asked) -> Reply {
         let live = self.value(&asked.path()).cloned();
-        let uid = &asked.body["metadata"]["uid"];
+        let (uid, version) = (&asked.body["metadata"]["uid"], &asked.body["metadata"]["resourceVersion"]);
         match &live {
             None if asked.patch == PatchKind::Merge || asked.status => return missing(asked),
             None if !uid.is_null() => return conflict(asked, "uid mismatch: no existing object was found"),
             Some(live) if !uid.is_null() && *uid != live["metadata"]["uid"] => {
                 return conflict(asked, "uid mismatch");
+            }
+            Some(live) if !version.is_null() && *version != live["metadata"]["resourceVersion"] => {
+                return conflict(asked, "the object has been modified");
             }
             _ => {}
         }
@@ -213,6 +234,9 @@ impl State {
         if asked.status && asked.kind_path.contains(OURS) {
             conditions::record(&stored);
         }
+        if is_let_go(&stored) {
+            self.remove(&asked.path());
+        }
         (status, stored)
     }
 
@@ -226,8 +250,20 @@ impl State {
                 return conflict(asked, "a precondition does not hold");
             }
         }
-        self.remove(&asked.path());
+        self.end(&asked.path());
         (200, json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}))
+    }
+
+    /// Removes an object that nobody holds; of one with finalizers only the time of its deletion is set.
+    pub(super) fn end(&mut self, path: &str) {
+        let Some(mut value) = self.value(path).cloned() else { return };
+        if value["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty) {
+            self.remove(path);
+        } else if value["metadata"]["deletionTimestamp"].is_null() {
+            value["metadata"]["deletionTimestamp"] = (self.now)().into();
+            value["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+            self.store(path.to_owned(), value);
+        }
     }
 
     /// Stores the object: identity, generation and version are the server's. One that is as it was keeps its version.
@@ -261,7 +297,8 @@ impl State {
         let mut value = value;
         value["metadata"]["resourceVersion"] = self.version.to_string().into();
         if let Some(before) = &before
-            && before["spec"] != value["spec"]
+            && (before["spec"] != value["spec"]
+                || before["metadata"]["deletionTimestamp"] != value["metadata"]["deletionTimestamp"])
         {
             value["metadata"]["generation"] = json!(before["metadata"]["generation"].as_u64().unwrap_or(0) + 1);
         }
@@ -269,6 +306,12 @@ impl State {
         self.objects.insert(path, Stored { value: value.clone(), applied });
         value
     }
+}
+
+/// Whether an object that is being deleted is held by nobody any more.
+fn is_let_go(value: &Value) -> bool {
+    let metadata = &value["metadata"];
+    !metadata["deletionTimestamp"].is_null() && metadata["finalizers"].as_array().is_none_or(Vec::is_empty)
 }
 
 fn namespace(path: &str) -> &str {

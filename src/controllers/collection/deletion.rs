@@ -1,0 +1,295 @@
+//! Rounds over an object that is being deleted, and the finalizer that makes them happen.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use elysia_api::collection::{DeletionPolicy, ElysiaCollectionStatus};
+use elysia_api::condition::{ConditionType, Reason};
+use elysia_api::{ElysiaCollection, WeaviateCluster, names};
+use elysia_core::cluster::ClusterSpec;
+use elysia_core::collection::deletion::{self, ClusterFate, Decision, Look, Outcome};
+use elysia_core::collection::{CollectionSpec, claims as core_claims};
+use elysia_core::condition::{self, Finding};
+use elysia_core::sight::{BlindnessKind, Sight};
+use elysia_weaviate::{NodeStatus, ReplicationState, SchemaRead};
+use futures::future::join_all;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::Api;
+use kube::core::ResourceExt as _;
+use kube::runtime::controller::Action;
+
+use super::super::connect::{ClusterClients, sight};
+use super::super::context::Context;
+use super::super::{ReconcileError, requeue};
+use super::{claims, journal, observe};
+use crate::effects::finalizer::set_finalizer;
+use crate::effects::{EffectError, chain, kubernetes, weaviate};
+
+/// The reason of a cluster that sleeps, as its conditions say it.
+const HIBERNATED: &str = "Hibernated";
+
+/// Keeps the finalizer as the spec asks for it. `conflict`: whether an older resource claims the collection.
+pub(super) async fn keep_finalizer(
+    object: &ElysiaCollection,
+    spec: &CollectionSpec,
+    conflict: bool,
+    context: &Context,
+) -> Result<(), EffectError> {
+    let has_it = is_held(object);
+    let cluster = observe::cluster_of(&spec.namespace, &spec.cluster, context).is_some();
+    let wanted = deletion::wants_finalizer(spec.deletion_policy, conflict, cluster, has_it);
+    match set_finalizer(&context.kube, object, names::COLLECTION_FINALIZER, wanted).await {
+        // The cache is a moment behind; the newer object brings the next round.
+        Ok(_) | Err(EffectError::Changed(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_held(object: &ElysiaCollection) -> bool {
+    object.finalizers().iter().any(|finalizer| finalizer == names::COLLECTION_FINALIZER)
+}
+
+/// One round over an object that is being deleted.
+pub(super) async fn reconcile(object: &ElysiaCollection, context: &Context) -> Result<Action, ReconcileError> {
+    if !is_held(object) {
+        return Ok(Action::await_change());
+    }
+    let key = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
+    let (mut look, clients) = look(object, context).await;
+    let mut decision = deletion::decide(&look);
+    if decision == Decision::Delete
+        && let Some(clients) = &clients
+    {
+        if let Err(error) = delete(object, clients, context).await {
+            context.metrics.failed_step("ElysiaCollection", error.reason());
+            tracing::warn!(object = key, error = error.chain(), "a collection could not be deleted");
+            let message = format!("it is tried again: {}", error.chain());
+            report(object, &message, context).await?;
+            return Ok(requeue(deletion::RECHECK_LATER, &key));
+        }
+        // Mostly it is gone everywhere at once.
+        look.class = Sight::Seen(false);
+        look.nodes = nodes(&look.collection, clients).await;
+        decision = deletion::decide(&look);
+    }
+    match decision {
+        Decision::Release(outcome) => release(object, &outcome, &key, context).await,
+        Decision::Hold { message, recheck } => {
+            report(object, &message, context).await?;
+            context.succeeded(&key);
+            Ok(requeue(recheck, &key))
+        }
+        // Decided without clients: they were gone between two looks.
+        Decision::Delete => Ok(requeue(deletion::RECHECK_LATER, &key)),
+    }
+}
+
+async fn release(
+    object: &ElysiaCollection,
+    outcome: &Outcome,
+    key: &str,
+    context: &Context,
+) -> Result<Action, ReconcileError> {
+    let message = outcome.message(&object.spec.collection);
+    // First, so that a crash tells it twice and not never.
+    context.tell(object, outcome.reason(), matches!(outcome, Outcome::Kept(_)), "Delete", &message).await;
+    match set_finalizer(&context.kube, object, names::COLLECTION_FINALIZER, false).await {
+        Ok(_) => {}
+        Err(EffectError::Changed(_)) => return Ok(requeue(deletion::RECHECK, key)),
+        Err(error) => return Err(error.into()),
+    }
+    tracing::info!(object = key, outcome = message, "let the object go");
+    context.succeeded(key);
+    Ok(Action::await_change())
+}
+
+/// Deletes the class. The field `deletionPolicy: Delete` is what names it (design, law 2).
+async fn delete(object: &ElysiaCollection, clients: &ClusterClients, context: &Context) -> Result<(), EffectError> {
+    // No proof, thaw or create of a recreation runs beside it.
+    let _alone = context.destructive.lock().await;
+    // That may have taken a while.
+    if let Some(rival) = claims::rival(object, None, context) {
+        return Err(EffectError::Changed(format!("{rival} claims the collection by now")));
+    }
+    weaviate::delete_class(&clients.common, &object.spec.collection, || context.leading.is_certain()).await
+}
+
+async fn look(object: &ElysiaCollection, context: &Context) -> (Look, Option<ClusterClients>) {
+    let unasked = || BlindnessKind::Failed;
+    let collection = object.spec.collection.clone();
+    let since = object.metadata.deletion_timestamp.as_ref().map(|time| time.0);
+    let mut look = Look {
+        policy: object.spec.deletion_policy,
+        invalid: None,
+        paused: object.annotations().get(names::PAUSED_ANNOTATION).map(String::as_str) == Some("true"),
+        cluster: ClusterFate::There,
+        terminating: Sight::Seen(false),
+        rival: None,
+        protection: None,
+        class: Sight::unseen(unasked(), "not asked"),
+        journal: Sight::unseen(unasked(), "not asked"),
+        busy: Sight::unseen(unasked(), "not asked"),
+        nodes: BTreeMap::new(),
+        waited: since.map(|since| (context.now)().duration_since(since)).unwrap_or_default(),
+        collection,
+    };
+    if look.policy == DeletionPolicy::Retain {
+        return (look, None);
+    }
+    let spec = match CollectionSpec::validate(object) {
+        Ok(spec) => spec,
+        Err(message) => {
+            look.invalid = Some(message);
+            return (look, None);
+        }
+    };
+    look.rival = claims::rival(object, None, context);
+    look.terminating = terminating(&spec.namespace, context).await;
+    let cluster = match cluster(&spec, context).await {
+        Ok(Some(cluster)) => cluster,
+        Ok(None) => {
+            look.cluster = ClusterFate::Missing;
+            return (look, None);
+        }
+        Err(message) => {
+            look.class = Sight::unseen(BlindnessKind::Failed, message);
+            return (look, None);
+        }
+    };
+    look.cluster = fate(&cluster);
+    let cluster_spec = match ClusterSpec::validate(&cluster) {
+        Ok(cluster_spec) => cluster_spec,
+        Err(error) => {
+            look.class = Sight::unseen(BlindnessKind::Failed, format!("WeaviateCluster {}: {error}", spec.cluster));
+            return (look, None);
+        }
+    };
+    look.protection = cluster_spec.protection(&spec.collection).map(str::to_owned);
+    if look.cluster != ClusterFate::There {
+        return (look, None);
+    }
+    let clients = match observe::open(&cluster, &cluster_spec, context).await {
+        Ok(clients) => clients,
+        Err(message) => {
+            look.class = Sight::unseen(BlindnessKind::Failed, message);
+            return (look, None);
+        }
+    };
+    look.journal =
+        journal::read(&spec, context).await.map(|stored| stored.is_some_and(|stored| !stored.journal.cursor.is_over()));
+    look.class = observe::exists(&clients.common, &spec.collection).await;
+    match look.class {
+        Sight::Seen(true) => {
+            look.busy = busy(&spec.collection, &clients).await;
+            // The rival may be one who means the very same collection through another cluster.
+            let placement = sight(clients.common.sharding_state(&spec.collection).await);
+            let identity = placement
+                .seen()
+                .and_then(Option::as_ref)
+                .and_then(|state| core_claims::identity(&observe::placement(state)));
+            look.rival = claims::rival(object, identity, context);
+        }
+        Sight::Seen(false) => look.nodes = nodes(&spec.collection, &clients).await,
+        Sight::Unseen(_) => {}
+    }
+    (look, Some(clients))
+}
+
+/// The cluster; that the cache has none is asked again, because what follows from it cannot be taken back.
+async fn cluster(spec: &CollectionSpec, context: &Context) -> Result<Option<Arc<WeaviateCluster>>, String> {
+    if let Some(cluster) = observe::cluster_of(&spec.namespace, &spec.cluster, context) {
+        return Ok(Some(cluster));
+    }
+    let api: Api<WeaviateCluster> = Api::namespaced(context.kube.clone(), &spec.namespace);
+    let cluster = api.get_opt(&spec.cluster).await;
+    cluster
+        .map(|cluster| cluster.map(Arc::new))
+        .map_err(|error| format!("WeaviateCluster {} could not be read: {}", spec.cluster, chain(&error)))
+}
+
+fn fate(cluster: &WeaviateCluster) -> ClusterFate {
+    if cluster.metadata.deletion_timestamp.is_some() {
+        return ClusterFate::Deleting;
+    }
+    let conditions = cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let sleeps = condition::find(conditions, ConditionType::Ready).is_some_and(|ready| ready.reason == HIBERNATED);
+    if sleeps { ClusterFate::Hibernated } else { ClusterFate::There }
+}
+
+async fn terminating(namespace: &str, context: &Context) -> Sight<bool> {
+    let api: Api<Namespace> = Api::all(context.kube.clone());
+    match api.get(namespace).await {
+        Ok(namespace) => Sight::Seen(namespace.metadata.deletion_timestamp.is_some()),
+        Err(error) => {
+            let message = format!("Namespace {namespace} could not be read: {}", chain(&error));
+            Sight::unseen(BlindnessKind::Failed, message)
+        }
+    }
+}
+
+/// A backup or a copy that runs.
+async fn busy(collection: &str, clients: &ClusterClients) -> Sight<Option<String>> {
+    let (backup, operations) =
+        futures::join!(clients.common.backup_in_progress(), clients.common.replication_operations(Some(collection)));
+    match sight(backup) {
+        Sight::Seen(Some(false)) => {}
+        Sight::Seen(Some(true)) => return Sight::Seen(Some("a backup runs".to_owned())),
+        Sight::Seen(None) => return Sight::unseen(BlindnessKind::Failed, "the servers do not list their backups"),
+        Sight::Unseen(blindness) => return Sight::Unseen(blindness),
+    }
+    let copies = match sight(operations) {
+        Sight::Seen(operations) => operations.iter().filter(|operation| is_active(&operation.state)).count(),
+        // Servers that cannot copy copy nothing.
+        Sight::Unseen(blindness) if blindness.kind == BlindnessKind::Unsupported => 0,
+        Sight::Unseen(blindness) => return Sight::Unseen(blindness),
+    };
+    Sight::Seen((copies > 0).then(|| format!("{copies} copies of replicas run")))
+}
+
+fn is_active(state: &ReplicationState) -> bool {
+    !matches!(state, ReplicationState::Ready | ReplicationState::Cancelled)
+}
+
+/// Whether each living node has the class still.
+async fn nodes(collection: &str, clients: &ClusterClients) -> BTreeMap<String, Option<bool>> {
+    let members = sight(clients.common.nodes().await);
+    let lives = |name: &str| match &members {
+        Sight::Seen(members) => {
+            members.iter().filter(|member| NodeStatus::is_healthy(member)).any(|member| member.name == name)
+        }
+        Sight::Unseen(_) => true,
+    };
+    let asked = clients.nodes.iter().filter(|(name, _)| lives(name)).map(async |(name, client)| {
+        let there = client.class(collection, SchemaRead::Local).await.ok().map(|class| class.is_some());
+        (name.clone(), there)
+    });
+    join_all(asked).await.into_iter().collect()
+}
+
+/// Tells in the status what the object waits for.
+async fn report(object: &ElysiaCollection, message: &str, context: &Context) -> Result<(), ReconcileError> {
+    let before = object.status.clone().unwrap_or_default();
+    let status = status(object, &before, message, (context.now)());
+    kubernetes::report(&context.kube, object, object.status.as_ref(), &status).await?;
+    context.tell_transition(object, &before.conditions, &status.conditions).await;
+    Ok(())
+}
+
+fn status(
+    object: &ElysiaCollection,
+    before: &ElysiaCollectionStatus,
+    message: &str,
+    now: Timestamp,
+) -> ElysiaCollectionStatus {
+    let findings = [
+        Finding::fails(ConditionType::Ready, Reason::Deleting, message),
+        Finding::holds(ConditionType::Reconciling, Reason::Deleting, message),
+    ];
+    let replaced =
+        [ConditionType::Ready, ConditionType::Reconciling, ConditionType::Stalled].map(ConditionType::as_str);
+    let mut conditions = condition::merge(&before.conditions, &findings, object.metadata.generation, now);
+    let others = before.conditions.iter().filter(|condition| !replaced.contains(&condition.type_.as_str()));
+    conditions.extend(others.cloned());
+    ElysiaCollectionStatus { observed_generation: object.metadata.generation, plan: None, conditions, ..before.clone() }
+}
