@@ -3,13 +3,17 @@
 use std::fmt::Debug;
 
 use elysia_api::names;
+use k8s_openapi::NamespaceResourceScope;
 use kube::api::{Api, Patch, PatchParams};
-use kube::core::{NamespaceResourceScope, ResourceExt as _};
+use kube::core::ResourceExt as _;
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::EffectError;
+
+/// The API server's word for an object that is not as it was read.
+const CONFLICT: u16 = 409;
 
 /// Puts the finalizer on the object, or takes it off; whether it was written.
 ///
@@ -42,7 +46,7 @@ where
         }
         // Gone already.
         Err(kube::Error::Api(status)) if status.is_not_found() && !wanted => Ok(false),
-        Err(kube::Error::Api(status)) if status.is_conflict() => {
+        Err(kube::Error::Api(status)) if status.code == CONFLICT => {
             Err(EffectError::Changed(format!("{kind} {namespace}/{name} was changed meanwhile")))
         }
         Err(error) => Err(EffectError::kubernetes(format!("set the finalizers of {kind} {namespace}/{name}"))(error)),

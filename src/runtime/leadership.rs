@@ -100,6 +100,8 @@ pub struct Candidate {
     clock: Clock,
     memory: Memory,
     leading: Leading,
+    /// Whether the last renewal did not come about.
+    failed: bool,
 }
 
 impl Candidate {
@@ -113,6 +115,7 @@ impl Candidate {
             clock,
             memory: Memory::default(),
             leading: Leading::not_yet(clock),
+            failed: false,
         }
     }
 
@@ -182,8 +185,10 @@ impl Candidate {
     }
 
     async fn next_round(&mut self) -> Option<bool> {
-        tokio::time::sleep(pause()).await;
-        self.round().await
+        tokio::time::sleep(if self.failed { RETRY } else { pause() }).await;
+        let outcome = self.round().await;
+        self.failed = outcome.is_none();
+        outcome
     }
 
     /// Gives the lease back, so that another may lead at once and health knows that nobody does.
@@ -220,7 +225,7 @@ impl Candidate {
 
     /// One look and the move that follows: `Some(true)` leads, `Some(false)` must stop, `None` nothing changed.
     async fn round(&mut self) -> Option<bool> {
-        let bound = pause();
+        let bound = ANSWER;
         // A call that hangs must not outlast the lease.
         let read = tokio::time::timeout(bound, self.api.get_opt(names::LEASE_NAME)).await;
         let live = match read {
@@ -311,6 +316,12 @@ impl Candidate {
         }
     }
 }
+
+/// How long one call about the lease may take. Between a renewal and the moment at which the leader gives up there is
+/// room for one call that hangs, and for a whole round after it.
+const ANSWER: Duration = Duration::from_secs(2);
+/// How soon a leader tries again to renew after it could not.
+const RETRY: Duration = Duration::from_secs(1);
 
 fn pause() -> Duration {
     Duration::try_from(lease::RENEW_EVERY).unwrap_or(Duration::from_secs(4))
@@ -410,6 +421,26 @@ mod tests {
             assert!(since >= lease::GIVE_UP_AFTER, "{method:?}: {since}");
             assert!(since < lease::GIVE_UP_AFTER + SignedDuration::from_secs(2), "{method:?}: {since}");
             assert!(!candidate.leading().is_certain(), "{method:?}");
+        });
+        futures::future::join_all(cases).await;
+    }
+
+    #[tokio::test]
+    async fn one_call_that_is_lost_does_not_cost_the_leadership() {
+        let cases = [("GET", true), ("PUT", true), ("GET", false), ("PUT", false)].map(|(method, hangs)| async move {
+            let api = KubernetesApi::new();
+            let mut candidate = leader(&api).await;
+            if hangs {
+                api.hang(method, "leases");
+            } else {
+                api.fail_next(method, "leases", 500);
+            }
+            let renewed = candidate.memory.renewed;
+            assert_eq!(candidate.next_round().await, None, "{method}");
+            assert!(candidate.leading().is_certain(), "{method}");
+            assert_eq!(candidate.next_round().await, Some(true), "{method}");
+            let before = lease::time_left(renewed, candidate.clock.now());
+            assert!(before.is_positive(), "{method}: the lease had run out");
         });
         futures::future::join_all(cases).await;
     }

@@ -14,7 +14,6 @@ use elysia_core::version::ServerVersion;
 use elysia_weaviate::{Client, ReplicationOperation, ReplicationState, SchemaRead, ShardingState, WeaviateError};
 use futures::future::join_all;
 use jiff::SignedDuration;
-use kube::core::ResourceExt as _;
 use serde_json::Value;
 
 use super::super::ReconcileError;

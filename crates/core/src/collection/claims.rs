@@ -1,4 +1,4 @@
-//! Which resources claim one and the same collection, also through different WeaviateClusters.
+//! Which resources claim one and the same collection, also through different objects of kind WeaviateCluster.
 //!
 //! Weaviate has no identity of a cluster: neither `/v1/meta` nor `/v1/cluster/statistics` carries one (seen on 1.31.0,
 //! 1.35.2 and 1.38.2). Two things stand in for it. The RAFT configuration names each member with its address, the same at
