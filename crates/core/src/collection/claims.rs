@@ -152,7 +152,7 @@ mod tests {
 
     use super::*;
 
-    fn reach(namespace: &str, name: &str, spec: &Value, members: &[&str]) -> Option<Reach> {
+    fn reach(namespace: &str, name: &str, spec: &Value, members: &[&str]) -> Reach {
         let cluster: WeaviateCluster = serde_json::from_value(json!({
             "apiVersion": "elysia.dev/v1alpha1", "kind": "WeaviateCluster",
             "metadata": {"name": name, "namespace": namespace}, "spec": spec,
@@ -160,10 +160,10 @@ mod tests {
         .unwrap();
         let raft_members = members.iter().map(ToString::to_string).collect();
         let status = WeaviateClusterStatus { raft_members, ..WeaviateClusterStatus::default() };
-        Some(Reach::of(&ClusterSpec::validate(&cluster).unwrap(), Some(&status)))
+        Reach::of(&ClusterSpec::validate(&cluster).unwrap(), Some(&status))
     }
 
-    fn managed(members: &[&str]) -> Option<Reach> {
+    fn managed(members: &[&str]) -> Reach {
         reach(
             "ai",
             "search",
@@ -172,7 +172,7 @@ mod tests {
         )
     }
 
-    fn external(url: &str, members: &[&str]) -> Option<Reach> {
+    fn external(url: &str, members: &[&str]) -> Reach {
         reach(
             "lab",
             "w",
@@ -203,39 +203,59 @@ mod tests {
         for (what, own, other, expected) in [
             (
                 "the Service by its other name",
-                (managed(&[]), None),
-                (external("http://SEARCH.ai:8080", &[]), None),
+                (Some(managed(&[])), None),
+                (Some(external("http://SEARCH.ai:8080", &[])), None),
                 Same::Yes,
             ),
             (
                 "the Service by its full name",
-                (managed(&[]), None),
-                (external("http://search.ai.svc.cluster.local:8080", &[]), None),
+                (Some(managed(&[])), None),
+                (Some(external("http://search.ai.svc.cluster.local:8080", &[])), None),
                 Same::Yes,
             ),
-            ("a node in common", (external("http://a:1", &[]), None), (external("http://b:1", &[]), None), Same::Yes),
-            ("nothing known but names", (managed(&[]), None), (external("http://b:1", &[]), None), Same::No),
-            ("members and shards", (managed(&here), Some("x")), (external("http://b:1", &here), Some("x")), Same::Yes),
+            (
+                "a node in common",
+                (Some(external("http://a:1", &[])), None),
+                (Some(external("http://b:1", &[])), None),
+                Same::Yes,
+            ),
+            (
+                "nothing known but names",
+                (Some(managed(&[])), None),
+                (Some(external("http://b:1", &[])), None),
+                Same::No,
+            ),
+            (
+                "members and shards",
+                (Some(managed(&here)), Some("x")),
+                (Some(external("http://b:1", &here)), Some("x")),
+                Same::Yes,
+            ),
             (
                 "in the middle of a roll",
-                (managed(&here), Some("x")),
-                (external("http://b:1", &rolled), Some("x")),
+                (Some(managed(&here)), Some("x")),
+                (Some(external("http://b:1", &rolled)), Some("x")),
                 Same::Yes,
             ),
             (
                 "set up alike in two networks",
-                (managed(&here), Some("x")),
-                (external("http://b:1", &here), Some("y")),
+                (Some(managed(&here)), Some("x")),
+                (Some(external("http://b:1", &here)), Some("y")),
                 Same::No,
             ),
             (
                 "a backup restored elsewhere",
-                (managed(&here), Some("x")),
-                (external("http://b:1", &elsewhere), Some("x")),
+                (Some(managed(&here)), Some("x")),
+                (Some(external("http://b:1", &elsewhere)), Some("x")),
                 Same::No,
             ),
-            ("not seen yet", (managed(&here), Some("x")), (external("http://b:1", &here), None), Same::Perhaps),
-            ("no cluster", (managed(&here), Some("x")), (None, Some("x")), Same::No),
+            (
+                "not seen yet",
+                (Some(managed(&here)), Some("x")),
+                (Some(external("http://b:1", &here)), None),
+                Same::Perhaps,
+            ),
+            ("no cluster", (Some(managed(&here)), Some("x")), (None, Some("x")), Same::No),
         ] {
             let own = claim("own", 2, "search", own.1, own.0);
             let other = claim("other", 1, "w", other.1, other.0);
