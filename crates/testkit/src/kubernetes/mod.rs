@@ -113,7 +113,8 @@ impl KubernetesApi {
     pub fn seed_namespace(&self, name: &str, terminating: bool) {
         let phase = if terminating { "Terminating" } else { "Active" };
         let mut value = serde_json::json!({
-            "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}, "status": {"phase": phase},
+            "apiVersion": "v1", "kind": "Namespace", "status": {"phase": phase},
+            "metadata": {"name": name, "uid": format!("of-{name}"), "creationTimestamp": "2026-01-01T00:00:00Z"},
         });
         let mut state = self.lock();
         if terminating {

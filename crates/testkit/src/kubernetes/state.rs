@@ -278,7 +278,10 @@ impl State {
                 metadata[field] = before["metadata"][field].clone();
             }
         } else {
-            self.made += 1;
+            // What brings its identity along takes no number from the others.
+            if metadata["uid"].is_null() || metadata["creationTimestamp"].is_null() {
+                self.made += 1;
+            }
             let seconds = self.made % 60;
             metadata["generation"] = json!(1);
             if metadata["uid"].is_null() {

@@ -279,7 +279,8 @@ async fn servers_that_answer_with_errors_are_not_taken_for_servers_without_the_c
 #[tokio::test]
 async fn after_a_fault_at_any_write_the_class_goes_and_then_the_object() {
     for fate in [Fate::Fails(500), Fate::Fails(409), Fate::FailsAfter(500), Fate::Hangs, Fate::HangsAfter] {
-        for at in 1..=3 {
+        // Two writes, and a third that must not come.
+        for at in if fate == Fate::Fails(409) { 1..=3 } else { 1..=2 } {
             let mut world = World::with_cluster().await;
             world.api.seed(&declared("articles", &json!({}), 3));
             world.says("articles", "Delete");
