@@ -39,6 +39,8 @@ pub struct ClusterClients {
     pub common: Client,
     /// Each node's own address; a node without one is missing.
     pub nodes: BTreeMap<String, Client>,
+    /// Each node's cluster data port, which asks for no key and is sent none; a node of which it is not known is missing.
+    pub data: BTreeMap<String, Client>,
 }
 
 /// The API key, or why it could not be had.
@@ -88,7 +90,11 @@ impl Connections {
         for (name, url) in addresses(spec, stores) {
             nodes.insert(name, self.client(&url, key, timeout)?);
         }
-        Ok(ClusterClients { common, nodes })
+        let mut data = BTreeMap::new();
+        for (name, url) in data_addresses(spec, stores) {
+            data.insert(name, self.client(&url, None, timeout)?);
+        }
+        Ok(ClusterClients { common, nodes, data })
     }
 
     fn client(&self, address: &str, key: Option<&SecretString>, timeout: Duration) -> Result<Client, String> {
@@ -118,19 +124,31 @@ impl Connections {
 fn addresses(spec: &ClusterSpec, stores: &Stores) -> Vec<(String, String)> {
     match &spec.kind {
         Kind::External(external) => external.nodes.iter().map(|node| (node.name.clone(), node.url.clone())).collect(),
-        Kind::Managed(_) => {
-            let wanted = spec.node_names();
-            pods(spec, stores)
-                .into_iter()
-                .filter(|pod| wanted.contains(&pod.name_any()) && pod.metadata.deletion_timestamp.is_none())
-                .filter_map(|pod| {
-                    let address = pod.status.as_ref()?.pod_ip.as_ref()?;
-                    let host = if address.contains(':') { format!("[{address}]") } else { address.clone() };
-                    Some((pod.name_any(), format!("http://{host}:{}", names::REST_PORT)))
-                })
-                .collect()
-        }
+        Kind::Managed(_) => pod_addresses(spec, stores, names::REST_PORT),
     }
+}
+
+/// Each node's cluster data port, as far as it is known.
+fn data_addresses(spec: &ClusterSpec, stores: &Stores) -> Vec<(String, String)> {
+    match &spec.kind {
+        Kind::External(external) => {
+            external.nodes.iter().filter_map(|node| Some((node.name.clone(), node.data_url.clone()?))).collect()
+        }
+        Kind::Managed(_) => pod_addresses(spec, stores, names::DATA_PORT),
+    }
+}
+
+fn pod_addresses(spec: &ClusterSpec, stores: &Stores, port: i32) -> Vec<(String, String)> {
+    let wanted = spec.node_names();
+    pods(spec, stores)
+        .into_iter()
+        .filter(|pod| wanted.contains(&pod.name_any()) && pod.metadata.deletion_timestamp.is_none())
+        .filter_map(|pod| {
+            let address = pod.status.as_ref()?.pod_ip.as_ref()?;
+            let host = if address.contains(':') { format!("[{address}]") } else { address.clone() };
+            Some((pod.name_any(), format!("http://{host}:{port}")))
+        })
+        .collect()
 }
 
 /// The pods of a managed cluster.

@@ -70,6 +70,8 @@ pub struct Context {
     pub(in crate::controllers) looked: Looked,
     /// Comparisons of sampled objects between their rounds.
     pub(in crate::controllers) looks: Looks,
+    /// What the repair of replicas remembers from round to round; losing it costs time, never data.
+    pub repairs: super::collection::Memory,
     /// Whether this operator still leads for certain.
     pub leading: Leading,
     recorder: Recorder,
@@ -99,6 +101,7 @@ impl Context {
             comparisons: tokio::sync::Semaphore::new(COMPARISONS),
             looked: Looked::default(),
             looks: Looks::default(),
+            repairs: super::collection::Memory::default(),
             leading,
             failures: Mutex::default(),
         }

@@ -3,6 +3,7 @@
 pub mod finalizer;
 pub mod kubernetes;
 pub mod probe;
+pub mod replicas;
 pub mod weaviate;
 
 use elysia_api::condition::Reason;

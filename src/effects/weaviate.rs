@@ -48,14 +48,6 @@ pub async fn copy(client: &Client, collection: &str, copy: &Copy) -> Result<(), 
     Ok(())
 }
 
-/// Deletes the record of a copy that has ended.
-pub async fn forget_operation(client: &Client, id: &str) -> Result<(), EffectError> {
-    let parsed = id.parse().map_err(|_| EffectError::Refused(format!("{id} is no operation id")))?;
-    let operation = elysia_weaviate::OperationId(parsed);
-    let what = format!("delete the record of copy {id}");
-    client.delete_replication_operation(operation).await.map_err(EffectError::weaviate(what))
-}
-
 /// Makes every shard of the collection read-only, or writable again.
 pub async fn set_read_only(client: &Client, collection: &str, read_only: bool) -> Result<(), EffectError> {
     let what = || format!("make the shards of {collection} {}", if read_only { "read-only" } else { "writable" });

@@ -89,6 +89,13 @@ pub fn journal(collection: &str, uid: &str) -> String {
     format!("{collection}-journal-{uid}")
 }
 
+/// `ConfigMap` in which an approved plan that takes replicas away is written down. Not the same as [`journal`]: the two
+/// kinds of plan do not wait for each other.
+pub fn repair_journal(collection: &str, uid: &str) -> String {
+    let uid = uid.get(..8).unwrap_or(uid);
+    format!("{collection}-repair-{uid}")
+}
+
 /// Name of the pod, and so of the Weaviate node, with this ordinal.
 pub fn node(cluster: &str, ordinal: i32) -> String {
     format!("{cluster}-{ordinal}")

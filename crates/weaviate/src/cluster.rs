@@ -143,6 +143,26 @@ impl RaftMember {
 }
 
 #[derive(Deserialize)]
+struct VerboseNodes {
+    #[serde(default, deserialize_with = "or_default")]
+    nodes: Vec<VerboseNode>,
+}
+
+#[derive(Deserialize)]
+struct VerboseNode {
+    #[serde(default, deserialize_with = "or_default")]
+    shards: Vec<VerboseShard>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct VerboseShard {
+    name: String,
+    #[serde(default)]
+    number_of_replicas: i64,
+}
+
+#[derive(Deserialize)]
 struct Nodes {
     #[serde(default, deserialize_with = "or_default")]
     nodes: Vec<NodeStatus>,
@@ -183,6 +203,14 @@ impl Client {
         let rest = Rest::get(&["nodes"]).query("output", "verbose").limit(ID_RESPONSE_BYTES);
         let Nodes { nodes } = self.json(rest).await?;
         Ok(nodes.into_iter().filter_map(|node| node.shard_count().map(|count| (node.name, count))).collect())
+    }
+
+    /// Replicas of each shard of a class as the nodes count them (`GET /v1/nodes/{class}?output=verbose`): without replica
+    /// movement all that can be had. `numberOfReplicas` counts those of dead nodes too (adapters/repos/db/nodes.go).
+    pub async fn counted_replicas(&self, class: &str) -> Result<BTreeMap<String, i64>, WeaviateError> {
+        let verbose: VerboseNodes = self.json(Rest::get(&["nodes", class]).query("output", "verbose")).await?;
+        let shards = verbose.nodes.into_iter().flat_map(|node| node.shards);
+        Ok(shards.map(|shard| (shard.name, shard.number_of_replicas)).collect())
     }
 
     /// `GET /v1/cluster/statistics`, sorted by name.

@@ -70,7 +70,7 @@ impl Client {
 }
 
 /// A walk through one class, a page at a time.
-struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     class: &'a str,
     tenant: Option<&'a str>,
     after: Option<Uuid>,
@@ -79,13 +79,13 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(class: &'a str, tenant: Option<&'a str>, limit: usize) -> Self {
+    pub(crate) fn new(class: &'a str, tenant: Option<&'a str>, limit: usize) -> Self {
         Self { class, tenant, after: None, limit, count: 0 }
     }
 
     /// The next page; `None` after the last. A page that is larger than the bound on answers is asked for again in
     /// halves, so that neither large objects nor a large page break the walk.
-    async fn step<T, F>(
+    pub(crate) async fn step<T, F>(
         &mut self,
         fetch: impl Fn(Page<'a>) -> F,
         id: impl Fn(&T) -> Uuid,

@@ -41,6 +41,7 @@ mod aggregate;
 mod backup;
 mod client;
 mod cluster;
+mod compare;
 mod digest;
 mod error;
 mod grpc;
@@ -58,6 +59,7 @@ pub use client::{
     CALL_TIMEOUT, CONNECT_TIMEOUT, Client, ClientOptions, ID_RESPONSE_BYTES, ONE_ID_RESPONSE_BYTES, RESPONSE_BYTES,
 };
 pub use cluster::{Meta, NodeStatistics, NodeStatus, Raft, RaftMember, Statistics};
+pub use compare::{Lacking, compare_ids};
 pub use digest::{ID_PAGE, OBJECT_PAGE, ReplicaDigest};
 pub use error::{BoxError, Call, ErrorCategory, Feature, MESSAGE_BYTES, WeaviateError};
 pub use grpc::{

@@ -285,6 +285,21 @@ impl Client {
         self.done(Rest::new(Method::POST, &["replication", "replicate", &id.to_string(), "cancel"])).await
     }
 
+    /// `POST /v1/replication/replicate/force-delete` with this one id: drops the record, and nothing cleans up. Without an
+    /// id the server would drop the records of **all** operations.
+    pub async fn drop_replication_operation(&self, id: OperationId) -> Result<(), WeaviateError> {
+        let body = json!({ "id": id.to_string() });
+        self.done(Rest::new(Method::POST, &["replication", "replicate", "force-delete"]).body(&body)).await
+    }
+
+    /// `POST /v1/cluster/remove`: takes a node out of RAFT. Only for a client of a node's **data port**, which asks for no
+    /// key. It is a success as well when nobody has that name, and on 1.38 it changes shards of every class
+    /// (`weaviate-lab` §0.5).
+    pub async fn remove_member(&self, node: &str) -> Result<(), WeaviateError> {
+        let body = json!({ "node": node });
+        self.done(Rest::new(Method::POST, &["cluster", "remove"]).body(&body)).await
+    }
+
     /// `POST /v1/replication/scale` with a plan of our own that only removes: the one public way to take a replica away.
     /// The server refuses it while an operation of the class runs, and below the class's factor; both as 500.
     pub async fn remove_replica(&self, collection: &str, shard: &str, node: &str) -> Result<(), WeaviateError> {

@@ -3,14 +3,14 @@
 use elysia_api::condition::Reason;
 use elysia_core::collection::judge::Failure;
 use elysia_core::collection::recreate::{Cursor, Journal, SETTLE};
-use elysia_core::collection::{CollectionSpec, Plan, Step};
+use elysia_core::collection::{CollectionSpec, Plan, Step, schema};
 use elysia_weaviate::WeaviateError;
 
 use super::super::context::Shared;
-use super::journal;
 use super::observe::Scene;
+use super::{journal, repair};
 use crate::controllers::connect::started_after;
-use crate::effects::{EffectError, weaviate};
+use crate::effects::{EffectError, replicas, weaviate};
 
 pub(super) async fn act(
     plan: &Plan,
@@ -34,9 +34,32 @@ pub(super) async fn act(
                 }
             }
             Step::AddProperty(property) => weaviate::add_property(common, collection, property).await?,
-            Step::UpdateClass { base, class } => weaviate::update_class(common, collection, base, class).await?,
+            Step::UpdateClass { base, class } => {
+                if schema::class_factor(class) > schema::class_factor(base) {
+                    context.repairs.raises(spec, (context.now)());
+                }
+                weaviate::update_class(common, collection, base, class).await?;
+            }
             Step::Copy(copy) => weaviate::copy(common, collection, copy).await?,
-            Step::ForgetOperation(id) => weaviate::forget_operation(common, id).await?,
+            Step::ForgetOperation(id) => replicas::forget_operation(common, id).await?,
+            Step::DropOperation(id) => replicas::drop_operation(common, id).await?,
+            Step::CoolTenants(tenants) => replicas::cool_tenants(common, collection, tenants).await?,
+            Step::RemoveReplica(removal) => {
+                // Nothing else that takes data away runs beside it, and nobody else may lead by now.
+                let _alone = context.destructive.lock().await;
+                if !context.leading.is_certain() {
+                    return Err(EffectError::Changed("another operator may lead by now".to_owned()));
+                }
+                replicas::remove_replica(common, &clients.nodes, collection, removal).await?;
+            }
+            Step::RemoveMember(node) => {
+                let _alone = context.destructive.lock().await;
+                if !context.leading.is_certain() {
+                    return Err(EffectError::Changed("another operator may lead by now".to_owned()));
+                }
+                replicas::remove_member(common, &clients.data, node).await?;
+            }
+            Step::WriteRepair(journal) => repair::write(spec, journal, scene.repair_version.clone(), context).await?,
             Step::WriteJournal(journal) => {
                 journal::write(spec, journal, scene.journal_version.clone(), context).await?;
             }

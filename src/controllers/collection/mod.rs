@@ -4,9 +4,12 @@ mod act;
 mod claims;
 mod deletion;
 pub(in crate::controllers) mod journal;
+mod memory;
 mod observe;
+mod repair;
 pub(in crate::controllers) mod verify;
 
+pub use memory::Memory;
 pub(in crate::controllers) use observe::{cluster_of, exists, frozen_in_part, open};
 
 use std::sync::Arc;

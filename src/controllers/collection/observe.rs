@@ -1,17 +1,18 @@
 //! What a look at a collection gives.
 
+mod replicas;
+
 use std::collections::BTreeMap;
 
 use elysia_api::collection::{ElysiaCollectionStatus, ShardReplicas};
 use elysia_api::{ElysiaCollection, WeaviateCluster};
 use elysia_core::cluster::{ClusterSpec, judge};
 use elysia_core::collection::recreate::{Cursor, Look, Wants};
-use elysia_core::collection::{
-    ClusterSight, CollectionSpec, Observed, Operation, OperationState, ReplicaView, claims as core_claims, questions,
-};
+use elysia_core::collection::repair::Look as RepairLook;
+use elysia_core::collection::{ClusterSight, CollectionSpec, Observed, claims as core_claims, questions};
 use elysia_core::sight::{BlindnessKind, Sight};
 use elysia_core::version::ServerVersion;
-use elysia_weaviate::{Client, ReplicationOperation, ReplicationState, SchemaRead, ShardingState, WeaviateError};
+use elysia_weaviate::{Client, SchemaRead, ShardingState, WeaviateError};
 use futures::future::join_all;
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -19,7 +20,7 @@ use serde_json::Value;
 use super::super::ReconcileError;
 use super::super::connect::{self, ClusterClients, Key, sight};
 use super::super::context::Context;
-use super::{claims, journal};
+use super::{claims, journal, repair};
 use crate::effects::weaviate;
 
 /// What was seen, and the clients to act with.
@@ -32,6 +33,8 @@ pub(super) struct Scene {
     pub(super) interval: SignedDuration,
     /// resourceVersion of the journal; `None` when there is none.
     pub(super) journal_version: Option<String>,
+    /// resourceVersion of the journal of a repair; `None` when there is none.
+    pub(super) repair_version: Option<String>,
 }
 
 /// One look: first what every look takes, then what the first look makes worth asking.
@@ -42,6 +45,7 @@ pub(super) async fn observe(
 ) -> Result<Scene, ReconcileError> {
     let stored = journal::read(spec, context).await;
     let journal_version = stored.seen().and_then(|stored| stored.as_ref().map(|stored| stored.version.clone()));
+    let (repair_journal, repair_version) = repair::read(spec, context).await;
     let mut observed = Observed {
         cluster: ClusterSight::Missing,
         version: None,
@@ -57,9 +61,15 @@ pub(super) async fn observe(
         holder: None,
         journal: stored.map(|stored| stored.map(|stored| stored.journal)),
         recreate: Look::default(),
+        repair: RepairLook { journal: repair_journal, ..RepairLook::default() },
     };
-    let scene =
-        |observed, clients, interval| Scene { observed, clients, interval, journal_version: journal_version.clone() };
+    let scene = |observed, clients, interval| Scene {
+        observed,
+        clients,
+        interval,
+        journal_version: journal_version.clone(),
+        repair_version: repair_version.clone(),
+    };
     let interval = elysia_core::cluster::spec::DEFAULT_INTERVAL;
     let Some(cluster) = cluster(spec, context) else {
         return Ok(scene(observed, None, interval));
@@ -92,6 +102,7 @@ pub(super) async fn observe(
     let identity = observed.placement.seen().and_then(|placement| core_claims::identity(placement));
     observed.conflict = claims::older(object, identity, context);
     let before = object.status.clone().unwrap_or_default();
+    replicas::look(spec, &cluster, &clients, &before, context, &mut observed).await;
     look_closer(spec, &clients, &before, context, &mut observed).await;
     Ok(scene(observed, Some(clients), cluster_spec.interval))
 }
@@ -130,7 +141,8 @@ async fn look(spec: &CollectionSpec, clients: &ClusterClients, observed: &mut Ob
         common.nodes(),
         common.class(collection, SchemaRead::Leader),
         common.sharding_state(collection),
-        common.replication_operations(Some(collection)),
+        // Those of every class: limits hold for all of them together.
+        common.replication_operations(None),
         common.object_count(collection),
     );
     observed.members = sight(members).map(|members| {
@@ -145,7 +157,7 @@ async fn look(spec: &CollectionSpec, clients: &ClusterClients, observed: &mut Ob
         Sight::Seen(None) => Sight::unseen(BlindnessKind::Failed, "the servers know no placement of the collection"),
         Sight::Unseen(blindness) => Sight::Unseen(blindness),
     };
-    observed.operations = sight(operations).map(|operations| operations.into_iter().map(operation).collect());
+    replicas::operations(spec, sight(operations), observed);
     let exists = matches!(observed.class, Sight::Seen(Some(_)));
     observed.count = exists.then(|| match sight(count) {
         Sight::Seen(Ok(count)) => Sight::Seen(i64::try_from(count).unwrap_or(i64::MAX)),
@@ -160,20 +172,6 @@ pub(super) fn placement(state: &ShardingState) -> Vec<ShardReplicas> {
     shards.map(|shard| ShardReplicas { shard: shard.shard.clone(), replicas: shard.replicas.clone() }).collect()
 }
 
-fn operation(operation: ReplicationOperation) -> Operation {
-    Operation {
-        state: match operation.state {
-            ReplicationState::Ready => OperationState::Ready,
-            ReplicationState::Cancelled => OperationState::Cancelled,
-            _ => OperationState::Active,
-        },
-        id: operation.id.to_string(),
-        shard: operation.shard,
-        target: operation.target,
-        error: operation.errors.last().cloned(),
-    }
-}
-
 async fn look_closer(
     spec: &CollectionSpec,
     clients: &ClusterClients,
@@ -182,39 +180,11 @@ async fn look_closer(
     observed: &mut Observed,
 ) {
     let asked = questions(spec, observed, before);
-    if asked.replicas {
-        observed.replicas = Some(replicas(spec, clients, &observed.nodes, context).await);
-    }
+    replicas::look_closer(spec, clients, asked, context, observed).await;
     if asked.holder {
         observed.holder = Some(holder(spec, clients, observed).await);
     }
     observed.recreate = recreate(spec, clients, observed, asked.recreate).await;
-}
-
-/// What each node lists at its own address, one node after another. All of them, or nothing is known.
-async fn replicas(
-    spec: &CollectionSpec,
-    clients: &ClusterClients,
-    nodes: &[String],
-    context: &Context,
-) -> Sight<BTreeMap<String, ReplicaView>> {
-    let Ok(_turn) = context.comparisons.acquire().await else {
-        return Sight::unseen(BlindnessKind::Failed, "the operator is stopping");
-    };
-    let mut views = BTreeMap::new();
-    for node in nodes {
-        let Some(client) = clients.nodes.get(node) else {
-            return Sight::unseen(BlindnessKind::Unreachable, format!("{node} has no address"));
-        };
-        match sight(client.replica_digest(&spec.collection, None).await) {
-            Sight::Seen(digest) => {
-                let count = i64::try_from(digest.count).unwrap_or(i64::MAX);
-                views.insert(node.clone(), ReplicaView { count, digest: digest.digest });
-            }
-            Sight::Unseen(blindness) => return Sight::Unseen(blindness),
-        }
-    }
-    Sight::Seen(views)
 }
 
 /// The first node that lists an object. That none does is known only when every holder of a replica was asked.

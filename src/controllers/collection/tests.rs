@@ -2,6 +2,8 @@
 
 mod deletion;
 mod recreate;
+mod replicas;
+mod stage;
 mod verify;
 
 use elysia_api::ElysiaCollection;

@@ -1,13 +1,15 @@
 //! The status of a collection, from a plan and from what became of it.
 
-use elysia_api::collection::{DriftEntry, ElysiaCollectionStatus, ObjectCount, PlanStatus, ReplicationStatus};
+use elysia_api::collection::{
+    DriftEntry, ElysiaCollectionStatus, ObjectCount, PlanStatus, RepairProgress, ReplicationStatus,
+};
 use elysia_api::condition::{ConditionType, Reason};
 use elysia_api::{ElysiaCollection, STATUS_LIST_LIMIT};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::observed::{ClusterSight, Observed};
-use super::plan::Plan;
+use super::plan::{Plan, Progress};
 use super::schema::{self, Difference};
 use super::spec::CollectionSpec;
 use super::{claims, copies};
@@ -47,13 +49,28 @@ pub fn status(
     ElysiaCollectionStatus {
         observed_generation: collection.metadata.generation,
         objects: objects(&before, observed, plan, now),
-        replication: Some(replication(&before, spec, observed, plan)),
+        replication: Some(replication(&before, spec, observed, plan, now)),
         drift: drift(&before, &plan.drift, now),
-        plan: plan.shown.clone().map(|shown| shown_since(shown, &before, now)),
+        plan: plan.shown.clone().map(|shown| shown_since(quiet(shown, &before, plan, observed), &before, now)),
         verification: before.verification.clone(),
         recommendations: before.recommendations.clone(),
         last_handled: before.last_handled.clone(),
         conditions: condition::merge(&before.conditions, &findings, collection.metadata.generation, now),
+    }
+}
+
+/// The plan as it was told before, while a repair runs and its numbers are not to be told again yet.
+fn quiet(shown: PlanStatus, before: &ElysiaCollectionStatus, plan: &Plan, observed: &Observed) -> PlanStatus {
+    match &before.plan {
+        Some(earlier)
+            if plan.progress.is_some()
+                && !observed.repair.tells
+                && earlier.hash == shown.hash
+                && earlier.waiting_for == shown.waiting_for =>
+        {
+            earlier.clone()
+        }
+        _ => shown,
     }
 }
 
@@ -99,6 +116,9 @@ fn objects(before: &ElysiaCollectionStatus, observed: &Observed, plan: &Plan, no
     if matches!(observed.class, Sight::Seen(None)) {
         return None;
     }
+    if plan.keep_count {
+        return before.objects.clone();
+    }
     let (count, source) = match (&plan.proved, &observed.count) {
         (Some(proof), _) => (proof.objects, "ids"),
         // Of shards whose nodes are away the servers count nothing, without a word (`weaviate-lab` §0.2).
@@ -118,6 +138,7 @@ fn replication(
     spec: &CollectionSpec,
     observed: &Observed,
     plan: &Plan,
+    now: Timestamp,
 ) -> ReplicationStatus {
     let proved_before = before.replication.as_ref().and_then(|replication| replication.proved.clone());
     let class = observed.class.seen().and_then(Option::as_ref);
@@ -129,23 +150,59 @@ fn replication(
         return ReplicationStatus { desired: spec.factor, proved, identity, ..ReplicationStatus::default() };
     };
     let (behind_total, behind) = copies::behind(placement, spec.factor);
+    let (surplus_total, surplus) = copies::above(placement, spec.factor);
     let fingerprint = crate::fingerprint::of(placement);
-    ReplicationStatus {
+    let differ_before = before.replication.as_ref().and_then(|replication| replication.differ_since.clone());
+    let told = ReplicationStatus {
         desired: spec.factor,
         lowest: copies::lowest(placement),
         shards: i64::try_from(placement.len()).ok(),
         class_factor: class.map(schema::class_factor),
         behind_total,
         behind,
-        surplus_total: 0,
-        surplus: Vec::new(),
-        cooling: Vec::new(),
-        progress: None,
-        differ_since: None,
+        surplus_total,
+        surplus,
+        cooling: plan.cooling.clone(),
+        progress: plan.progress.map(|progress| self::progress(progress, before, now)),
+        differ_since: plan.differ.then(|| differ_before.unwrap_or_else(|| Time(whole_seconds(now)))),
         identity: claims::identity(placement),
         // A proof speaks of one placement; of another one it says nothing.
-        proved: plan.proved.clone().or(proved_before).filter(|proof| proof.placement == fingerprint),
+        proved: plan
+            .proved
+            .clone()
+            .or(proved_before.filter(|_| !plan.unproved && !plan.differ))
+            .filter(|proof| proof.placement == fingerprint),
+    };
+    // Many thousands of copies would be as many writes: while a repair runs its numbers are told every few seconds only.
+    match &before.replication {
+        Some(earlier) if plan.progress.is_some() && earlier.progress.is_some() && !observed.repair.tells => {
+            ReplicationStatus {
+                lowest: earlier.lowest,
+                shards: earlier.shards,
+                behind_total: earlier.behind_total,
+                behind: earlier.behind.clone(),
+                surplus_total: earlier.surplus_total,
+                surplus: earlier.surplus.clone(),
+                progress: earlier.progress.clone(),
+                ..told
+            }
+        }
+        _ => told,
     }
+}
+
+/// How far a repair is; its beginning and its size are known to whoever has the status before.
+fn progress(seen: Progress, before: &ElysiaCollectionStatus, now: Timestamp) -> RepairProgress {
+    let earlier = before.replication.as_ref().and_then(|replication| replication.progress.as_ref());
+    let since = earlier.map_or(now, |earlier| earlier.since.0);
+    let total = earlier.map_or(seen.left, |earlier| earlier.total.max(earlier.done.saturating_add(seen.left)));
+    let done = total.saturating_sub(seen.left);
+    let passed = now.duration_since(since).as_secs();
+    let estimated_end = (done > 0 && passed > 0)
+        .then(|| now.checked_add(SignedDuration::from_secs(passed.saturating_mul(seen.left) / done)).ok())
+        .flatten()
+        .map(|end| Time(whole_seconds(end)));
+    RepairProgress { since: Time(whole_seconds(since)), total, done, running: seen.running, estimated_end }
 }
 
 fn drift(before: &ElysiaCollectionStatus, found: &[Difference], now: Timestamp) -> Vec<DriftEntry> {

@@ -7,10 +7,11 @@ pub mod judge;
 pub mod observed;
 pub mod plan;
 pub mod recreate;
+pub mod repair;
 pub mod schema;
 pub mod spec;
 
-pub use observed::{ClusterSight, Observed, Operation, OperationState, ReplicaView};
+pub use observed::{ClusterSight, Observed, Operation, OperationState, ReplicaView, Stage};
 pub use plan::{Plan, Questions, Step, plan, questions};
 pub use recreate::{Cursor, Evidence, Journal};
 pub use spec::CollectionSpec;

@@ -51,6 +51,8 @@ pub struct Observed {
     pub journal: Sight<Option<Journal>>,
     /// What the present step of the journal wants to know.
     pub recreate: super::recreate::Look,
+    /// What the repair of replicas wants to know.
+    pub repair: super::repair::Look,
 }
 
 /// What one node lists at its own address.
@@ -62,28 +64,49 @@ pub struct ReplicaView {
     pub digest: String,
 }
 
-/// A copy of one replica.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// A copy, or somebody's move, of one replica.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Operation {
     /// Its id.
     pub id: String,
     /// The shard.
     pub shard: String,
+    /// The node that gives the replica.
+    pub source: String,
     /// The node that gets the replica.
     pub target: String,
     /// How far it is.
     pub state: OperationState,
+    /// Where it is while it is active.
+    pub stage: Stage,
+    /// Whether it takes the replica away from its source. None of ours does.
+    pub moves: bool,
+    /// Whether somebody asked already for its record to be deleted.
+    pub dropping: bool,
     /// What the server says went wrong so far.
     pub error: Option<String>,
 }
 
 /// How far a copy is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum OperationState {
     /// It runs, or waits to.
+    #[default]
     Active,
     /// The replica is there and serves.
     Ready,
     /// It was given up.
     Cancelled,
+}
+
+/// Where an active copy is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Stage {
+    /// Its target has not taken it up.
+    Registered,
+    /// Files are copied, writes are caught up with.
+    #[default]
+    Copying,
+    /// The replica is there and serves; every member of RAFT has yet to say so (`weaviate-lab` §0.4).
+    Integrating,
 }

@@ -169,10 +169,12 @@ pub(super) fn sharding_state(state: &State, name: &str) -> Reply {
 }
 
 fn record(operation: &Operation) -> Value {
+    let errors: Vec<Value> = operation.error.iter().map(|error| json!({ "message": error })).collect();
     json!({
-        "id": operation.id, "collection": operation.collection, "shard": operation.shard, "type": "COPY",
+        "id": operation.id, "collection": operation.collection, "shard": operation.shard, "type": operation.kind,
+        "scheduledForDelete": operation.dropping,
         "sourceNode": operation.source, "targetNode": operation.target,
-        "status": { "errors": [], "state": operation.state }, "statusHistory": null,
+        "status": { "errors": errors, "state": operation.state }, "statusHistory": null,
         "uncancelable": matches!(operation.state, "INTEGRATING" | "READY"),
     })
 }
@@ -194,6 +196,10 @@ pub(super) fn cancel(state: &mut State, id: &str, forget: bool) -> Reply {
     };
     match (state.operations[at].state, forget) {
         ("INTEGRATING", _) | ("READY", false) => return (409, None),
+        // Only the target deletes; one that nobody is does nothing (lab 7).
+        ("REGISTERED", true) if !state.nodes.contains(&state.operations[at].target) => {
+            state.operations[at].dropping = true;
+        }
         (_, true) => drop(state.operations.remove(at)),
         (_, false) => state.operations[at].state = "CANCELLED",
     }

@@ -138,6 +138,53 @@ impl FakeWeaviate {
         }
     }
 
+    /// The disk of this node is full: copies to it fail as they do on a real server.
+    pub fn full(&self, node: &str, full: bool) {
+        let mut state = self.lock();
+        if full {
+            state.full.insert(node.to_owned());
+        } else {
+            state.full.remove(node);
+        }
+    }
+
+    /// An operation of somebody, past every rule; its id.
+    pub fn seed_operation(&self, class: &str, copy: [&str; 3], kind: &'static str, phase: &'static str) -> Uuid {
+        let [shard, source, target] = copy.map(str::to_owned);
+        self.lock().seed_operation(class, (shard, source, target), kind, phase)
+    }
+
+    /// Takes every object out of one replica: its disk was replaced.
+    pub fn wipe(&self, class: &str, node: &str) {
+        for replicas in self.lock().classes.get_mut(class).into_iter().flat_map(|class| class.shards.values_mut()) {
+            if let Some(replica) = replicas.get_mut(node) {
+                replica.ids.clear();
+            }
+        }
+    }
+
+    /// Ids that each replica of each shard of a class holds.
+    pub fn holds(&self, class: &str) -> BTreeMap<String, BTreeMap<String, usize>> {
+        let state = self.lock();
+        let shards = state.classes.get(class).into_iter().flat_map(|class| &class.shards);
+        let replicas = |replicas: &BTreeMap<String, state::Replica>| {
+            replicas.iter().map(|(node, replica)| (node.clone(), replica.ids.len())).collect()
+        };
+        shards.map(|(shard, all)| (shard.clone(), replicas(all))).collect()
+    }
+
+    /// What a tenant's activity is now.
+    pub fn tenant(&self, class: &str, tenant: &str) -> Option<String> {
+        self.lock().classes.get(class)?.tenants.get(tenant).cloned()
+    }
+
+    /// Sets a tenant's activity past every rule.
+    pub fn seed_tenant(&self, class: &str, tenant: &str, activity: &str) {
+        if let Some(class) = self.lock().classes.get_mut(class) {
+            class.tenants.insert(tenant.to_owned(), activity.to_owned());
+        }
+    }
+
     /// A restart: the node forgets which of its shards were frozen (lab 12).
     pub fn restart(&self, node: &str) {
         self.lock().thaw(node);

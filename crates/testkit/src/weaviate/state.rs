@@ -23,6 +23,7 @@ pub(super) struct State {
     pub(super) auto_schema: bool,
     pub(super) replica_movement: bool,
     pub(super) missing_module: Option<String>,
+    pub(super) full: BTreeSet<String>,
     pub(super) classes: BTreeMap<String, Class>,
     pub(super) operations: Vec<Operation>,
     pub(super) transcript: Vec<String>,
@@ -51,7 +52,11 @@ pub(super) struct Operation {
     pub(super) shard: String,
     pub(super) source: String,
     pub(super) target: String,
+    pub(super) kind: &'static str,
     pub(super) state: &'static str,
+    /// Somebody asked for it to be deleted, and its target has not done so.
+    pub(super) dropping: bool,
+    pub(super) error: Option<String>,
 }
 
 /// A status and a body, as a handler answers them.
@@ -229,8 +234,32 @@ impl State {
             return refusal(422, format!("invalid request: {refused}: bad request"));
         }
         let id = self.next_id();
-        self.operations.push(Operation { id, collection, shard, source, target, state: "REGISTERED" });
+        self.operations.push(Operation {
+            id,
+            collection,
+            shard,
+            source,
+            target,
+            kind: "COPY",
+            state: "REGISTERED",
+            dropping: false,
+            error: None,
+        });
         (200, Some(json!({ "id": id })))
+    }
+
+    pub(super) fn seed_operation(
+        &mut self,
+        class: &str,
+        (shard, source, target): (String, String, String),
+        kind: &'static str,
+        state: &'static str,
+    ) -> Uuid {
+        let id = self.next_id();
+        let collection = class.to_owned();
+        let operation = Operation { id, collection, shard, source, target, kind, state, dropping: false, error: None };
+        self.operations.push(operation);
+        id
     }
 
     pub(super) fn advance(&mut self) {
@@ -239,6 +268,11 @@ impl State {
         for operation in &mut operations {
             operation.state = match operation.state {
                 "REGISTERED" if self.nodes.contains(&operation.target) => "HYDRATING",
+                "HYDRATING" if self.full.contains(&operation.target) => {
+                    operation.error =
+                        Some("failed to download files: write /data/x.db.tmp: no space left on device".to_owned());
+                    "HYDRATING"
+                }
                 "HYDRATING" => "FINALIZING",
                 "FINALIZING" => {
                     self.join(operation);
@@ -257,6 +291,39 @@ impl State {
             let copy = replicas.get(&operation.source).cloned().unwrap_or_default();
             replicas.insert(operation.target.clone(), copy);
         }
+        // A copy wakes its tenant and leaves it awake (lab 5).
+        if let Some(class) = self.classes.get_mut(&operation.collection)
+            && let Some(status) = class.tenants.get_mut(&operation.shard)
+        {
+            "HOT".clone_into(status);
+        }
+    }
+
+    /// `POST /v1/cluster/remove`, as 1.38 does it: the node leaves RAFT and every shard, and where that leaves fewer replicas
+    /// than the factor an empty one is added (lab 0.5).
+    pub(super) fn remove_member(&mut self, node: &str) -> Reply {
+        self.nodes.retain(|member| member != node);
+        self.faults.remove(node);
+        let nodes = self.nodes.clone();
+        for class in self.classes.values_mut() {
+            let factor = class.factor();
+            for replicas in class.shards.values_mut().filter(|replicas| replicas.contains_key(node)) {
+                if replicas.len() <= factor
+                    && let Some(free) = nodes.iter().find(|free| !replicas.contains_key(*free))
+                {
+                    replicas.insert(free.clone(), Replica::default());
+                }
+                replicas.remove(node);
+            }
+        }
+        (200, None)
+    }
+
+    /// `POST /v1/replication/replicate/force-delete`. Without an id it means every operation.
+    pub(super) fn force_delete(&mut self, body: &Value) -> Reply {
+        let id = body["id"].as_str();
+        self.operations.retain(|operation| id.is_some_and(|id| operation.id.to_string() != id));
+        (200, Some(json!({ "deleted": null })))
     }
 
     /// `POST /v1/replication/scale`, removals alone.

@@ -5,7 +5,7 @@ mod replicas;
 mod settings;
 mod shown;
 
-use elysia_api::collection::{ElysiaCollectionStatus, PlanStatus, Proof, ShardReplicas, Verdict};
+use elysia_api::collection::{ElysiaCollectionStatus, PlanStatus, Proof, Verdict};
 use elysia_api::condition::{ConditionType, Reason};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -13,12 +13,15 @@ use serde_json::Value;
 use super::copies::{self, Copy};
 use super::observed::{ClusterSight, Observed, OperationState};
 use super::recreate::{self, Journal};
+use super::repair;
 use super::schema::{self, Difference, Measure};
 use super::spec::CollectionSpec;
 use crate::condition::Finding;
-use crate::fingerprint;
 use crate::sight::{BlindnessKind, Sight};
 use shown::findings;
+
+pub use super::repair::Removal;
+pub use replicas::{Progress, is_no_space};
 
 /// How soon to look again while something is under way.
 pub const RECHECK: SignedDuration = SignedDuration::from_secs(1);
@@ -38,6 +41,8 @@ pub struct Questions {
     pub holder: bool,
     /// What the journal's present step wants.
     pub recreate: recreate::Wants,
+    /// What the repair of replicas wants.
+    pub repair: repair::Wants,
 }
 
 /// What to do with a collection now.
@@ -55,6 +60,16 @@ pub struct Plan {
     pub drift: Vec<Difference>,
     /// A proof that was made in this round.
     pub proved: Option<Proof>,
+    /// How far a repair of replicas is; `None` when none runs.
+    pub progress: Option<Progress>,
+    /// Tenants that have to be put back to rest.
+    pub cooling: Vec<String>,
+    /// Whether replicas lack objects that others have.
+    pub differ: bool,
+    /// Whether what was proved before is void: replicas are being taken away and made.
+    pub unproved: bool,
+    /// Whether the number of objects of before is kept beside a smaller one, so that the loss stays visible.
+    pub keep_count: bool,
 }
 
 /// One step.
@@ -75,6 +90,16 @@ pub enum Step {
     Copy(Copy),
     /// Delete the record of a copy that has ended.
     ForgetOperation(String),
+    /// Drop the record of a copy that nobody is there to clean up after.
+    DropOperation(String),
+    /// Put tenants back to rest.
+    CoolTenants(Vec<String>),
+    /// Take one replica away, after a last look.
+    RemoveReplica(Removal),
+    /// Take a dead node out of RAFT, after a last look.
+    RemoveMember(String),
+    /// Write the journal of a plan that takes replicas away.
+    WriteRepair(Box<repair::Journal>),
     /// Write the journal.
     WriteJournal(Box<Journal>),
     /// Make every shard read-only (`true`) or writable.
@@ -92,34 +117,24 @@ pub fn questions(spec: &CollectionSpec, observed: &Observed, before: &ElysiaColl
         return Questions::default();
     };
     let in_place = copies::lowest(placement).is_none_or(|lowest| lowest >= spec.factor)
+        && copies::above(placement, spec.factor).0 == 0
         && schema::class_factor(class) == spec.factor
-        && !has_active_copies(observed);
+        && !has_active_copies(observed)
+        && observed.repair.journal.seen().is_some_and(|journal| journal.as_ref().is_none_or(|journal| journal.over));
+    let immutable = schema::differences(&spec.settings, class, &measure(spec, observed))
+        .iter()
+        .any(|difference| difference.verdict == Verdict::Recreate);
     Questions {
-        replicas: in_place && needs_proof(spec, observed, class, placement, before),
-        holder: schema::differences(&spec.settings, class, &measure(spec, observed))
-            .iter()
-            .any(|difference| difference.verdict == Verdict::Recreate),
+        replicas: in_place && replicas::needs_proof(spec, observed, placement, before),
+        holder: immutable || replicas::wants_holder(spec, observed, placement),
         recreate: recreate::Wants::default(),
+        repair: replicas::wants(spec, observed, class, before),
     }
 }
 
 /// By what differences of this collection are judged.
 fn measure<'a>(spec: &'a CollectionSpec, observed: &Observed) -> Measure<'a> {
     Measure { version: observed.version, policy: &spec.drift_policy }
-}
-
-fn needs_proof(
-    spec: &CollectionSpec,
-    observed: &Observed,
-    class: &Value,
-    placement: &[ShardReplicas],
-    before: &ElysiaCollectionStatus,
-) -> bool {
-    let proved = before.replication.as_ref().and_then(|replication| replication.proved.as_ref());
-    spec.factor > 1
-        && !schema::is_multi_tenant(class)
-        && !observed.nodes.is_empty()
-        && proved.is_none_or(|proof| proof.placement != fingerprint::of(&placement))
 }
 
 fn active_journal(observed: &Observed) -> Option<&Journal> {
@@ -135,7 +150,22 @@ fn has_active_copies(observed: &Observed) -> bool {
 
 /// The plan for this look.
 pub fn plan(spec: &CollectionSpec, observed: &Observed, before: &ElysiaCollectionStatus, now: Timestamp) -> Plan {
-    Planner { spec, observed, before, now, steps: Vec::new(), recheck: None, shown: None, proved: None }.run()
+    Planner {
+        spec,
+        observed,
+        before,
+        now,
+        steps: Vec::new(),
+        recheck: None,
+        shown: None,
+        proved: None,
+        progress: None,
+        cooling: Vec::new(),
+        differ: false,
+        unproved: false,
+        keep_count: false,
+    }
+    .run()
 }
 
 /// Gathers the plan of one look.
@@ -148,6 +178,11 @@ struct Planner<'a> {
     recheck: Option<SignedDuration>,
     shown: Option<PlanStatus>,
     proved: Option<Proof>,
+    progress: Option<Progress>,
+    cooling: Vec<String>,
+    differ: bool,
+    unproved: bool,
+    keep_count: bool,
 }
 
 /// What one part of the collection amounts to.
@@ -209,12 +244,13 @@ impl Planner<'_> {
     }
 
     fn finish(self, findings: Vec<Finding>, drift: Vec<Difference>) -> Plan {
-        let Self { mut steps, recheck, shown, proved, spec, observed, .. } = self;
+        let Self { steps, recheck, shown, proved, progress, cooling, differ, unproved, keep_count, .. } = self;
+        let (spec, observed, mut steps) = (self.spec, self.observed, steps);
         // What a journal has begun is brought to an end all the same.
         if spec.paused && active_journal(observed).is_none() {
             steps.clear();
         }
-        Plan { steps, recheck, findings, shown, drift, proved }
+        Plan { steps, recheck, findings, shown, drift, proved, progress, cooling, differ, unproved, keep_count }
     }
 
     fn creating(mut self) -> Plan {
@@ -267,7 +303,6 @@ impl Planner<'_> {
 
     fn existing(mut self, class: &Value) -> Plan {
         let drift = schema::differences(&self.spec.settings, class, &measure(self.spec, self.observed));
-        self.forget_ended_copies();
         let replicas = self.replicas(class);
         let schema = self.schema(class, &drift, matches!(replicas, Part::Working(..)));
         let unserved = self.unserved();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use elysia_api::ElysiaCollection;
+use elysia_api::collection::ShardReplicas;
 use serde_json::json;
 
 use super::super::judge;
@@ -54,6 +55,7 @@ fn seen(class: Option<Value>, first: &str, second: &str) -> Observed {
         holder: None,
         journal: Sight::Seen(None),
         recreate: Look::default(),
+        repair: repair::Look { running: Some(BTreeMap::new()), ..repair::Look::default() },
     }
 }
 
@@ -69,6 +71,13 @@ fn picture(plan: &Plan) -> String {
         Step::UpdateClass { class, .. } => format!("put factor {}", schema::class_factor(class)),
         Step::Copy(copy) => format!("copy {}:{}→{}", copy.shard, copy.source, copy.target),
         Step::ForgetOperation(id) => format!("forget {id}"),
+        Step::DropOperation(id) => format!("drop {id}"),
+        Step::CoolTenants(tenants) => format!("cool {}", tenants.join(" ")),
+        Step::RemoveReplica(removal) => format!("remove {}:{}", removal.victim.shard, removal.victim.node),
+        Step::RemoveMember(node) => format!("raft -{node}"),
+        Step::WriteRepair(journal) => {
+            format!("repair {}/{}{}", journal.cursor, journal.victims.len(), if journal.over { " over" } else { "" })
+        }
         Step::WriteJournal(journal) => format!("journal {:?}", journal.cursor),
         Step::SetReadOnly(frozen) => format!("read-only {frozen}"),
         Step::ProveAndDelete(_) => "prove and delete".to_owned(),
@@ -132,7 +141,7 @@ fn missing_replicas_are_copied_then_the_factor_is_raised_then_it_is_proved() {
         shard: "s".to_owned(),
         target: "c".to_owned(),
         state: OperationState::Active,
-        error: None,
+        ..Operation::default()
     }]);
     check(&json!({}), &running, "False Copying []");
     check(&json!({}), &seen(Some(class(1)), "abc", "abc"), "False ReplicasBehind [put factor 3]");
@@ -152,7 +161,7 @@ fn records_of_ended_copies_go_before_the_shard_is_copied_again() {
         shard: "s".to_owned(),
         target: "b".to_owned(),
         state: OperationState::Ready,
-        error: None,
+        ..Operation::default()
     }]);
     check(&json!({}), &ended, "False Copying [forget 7]");
 }
@@ -174,16 +183,16 @@ fn a_copy_of_somebody_else_starts_no_others() {
         shard: "s".to_owned(),
         target: "c".to_owned(),
         state: OperationState::Active,
-        error: None,
+        ..Operation::default()
     }]);
     check(&json!({"repair": {"copy": "Off"}}), &running, "False CopyOff []");
     check(&json!({"repair": {"copy": "Approve"}}), &running, "False NeedsApproval []");
 }
 
 #[test]
-fn a_factor_below_what_is_there_is_told_and_lowers_nothing() {
+fn a_factor_below_what_is_there_needs_approval_and_lowers_nothing() {
     let forgotten = json!({"replication": {}});
-    check(&forgotten, &seen(Some(class(3)), "abc", "abc"), "False TooManyReplicas []");
+    check(&forgotten, &seen(Some(class(3)), "abc", "abc"), "False NeedsApproval []");
 }
 
 #[test]

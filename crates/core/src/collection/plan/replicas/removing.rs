@@ -1,0 +1,492 @@
+//! Replicas that are taken away, by approved plans: too many, of a node that is gone, or lacking objects.
+
+use elysia_api::STATUS_LIST_LIMIT;
+use elysia_api::collection::ShardReplicas;
+use elysia_api::condition::Reason;
+use serde_json::Value;
+
+use super::super::super::copies::{self, Copy, Replica};
+use super::super::super::observed::{OperationState, Stage};
+use super::super::super::repair::{self, Action, Activity, Journal, PATIENCE, VICTIMS};
+use super::super::super::schema;
+use super::super::shown::shown_plan;
+use super::super::{Part, Planner, RECHECK, RECHECK_LATER, Removal, Step};
+use super::{Progress, pace};
+use crate::fingerprint;
+use crate::sight::Sight;
+
+/// Replicas that are taken away in one round, one after another; each is proved to be no loss by itself.
+const REMOVALS: usize = 10;
+
+fn reason(action: Action) -> Reason {
+    match action {
+        Action::Remove => Reason::Removing,
+        Action::Replace => Reason::NodeGone,
+        Action::Rebuild => Reason::Rebuilding,
+    }
+}
+
+impl Planner<'_> {
+    /// More replicas than wanted.
+    pub(super) fn remove(&mut self, class: &Value, placement: &[ShardReplicas], above: i64) -> Part {
+        let what = format!("{above} of {} shards have more than {} replicas", placement.len(), self.spec.factor);
+        if let Some(why) = self.without_tenants(class) {
+            return Part::Working(Reason::TooManyReplicas, format!("{what}; {why}"));
+        }
+        let members = self.members();
+        let all = copies::surplus(placement, &members, self.spec.factor);
+        // What cannot be listed cannot be shown to be no loss, and nobody is woken for that.
+        let is_shown = |victim: &Replica| {
+            !members.contains(&victim.node) || self.activity(class, &victim.shard) == Some(Activity::Hot)
+        };
+        let victims: Vec<Replica> = all.iter().filter(|victim| is_shown(victim)).cloned().collect();
+        if victims.is_empty() {
+            let message = format!(
+                "{what}; they are tenants that are not active, whose objects cannot be compared: activate them, or raise replication.factor to keep the replicas"
+            );
+            return Part::Stuck(Reason::TenantsUnavailable, message);
+        }
+        self.offer(class, placement, Action::Remove, victims, &[], &what)
+    }
+
+    /// Nodes that hold replicas and will never come back.
+    pub(super) fn replace(&mut self, class: &Value, placement: &[ShardReplicas], gone: &[String]) -> Part {
+        let names = gone.join(", ");
+        let what = format!("{names} holds replicas, is not alive and not one of the cluster's nodes any more");
+        if let Some(wait) = self.waits_for_cluster() {
+            return Part::Working(Reason::NodeGone, format!("{what}; {wait}"));
+        }
+        let members = self.members();
+        let lost = placement.iter().find(|shard| !shard.replicas.iter().any(|node| members.contains(node)));
+        if let Some(lost) = lost {
+            let message = format!(
+                "{what}; no living node holds shard {}: its only data were at {}. Bring that node back, or restore the collection from a backup",
+                lost.shard,
+                lost.replicas.join(", ")
+            );
+            return Part::Stuck(Reason::SourceLost, message);
+        }
+        if i64::try_from(members.len()).is_ok_and(|members| members < self.spec.factor) {
+            let message = format!(
+                "{what}; {} replicas need as many nodes, and {} are left: add a node to the cluster, or lower replication.factor to {}",
+                self.spec.factor,
+                members.len(),
+                members.len()
+            );
+            return Part::Stuck(Reason::NodeGone, message);
+        }
+        let victims = placement
+            .iter()
+            .flat_map(|shard| {
+                let dead = shard.replicas.iter().filter(|node| gone.contains(node));
+                dead.map(|node| Replica { shard: shard.shard.clone(), node: node.clone() })
+            })
+            .collect();
+        self.offer(class, placement, Action::Replace, victims, gone, &what)
+    }
+
+    /// Shows a plan that takes replicas away; when it is approved, writes its journal.
+    pub(super) fn offer(
+        &mut self,
+        class: &Value,
+        placement: &[ShardReplicas],
+        action: Action,
+        mut victims: Vec<Replica>,
+        gone: &[String],
+        what: &str,
+    ) -> Part {
+        if !self.removes() {
+            let version = self.observed.version.map_or_else(String::new, |version| format!(" {version}"));
+            let message = format!(
+                "{what}; Weaviate{version} has no call that takes a replica away (1.35 and newer have): upgrade it, and the plan is shown"
+            );
+            let reason = if action == Action::Remove { Reason::TooManyReplicas } else { reason(action) };
+            return Part::Stuck(reason, message);
+        }
+        victims.truncate(VICTIMS);
+        let last = self.observed.repair.journal.seen().and_then(Option::as_ref);
+        let attempts = last.map_or(0, |journal| journal.attempts);
+        let stopped = last.and_then(|journal| journal.stopped.as_ref());
+        let stopped = stopped.map_or_else(String::new, |why| format!(" The last plan was stopped: {why}."));
+        let spec = self.spec;
+        let settings = class.get("replicationConfig");
+        let hash = fingerprint::short(&(
+            action,
+            &spec.uid,
+            self.behind_since(),
+            &victims,
+            gone,
+            (spec.factor, settings, placement),
+            attempts,
+        ));
+        let approved = self.approves(&hash);
+        let steps = self.steps_of(class, placement, action, &victims, gone);
+        let total = victims.len().saturating_add(steps.len().saturating_sub(victims.len().min(STATUS_LIST_LIMIT)));
+        let mut shown = shown_plan(&hash, action.as_str(), true, steps, !approved);
+        shown.total_steps = i64::try_from(total).unwrap_or(i64::MAX);
+        self.shown = Some(shown);
+        if !approved {
+            let warning = if action == Action::Replace {
+                " The dead node must never come back with its old disk: delete that first."
+            } else {
+                ""
+            };
+            let message = format!(
+                "{what}.{stopped}{warning} Look at status.plan, then: kubectl annotate --overwrite elysiacollection {} elysia.dev/approve={hash}",
+                spec.name
+            );
+            return Part::Stuck(Reason::NeedsApproval, message);
+        }
+        if let Some(wait) = self.waits_for_cluster() {
+            return Part::Working(reason(action), format!("approved; {wait}"));
+        }
+        self.recheck = Some(RECHECK);
+        self.steps.push(Step::WriteRepair(Box::new(Journal {
+            hash,
+            attempts: attempts + 1,
+            action,
+            collection: spec.collection.clone(),
+            factor: spec.factor,
+            victims,
+            gone: gone.to_vec(),
+            cursor: 0,
+            removed: false,
+            since: self.now,
+            over: false,
+            stopped: None,
+        })));
+        Part::Working(reason(action), "approved; the journal is written first".to_owned())
+    }
+
+    fn steps_of(
+        &self,
+        class: &Value,
+        placement: &[ShardReplicas],
+        action: Action,
+        victims: &[Replica],
+        gone: &[String],
+    ) -> Vec<String> {
+        let (factor, live) = (self.spec.factor, schema::class_factor(class));
+        let mut steps = Vec::new();
+        let shown = victims.iter().take(STATUS_LIST_LIMIT);
+        let take = |victim: &Replica| format!("take the replica of shard {} at {} away", victim.shard, victim.node);
+        if live > factor {
+            steps.push(format!("lower the factor of the class from {live} to {factor}"));
+        }
+        match action {
+            Action::Remove => {
+                steps.extend(shown.map(|victim| format!("{}, if every other one has its objects", take(victim))));
+            }
+            Action::Replace => {
+                let missing = self.missing(class, placement, gone).copies;
+                steps.extend(
+                    missing
+                        .iter()
+                        .take(STATUS_LIST_LIMIT / 2)
+                        .map(|copy| format!("copy shard {} from {} to {}", copy.shard, copy.source, copy.target)),
+                );
+                steps.extend(shown.map(take));
+                steps.extend(gone.iter().map(|node| format!("take {node} out of RAFT, if no collection needs it")));
+            }
+            Action::Rebuild => {
+                steps.push(format!("lower the factor of the class to {}", factor - 1));
+                steps.extend(
+                    shown.map(|victim| {
+                        format!("{}, if every other one has its objects, and copy it anew", take(victim))
+                    }),
+                );
+                steps.push(format!("raise the factor of the class to {factor}"));
+            }
+        }
+        steps
+    }
+
+    /// Goes on with an approved plan. Where it is is asked of the servers at each step.
+    pub(super) fn repairing(&mut self, class: &Value, placement: &[ShardReplicas], journal: &Journal) -> Part {
+        self.recheck = Some(pace(placement));
+        self.unproved = true;
+        let left = placement
+            .iter()
+            .flat_map(|shard| shard.replicas.iter().map(move |node| (&shard.shard, node)))
+            .filter(|(shard, node)| {
+                journal.victims.iter().any(|victim| (&victim.shard, &victim.node) == (*shard, *node))
+            })
+            .count();
+        let running = i64::try_from(self.active()).unwrap_or(i64::MAX);
+        self.progress = Some(Progress { left: i64::try_from(left).unwrap_or(i64::MAX), running });
+        let steps = self.steps_of(class, placement, journal.action, &journal.victims, &journal.gone);
+        self.shown = Some(shown_plan(&journal.hash, journal.action.as_str(), true, steps, false));
+        let why = reason(journal.action);
+        if journal.collection != self.spec.collection {
+            return self.end(journal, Some("it speaks of another collection".to_owned()));
+        }
+        if journal.factor != self.spec.factor {
+            return self.end(journal, Some("replication.factor was changed".to_owned()));
+        }
+        if let Some(wait) = self.waits_for_cluster() {
+            return Part::Working(why, format!("an approved plan is under way; {wait}"));
+        }
+        if let Some(wait) = self.without_tenants(class) {
+            return Part::Working(why, format!("an approved plan is under way; {wait}"));
+        }
+        if schema::class_factor(class) > self.spec.factor {
+            self.put_factor(class, self.spec.factor);
+            return Part::Working(why, format!("the factor of the class is lowered to {}", self.spec.factor));
+        }
+        match journal.action {
+            Action::Remove => self.removing(class, placement, journal),
+            Action::Replace => self.replacing(class, placement, journal),
+            Action::Rebuild => self.rebuilding(class, placement, journal),
+        }
+    }
+
+    fn end(&mut self, journal: &Journal, stopped: Option<String>) -> Part {
+        let message = stopped.clone().unwrap_or_else(|| "the approved plan is done".to_owned());
+        self.recheck = Some(RECHECK);
+        self.steps.push(Step::WriteRepair(Box::new(journal.ended(stopped, self.now))));
+        Part::Working(reason(journal.action), message)
+    }
+
+    /// Whether operations of the collection are still listed: while any runs the servers refuse to take replicas away,
+    /// and the record of one that ended goes first.
+    fn is_busy(&self) -> bool {
+        !matches!(&self.observed.operations, Sight::Seen(operations) if operations.is_empty())
+    }
+
+    fn removing(&mut self, class: &Value, placement: &[ShardReplicas], journal: &Journal) -> Part {
+        if self.is_busy() {
+            return Part::Working(Reason::Removing, "waiting until no copy of the collection is listed".to_owned());
+        }
+        let is_listed = |victim: &Replica| {
+            placement.iter().any(|shard| shard.shard == victim.shard && shard.replicas.contains(&victim.node))
+        };
+        let rest = journal.victims.iter().enumerate().skip(journal.cursor).find(|(_, victim)| is_listed(victim));
+        let Some((at, _)) = rest else { return self.end(journal, None) };
+        let mut journal = journal.clone();
+        if at > journal.cursor {
+            journal = Journal { cursor: at, since: self.now, ..journal };
+            self.steps.push(Step::WriteRepair(Box::new(journal.clone())));
+        }
+        if self.now.duration_since(journal.since) > PATIENCE {
+            let why =
+                "the replica could not be shown to be no loss for 10 minutes; see the condition before".to_owned();
+            return self.end(&journal, Some(why));
+        }
+        let members = self.members();
+        let needed = usize::try_from(self.spec.factor).unwrap_or(usize::MAX).max(1);
+        let mut seen: Vec<&str> = Vec::new();
+        for victim in journal.victims.iter().skip(at).filter(|victim| is_listed(victim)).take(REMOVALS) {
+            // Of one shard only one replica a round: the next starts from what is left then.
+            if seen.contains(&victim.shard.as_str()) {
+                continue;
+            }
+            seen.push(&victim.shard);
+            let keepers = repair::keepers(placement, victim, &members);
+            if keepers.len() < needed {
+                let why =
+                    format!("shard {} would be left with {} living replicas of {needed}", victim.shard, keepers.len());
+                return self.end(&journal, Some(why));
+            }
+            let compared = members.contains(&victim.node);
+            if compared && self.activity(class, &victim.shard) != Some(Activity::Hot) {
+                let why = format!("tenant {} is not active, so its objects cannot be compared", victim.shard);
+                return self.end(&journal, Some(why));
+            }
+            self.steps.push(Step::RemoveReplica(Removal {
+                victim: victim.clone(),
+                keepers,
+                compared,
+                tenant: schema::is_multi_tenant(class),
+                needed,
+            }));
+        }
+        Part::Working(Reason::Removing, "replicas that are more than wanted are being taken away".to_owned())
+    }
+
+    fn replacing(&mut self, class: &Value, placement: &[ShardReplicas], journal: &Journal) -> Part {
+        let text = format!(
+            "replicas of {} are made elsewhere; status.replication.progress says how far it is",
+            journal.gone.join(", ")
+        );
+        let members = self.members();
+        if let Some(back) =
+            journal.gone.iter().find(|node| members.contains(node) || self.observed.nodes.contains(node))
+        {
+            return self.end(journal, Some(format!("{back} is there again")));
+        }
+        let missing = self.missing(class, placement, &journal.gone);
+        if !missing.copies.is_empty() {
+            self.copy(class, placement, &missing);
+            return Part::Working(Reason::NodeGone, text);
+        }
+        if missing.full.is_some() || missing.unavailable > 0 {
+            let why = missing.full.map_or_else(
+                || "tenants that are offloaded cannot be copied: activate them".to_owned(),
+                |(node, words)| format!("{node} has no room: {words}; enlarge its volume or add a node"),
+            );
+            return Part::Stuck(Reason::NoRoom, why);
+        }
+        let operations = self.observed.operations.seen().cloned().unwrap_or_default();
+        let active: Vec<_> = operations.iter().filter(|operation| operation.state == OperationState::Active).collect();
+        if active.iter().any(|operation| operation.stage != Stage::Integrating) {
+            return Part::Working(Reason::NodeGone, text);
+        }
+        if !active.is_empty() {
+            // 1.38: the new replicas serve, and their copies end when the dead one has left RAFT (`weaviate-lab` §4).
+            return self.out_of_raft(journal, &text);
+        }
+        if let Some(part) = self.cool(class, placement, &[]) {
+            return part;
+        }
+        if self.is_busy() {
+            return Part::Working(Reason::NodeGone, text);
+        }
+        let named = |victim: &&Replica| {
+            placement.iter().any(|shard| shard.shard == victim.shard && shard.replicas.contains(&victim.node))
+        };
+        let dead: Vec<Replica> = placement
+            .iter()
+            .flat_map(|shard| {
+                let dead = shard.replicas.iter().filter(|node| journal.gone.contains(node));
+                dead.map(|node| Replica { shard: shard.shard.clone(), node: node.clone() })
+            })
+            .collect();
+        let needed = usize::try_from(self.spec.factor).unwrap_or(usize::MAX).max(1);
+        for victim in dead.iter().filter(named).take(REMOVALS) {
+            let keepers = repair::keepers(placement, victim, &members);
+            if keepers.len() < needed {
+                continue;
+            }
+            self.steps.push(Step::RemoveReplica(Removal {
+                victim: victim.clone(),
+                keepers,
+                compared: false,
+                tenant: schema::is_multi_tenant(class),
+                needed,
+            }));
+        }
+        if dead.is_empty() { self.out_of_raft(journal, &text) } else { Part::Working(Reason::NodeGone, text) }
+    }
+
+    /// The last step of a replacement: the dead node leaves RAFT, when no class needs it there.
+    fn out_of_raft(&mut self, journal: &Journal, text: &str) -> Part {
+        self.recheck = Some(RECHECK_LATER);
+        let raft = match &self.observed.repair.raft {
+            Some(Sight::Seen(raft)) => raft,
+            Some(Sight::Unseen(blindness)) => {
+                return Part::Working(Reason::NodeGone, format!("{text}; {}", blindness.message));
+            }
+            None => return Part::Working(Reason::NodeGone, text.to_owned()),
+        };
+        let Some(node) = journal.gone.iter().find(|node| raft.contains(node)) else {
+            if self.is_busy() {
+                return Part::Working(Reason::NodeGone, text.to_owned());
+            }
+            return self.end(journal, None);
+        };
+        match &self.observed.repair.blocked {
+            Some(Sight::Seen(None)) => {}
+            Some(Sight::Seen(Some(why))) => {
+                return Part::Stuck(Reason::NodeGone, format!("{node} cannot be taken out of RAFT yet: {why}"));
+            }
+            Some(Sight::Unseen(blindness)) => {
+                let message = format!("whether {node} may leave RAFT could not be told: {}", blindness.message);
+                return Part::Working(Reason::NodeGone, message);
+            }
+            None => return Part::Working(Reason::NodeGone, text.to_owned()),
+        }
+        if self.observed.repair.data_ports.is_empty() {
+            let message = format!(
+                "{node} is still a member of RAFT, and no node's data port is known: set spec.external.nodes[].dataUrl of the WeaviateCluster, or run at a living node: curl --request POST http://NODE:DATA_PORT/v1/cluster/remove --data '{{\"node\":\"{node}\"}}'"
+            );
+            return Part::Stuck(Reason::NodeGone, message);
+        }
+        self.steps.push(Step::RemoveMember(node.clone()));
+        Part::Working(Reason::NodeGone, format!("{node} is taken out of RAFT"))
+    }
+
+    fn rebuilding(&mut self, class: &Value, placement: &[ShardReplicas], journal: &Journal) -> Part {
+        let live = schema::class_factor(class);
+        let Some(victim) = journal.victim() else {
+            if self.is_busy() {
+                return Part::Working(Reason::Rebuilding, "waiting until the last copy has ended".to_owned());
+            }
+            if live < self.spec.factor {
+                return self.factor(class);
+            }
+            return self.end(journal, None);
+        };
+        if self.now.duration_since(journal.since) > PATIENCE && !journal.removed {
+            let why = format!("shard {} at {} could not be made anew for 10 minutes", victim.shard, victim.node);
+            return self.end(journal, Some(why));
+        }
+        let text = format!("{} of {} replicas that lack objects were made anew", journal.cursor, journal.victims.len());
+        let operations = self.observed.operations.seen().cloned().unwrap_or_default();
+        if self.is_busy() {
+            return Part::Working(Reason::Rebuilding, text);
+        }
+        let Some(shard) = placement.iter().find(|shard| shard.shard == victim.shard) else {
+            self.steps.push(Step::WriteRepair(Box::new(journal.next(self.now))));
+            return Part::Working(Reason::Rebuilding, text);
+        };
+        let is_listed = shard.replicas.contains(&victim.node);
+        let members = self.members();
+        let keepers = repair::keepers(placement, victim, &members);
+        match (journal.removed, is_listed) {
+            (true, true) => self.steps.push(Step::WriteRepair(Box::new(journal.next(self.now)))),
+            (false, false) => {
+                self.steps.push(Step::WriteRepair(Box::new(Journal {
+                    removed: true,
+                    since: self.now,
+                    ..journal.clone()
+                })));
+            }
+            (true, false) => {
+                let none = self.observed.repair.full.get(&victim.node);
+                if let Some(words) = none {
+                    let message =
+                        format!("{} has no room for shard {}: {words}; enlarge its volume", victim.node, victim.shard);
+                    return Part::Stuck(Reason::NoRoom, message);
+                }
+                let Some(source) = keepers.first() else {
+                    return self.end(journal, Some(format!("no living node holds shard {}", victim.shard)));
+                };
+                if operations.is_empty() {
+                    self.steps.push(Step::Copy(Copy {
+                        shard: victim.shard.clone(),
+                        source: source.clone(),
+                        target: victim.node.clone(),
+                    }));
+                }
+            }
+            (false, true) => {
+                let lowered = self.spec.factor - 1;
+                if live > lowered {
+                    self.put_factor(class, lowered);
+                    return Part::Working(
+                        Reason::Rebuilding,
+                        format!("the factor of the class is lowered to {lowered}"),
+                    );
+                }
+                let needed = usize::try_from(lowered).unwrap_or(usize::MAX).max(1);
+                if keepers.len() < needed {
+                    let why = format!("shard {} would be left with {} living replicas", victim.shard, keepers.len());
+                    return self.end(journal, Some(why));
+                }
+                self.steps.push(Step::RemoveReplica(Removal {
+                    victim: victim.clone(),
+                    keepers,
+                    compared: true,
+                    tenant: schema::is_multi_tenant(class),
+                    needed,
+                }));
+                self.steps.push(Step::WriteRepair(Box::new(Journal {
+                    removed: true,
+                    since: self.now,
+                    ..journal.clone()
+                })));
+            }
+        }
+        Part::Working(Reason::Rebuilding, text)
+    }
+}
