@@ -109,7 +109,7 @@ async fn missing_replicas_are_copied_then_the_factor_raised_then_compared() {
     PATCH elysiacollections/articles/status Ready=False Copying
     POST events Normal Copying
     --
-    PATCH elysiacollections/articles/status Ready=False Copying
+    (nothing)
     --
     (nothing)
     --
@@ -117,14 +117,14 @@ async fn missing_replicas_are_copied_then_the_factor_raised_then_compared() {
     --
     DELETE /v1/replication/replicate/e1e10000-0000-4000-8000-000000000001 at w-0
     DELETE /v1/replication/replicate/e1e10000-0000-4000-8000-000000000002 at w-0
-    PUT /v1/schema/Articles at w-0
     PATCH elysiacollections/articles/status Ready=False ReplicasBehind
     POST events Normal ReplicasBehind
     --
+    PUT /v1/schema/Articles at w-0
+    PATCH elysiacollections/articles/status Ready=False ReplicasBehind
+    --
     PATCH elysiacollections/articles/status Ready=True AsDeclared
     POST events Normal AsDeclared
-    --
-    (nothing)
     --
     (nothing)
     --

@@ -163,7 +163,11 @@ fn replication(
         surplus_total,
         surplus,
         cooling: plan.cooling.clone(),
-        progress: plan.progress.map(|progress| self::progress(progress, before, now)),
+        progress: plan
+            .progress
+            .map(|progress| self::progress(progress, before, now))
+            // While it waits for a node or for tenants, what was done stays done.
+            .or_else(|| before.replication.as_ref().filter(|_| behind_total > 0)?.progress.clone()),
         differ_since: plan.differ.then(|| differ_before.unwrap_or_else(|| Time(whole_seconds(now)))),
         identity: claims::identity(placement),
         // A proof speaks of one placement; of another one it says nothing.

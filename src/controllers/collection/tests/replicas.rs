@@ -275,7 +275,7 @@ async fn left_over_operations_are_dealt_with_and_somebodys_move_is_not_touched()
     world.weaviate.seed_operation("Articles", ["shard0", "w-0", "w-1"], "COPY", "CANCELLED");
     let story = world.story(3, 10, false).await;
     assert_eq!(story.matches("DELETE /v1/replication/replicate").count(), 1, "{story}");
-    let story = world.story(6, 60, false).await;
+    let story = world.story(9, 60, false).await;
     assert!(story.contains("DELETE /v1/replication/replicate"), "{story}");
     assert_eq!(story.matches("POST /v1/replication/replicate/force-delete").count(), 1, "{story}");
     assert!(world.is_ready(), "{}", world.conditions());

@@ -160,7 +160,7 @@ pub fn plan(spec: &CollectionSpec, observed: &Observed, before: &ElysiaCollectio
         shown: None,
         proved: None,
         progress: None,
-        cooling: Vec::new(),
+        cooling: None,
         differ: false,
         unproved: false,
         keep_count: false,
@@ -179,7 +179,8 @@ struct Planner<'a> {
     shown: Option<PlanStatus>,
     proved: Option<Proof>,
     progress: Option<Progress>,
-    cooling: Vec<String>,
+    /// `None`: those of before still have to rest.
+    cooling: Option<Vec<String>>,
     differ: bool,
     unproved: bool,
     keep_count: bool,
@@ -246,6 +247,10 @@ impl Planner<'_> {
     fn finish(self, findings: Vec<Finding>, drift: Vec<Difference>) -> Plan {
         let Self { steps, recheck, shown, proved, progress, cooling, differ, unproved, keep_count, .. } = self;
         let (spec, observed, mut steps) = (self.spec, self.observed, steps);
+        // Whatever else is the matter: a tenant that was woken is not forgotten.
+        let cooling = cooling.unwrap_or_else(|| {
+            self.before.replication.as_ref().map(|replication| replication.cooling.clone()).unwrap_or_default()
+        });
         // What a journal has begun is brought to an end all the same.
         if spec.paused && active_journal(observed).is_none() {
             steps.clear();

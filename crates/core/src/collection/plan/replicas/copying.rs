@@ -109,6 +109,7 @@ impl Planner<'_> {
             CopyPolicy::Auto | CopyPolicy::Approve => {
                 self.show_copies(&hash, &missing.copies, false);
                 if let Some(part) = self.cannot_copy(&missing, placement, &summary) {
+                    self.cool(class, placement, &missing.copies);
                     return part;
                 }
                 self.copy(class, placement, &missing);
@@ -212,27 +213,28 @@ impl Planner<'_> {
             return None;
         }
         if let Some(why) = self.without_tenants(class) {
-            self.cooling = before;
             return Some(Part::Working(Reason::Copying, format!("tenants that were woken have to rest again; {why}")));
         }
         let busy: BTreeSet<&str> =
             self.observed.operations.seen().into_iter().flatten().map(|operation| operation.shard.as_str()).collect();
         let to_come: BTreeSet<&str> = missing.iter().map(|copy| copy.shard.as_str()).collect();
-        let mut rest = Vec::new();
+        let (mut rest, mut cooling) = (Vec::new(), Vec::new());
         for tenant in before {
             let activity = self.activity(class, &tenant);
             if busy.contains(tenant.as_str()) || to_come.contains(tenant.as_str()) {
-                self.cooling.push(tenant);
+                cooling.push(tenant);
             } else if activity == Some(Activity::Hot) {
                 rest.push(tenant.clone());
-                self.cooling.push(tenant);
+                cooling.push(tenant);
             }
         }
-        self.cooling.extend(next);
+        cooling.extend(next);
         if !rest.is_empty() {
             self.steps.push(Step::CoolTenants(rest));
         }
-        if self.cooling.is_empty() {
+        let is_over = cooling.is_empty();
+        self.cooling = Some(cooling);
+        if is_over {
             return None;
         }
         self.recheck = Some(RECHECK.max(pace(placement)));
