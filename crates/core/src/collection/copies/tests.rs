@@ -120,12 +120,15 @@ fn sources_take_turns() {
     check("s:a,b t:a,b", "s:d:active:a", "a,b,c,d", 3, "t:b→c");
 }
 
+/// Copies that run, the two limits, and which shards are copied.
+type Row = (&'static [(&'static str, usize)], usize, usize, &'static str);
+
 #[test]
 fn no_more_run_than_the_limits_allow() {
     let copy =
         |shard: &str, target: &str| Copy { shard: shard.to_owned(), source: "a".to_owned(), target: target.to_owned() };
     let copies = [copy("s", "b"), copy("t", "b"), copy("u", "c"), copy("v", "c")];
-    let table: [(&[(&str, usize)], usize, usize, &str); 6] = [
+    let table: [Row; 6] = [
         (&[], 6, 3, "stuv"),
         (&[], 6, 1, "su"),
         (&[], 3, 3, "stu"),

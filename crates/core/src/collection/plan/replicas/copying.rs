@@ -57,7 +57,7 @@ impl Planner<'_> {
             factor: self.spec.factor,
         };
         let all = copies::missing(&ground(&full));
-        let stopped = all.is_empty().then(|| copies::missing(&ground(&nobody))).unwrap_or_default();
+        let stopped = if all.is_empty() { copies::missing(&ground(&nobody)) } else { Vec::new() };
         let full = stopped.first().and_then(|copy| words.get_key_value(&copy.target));
         let full = full.map(|(node, words)| (node.clone(), words.clone()));
         let mut away: BTreeSet<&str> = BTreeSet::new();
