@@ -106,6 +106,11 @@ fn tell_failure(findings: &mut Vec<Finding>, failure: &Failure) {
         finding.reason = failure.reason;
         finding.message.clone_from(&failure.message);
     }
+    if failure.reason == Reason::FactorFixed {
+        // The replicas are there, and the class goes on declaring fewer: new tenants would get those.
+        findings.retain(|finding| finding.kind != ConditionType::SchemaInSync);
+        findings.push(Finding::fails(ConditionType::SchemaInSync, failure.reason, failure.message.clone()));
+    }
     if !failure.retryable {
         findings.retain(|finding| finding.kind != ConditionType::Reconciling && finding.kind != ConditionType::Stalled);
         findings.push(Finding::holds(ConditionType::Stalled, failure.reason, failure.message.clone()));

@@ -23,7 +23,12 @@ use crate::effects::{replicas as effects, weaviate};
 pub(super) fn operations(spec: &CollectionSpec, operations: Sight<Vec<ReplicationOperation>>, observed: &mut Observed) {
     if let Sight::Seen(operations) = &operations {
         let mut running: BTreeMap<String, usize> = BTreeMap::new();
-        for operation in operations.iter().filter(|operation| !operation.state.is_final()) {
+        // One that only waits for the members of RAFT loads nothing. Counted, those of one collection could keep another
+        // one from the very copies that a dead member's removal waits for (seen on 1.38.2).
+        let loads = |operation: &&ReplicationOperation| {
+            !operation.state.is_final() && operation.state != ReplicationState::Integrating
+        };
+        for operation in operations.iter().filter(loads) {
             *running.entry(operation.target.clone()).or_default() += 1;
         }
         observed.repair.running = Some(running);

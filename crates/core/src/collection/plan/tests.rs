@@ -577,7 +577,13 @@ fn servers_that_cannot_are_not_asked_to() {
     check(&json!({}), &old, "False CopyUnsupported []");
     old.holder = Some(Sight::Seen(None));
     check(&json!({}), &old, "False NeedsApproval []");
-    let mut more = seen(Some(class(1)), "abc", "a");
+    // 1.32 would refuse the factor after copies, so it copies for the factor as well; what it has begun otherwise goes on.
+    let mut between = seen(Some(class(1)), "a", "b");
+    between.version = version("1.32.0");
+    check(&json!({}), &between, "False Copying [put factor 3]");
+    between.placement = Sight::Seen(vec![shard("s", "ab"), shard("t", "abc")]);
+    check(&json!({}), &between, "False Copying [copy s:a→c]");
+    let mut more = seen(Some(class(1)), "abc", "ab");
     more.version = version("1.32.0");
     check(&json!({"replication": {"factor": 1}}), &more, "False TooManyReplicas []");
     more.version = version("1.35.2");

@@ -76,14 +76,14 @@ impl Planner<'_> {
     pub(super) fn behind(&mut self, class: &Value, placement: &[ShardReplicas], behind: i64) -> Part {
         let factor = self.spec.factor;
         let summary = format!("{behind} of {} shards have fewer than {factor} replicas", placement.len());
-        if !self.copies() {
-            return self.without_copies(class, &summary);
-        }
         if let Some(wait) = self.waits_for_cluster() {
             return Part::Working(Reason::ReplicasBehind, format!("{summary}; {wait}"));
         }
         if let Some(problem) = self.too_few(self.members().len()) {
             return Part::Stuck(Reason::InvalidSpec, format!("{summary}; {problem}"));
+        }
+        if !self.copies() || self.raising_copies(class, placement) {
+            return self.without_copies(class, &summary);
         }
         if let Sight::Unseen(blindness) = &self.observed.operations {
             self.recheck = Some(RECHECK_LATER);
@@ -248,7 +248,11 @@ impl Planner<'_> {
     /// A class that declares the factor already, and whose shards lack replicas all the same, can only be made anew.
     fn without_copies(&mut self, class: &Value, summary: &str) -> Part {
         let version = self.observed.version.map_or_else(String::new, |version| format!(" {version}"));
-        let what = format!("{summary}; Weaviate{version} has no calls that copy replicas (1.32 and newer have)");
+        let what = if self.copies() {
+            format!("{summary}; after copies Weaviate{version} would refuse to raise the factor")
+        } else {
+            format!("{summary}; Weaviate{version} has no calls that copy replicas (1.32 and newer have)")
+        };
         if schema::class_factor(class) < self.spec.factor {
             let hash = fingerprint::short(&("Copy", &self.spec.uid, self.spec.factor, self.behind_since()));
             let waits = self.spec.copy == CopyPolicy::Approve && !self.approves(&hash);

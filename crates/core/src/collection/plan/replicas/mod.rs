@@ -28,6 +28,11 @@ pub(super) use proving::needs_proof;
 /// names of the fields.
 const COPIES: ServerVersion = ServerVersion::minor(32);
 
+/// The first servers of which it is not known that they copy by themselves while a class's factor is raised. 1.31.0 and
+/// 1.32.0 do, and 1.32.0 refuses to raise it after copies (`scale … create snapshot`), which leaves them a dead end; 1.35.2
+/// does not. Between them nothing was measured.
+const RAISES_AFTER_COPIES: ServerVersion = ServerVersion::minor(33);
+
 /// The first servers of which replicas can be taken away: 1.32 has neither `/v1/replication/scale` (404), nor lets it a
 /// factor be lowered, nor a dead node leave RAFT (measured on 1.32.0 and 1.35.2; which version between is not known).
 const REMOVES: ServerVersion = ServerVersion::minor(35);
@@ -121,6 +126,14 @@ impl Planner<'_> {
     /// Whether the servers can copy at all. Where the version is not known they are asked.
     fn copies(&self) -> bool {
         self.observed.version.is_none_or(|version| version >= COPIES)
+    }
+
+    /// Whether the replicas that are missing come by raising the factor of the class.
+    fn raising_copies(&self, class: &Value, placement: &[ShardReplicas]) -> bool {
+        let live = schema::class_factor(class);
+        self.observed.version.is_some_and(|version| version < RAISES_AFTER_COPIES)
+            && live < self.spec.factor
+            && placement.iter().all(|shard| i64::try_from(shard.replicas.len()).is_ok_and(|replicas| replicas <= live))
     }
 
     /// Whether the servers can take replicas away.
