@@ -617,3 +617,37 @@ fn a_lost_disk_of_the_only_replica_is_told_until_somebody_deals_with_it() {
     let status = status_of(&object, &observed, 180);
     assert_eq!((status.conditions[0].reason.as_str(), status.objects.unwrap().count), ("AsDeclared", 402));
 }
+
+#[test]
+fn what_differs_is_healed_by_the_servers_then_made_anew() {
+    let mut off = class(3);
+    off["replicationConfig"]["asyncEnabled"] = json!(false);
+    let mut object = object(&json!({}));
+    let mut observed = seen(Some(off), "abc", "abc");
+    observed.replicas = Some(lists([5, 0, 5]));
+    let gap = |missing| repair::Gap { missing };
+    let all = [("a", 0), ("b", 5), ("c", 0)].map(|(node, missing)| (node.to_owned(), gap(missing)));
+    observed.repair.gaps = Some(Sight::Seen(BTreeMap::from(all)));
+    // Servers that are told to heal nothing say for ever that it is off.
+    for (second, expected) in [
+        (0, "False ReplicasDiffer [put factor 3]"),
+        (90, "False ReplicasDiffer []"),
+        (299, "False ReplicasDiffer []"),
+        (300, "False NeedsApproval []"),
+    ] {
+        let spec = CollectionSpec::validate(&object).unwrap();
+        let now = Timestamp::from_second(second).unwrap();
+        let made = plan(&spec, &observed, &object.status.clone().unwrap_or_default(), now);
+        object.status = Some(judge::status(&object, &spec, &observed, &made, None, now));
+        assert_eq!(picture(&made), expected, "{second}");
+    }
+    let shown = object.status.unwrap().plan.unwrap();
+    assert_eq!(
+        (shown.action.as_str(), shown.steps[1].as_str()),
+        ("Rebuild", "take the replica of shard s at b away, if every other one has its objects, and copy it anew",)
+    );
+    // Each lacks something: there is nobody to make it anew from.
+    let all = [("a", 1), ("b", 5)].map(|(node, missing)| (node.to_owned(), gap(missing)));
+    observed.repair.gaps = Some(Sight::Seen(BTreeMap::from(all)));
+    check(&json!({}), &observed, "False ReplicasDiffer [put factor 3]");
+}

@@ -2,6 +2,7 @@
 
 use elysia_api::collection::{ElysiaCollectionStatus, Proof, ShardReplicas};
 use elysia_api::condition::Reason;
+use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
 
@@ -14,6 +15,9 @@ use super::super::{Part, Planner, RECHECK, RECHECK_DIFFERENT, RECHECK_LATER};
 use crate::condition::whole_seconds;
 use crate::fingerprint;
 use crate::sight::Sight;
+
+/// How long after a difference was found asynchronous replication is switched on again where it is off.
+const SWITCHES_ON: SignedDuration = SignedDuration::from_secs(60);
 
 /// Whether the replicas have to be compared again: they were never, they moved, or something happened since that says
 /// that the comparison of before is worth nothing.
@@ -121,8 +125,10 @@ impl Planner<'_> {
         self.differ = true;
         let since = self.before.replication.as_ref().and_then(|replication| replication.differ_since.as_ref());
         let since = since.map_or(self.now, |since| since.0);
-        // 1.35 heals nothing while this is off, and a raised factor alone leaves it off (`weaviate-lab` §0.8).
+        // 1.35 heals nothing while this is off, and a raised factor alone leaves it off (`weaviate-lab` §0.8). Servers with
+        // ASYNC_REPLICATION_DISABLED go on saying that it is off (seen on 1.38.2): it is tried at the beginning only.
         if class.pointer("/replicationConfig/asyncEnabled") == Some(&Value::Bool(false))
+            && self.now.duration_since(since) < SWITCHES_ON
             && self.waits_for_cluster().is_none()
         {
             self.put_factor(class, self.spec.factor);
