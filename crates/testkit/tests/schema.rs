@@ -49,7 +49,10 @@ fn gap(path: &str, simulated: &Value, recorded: &Value) -> Option<String> {
         (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
             one.iter().zip(other).find_map(|(one, other)| gap(path, one, other))
         }
-        (one, other) if one == other || one.as_f64().zip(other.as_f64()).is_some_and(|(one, other)| one == other) => {
+        (one, other)
+            if one == other
+                || one.as_f64().zip(other.as_f64()).is_some_and(|(one, other)| one.total_cmp(&other).is_eq()) =>
+        {
             None
         }
         _ => Some(format!("{path}: simulated {simulated}, recorded {recorded}")),

@@ -101,7 +101,7 @@ impl SchemaServer {
         if live["shardingConfig"] != next["shardingConfig"] {
             return Err("validate sharding config: re-sharding not supported yet: shard count is immutable".to_owned());
         }
-        self.same_properties(&live["properties"], &mut next["properties"])?;
+        same_properties(&live["properties"], &mut next["properties"])?;
         self.same_modules(live, &next)?;
         self.same_vectors(live, &mut next)?;
         if next.get("vectorIndexType").is_some() {
@@ -297,33 +297,6 @@ impl SchemaServer {
         }
     }
 
-    fn same_properties(&self, live: &Value, next: &mut Value) -> Result<(), String> {
-        let refused = "property fields other than description cannot be updated through updating the class";
-        let (live_list, next_list) = (list(live), list(next));
-        if live_list.len() != next_list.len() {
-            return Err(refused.to_owned());
-        }
-        for live in live_list {
-            let Some(next) = find(next, &live["name"]) else {
-                return Err(refused.to_owned());
-            };
-            let modules = live["moduleConfig"].as_object().into_iter().flatten();
-            for (module, settings) in modules {
-                if next["moduleConfig"][module] != *settings {
-                    return Err(format!("module \"{module}\" configuration cannot be updated"));
-                }
-            }
-            if without_texts(live) != without_texts(next) {
-                return Err(format!("property {}: {refused}", live["name"]));
-            }
-        }
-        // A PUT leaves them sorted.
-        if let Some(all) = next.as_array_mut() {
-            all.sort_by(|one, other| one["name"].as_str().cmp(&other["name"].as_str()));
-        }
-        Ok(())
-    }
-
     fn same_modules(&self, live: &Value, next: &Value) -> Result<(), String> {
         for (module, settings) in live["moduleConfig"].as_object().into_iter().flatten() {
             let replaceable = module.starts_with("generative-") || module.starts_with("reranker-");
@@ -388,6 +361,33 @@ impl SchemaServer {
         }
         Ok(())
     }
+}
+
+fn same_properties(live: &Value, next: &mut Value) -> Result<(), String> {
+    let refused = "property fields other than description cannot be updated through updating the class";
+    let (live_list, next_list) = (list(live), list(next));
+    if live_list.len() != next_list.len() {
+        return Err(refused.to_owned());
+    }
+    for live in live_list {
+        let Some(next) = find(next, &live["name"]) else {
+            return Err(refused.to_owned());
+        };
+        let modules = live["moduleConfig"].as_object().into_iter().flatten();
+        for (module, settings) in modules {
+            if next["moduleConfig"][module] != *settings {
+                return Err(format!("module \"{module}\" configuration cannot be updated"));
+            }
+        }
+        if without_texts(live) != without_texts(next) {
+            return Err(format!("property {}: {refused}", live["name"]));
+        }
+    }
+    // A PUT leaves them sorted.
+    if let Some(all) = next.as_array_mut() {
+        all.sort_by(|one, other| one["name"].as_str().cmp(&other["name"].as_str()));
+    }
+    Ok(())
 }
 
 /// The defaults with what was given of them; what they do not know is dropped.

@@ -75,7 +75,7 @@ struct Real {
 }
 
 impl Real {
-    fn settle(&mut self, what: &str, real: Result<(), String>, simulated: Answer) -> Answer {
+    fn settle(&mut self, what: &str, real: Result<(), String>, simulated: &Answer) -> Answer {
         self.calls += 1;
         let answer = match real {
             Ok(()) => {
@@ -84,7 +84,7 @@ impl Real {
             }
             Err(error) => Err(error),
         };
-        let gap = match (&answer, &simulated) {
+        let gap = match (&answer, simulated) {
             (Ok(real), Ok(simulated)) => {
                 let mut real = real.clone();
                 real["replicationConfig"] = simulated["replicationConfig"].clone();
@@ -114,19 +114,19 @@ impl Server for Real {
             self.client.create_class(class).await
         });
         let simulated = self.simulation.create(class);
-        self.settle(&format!("create {class}"), real.map_err(|error| error.to_string()), simulated)
+        self.settle(&format!("create {class}"), real.map_err(|error| error.to_string()), &simulated)
     }
 
     fn add_property(&mut self, live: &Value, property: &Value) -> Answer {
         let real = self.runtime.block_on(self.client.add_property("A", property));
         let simulated = self.simulation.add_property(live, property);
-        self.settle(&format!("add {property}"), real.map_err(|error| error.to_string()), simulated)
+        self.settle(&format!("add {property}"), real.map_err(|error| error.to_string()), &simulated)
     }
 
     fn update(&mut self, live: &Value, class: &Value) -> Answer {
         let real = self.runtime.block_on(self.client.update_class("A", class));
         let simulated = self.simulation.update(live, class);
-        self.settle(&format!("put {class} on {live}"), real.map_err(|error| error.to_string()), simulated)
+        self.settle(&format!("put {class} on {live}"), real.map_err(|error| error.to_string()), &simulated)
     }
 }
 
