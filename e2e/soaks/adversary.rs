@@ -152,6 +152,7 @@ pub(crate) async fn write(world: Shared) {
             properties: Map::from_iter([("title".to_owned(), json!(title))]),
             vector: None,
             vectors: BTreeMap::new(),
+            last_update_time: None,
         };
         if world.any_node().create_object(&object, Consistency::Quorum).await.is_ok() {
             world.oracle.stored((class, id), title);
