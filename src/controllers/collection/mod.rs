@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use elysia_api::ElysiaCollection;
 use elysia_core::collection::{self, CollectionSpec, judge};
+use futures::FutureExt as _;
 use jiff::SignedDuration;
 use kube::core::ResourceExt as _;
 use kube::runtime::controller::Action;
@@ -32,7 +33,7 @@ const AFTER_FAILURE: SignedDuration = SignedDuration::from_secs(5);
 /// One round. Never waits: waiting is a requeue.
 pub async fn reconcile(object: Arc<ElysiaCollection>, context: Shared) -> Result<Action, ReconcileError> {
     if object.metadata.deletion_timestamp.is_some() {
-        return deletion::reconcile(&object, &context).await;
+        return deletion::reconcile(&object, &context).boxed().await;
     }
     let now = (context.now)();
     let key = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
@@ -40,22 +41,22 @@ pub async fn reconcile(object: Arc<ElysiaCollection>, context: Shared) -> Result
     let (status, action) = match CollectionSpec::validate(&object) {
         Err(message) => (judge::invalid(&object, &message, now), Action::await_change()),
         Ok(spec) => {
-            let scene = observe::observe(&spec, &object, &context).await?;
-            deletion::keep_finalizer(&object, &spec, scene.observed.conflict.is_some(), &context).await?;
+            let scene = observe::observe(&spec, &object, &context).boxed().await?;
+            deletion::keep_finalizer(&object, &spec, scene.observed.conflict.is_some(), &context).boxed().await?;
             // After the look: a time that is written down must not lie before what it stands for was seen.
             let now = (context.now)();
             let plan = collection::plan(&spec, &scene.observed, &before, now);
-            let acted = act::act(&plan, &spec, &scene, &context).await;
+            let acted = act::act(&plan, &spec, &scene, &context).boxed().await;
             let failure = acted.as_ref().err().map(|error| act::failure(error, &plan));
             let mut status = judge::status(&object, &spec, &scene.observed, &plan, failure.as_ref(), now);
-            let verified = verify::verify(&spec, &object, &scene, &context).await;
+            let verified = verify::verify(&spec, &object, &scene, &context).boxed().await;
             let recheck = match &failure {
                 None => plan.recheck.unwrap_or(scene.interval),
                 Some(failure) if failure.retryable => AFTER_FAILURE,
                 Some(_) => AFTER_REFUSAL.min(scene.interval),
             };
             let recheck = verified.sooner(recheck);
-            verify::recommend(&spec, &scene, &mut status).await;
+            verify::recommend(&spec, &scene, &mut status).boxed().await;
             verified.tell(&mut status, &before, &object, now);
             if let Err(error) = &acted {
                 context.metrics.failed_step("ElysiaCollection", error.reason());

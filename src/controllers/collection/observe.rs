@@ -13,6 +13,7 @@ use elysia_core::collection::{ClusterSight, CollectionSpec, Observed, claims as 
 use elysia_core::sight::{BlindnessKind, Sight};
 use elysia_core::version::ServerVersion;
 use elysia_weaviate::{Client, SchemaRead, ShardingState, WeaviateError};
+use futures::FutureExt as _;
 use futures::future::join_all;
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -102,8 +103,8 @@ pub(super) async fn observe(
     let identity = observed.placement.seen().and_then(|placement| core_claims::identity(placement));
     observed.conflict = claims::older(object, identity, context);
     let before = object.status.clone().unwrap_or_default();
-    replicas::look(spec, &cluster, &clients, &before, context, &mut observed).await;
-    look_closer(spec, &clients, &before, context, &mut observed).await;
+    replicas::look(spec, &cluster, &clients, &before, context, &mut observed).boxed().await;
+    look_closer(spec, &clients, &before, context, &mut observed).boxed().await;
     Ok(scene(observed, Some(clients), cluster_spec.interval))
 }
 
