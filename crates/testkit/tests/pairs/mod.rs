@@ -166,6 +166,7 @@ fn observed(class: &Value, version: Option<ServerVersion>) -> Observed {
         holder: Some(Sight::Seen(None)),
         journal: Sight::Seen(None),
         recreate: Look::default(),
+        repair: elysia_core::collection::repair::Look::default(),
     }
 }
 
