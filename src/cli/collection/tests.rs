@@ -184,7 +184,9 @@ async fn a_declared_collection_is_removed_by_the_operator() {
         value["metadata"]["finalizers"] = json!(["elysia.dev/collection"]);
     });
     assert_eq!(ground.run("rm Articles", Some("3")).await, "0");
-    assert!(ground.api.object::<ElysiaCollection>("search", "articles").is_none());
+    // The object stays until the operator has deleted the class and lets go of it.
+    let object: ElysiaCollection = ground.api.object("search", "articles").unwrap();
+    assert!(object.metadata.deletion_timestamp.is_some());
     // The plug-in itself deletes nothing that is declared.
     assert!(ground.weaviate.class("Articles").is_some());
 }

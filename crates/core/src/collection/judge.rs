@@ -127,7 +127,7 @@ fn objects(before: &ElysiaCollectionStatus, observed: &Observed, plan: &Plan, no
     let (count, source) = match (&plan.proved, &observed.count) {
         (Some(proof), _) => (proof.objects, "ids"),
         // Of shards whose nodes are away the servers count nothing, without a word (`weaviate-lab` §0.2).
-        (None, Some(Sight::Seen(count))) if observed.cluster == ClusterSight::Fit => (*count, "aggregate"),
+        (None, Some(Sight::Seen(count))) if counts_all(observed) => (*count, "aggregate"),
         // Not seen now: what was seen stays, with the time at which it was.
         (None, _) => return before.objects.clone(),
     };
@@ -136,6 +136,15 @@ fn objects(before: &ElysiaCollectionStatus, observed: &Observed, plan: &Plan, no
         Some(objects) if objects.count == count => Some(objects.clone()),
         _ => Some(ObjectCount { count, at: Time(whole_seconds(now)), source: source.to_owned() }),
     }
+}
+
+/// Whether every node that may hold a replica is alive. The status of the cluster may be a round old, so the members of
+/// this round have the last word: a 0 that is counted while the only holder is away would hide the loss of its disk.
+fn counts_all(observed: &Observed) -> bool {
+    let Some(members) = observed.members.seen() else { return false };
+    let placement = observed.placement.seen().into_iter().flatten();
+    observed.cluster == ClusterSight::Fit
+        && observed.nodes.iter().chain(placement.flat_map(|shard| &shard.replicas)).all(|node| members.contains(node))
 }
 
 fn replication(

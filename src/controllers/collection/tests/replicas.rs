@@ -246,7 +246,8 @@ async fn one_replica_with_a_new_disk_is_never_called_healthy() {
     world.weaviate.fault("w-1", None);
     world.weaviate.wipe("Articles", "w-1");
     world.story(3, 60, false).await;
-    // The fake counts nothing, so the remembered number is not compared with one: it stays what it was.
+    assert_eq!(world.reason(), "SourceLost", "{}", world.conditions());
+    // What was there stays known: neither the round without the node nor the empty disk takes its place.
     assert_eq!(world.articles().status.unwrap().objects.map(|objects| objects.count), Some(5));
 }
 
