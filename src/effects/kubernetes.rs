@@ -300,7 +300,7 @@ pub fn is_for_good(error: &EffectError) -> bool {
             kube::Error::Api(status) => (400..500).contains(&status.code) && !matches!(status.code, 409 | 429),
             _ => false,
         },
-        EffectError::Weaviate { .. } | EffectError::Changed(_) => false,
+        EffectError::Weaviate { .. } | EffectError::Changed(_) | EffectError::NotLeading => false,
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod finalizer;
 pub mod kubernetes;
 pub mod probe;
+pub mod proof;
 pub mod replicas;
 pub mod weaviate;
 
@@ -34,6 +35,9 @@ pub enum EffectError {
     /// What was observed is no longer so; the next round looks again.
     #[error("{0}")]
     Changed(String),
+    /// Another operator may lead by now: nothing may be written any more, not even that.
+    #[error("another operator may lead by now")]
+    NotLeading,
     /// What was observed does not allow it.
     #[error("{0}")]
     Refused(String),
@@ -56,6 +60,7 @@ impl EffectError {
             Self::Kubernetes { .. } => "kubernetes",
             Self::Weaviate { .. } => "weaviate",
             Self::Changed(_) => "changed",
+            Self::NotLeading => "not_leading",
             Self::Refused(_) => "refused",
         }
     }
@@ -68,7 +73,7 @@ impl EffectError {
     /// As a collection's conditions tell it.
     pub fn failure(&self) -> Failure {
         let retryable = match self {
-            Self::Kubernetes { .. } | Self::Changed(_) => true,
+            Self::Kubernetes { .. } | Self::Changed(_) | Self::NotLeading => true,
             Self::Weaviate { source, .. } => source.retryable(),
             Self::Refused(_) => false,
         };

@@ -1,13 +1,8 @@
 //! Writes to Weaviate: one function for each kind of step.
 
-use std::collections::BTreeMap;
-use std::time::Instant;
-
 use elysia_core::collection::copies::Copy;
-use elysia_core::collection::recreate::{self, Evidence, Journal};
-use elysia_weaviate::{Client, Page, SchemaRead, ShardStatus, WeaviateError};
-use futures::future::join_all;
-use jiff::SignedDuration;
+use elysia_core::collection::recreate::TenantState;
+use elysia_weaviate::{ActivityStatus, Client, SchemaRead, ShardStatus, Tenant, WeaviateError};
 use serde_json::Value;
 
 use super::EffectError;
@@ -48,21 +43,6 @@ pub async fn copy(client: &Client, collection: &str, copy: &Copy) -> Result<(), 
     Ok(())
 }
 
-/// Makes every shard of the collection read-only, or writable again.
-pub async fn set_read_only(client: &Client, collection: &str, read_only: bool) -> Result<(), EffectError> {
-    let what = || format!("make the shards of {collection} {}", if read_only { "read-only" } else { "writable" });
-    let wanted = if read_only { ShardStatus::ReadOnly } else { ShardStatus::Ready };
-    let shards = client.shard_statuses(collection).await.map_err(EffectError::weaviate(what()))?;
-    for shard in shards {
-        client
-            .set_shard_status(collection, &shard.name, wanted.clone())
-            .await
-            .map_err(EffectError::weaviate(what()))?;
-    }
-    tracing::info!(collection, read_only, "set shard status");
-    Ok(())
-}
-
 /// Deletes the collection with all its objects, because the object that owns it says so and is being deleted.
 pub async fn delete_class(client: &Client, collection: &str, leads: impl Fn() -> bool) -> Result<(), EffectError> {
     if !leads() {
@@ -74,105 +54,40 @@ pub async fn delete_class(client: &Client, collection: &str, leads: impl Fn() ->
     Ok(())
 }
 
-/// Gathers the evidence, and if it is a proof, deletes the collection at once. The error says what was missing.
-///
-/// Nothing comes between the last look and the delete: neither a write to Kubernetes nor another look.
-pub async fn prove_and_delete(
+/// Makes these shards read-only, or writable again. One that is gone is passed over.
+pub async fn set_read_only(
     client: &Client,
-    nodes: &BTreeMap<String, Client>,
-    journal: &Journal,
-    restarted: Vec<String>,
-    leads: impl Fn() -> bool,
+    collection: &str,
+    shards: &[String],
+    read_only: bool,
 ) -> Result<(), EffectError> {
-    let started = Instant::now();
-    let mut evidence = evidence(client, nodes, journal).await;
-    evidence.restarted = restarted;
-    evidence.took = SignedDuration::try_from(started.elapsed()).unwrap_or(SignedDuration::MAX);
-    if !leads() {
-        return Err(EffectError::Changed("another operator may lead by now".to_owned()));
+    let wanted = if read_only { ShardStatus::ReadOnly } else { ShardStatus::Ready };
+    for shard in shards {
+        match client.set_shard_status(collection, shard, wanted.clone()).await {
+            Err(WeaviateError::NotFound { .. }) if !read_only => {}
+            answer => {
+                let word = if read_only { "read-only" } else { "writable" };
+                answer.map_err(EffectError::weaviate(format!("make shard {shard} of {collection} {word}")))?;
+            }
+        }
     }
-    recreate::proof(&evidence).map_err(EffectError::Refused)?;
-    let collection = &journal.collection;
-    let what = format!("delete the empty collection {collection}");
-    client.delete_class(collection).await.map_err(EffectError::weaviate(what))?;
-    tracing::warn!(collection, hash = journal.hash, "deleted a collection that was proved empty, by an approved plan");
+    tracing::info!(collection, read_only, shards = shards.len(), "set shard status");
     Ok(())
 }
 
-async fn evidence(client: &Client, nodes: &BTreeMap<String, Client>, journal: &Journal) -> Evidence {
-    let collection = journal.collection.as_str();
-    let placement = client.sharding_state(collection).await.ok().flatten();
-    let mut holders: Vec<String> = journal.placement.iter().flat_map(|shard| shard.replicas.iter().cloned()).collect();
-    holders.sort();
-    holders.dedup();
-    let shards: Vec<String> = journal.placement.iter().map(|shard| shard.shard.clone()).collect();
-    let placement_unchanged = placement.is_some_and(|live| {
-        live.shards.len() == journal.placement.len()
-            && live.shards.iter().zip(&journal.placement).all(|(live, before)| {
-                let mut replicas = before.replicas.clone();
-                replicas.sort();
-                live.shard == before.shard && live.replicas == replicas
-            })
-    });
-    let operations = client.replication_operations(Some(collection)).await.ok();
-    let backup_running = client.backup_in_progress().await.ok().flatten();
-    // The order is the proof: frozen, empty, empty, still frozen.
-    let frozen_before = ask(nodes, |node| is_frozen(node, collection, &shards)).await;
-    let empty_first = ask(nodes, |node| lists_nothing(node, collection)).await;
-    let empty_second = ask(nodes, |node| lists_nothing(node, collection)).await;
-    let auto_schema_off = ask(nodes, async |node| node.auto_schema_probe().await.map(|on| on == Some(false))).await;
-    let frozen_after = ask(nodes, |node| is_frozen(node, collection, &shards)).await;
-    Evidence {
-        holders,
-        empty: [empty_first, empty_second],
-        frozen: [frozen_before, frozen_after],
-        auto_schema_off,
-        nodes: nodes.keys().cloned().collect(),
-        operations: operations.map(|operations| operations.len()),
-        placement_unchanged,
-        backup_running,
-        restarted: Vec::new(),
-        took: SignedDuration::ZERO,
-    }
-}
-
-/// The nodes that answered yes. One that could not be asked did not.
-async fn ask<'a, F>(nodes: &'a BTreeMap<String, Client>, question: impl Fn(&'a Client) -> F) -> Vec<String>
-where
-    F: Future<Output = Result<bool, WeaviateError>>,
-{
-    let answers = join_all(nodes.iter().map(|(name, node)| {
-        let answer = question(node);
-        async move { (name, answer.await) }
-    }))
-    .await;
-    answers.into_iter().filter(|(_, answer)| matches!(answer, Ok(true))).map(|(name, _)| name.clone()).collect()
-}
-
-/// Whether every one of these shards is read-only at this node.
-pub async fn is_frozen(node: &Client, collection: &str, shards: &[String]) -> Result<bool, WeaviateError> {
-    let live = node.shard_statuses(collection).await?;
-    Ok(!shards.is_empty()
-        && shards
-            .iter()
-            .all(|shard| live.iter().any(|live| live.name == *shard && live.status == ShardStatus::ReadOnly)))
-}
-
-/// Whether any of these shards is read-only at this node; none is where the collection is gone.
-///
-/// Not the opposite of [`is_frozen`]: between the two lies a thaw that was cut off.
-pub async fn is_frozen_in_part(node: &Client, collection: &str, shards: &[String]) -> Result<bool, WeaviateError> {
-    match node.shard_statuses(collection).await {
-        Ok(live) => Ok(live.iter().any(|live| shards.contains(&live.name) && live.status == ShardStatus::ReadOnly)),
-        Err(WeaviateError::NotFound { .. }) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Whether this node's own list of ids is empty.
-pub async fn lists_nothing(node: &Client, collection: &str) -> Result<bool, WeaviateError> {
-    let page = Page { class: collection, tenant: None, after: None, limit: 1 };
-    Ok(node.list_ids(page).await?.is_empty())
+/// Creates tenants. One that is there already stays as it is.
+pub async fn create_tenants(client: &Client, collection: &str, tenants: &[TenantState]) -> Result<(), EffectError> {
+    let tenants: Vec<Tenant> = tenants
+        .iter()
+        .map(|tenant| Tenant {
+            name: tenant.name.clone(),
+            activity_status: ActivityStatus::from(tenant.status.clone()),
+        })
+        .collect();
+    let what = format!("create {} tenants of {collection}", tenants.len());
+    client.create_tenants(collection, &tenants).await.map_err(EffectError::weaviate(what))?;
+    tracing::info!(collection, tenants = tenants.len(), "created tenants");
+    Ok(())
 }
 
 /// The class as this node itself has it.

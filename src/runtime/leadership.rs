@@ -67,6 +67,12 @@ impl Leading {
         })
     }
 
+    /// Another one may lead from now on.
+    #[cfg(test)]
+    pub fn is_over(&self) {
+        self.is(Standing::Not);
+    }
+
     fn is(&self, now: Standing) {
         // A poisoned lock answers "not certain" for ever, which is the safe answer.
         if let Ok(mut standing) = self.standing.lock() {

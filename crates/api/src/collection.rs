@@ -249,6 +249,9 @@ pub struct ElysiaCollectionStatus {
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CollectionHandled {
+    /// Last word after the slash of `elysia.dev/clear` that was dealt with, carried out or refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clear: Option<String>,
     /// Last value of `elysia.dev/run-now`: objects were compared for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_now: Option<String>,

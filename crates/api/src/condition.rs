@@ -141,6 +141,10 @@ pub enum Reason {
     TenantsUnavailable,
     /// The collection is being emptied on request.
     Clearing,
+    /// The collection was not emptied as `elysia.dev/clear` asked; the message says why.
+    ClearRefused,
+    /// The journal of a plan speaks of other servers than the object leads to.
+    JournalElsewhere,
     /// The collection is being deleted with its object.
     Deleting,
     /// The object is gone, and the collection stays although `deletionPolicy` is `Delete`; the message says why.
@@ -210,6 +214,8 @@ impl Reason {
             Self::Rebuilding => "Rebuilding",
             Self::TenantsUnavailable => "TenantsUnavailable",
             Self::Clearing => "Clearing",
+            Self::ClearRefused => "ClearRefused",
+            Self::JournalElsewhere => "JournalElsewhere",
             Self::Deleting => "Deleting",
             Self::DeletionRefused => "DeletionRefused",
             Self::Verified => "Verified",

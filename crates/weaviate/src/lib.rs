@@ -17,6 +17,7 @@
 //! | [`Client::shard_statuses`], [`Client::tenant_shard_status`], [`Client::tenants`] | `GET /v1/schema/{class}/shards`, `tenants` | yes |
 //! | [`Client::set_shard_status`] | `PUT /v1/schema/{class}/shards/{shard}` | yes |
 //! | [`Client::create_tenants`], [`Client::update_tenants`] | `POST`, `PUT /v1/schema/{class}/tenants` | yes |
+//! | [`Client::aliases`], [`Client::alias`] | `GET /v1/aliases?class=`, `aliases/{alias}` | yes |
 //! | [`Client::sharding_state`] | `GET /v1/replication/sharding-state` | yes |
 //! | [`Client::copy_replica`] | `POST /v1/replication/replicate` | **no**: the server accepts the same copy twice; list first |
 //! | [`Client::replication_operation`], [`Client::replication_operations`] | `GET /v1/replication/replicate/{id}`, `list` | yes |
@@ -38,6 +39,7 @@
 //! would multiply both. `retryable` of an error and the last column of this table are what they decide by.
 
 mod aggregate;
+mod alias;
 mod backup;
 mod client;
 mod cluster;

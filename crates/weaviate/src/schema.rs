@@ -107,7 +107,8 @@ pub enum ActivityStatus {
 }
 
 impl ActivityStatus {
-    fn as_str(&self) -> &str {
+    /// As Weaviate spells it.
+    pub fn as_str(&self) -> &str {
         match self {
             Self::Hot => "HOT",
             Self::Cold => "COLD",

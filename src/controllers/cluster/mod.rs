@@ -32,7 +32,7 @@ pub async fn reconcile(cluster: Arc<WeaviateCluster>, context: Shared) -> Result
         Err(error) => (judge::invalid(&cluster, &error.to_string(), now), Action::await_change(), Ok(())),
         Ok(spec) => {
             let observed = observe::observe(&spec, &cluster, &context).await?;
-            let journals = orphans::active_journals(&spec, &context).await?;
+            let journals = orphans::active_journals(&spec, &cluster, &context).await?;
             let plan = cluster::plan(&spec, &observed, !journals.is_empty(), now);
             let (acted, ended) = if judge::is_paused(&cluster) {
                 (Ok(false), Ok(()))

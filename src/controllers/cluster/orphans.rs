@@ -5,27 +5,46 @@ use elysia_api::{WeaviateCluster, names};
 use elysia_core::cluster::ClusterSpec;
 use elysia_core::collection::recreate::{self, OrphanAct};
 use elysia_core::collection::{Cursor, Journal};
+use elysia_core::sight::Sight;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ListParams};
 use kube::core::ResourceExt as _;
 
 use super::super::ReconcileError;
 use super::super::collection::journal::{self, Place};
-use super::super::collection::{frozen_in_part, open};
+use super::super::collection::{emptiness, open};
 use super::super::connect::sight;
 use super::super::context::Context;
 use super::HOLDS_AUTO_SCHEMA_OFF;
 use crate::effects::{EffectError, weaviate};
 
-/// The journals of this cluster that are not over; while there is one, auto-schema is held off.
-pub(super) async fn active_journals(spec: &ClusterSpec, context: &Context) -> Result<Vec<ConfigMap>, ReconcileError> {
+/// The journals of this cluster that are not over; while there is one, auto-schema is held off. One that speaks of other
+/// servers holds nothing here: nothing of it is done.
+pub(super) async fn active_journals(
+    spec: &ClusterSpec,
+    cluster: &WeaviateCluster,
+    context: &Context,
+) -> Result<Vec<ConfigMap>, ReconcileError> {
     let api: Api<ConfigMap> = Api::namespaced(context.kube.clone(), &spec.namespace);
     let selector = format!("{}={},{HOLDS_AUTO_SCHEMA_OFF}=true", names::CLUSTER_LABEL, spec.name);
     let journals = api
         .list(&ListParams::default().labels(&selector))
         .await
         .map_err(ReconcileError::read(format!("the journals of {}", spec.name)))?;
-    Ok(journals.items)
+    let target = emptiness::target(cluster, spec);
+    let is_here = |config: &ConfigMap| match parse(config) {
+        Some(journal) => journal
+            .is_of(&target, &config.name_any())
+            .inspect_err(|why| tracing::warn!(journal = config.name_any(), why, "a journal is of other servers"))
+            .is_ok(),
+        // Nobody knows what it is at.
+        None => true,
+    };
+    Ok(journals.items.into_iter().filter(is_here).collect())
+}
+
+fn parse(config: &ConfigMap) -> Option<Journal> {
+    serde_json::from_str(config.data.as_ref()?.get(journal::KEY)?).ok()
 }
 
 /// Does the next act for every journal whose object is gone.
@@ -36,8 +55,7 @@ pub(super) async fn end(
     context: &Context,
 ) -> Result<(), EffectError> {
     for config in journals.iter().filter(|config| !has_object(config, context)) {
-        let text = config.data.as_ref().and_then(|data| data.get(journal::KEY)).map(String::as_str).unwrap_or_default();
-        let Ok(journal) = serde_json::from_str::<Journal>(text) else {
+        let Some(journal) = parse(config) else {
             return Err(EffectError::Refused(format!(
                 "ConfigMap {} holds no journal and its object is gone; delete it by hand",
                 config.name_any()
@@ -45,19 +63,29 @@ pub(super) async fn end(
         };
         let _alone = context.destructive.lock().await;
         let clients = open(cluster, spec, context).await.map_err(EffectError::Refused)?;
-        let collection = journal.collection.as_str();
-        let class = sight(clients.common.class(collection, elysia_weaviate::SchemaRead::Leader).await);
-        let shards: Vec<String> = journal.placement.iter().map(|shard| shard.shard.clone()).collect();
-        let frozen = frozen_in_part(&clients, collection, &shards).await;
-        match recreate::next_for_orphan(&class, &spec.node_names(), &frozen) {
-            OrphanAct::CreateOld => weaviate::create_class(&clients.common, &journal.live_schema).await?,
-            OrphanAct::Thaw => weaviate::set_read_only(&clients.common, collection, false).await?,
+        let (common, collection) = (&clients.common, journal.collection.as_str());
+        let class = sight(common.class(collection, elysia_weaviate::SchemaRead::Leader).await);
+        let read_only = emptiness::read_only(&clients, collection).await;
+        let tenants = match journal.tenants {
+            Some(_) => emptiness::tenants(&clients, collection).await,
+            None => Sight::Seen(Vec::new()),
+        };
+        match recreate::next_for_orphan(&journal, &class, &spec.node_names(), &read_only, &tenants) {
+            OrphanAct::CreateOld => {
+                weaviate::create_class(common, &recreate::creatable(&journal.live_schema)).await?;
+            }
+            OrphanAct::CreateTenants(tenants) => weaviate::create_tenants(common, collection, &tenants).await?,
+            OrphanAct::Thaw => weaviate::set_read_only(common, collection, &journal.own_shards(), false).await?,
+            OrphanAct::PutTenancy(put) => {
+                let base = class.seen().cloned().flatten().unwrap_or_default();
+                weaviate::update_class(common, collection, &base, &put).await?;
+            }
             OrphanAct::End => {
                 let name = config.name_any();
                 let object = config.labels().get(names::COLLECTION_LABEL).cloned().unwrap_or_default();
                 let place = Place { namespace: &spec.namespace, name: &name, cluster: &spec.name, object: &object };
                 let stopped = Some("its ElysiaCollection was deleted".to_owned());
-                let ended = Journal { cursor: Cursor::Stopped, since: (context.now)(), stopped, ..journal };
+                let ended = Journal { stopped, ..journal.at(Cursor::Stopped, (context.now)()) };
                 journal::write_at(&place, &ended, config.resource_version(), context).await?;
             }
             OrphanAct::Wait => {}

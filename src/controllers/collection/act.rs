@@ -10,7 +10,7 @@ use super::super::context::Shared;
 use super::observe::Scene;
 use super::{journal, repair};
 use crate::controllers::connect::started_after;
-use crate::effects::{EffectError, replicas, weaviate};
+use crate::effects::{EffectError, proof, replicas, weaviate};
 
 pub(super) async fn act(
     plan: &Plan,
@@ -63,13 +63,20 @@ pub(super) async fn act(
             Step::WriteJournal(journal) => {
                 journal::write(spec, journal, scene.journal_version.clone(), context).await?;
             }
-            Step::SetReadOnly(read_only) => weaviate::set_read_only(common, collection, *read_only).await?,
+            Step::SetReadOnly { read_only, shards } => {
+                let _alone = context.destructive.lock().await;
+                weaviate::set_read_only(common, collection, shards, *read_only).await?;
+            }
+            Step::CreateTenants(tenants) => weaviate::create_tenants(common, collection, tenants).await?,
             Step::ProveAndDelete(journal) => {
                 // Nothing else thaws or creates in between.
                 let _alone = context.destructive.lock().await;
-                let restarted = restarted(journal, spec, context);
+                let restarted = || restarted(journal, spec, context);
                 let leads = || context.leading.is_certain();
-                let deleted = weaviate::prove_and_delete(common, &clients.nodes, journal, restarted, leads).await;
+                let deleted = proof::prove_and_delete(common, &clients.nodes, journal, restarted, leads).await;
+                if let Err(EffectError::NotLeading) = deleted {
+                    return deleted;
+                }
                 let next = after_proof(journal, deleted.as_ref().err(), (context.now)());
                 journal::write(spec, &next, scene.journal_version.clone(), context).await?;
             }
@@ -101,7 +108,8 @@ async fn make_old_again(
 
 /// Servers that were started after the shards were made read-only.
 fn restarted(journal: &Journal, spec: &CollectionSpec, context: &Shared) -> Vec<String> {
-    let frozen = journal.since.checked_sub(SETTLE).unwrap_or(journal.since);
+    // Journals of older releases do not say when.
+    let frozen = journal.frozen_since.or_else(|| journal.since.checked_sub(SETTLE).ok()).unwrap_or(journal.since);
     started_after(frozen, &spec.namespace, &spec.cluster, context)
 }
 
@@ -112,9 +120,12 @@ fn after_proof(journal: &Journal, error: Option<&EffectError>, now: jiff::Timest
         None => (Cursor::WaitGone, None),
         Some(EffectError::Refused(why)) => (Cursor::Thaw, Some(why.clone())),
         // The servers may still be at it. They stay frozen until that is over, then it is looked at anew.
-        Some(EffectError::Weaviate { .. } | EffectError::Kubernetes { .. } | EffectError::Changed(_)) => {
-            (Cursor::Settle, None)
-        }
+        Some(
+            EffectError::Weaviate { .. }
+            | EffectError::Kubernetes { .. }
+            | EffectError::Changed(_)
+            | EffectError::NotLeading,
+        ) => (Cursor::Settle, None),
     };
     Journal { cursor, stopped, since: now, ..journal.clone() }
 }
@@ -133,7 +144,10 @@ pub(super) fn failure(error: &EffectError, plan: &Plan) -> Failure {
             error if error.retryable() => Reason::Unreachable,
             _ => Reason::Unknown,
         },
-        EffectError::Kubernetes { .. } | EffectError::Changed(_) | EffectError::Refused(_) => Reason::Unknown,
+        EffectError::Kubernetes { .. }
+        | EffectError::Changed(_)
+        | EffectError::NotLeading
+        | EffectError::Refused(_) => Reason::Unknown,
     };
     failure
 }

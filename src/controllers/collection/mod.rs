@@ -3,6 +3,7 @@
 mod act;
 mod claims;
 mod deletion;
+pub(in crate::controllers) mod emptiness;
 pub(in crate::controllers) mod journal;
 mod memory;
 mod observe;
@@ -10,7 +11,7 @@ mod repair;
 pub(in crate::controllers) mod verify;
 
 pub use memory::Memory;
-pub(in crate::controllers) use observe::{cluster_of, exists, frozen_in_part, open};
+pub(in crate::controllers) use observe::{cluster_of, exists, open};
 
 use std::sync::Arc;
 

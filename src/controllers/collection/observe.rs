@@ -2,27 +2,24 @@
 
 mod replicas;
 
-use std::collections::BTreeMap;
 
 use elysia_api::collection::{ElysiaCollectionStatus, ShardReplicas};
 use elysia_api::{ElysiaCollection, WeaviateCluster};
 use elysia_core::cluster::{ClusterSpec, judge};
-use elysia_core::collection::recreate::{Cursor, Look, Wants};
+use elysia_core::collection::recreate::Look;
 use elysia_core::collection::repair::Look as RepairLook;
 use elysia_core::collection::{ClusterSight, CollectionSpec, Observed, claims as core_claims, questions};
 use elysia_core::sight::{BlindnessKind, Sight};
 use elysia_core::version::ServerVersion;
-use elysia_weaviate::{Client, SchemaRead, ShardingState, WeaviateError};
+use elysia_weaviate::{Client, SchemaRead, ShardingState};
 use futures::FutureExt as _;
-use futures::future::join_all;
 use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::super::ReconcileError;
 use super::super::connect::{self, ClusterClients, Key, sight};
 use super::super::context::Context;
-use super::{claims, journal, repair};
-use crate::effects::weaviate;
+use super::{claims, emptiness, journal, repair};
 
 /// What was seen, and the clients to act with.
 pub(super) struct Scene {
@@ -50,6 +47,7 @@ pub(super) async fn observe(
     let mut observed = Observed {
         cluster: ClusterSight::Missing,
         version: None,
+        target: None,
         protection: None,
         conflict: claims::older(object, None, context),
         nodes: Vec::new(),
@@ -89,6 +87,7 @@ pub(super) async fn observe(
             return Ok(scene(observed, None, interval));
         }
     };
+    observed.target = Some(emptiness::target(&cluster, &cluster_spec));
     observed.protection = cluster_spec.protection(&spec.collection).map(str::to_owned);
     let clients = match open(&cluster, &cluster_spec, context).await {
         Ok(clients) => clients,
@@ -183,84 +182,9 @@ async fn look_closer(
     let asked = questions(spec, observed, before);
     replicas::look_closer(spec, clients, asked, context, observed).await;
     if asked.holder {
-        observed.holder = Some(holder(spec, clients, observed).await);
+        observed.holder = Some(emptiness::holder(spec, clients, observed).await);
     }
-    observed.recreate = recreate(spec, clients, observed, asked.recreate).await;
-}
-
-/// The first node that lists an object. That none does is known only when every holder of a replica was asked.
-async fn holder(spec: &CollectionSpec, clients: &ClusterClients, observed: &Observed) -> Sight<Option<String>> {
-    let placement = observed.placement.seen().into_iter().flatten();
-    let stranger = placement.flat_map(|shard| &shard.replicas).find(|node| !observed.nodes.contains(node));
-    let mut unseen = None;
-    for node in &observed.nodes {
-        let Some(client) = clients.nodes.get(node) else {
-            unseen = Some(format!("{node} has no address"));
-            continue;
-        };
-        match weaviate::lists_nothing(client, &spec.collection).await {
-            Ok(true) => {}
-            Ok(false) => return Sight::Seen(Some(node.clone())),
-            Err(error) => unseen = Some(crate::effects::chain(&error)),
-        }
-    }
-    if let Some(node) = stranger {
-        return Sight::unseen(BlindnessKind::Failed, format!("{node} holds a replica and has no address of its own"));
-    }
-    match (unseen, observed.nodes.is_empty()) {
-        (Some(message), _) => Sight::unseen(BlindnessKind::Unreachable, message),
-        (None, true) => Sight::unseen(
-            BlindnessKind::Unsupported,
-            "the WeaviateCluster names no node addresses (spec.external.nodes), so no replica can be asked by itself",
-        ),
-        (None, false) => Sight::Seen(None),
-    }
-}
-
-async fn recreate(spec: &CollectionSpec, clients: &ClusterClients, observed: &Observed, wants: Wants) -> Look {
-    let Wants { auto_schema, frozen, local } = wants;
-    let collection = spec.collection.as_str();
-    let journal = observed.journal.seen().and_then(Option::as_ref);
-    let shards: Vec<String> =
-        journal.map(|journal| journal.placement.iter().map(|shard| shard.shard.clone()).collect()).unwrap_or_default();
-    let mut look = Look::default();
-    if auto_schema {
-        look.auto_schema =
-            ask(clients, Client::auto_schema_probe).await.into_iter().map(|(node, on)| (node, on.flatten())).collect();
-    }
-    if frozen {
-        // A thaw is over when no shard is read-only any more, a freeze when every one is.
-        look.frozen = if journal.is_some_and(|journal| journal.cursor == Cursor::Thaw) {
-            frozen_in_part(clients, collection, &shards).await
-        } else {
-            ask(clients, |node| weaviate::is_frozen(node, collection, &shards)).await
-        };
-    }
-    if local {
-        look.local = ask(clients, |node| weaviate::local_class(node, collection)).await;
-    }
-    look
-}
-
-/// Whether any of these shards is read-only, at each node; `None` when that node could not be asked.
-pub(in crate::controllers) async fn frozen_in_part(
-    clients: &ClusterClients,
-    collection: &str,
-    shards: &[String],
-) -> BTreeMap<String, Option<bool>> {
-    ask(clients, |node| weaviate::is_frozen_in_part(node, collection, shards)).await
-}
-
-/// Each node's answer; `None` when it could not be asked.
-async fn ask<'a, T, F>(clients: &'a ClusterClients, question: impl Fn(&'a Client) -> F) -> BTreeMap<String, Option<T>>
-where
-    F: Future<Output = Result<T, WeaviateError>>,
-{
-    let answers = clients.nodes.iter().map(|(name, node)| {
-        let answer = question(node);
-        async move { (name.clone(), answer.await.ok()) }
-    });
-    join_all(answers).await.into_iter().collect()
+    observed.recreate = emptiness::look(spec, clients, observed, asked.recreate).await;
 }
 
 /// The class as JSON, for whoever only wants to know whether it is there.

@@ -1,7 +1,7 @@
 //! The status of a collection, from a plan and from what became of it.
 
 use elysia_api::collection::{
-    DriftEntry, ElysiaCollectionStatus, ObjectCount, PlanStatus, RepairProgress, ReplicationStatus,
+    CollectionHandled, DriftEntry, ElysiaCollectionStatus, ObjectCount, PlanStatus, RepairProgress, ReplicationStatus,
 };
 use elysia_api::condition::{ConditionType, Reason};
 use elysia_api::{ElysiaCollection, STATUS_LIST_LIMIT};
@@ -54,7 +54,7 @@ pub fn status(
         plan: plan.shown.clone().map(|shown| shown_since(quiet(shown, &before, plan, observed), &before, now)),
         verification: before.verification.clone(),
         recommendations: before.recommendations.clone(),
-        last_handled: before.last_handled.clone(),
+        last_handled: handled(&before, observed),
         conditions: condition::merge(&before.conditions, &findings, collection.metadata.generation, now),
     }
 }
@@ -72,6 +72,14 @@ fn quiet(shown: PlanStatus, before: &ElysiaCollectionStatus, plan: &Plan, observ
         }
         _ => shown,
     }
+}
+
+/// Values of annotations that were dealt with.
+fn handled(before: &ElysiaCollectionStatus, observed: &Observed) -> Option<CollectionHandled> {
+    let journal = observed.journal.seen().and_then(Option::as_ref);
+    let clear = journal.filter(|journal| journal.cursor.is_over()).and_then(|journal| journal.cleared.last()).cloned();
+    let Some(clear) = clear else { return before.last_handled.clone() };
+    Some(CollectionHandled { clear: Some(clear), ..before.last_handled.clone().unwrap_or_default() })
 }
 
 /// The plan with the time at which it was first shown.

@@ -13,5 +13,5 @@ pub mod spec;
 
 pub use observed::{ClusterSight, Observed, Operation, OperationState, ReplicaView, Stage};
 pub use plan::{Plan, Questions, Step, plan, questions};
-pub use recreate::{Cursor, Evidence, Journal};
+pub use recreate::{Cursor, Evidence, Journal, Purpose};
 pub use spec::CollectionSpec;

@@ -27,6 +27,8 @@ pub struct Observed {
     pub cluster: ClusterSight,
     /// Version of the servers, the lowest when they differ; `None` when it is not known: then the most careful way is taken.
     pub version: Option<ServerVersion>,
+    /// The servers, as a journal names them; `None` when there is no cluster.
+    pub target: Option<super::recreate::Target>,
     /// The pattern that protects the collection from being recreated.
     pub protection: Option<String>,
     /// An older object that claims the same collection.

@@ -1,12 +1,17 @@
 //! Recreation of an empty collection: a journal, a cursor, and at each step its own precondition.
 //!
-//! The order follows `weaviate-lab` §6 and §12: auto-schema off at every node, every shard read-only at every node,
-//! what was in flight waited out, the ids of each replica listed empty twice, the delete at once, the class gone
-//! everywhere, the create, the look at each node. Whatever cannot be shown stops it before the delete and thaws.
+//! The order follows `weaviate-lab` §6 and §12: auto-schema off at every node, no tenants created by writing, every
+//! shard read-only at every node, what was in flight waited out, the ids of each replica listed empty twice, the delete
+//! at once, the class gone everywhere, the create, its tenants, the look at each node. Whatever cannot be shown stops it
+//! before the delete and thaws. Emptying a collection that a person asked to be emptied goes the same way, with a count
+//! in the place of the empty lists.
+
+mod journal;
+mod proof;
 
 use std::collections::BTreeMap;
 
-use elysia_api::collection::{ShardReplicas, Verdict};
+use elysia_api::collection::Verdict;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,14 +19,16 @@ use serde_json::Value;
 use super::schema::{self, Measure};
 use crate::sight::Sight;
 
+pub use journal::{
+    CLEARED_KEPT, ClearRefusal, ClearRequest, JOURNAL_BYTES, Journal, MOST_TENANTS, Purpose, Target, TenantState,
+    creatable, creates_tenants, unprovable, with_tenant_creation_of, without_tenant_creation,
+};
+pub use proof::{COUNT_HOLDS, Evidence, PROOF_HOLDS, proof};
+
 /// Writes in flight when the shards were frozen are over by then: the commit of a write already prepared does not look
 /// at the shard's status (`weaviate-lab` §12). The servers are run with `--write-timeout=60s`, and a batch of the gRPC
 /// stream has 90 s (`weaviate.md` §4).
 pub const SETTLE: SignedDuration = SignedDuration::from_secs(120);
-
-/// Longest time from the first look of the proof to the delete. An operator that was held up in between proves nothing
-/// any more: another one may have thawed the shards meanwhile.
-pub const PROOF_HOLDS: SignedDuration = SignedDuration::from_secs(10);
 
 /// How long a step may wait for its precondition before the recreation is stopped. A kubelet may take more than a
 /// minute to hand a changed ConfigMap to a pod.
@@ -32,6 +39,9 @@ pub const STEP_PATIENCE: SignedDuration = SignedDuration::from_secs(300);
 pub enum Cursor {
     /// Auto-schema is switched off and seen to be off at every node.
     AutoSchemaOff,
+    /// Creating and waking tenants by writing is switched off, and seen to be off at every node. Before the freeze:
+    /// Weaviate answers 422 to the update of a class with a read-only shard (1.35.2, 1.38.2).
+    TenantCreationOff,
     /// Every shard is made read-only and seen to be so at every node.
     Freeze,
     /// What was in flight is waited out.
@@ -42,10 +52,14 @@ pub enum Cursor {
     WaitGone,
     /// The collection is created.
     Create,
-    /// Every node has the new collection.
+    /// Its tenants are created.
+    CreateTenants,
+    /// Every node has the new collection, and its aliases lead to it.
     Verify,
     /// It was stopped before the delete: the shards are made writable again.
     Thaw,
+    /// The shards are writable again; tenants are created and woken by writing as before.
+    TenantCreationBack,
     /// Ended: the new collection is there; with a reason why it was stopped, the old one made again from the journal.
     Done,
     /// Ended: the old collection is there, untouched.
@@ -60,48 +74,7 @@ impl Cursor {
 
     /// Whether the delete may have happened already.
     pub fn is_past_delete(self) -> bool {
-        matches!(self, Self::WaitGone | Self::Create | Self::Verify)
-    }
-}
-
-/// What is written down before the first destructive step, and all that is needed to go on after any crash.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Journal {
-    /// Hash of the approved plan.
-    pub hash: String,
-    /// Number of recreations of this object, this one included. Part of the next plan's hash, so that one approval
-    /// serves one plan.
-    pub attempts: i64,
-    /// Name of the collection.
-    pub collection: String,
-    /// The class as it was, from the server.
-    pub live_schema: Value,
-    /// The class as it will be.
-    pub wanted_schema: Value,
-    /// Where the replicas were.
-    pub placement: Vec<ShardReplicas>,
-    /// How far it is.
-    pub cursor: Cursor,
-    /// Since when it is there.
-    pub since: Timestamp,
-    /// Why it was stopped.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stopped: Option<String>,
-}
-
-impl Journal {
-    /// The journal after the server refused for good to create the wanted class: the old one is made again, so that
-    /// nobody is left without the collection. `None` when it is the old one already that is refused.
-    pub fn with_old_schema(&self, refusal: &str, now: Timestamp) -> Option<Self> {
-        (self.cursor == Cursor::Create && self.wanted_schema != self.live_schema).then(|| Self {
-            wanted_schema: self.live_schema.clone(),
-            stopped: Some(format!(
-                "the server refused the new settings, so the old collection was made again: {refusal}"
-            )),
-            since: now,
-            ..self.clone()
-        })
+        matches!(self, Self::WaitGone | Self::Create | Self::CreateTenants | Self::Verify)
     }
 }
 
@@ -110,108 +83,55 @@ impl Journal {
 pub struct Look {
     /// Whether auto-schema is on, at each node; `None` when that node could not be asked or did not say.
     pub auto_schema: BTreeMap<String, Option<bool>>,
-    /// Whether every shard is read-only, at each node; at [`Cursor::Thaw`] whether any is. `None` when that node could
-    /// not be asked.
-    pub frozen: BTreeMap<String, Option<bool>>,
+    /// The shards that are read-only, at each node; `None` when that node could not be asked.
+    pub read_only: BTreeMap<String, Option<Vec<String>>>,
     /// The class as each node itself has it; the outer `None` when that node could not be asked.
     pub local: BTreeMap<String, Option<Option<Value>>>,
-}
-
-/// What was gathered right before the delete, at each node's own address.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Evidence {
-    /// The nodes that hold a replica.
-    pub holders: Vec<String>,
-    /// Nodes whose list was empty, in the first and in the second round; a node that could not be asked is in neither.
-    pub empty: [Vec<String>; 2],
-    /// Nodes at which every shard was read-only before the first round, and after the second. A restart thaws a shard,
-    /// so a node that restarted in between is missing here.
-    pub frozen: [Vec<String>; 2],
-    /// Nodes at which auto-schema was off after the second round.
-    pub auto_schema_off: Vec<String>,
-    /// The nodes that were to be asked.
-    pub nodes: Vec<String>,
-    /// Copies of the collection that the servers know of; `None` when they could not say.
-    pub operations: Option<usize>,
-    /// Whether the placement was still the journal's.
-    pub placement_unchanged: bool,
-    /// Whether a backup may be running; `None` when the servers could not say.
-    pub backup_running: Option<bool>,
-    /// Nodes whose server was started after the freeze. A disk may have been replaced, and the freeze replayed.
-    pub restarted: Vec<String>,
-    /// Time from the first look to the last.
-    pub took: SignedDuration,
-}
-
-/// Whether the collection is proved empty; the error says what is missing.
-pub fn proof(evidence: &Evidence) -> Result<(), String> {
-    let Evidence {
-        holders,
-        empty,
-        frozen,
-        auto_schema_off,
-        nodes,
-        operations,
-        placement_unchanged,
-        backup_running,
-        restarted,
-        took,
-    } = evidence;
-    if let Some(node) = restarted.first() {
-        return Err(format!("{node} restarted after the shards were made read-only"));
-    }
-    if *took > PROOF_HOLDS {
-        return Err(format!("looking took {} s; what was seen first may no longer hold", took.as_secs()));
-    }
-    if let Some(holder) = holders.iter().find(|holder| !nodes.contains(holder)) {
-        return Err(format!("{holder} holds a replica and has no address of its own"));
-    }
-    if nodes.is_empty() {
-        return Err("no node has an address of its own".to_owned());
-    }
-    for node in nodes {
-        if !frozen.iter().all(|round| round.contains(node)) {
-            return Err(format!("not every shard was read-only at {node}; it may have restarted"));
-        }
-        if !empty.iter().all(|round| round.contains(node)) {
-            return Err(format!("{node} lists objects, or could not be asked"));
-        }
-        if !auto_schema_off.contains(node) {
-            return Err(format!("auto-schema is not off at {node}: a writer would bring the collection back"));
-        }
-    }
-    match (operations, backup_running) {
-        (Some(0), Some(false)) => {}
-        (Some(0), Some(true)) => return Err("a backup is running".to_owned()),
-        (Some(0), None) => {
-            return Err("the servers could not say whether a backup is running".to_owned());
-        }
-        (Some(_), _) => return Err("copies of the collection are under way".to_owned()),
-        (None, _) => {
-            return Err("the servers could not say whether copies are under way".to_owned());
-        }
-    }
-    if *placement_unchanged { Ok(()) } else { Err("the placement changed since the plan was approved".to_owned()) }
+    /// The tenants, of a class with tenancy.
+    pub tenants: Option<Sight<Vec<TenantState>>>,
+    /// Aliases that lead to the collection.
+    pub aliases: Option<Sight<Vec<String>>>,
+    /// Where each alias of the journal leads; the outer `None` when that could not be asked.
+    pub alias_targets: BTreeMap<String, Option<Option<String>>>,
 }
 
 /// What the journal's present step asks for.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "one for each part of the look")]
 pub struct Wants {
     /// [`Look::auto_schema`].
     pub auto_schema: bool,
-    /// [`Look::frozen`].
-    pub frozen: bool,
+    /// [`Look::read_only`].
+    pub read_only: bool,
     /// [`Look::local`].
     pub local: bool,
+    /// [`Look::tenants`].
+    pub tenants: bool,
+    /// [`Look::aliases`].
+    pub aliases: bool,
+    /// [`Look::alias_targets`].
+    pub alias_targets: bool,
+}
+
+impl Wants {
+    /// What a new journal is written from.
+    pub fn of_a_beginning() -> Self {
+        Self { tenants: true, aliases: true, ..Self::default() }
+    }
 }
 
 /// What the step at this cursor has to look at.
 pub fn wants(cursor: Cursor) -> Wants {
     match cursor {
-        Cursor::AutoSchemaOff => Wants { auto_schema: true, ..Wants::default() },
-        Cursor::Freeze | Cursor::Settle | Cursor::Thaw => Wants { frozen: true, ..Wants::default() },
-        Cursor::WaitGone | Cursor::Verify => Wants { local: true, ..Wants::default() },
-        Cursor::Delete | Cursor::Create | Cursor::Done | Cursor::Stopped => Wants::default(),
+        Cursor::AutoSchemaOff => Wants { auto_schema: true, read_only: true, ..Wants::default() },
+        Cursor::TenantCreationOff => Wants { local: true, read_only: true, ..Wants::default() },
+        Cursor::Freeze | Cursor::Settle | Cursor::Thaw => Wants { read_only: true, ..Wants::default() },
+        Cursor::WaitGone => Wants { local: true, ..Wants::default() },
+        Cursor::CreateTenants => Wants { tenants: true, ..Wants::default() },
+        Cursor::Verify => Wants { local: true, alias_targets: true, ..Wants::default() },
+        Cursor::Delete | Cursor::Create | Cursor::TenantCreationBack | Cursor::Done | Cursor::Stopped => {
+            Wants::default()
+        }
     }
 }
 
@@ -225,81 +145,253 @@ pub enum Act {
         /// Why it is stopped.
         stopped: Option<String>,
     },
+    /// Write this journal; nothing else happens before it is written.
+    Write(Box<Journal>),
+    /// Put the class in this form; what creates and wakes tenants differs.
+    PutTenancy(Value),
     /// Make every shard read-only.
     Freeze,
-    /// Make every shard writable again.
+    /// Make the shards writable again that this journal froze.
     Thaw,
     /// Gather the evidence, and if it is a proof, delete at once.
     ProveAndDelete,
     /// Create the class.
     Create,
-    /// Write the journal so that the old collection is made again.
-    MakeOld(Box<Journal>),
+    /// Create these tenants.
+    CreateTenants(Vec<TenantState>),
     /// Nothing now; what is waited for.
     Wait(String),
 }
 
 /// The next act, from what was seen.
 pub fn next(journal: &Journal, class: &Sight<Option<Value>>, nodes: &[String], look: &Look, now: Timestamp) -> Act {
-    let waited = now.duration_since(journal.since);
-    let advance = |cursor| Act::Move { cursor, stopped: None };
-    let stop = |why: String| Act::Move { cursor: Cursor::Thaw, stopped: Some(why) };
     let Some(class) = class.seen() else {
         return Act::Wait("the cluster to answer".to_owned());
     };
-    // Somebody deleted it meanwhile: nothing is left to prove, and the rest is to make it again.
-    if class.is_none() && journal.cursor < Cursor::WaitGone {
-        return advance(Cursor::WaitGone);
+    Stand { journal, class: class.as_ref(), nodes, look, now }.next()
+}
+
+fn advance(cursor: Cursor) -> Act {
+    Act::Move { cursor, stopped: None }
+}
+
+fn stop(why: String) -> Act {
+    Act::Move { cursor: Cursor::Thaw, stopped: Some(why) }
+}
+
+/// Where a journal stands, and what is around it.
+struct Stand<'a> {
+    journal: &'a Journal,
+    class: Option<&'a Value>,
+    nodes: &'a [String],
+    look: &'a Look,
+    now: Timestamp,
+}
+
+impl Stand<'_> {
+    fn next(&self) -> Act {
+        match (self.class, self.journal.cursor) {
+            // Somebody deleted it meanwhile: nothing is left to prove, and the rest is to make it again.
+            (None, cursor) if cursor < Cursor::WaitGone => advance(Cursor::WaitGone),
+            (Some(class), Cursor::AutoSchemaOff) => self.auto_schema_off(class),
+            (Some(class), Cursor::TenantCreationOff) => self.tenant_creation_off(class),
+            (_, Cursor::Freeze) => self.freeze(),
+            (_, Cursor::Settle) => self.settle(),
+            (_, Cursor::Delete) => Act::ProveAndDelete,
+            (class, Cursor::WaitGone) => self.wait_gone(class),
+            (Some(class), Cursor::Create) => self.came_back(class),
+            (None, Cursor::Create) if self.is_late() => self
+                .journal
+                .with_old_schema("it was not created in all this time", self.now)
+                .map_or(Act::Create, |old| Act::Write(Box::new(old))),
+            (None, Cursor::Create) => Act::Create,
+            // Deleted by somebody else after it was created: once more.
+            (None, Cursor::CreateTenants | Cursor::Verify) => advance(Cursor::Create),
+            (Some(class), Cursor::CreateTenants) => self.create_tenants(class),
+            (Some(_), Cursor::Verify) => self.verify(),
+            (class, Cursor::Thaw) => self.thaw(class),
+            (class, Cursor::TenantCreationBack) => self.tenant_creation_back(class),
+            (_, _) => Act::Wait(String::new()),
+        }
     }
-    match journal.cursor {
-        Cursor::AutoSchemaOff => match not_yet(nodes, &look.auto_schema, false) {
-            None => advance(Cursor::Freeze),
-            Some(node) if waited > STEP_PATIENCE => stop(format!("auto-schema could not be seen to be off at {node}")),
+
+    fn is_late(&self) -> bool {
+        self.now.duration_since(self.journal.since) > STEP_PATIENCE
+    }
+
+    fn auto_schema_off(&self, class: &Value) -> Act {
+        match self.nodes.iter().find(|node| self.look.auto_schema.get(*node) != Some(&Some(false))) {
+            None if schema::is_multi_tenant(class) => advance(Cursor::TenantCreationOff),
+            None => self.begin_freeze(),
+            Some(node) if self.is_late() => stop(format!("auto-schema could not be seen to be off at {node}")),
             Some(node) => Act::Wait(format!("auto-schema to be off at {node}")),
-        },
-        Cursor::Freeze => match not_yet(nodes, &look.frozen, true) {
-            None => advance(Cursor::Settle),
-            Some(node) if waited > STEP_PATIENCE => stop(format!("the shards did not become read-only at {node}")),
+        }
+    }
+
+    fn tenant_creation_off(&self, class: &Value) -> Act {
+        let off =
+            |node: &&String| matches!(self.look.local.get(*node), Some(Some(Some(local))) if !creates_tenants(local));
+        match self.nodes.iter().find(|node| !off(node)) {
+            None => self.begin_freeze(),
+            Some(node) if self.is_late() => stop(format!("writing still creates or wakes tenants at {node}")),
+            Some(_) if creates_tenants(class) => Act::PutTenancy(without_tenant_creation(class)),
+            Some(node) => Act::Wait(format!("writing to create no tenants at {node}")),
+        }
+    }
+
+    /// Which shards are read-only already is written down before the first is made so.
+    fn begin_freeze(&self) -> Act {
+        if let Some(node) = self.nodes.iter().find(|node| !matches!(self.look.read_only.get(*node), Some(Some(_)))) {
+            if self.is_late() {
+                return stop(format!("{node} did not say which shards are read-only"));
+            }
+            return Act::Wait(format!("{node} to say which shards are read-only"));
+        }
+        // At every node: a person's word reaches each replica, a full disk makes read-only what is on it, and the server
+        // itself does so again.
+        let before = |shard: &String| self.look.read_only.values().flatten().all(|shards| shards.contains(shard));
+        let mut shards = self.journal.shards();
+        shards.retain(before);
+        let next = self.journal.at(Cursor::Freeze, self.now);
+        Act::Write(Box::new(Journal { read_only_before: shards, frozen_since: None, ..next }))
+    }
+
+    /// The first node at which a shard of the journal is not read-only, or not known to be.
+    fn not_frozen(&self) -> Option<&String> {
+        let shards = self.journal.shards();
+        self.nodes.iter().find(|node| match self.look.read_only.get(*node) {
+            Some(Some(frozen)) => shards.iter().any(|shard| !frozen.contains(shard)),
+            _ => true,
+        })
+    }
+
+    fn freeze(&self) -> Act {
+        // Without tenants a class has no shard, and none comes: that is what creating tenants was switched off for.
+        if self.journal.placement.is_empty() && self.journal.tenants.is_none() {
+            return stop("the placement of its shards is not known".to_owned());
+        }
+        match self.not_frozen() {
+            None => {
+                let next = self.journal.at(Cursor::Settle, self.now);
+                Act::Write(Box::new(Journal { frozen_since: Some(self.now), ..next }))
+            }
+            Some(node) if self.is_late() => stop(format!("the shards did not become read-only at {node}")),
             Some(_) => Act::Freeze,
-        },
-        Cursor::Settle => match not_yet(nodes, &look.frozen, true) {
+        }
+    }
+
+    fn settle(&self) -> Act {
+        match self.not_frozen() {
             Some(node) => stop(format!("a shard at {node} became writable again; the node may have restarted")),
-            None if waited >= SETTLE => advance(Cursor::Delete),
+            None if self.now.duration_since(self.journal.since) >= SETTLE => advance(Cursor::Delete),
             // Without the seconds that have passed: they would be a write of the status each.
             None => Act::Wait(format!("writes in flight to end, {} s in all", SETTLE.as_secs())),
-        },
-        Cursor::Delete => Act::ProveAndDelete,
-        Cursor::WaitGone => {
-            // Back while auto-schema is off: a person or another program made it, and theirs is not touched.
-            if let Some(class) = class {
-                return came_back(journal, class);
-            }
-            match nodes.iter().find(|node| !matches!(look.local.get(*node), Some(Some(None)))) {
-                None => advance(Cursor::Create),
-                Some(node) => Act::Wait(format!("the collection to be gone at {node}")),
-            }
         }
-        Cursor::Create => match class {
-            None if waited > STEP_PATIENCE => journal
-                .with_old_schema("it was not created in all this time", now)
-                .map_or(Act::Create, |old| Act::MakeOld(Box::new(old))),
-            None => Act::Create,
-            Some(class) => came_back(journal, class),
-        },
-        Cursor::Verify => {
-            let missing = nodes.iter().find(|node| !matches!(look.local.get(*node), Some(Some(Some(_)))));
-            match missing {
-                None => advance(Cursor::Done),
-                Some(node) => Act::Wait(format!("the new collection to be seen at {node}")),
-            }
-        }
-        Cursor::Thaw => match not_yet(nodes, &look.frozen, false) {
-            None => Act::Move { cursor: Cursor::Stopped, stopped: journal.stopped.clone() },
-            Some(_) if any_frozen(nodes, &look.frozen) => Act::Thaw,
-            Some(node) => Act::Wait(format!("{node} to answer, so that its shards are seen to be writable")),
-        },
-        Cursor::Done | Cursor::Stopped => Act::Wait(String::new()),
     }
+
+    fn wait_gone(&self, class: Option<&Value>) -> Act {
+        // Back while auto-schema is off: a person or another program made it, and theirs is not touched.
+        if let Some(class) = class {
+            return self.came_back(class);
+        }
+        match self.nodes.iter().find(|node| !matches!(self.look.local.get(*node), Some(Some(None)))) {
+            None => advance(Cursor::Create),
+            Some(node) => Act::Wait(format!("the collection to be gone at {node}")),
+        }
+    }
+
+    fn create_tenants(&self, class: &Value) -> Act {
+        let wanted = self.journal.tenants_of(class);
+        match &self.look.tenants {
+            _ if wanted.is_empty() => advance(Cursor::Verify),
+            Some(Sight::Seen(there)) => match self.journal.missing_tenants(class, there) {
+                missing if missing.is_empty() => advance(Cursor::Verify),
+                missing => Act::CreateTenants(missing),
+            },
+            _ => Act::Wait("the tenants to be listed".to_owned()),
+        }
+    }
+
+    fn verify(&self) -> Act {
+        let unseen = self.nodes.iter().find(|node| !matches!(self.look.local.get(*node), Some(Some(Some(_)))));
+        if let Some(node) = unseen {
+            return Act::Wait(format!("the new collection to be seen at {node}"));
+        }
+        // One that leads elsewhere by now, or is gone, was changed by a person meanwhile.
+        let unasked = |alias: &&String| !matches!(self.look.alias_targets.get(*alias), Some(Some(_)));
+        match self.journal.aliases.iter().find(unasked) {
+            Some(alias) if !self.is_late() => Act::Wait(format!("alias {alias} to be seen")),
+            _ => advance(Cursor::Done),
+        }
+    }
+
+    fn thaw(&self, class: Option<&Value>) -> Act {
+        match thawed(self.journal, self.nodes, &self.look.read_only) {
+            Thawed::Yes if class.is_some_and(|class| self.tenancy_differs(class)) => {
+                Act::Move { cursor: Cursor::TenantCreationBack, stopped: self.journal.stopped.clone() }
+            }
+            Thawed::Yes => self.stopped(),
+            Thawed::No => Act::Thaw,
+            Thawed::Unknown(node) => Act::Wait(format!("{node} to answer, so that its shards are seen to be writable")),
+        }
+    }
+
+    fn tenancy_differs(&self, class: &Value) -> bool {
+        tenancy_back(self.journal, class).is_some()
+    }
+
+    fn tenant_creation_back(&self, class: Option<&Value>) -> Act {
+        let back = class.and_then(|class| tenancy_back(self.journal, class));
+        back.map_or_else(|| self.stopped(), Act::PutTenancy)
+    }
+
+    fn stopped(&self) -> Act {
+        Act::Move { cursor: Cursor::Stopped, stopped: self.journal.stopped.clone() }
+    }
+
+    /// A class is there after the delete. If it is the wanted one, ours or not, the work is done; another one is left
+    /// alone.
+    fn came_back(&self, class: &Value) -> Act {
+        let wanted = self.journal.wanted_schema.as_object().cloned().unwrap_or_default();
+        let settings = wanted.into_iter().filter(|(key, _)| key != "replicationConfig").collect();
+        let ours = schema::differences(&settings, class, &Measure::default())
+            .iter()
+            .all(|difference| !matches!(difference.verdict, Verdict::Recreate | Verdict::Revert));
+        if ours {
+            return advance(after_create(self.journal));
+        }
+        // By way of the thaw: if it is the old one after all, its shards may still be read-only.
+        stop("somebody else created the collection after the delete, with other settings; it was left alone".to_owned())
+    }
+}
+
+/// What follows on the create.
+pub fn after_create(journal: &Journal) -> Cursor {
+    if journal.tenants_of(&journal.wanted_schema).is_empty() { Cursor::Verify } else { Cursor::CreateTenants }
+}
+
+/// The class with the tenancy of the journal's; `None` when it has it, or never lost it.
+fn tenancy_back(journal: &Journal, class: &Value) -> Option<Value> {
+    let both = journal.tenants.is_some() && schema::is_multi_tenant(class);
+    let back = with_tenant_creation_of(class, &journal.live_schema);
+    (both && creates_tenants(&journal.live_schema) && back != *class).then_some(back)
+}
+
+/// Whether the shards that a journal froze are writable.
+enum Thawed<'a> {
+    Yes,
+    No,
+    /// This node did not say.
+    Unknown(&'a String),
+}
+
+fn thawed<'a>(journal: &Journal, nodes: &'a [String], read_only: &BTreeMap<String, Option<Vec<String>>>) -> Thawed<'a> {
+    let shards = journal.own_shards();
+    let frozen = |frozen: &Vec<String>| frozen.iter().any(|shard| shards.contains(shard));
+    if nodes.iter().any(|node| matches!(read_only.get(node), Some(Some(shards)) if frozen(shards))) {
+        return Thawed::No;
+    }
+    nodes.iter().find(|node| !matches!(read_only.get(*node), Some(Some(_)))).map_or(Thawed::Yes, Thawed::Unknown)
 }
 
 /// What is left to do for a journal whose object is gone.
@@ -307,8 +399,12 @@ pub fn next(journal: &Journal, class: &Sight<Option<Value>>, nodes: &[String], l
 pub enum OrphanAct {
     /// Create the collection as it was: deleting an object deletes no collection.
     CreateOld,
-    /// Make every shard writable again.
+    /// Create the tenants that it had.
+    CreateTenants(Vec<TenantState>),
+    /// Make the shards writable again that the journal froze.
     Thaw,
+    /// Put the class in this form: tenants are created and woken by writing as before.
+    PutTenancy(Value),
     /// Write the journal as ended.
     End,
     /// Nothing can be told now.
@@ -316,49 +412,32 @@ pub enum OrphanAct {
 }
 
 /// The next act for a journal whose object was deleted in the middle: whatever it was at, the collection is left there
-/// and writable. `frozen`: whether any shard is read-only, at each node.
+/// and writable, with its tenants.
 pub fn next_for_orphan(
+    journal: &Journal,
     class: &Sight<Option<Value>>,
     nodes: &[String],
-    frozen: &BTreeMap<String, Option<bool>>,
+    read_only: &BTreeMap<String, Option<Vec<String>>>,
+    tenants: &Sight<Vec<TenantState>>,
 ) -> OrphanAct {
-    match class {
-        Sight::Unseen(_) => OrphanAct::Wait,
-        Sight::Seen(None) => OrphanAct::CreateOld,
-        Sight::Seen(Some(_)) => match not_yet(nodes, frozen, false) {
-            None => OrphanAct::End,
-            Some(_) if any_frozen(nodes, frozen) => OrphanAct::Thaw,
-            Some(_) => OrphanAct::Wait,
-        },
+    let class = match class {
+        Sight::Unseen(_) => return OrphanAct::Wait,
+        Sight::Seen(None) => return OrphanAct::CreateOld,
+        Sight::Seen(Some(class)) => class,
+    };
+    match thawed(journal, nodes, read_only) {
+        Thawed::No => return OrphanAct::Thaw,
+        Thawed::Unknown(_) => return OrphanAct::Wait,
+        Thawed::Yes => {}
     }
-}
-
-fn any_frozen(nodes: &[String], frozen: &BTreeMap<String, Option<bool>>) -> bool {
-    nodes.iter().any(|node| frozen.get(node) == Some(&Some(true)))
-}
-
-/// The first node that does not say `wanted`.
-fn not_yet<'a>(nodes: &'a [String], seen: &BTreeMap<String, Option<bool>>, wanted: bool) -> Option<&'a String> {
-    nodes.iter().find(|node| seen.get(*node) != Some(&Some(wanted)))
-}
-
-/// A class is there after the delete. If it is the wanted one, ours or not, the work is done; another one is left alone.
-fn came_back(journal: &Journal, class: &Value) -> Act {
-    let wanted = journal.wanted_schema.as_object().cloned().unwrap_or_default();
-    let settings = wanted.into_iter().filter(|(key, _)| key != "replicationConfig").collect();
-    let ours = schema::differences(&settings, class, &Measure::default())
-        .iter()
-        .all(|difference| !matches!(difference.verdict, Verdict::Recreate | Verdict::Revert));
-    if ours {
-        return Act::Move { cursor: Cursor::Verify, stopped: None };
+    if !journal.tenants_of(class).is_empty() {
+        let Sight::Seen(there) = tenants else { return OrphanAct::Wait };
+        let missing = journal.missing_tenants(class, there);
+        if !missing.is_empty() {
+            return OrphanAct::CreateTenants(missing);
+        }
     }
-    // By way of the thaw: if it is the old one after all, its shards may still be read-only.
-    Act::Move {
-        cursor: Cursor::Thaw,
-        stopped: Some(
-            "somebody else created the collection after the delete, with other settings; it was left alone".to_owned(),
-        ),
-    }
+    tenancy_back(journal, class).map_or(OrphanAct::End, OrphanAct::PutTenancy)
 }
 
 #[cfg(test)]

@@ -43,6 +43,8 @@ pub struct CollectionSpec {
     pub clear: Option<String>,
     /// Value of `elysia.dev/run-now`.
     pub run_now: Option<String>,
+    /// Whether `elysia.dev/override-protection` is `"true"`.
+    pub override_protection: bool,
     /// Whether `elysia.dev/paused` is `"true"`.
     pub paused: bool,
 }
@@ -71,6 +73,7 @@ impl CollectionSpec {
             rollback: annotation(names::ROLLBACK_ANNOTATION),
             clear: annotation(names::CLEAR_ANNOTATION),
             run_now: annotation(names::RUN_NOW_ANNOTATION),
+            override_protection: annotation(names::OVERRIDE_PROTECTION_ANNOTATION).as_deref() == Some("true"),
             paused: annotation(names::PAUSED_ANNOTATION).as_deref() == Some("true"),
         })
     }

@@ -109,6 +109,11 @@ pub(super) fn shards(state: &State, asked: &Asked<'_>, name: &str) -> Reply {
     let Some(class) = state.classes.get(name) else {
         return (404, None);
     };
+    if let Some((cold, _)) =
+        class.tenants.iter().find(|(_, status)| *status != "HOT").filter(|_| asked.query("tenant").is_none())
+    {
+        return refusal(500, format!("shard {cold}: status code: 500 body: (local {cold} shard not found\n)"));
+    }
     let wanted = class.shards.iter().filter(|(shard, _)| asked.query("tenant").is_none_or(|tenant| tenant == *shard));
     let shards = wanted.map(|(shard, replicas)| {
         let replica = replicas.get(asked.node).or_else(|| replicas.values().next());
@@ -140,13 +145,21 @@ pub(super) fn tenants(state: &State, name: &str) -> Reply {
     }
 }
 
-pub(super) fn set_tenants(state: &mut State, name: &str, body: &Value) -> Reply {
+/// Creates tenants, or sets how active they are: creating one that is there changes nothing, and one that is put to rest
+/// is writable when it wakes (1.35.2, 1.38.2).
+pub(super) fn set_tenants(state: &mut State, name: &str, body: &Value, create: bool) -> Reply {
     for (at, tenant) in body.as_array().into_iter().flatten().enumerate() {
         let Some(class) = state.classes.get_mut(name) else {
             return (404, None);
         };
         let shard = tenant["name"].as_str().unwrap_or_default();
         let status = tenant["activityStatus"].as_str().unwrap_or("HOT").to_owned();
+        if create && class.tenants.contains_key(shard) {
+            continue;
+        }
+        if status != "HOT" {
+            class.shards.get_mut(shard).into_iter().flatten().for_each(|(_, replica)| replica.read_only = false);
+        }
         class.tenants.insert(shard.to_owned(), status);
         if !class.shards.contains_key(shard) {
             let factor = class.factor();
@@ -155,6 +168,20 @@ pub(super) fn set_tenants(state: &mut State, name: &str, body: &Value) -> Reply 
         }
     }
     (200, Some(body.clone()))
+}
+
+pub(super) fn aliases(state: &State, class: Option<&str>) -> Reply {
+    // Those of a class that is gone are listed without the filter only.
+    let wanted = state
+        .aliases
+        .iter()
+        .filter(|(_, target)| class.is_none_or(|class| class == target.as_str() && state.classes.contains_key(class)));
+    let aliases = wanted.map(|(alias, class)| json!({ "alias": alias, "class": class }));
+    (200, Some(json!({ "aliases": aliases.collect::<Vec<_>>() })))
+}
+
+pub(super) fn alias(state: &State, name: &str) -> Reply {
+    state.aliases.get(name).map_or((404, None), |class| (200, Some(json!({ "alias": name, "class": class }))))
 }
 
 pub(super) fn sharding_state(state: &State, name: &str) -> Reply {

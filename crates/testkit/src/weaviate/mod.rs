@@ -196,6 +196,36 @@ impl FakeWeaviate {
         self.lock().advance();
     }
 
+    /// A second name of a class; it stays when the class goes.
+    pub fn seed_alias(&self, alias: &str, class: &str) {
+        self.lock().aliases.insert(alias.to_owned(), class.to_owned());
+    }
+
+    /// Sets how active a tenant is, and makes it if there is none.
+    pub fn seed_tenant(&self, class: &str, tenant: &str, status: &str) {
+        let body = serde_json::json!([{ "name": tenant, "activityStatus": status }]);
+        let mut state = self.lock();
+        answers::set_tenants(&mut state, class, &body, true);
+        answers::set_tenants(&mut state, class, &body, false);
+    }
+
+    /// The tenants of a class and how active they are.
+    pub fn tenants(&self, class: &str) -> BTreeMap<String, String> {
+        self.lock().classes.get(class).map(|class| class.tenants.clone()).unwrap_or_default()
+    }
+
+    /// Makes one replica read-only, as a full disk does.
+    pub fn seed_read_only(&self, class: &str, shard: &str, node: &str) {
+        if let Some(replica) = self.lock().replica_mut(class, shard, node) {
+            replica.read_only = true;
+        }
+    }
+
+    /// Whether one replica is read-only.
+    pub fn is_read_only(&self, class: &str, shard: &str, node: &str) -> bool {
+        self.lock().replica_mut(class, shard, node).is_some_and(|replica| replica.read_only)
+    }
+
     /// A class as it is now.
     pub fn class(&self, name: &str) -> Option<Value> {
         self.lock().classes.get(name).map(|class| class.body.clone())

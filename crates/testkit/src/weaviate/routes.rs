@@ -74,6 +74,8 @@ fn route(state: &mut State, method: &Method, segments: &[&str], asked: &Asked<'_
         ("GET", ["cluster", "statistics"]) => answers::statistics(state),
         ("POST", ["cluster", "remove"]) => state.remove_member(asked.body["node"].as_str().unwrap_or_default()),
         ("GET", ["backups", backend]) => refusal(422, format!("no backup backend \"{backend}\"")),
+        ("GET", ["aliases"]) => answers::aliases(state, asked.query("class")),
+        ("GET", ["aliases", name]) => answers::alias(state, name),
         (_, ["schema", rest @ ..]) => schema(state, method, rest, asked),
         (_, ["replication", ..]) if !state.replica_movement => (501, None),
         (_, ["replication", rest @ ..]) => replication(state, method, rest, asked),
@@ -105,7 +107,8 @@ fn schema(state: &mut State, method: &Method, segments: &[&str], asked: &Asked<'
         ("GET", [name, "shards"]) => answers::shards(state, asked, name),
         ("PUT", [name, "shards", shard]) => answers::set_status(state, name, shard, &asked.body),
         ("GET", [name, "tenants"]) => answers::tenants(state, name),
-        ("POST" | "PUT", [name, "tenants"]) => answers::set_tenants(state, name, &asked.body),
+        ("POST", [name, "tenants"]) => answers::set_tenants(state, name, &asked.body, true),
+        ("PUT", [name, "tenants"]) => answers::set_tenants(state, name, &asked.body, false),
         _ => (404, None),
     }
 }

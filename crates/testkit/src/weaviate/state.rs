@@ -25,6 +25,7 @@ pub(super) struct State {
     pub(super) missing_module: Option<String>,
     pub(super) full: BTreeSet<String>,
     pub(super) classes: BTreeMap<String, Class>,
+    pub(super) aliases: BTreeMap<String, String>,
     pub(super) operations: Vec<Operation>,
     pub(super) transcript: Vec<String>,
     made: u128,
@@ -91,6 +92,11 @@ impl State {
         let name = body.get("class").and_then(Value::as_str).unwrap_or_default();
         if !name.starts_with(|first: char| first.is_ascii_alphabetic()) {
             return refusal(422, format!("'{name}' is not a valid class name"));
+        }
+        if body.get("shardingConfig").is_some()
+            && body.pointer("/multiTenancyConfig/enabled") == Some(&Value::Bool(true))
+        {
+            return refusal(422, "cannot have both shardingConfig and multiTenancyConfig");
         }
         if self.classes.contains_key(name) {
             return refusal(422, format!("class name {name} already exists"));
@@ -166,6 +172,12 @@ impl State {
             return refusal(422, message);
         }
         class.body = body.clone();
+        // What is in the schema is changed all the same, as on 1.35.2 and 1.38.2.
+        let frozen = class.shards.iter().find(|(_, replicas)| replicas.values().any(|replica| replica.read_only));
+        if let Some((shard, _)) = frozen {
+            let cause = format!("shard {shard}: store is read-only due to: manually set by user");
+            return refusal(422, format!("updating db: TYPE_UPDATE_CLASS: vector index config update: {cause}"));
+        }
         (200, Some(body.clone()))
     }
 
@@ -179,6 +191,7 @@ impl State {
             return refused;
         }
         let tenant = body["tenant"].as_str();
+        self.make_tenant(&name, tenant);
         let Some(class) = self.classes.get_mut(&name) else {
             return (404, None);
         };
@@ -197,6 +210,21 @@ impl State {
             replica.properties.insert(id, body["properties"].clone());
         }
         (200, Some(json!({ "class": name, "id": id, "properties": body["properties"] })))
+    }
+
+    /// Makes or wakes the tenant of a write, where the class says that writing does so.
+    fn make_tenant(&mut self, name: &str, tenant: Option<&str>) {
+        let (Some(class), Some(tenant)) = (self.classes.get_mut(name), tenant) else { return };
+        let says = |key: &str| class.body["multiTenancyConfig"][key] == Value::Bool(true);
+        let (makes, wakes) = (says("autoTenantCreation"), says("autoTenantActivation"));
+        match class.tenants.get_mut(tenant) {
+            Some(status) if wakes => "HOT".clone_into(status),
+            None if makes => {
+                let replicas = self.turn(0, self.classes[name].factor());
+                self.place(name, tenant, replicas.into_iter());
+            }
+            _ => {}
+        }
     }
 
     /// Auto-schema: makes the class, or says why not; properties are judged first, as the server does.

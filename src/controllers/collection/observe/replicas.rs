@@ -17,7 +17,7 @@ use jiff::Timestamp;
 
 use super::super::super::connect::{ClusterClients, sight, started_after};
 use super::super::super::context::Context;
-use crate::effects::{replicas as effects, weaviate};
+use crate::effects::{proof, replicas as effects};
 
 /// Takes in the operations of all classes: those of this one, and how many run to each node.
 pub(super) fn operations(spec: &CollectionSpec, operations: Sight<Vec<ReplicationOperation>>, observed: &mut Observed) {
@@ -128,7 +128,7 @@ async fn voided(
         return None;
     }
     for (node, client) in clients.nodes.iter().filter(|(node, _)| members.contains(node)) {
-        if weaviate::lists_nothing(client, &spec.collection).await.is_ok_and(|nothing| nothing) {
+        if proof::lists_nothing(client, &spec.collection, None).await.is_ok_and(|nothing| nothing) {
             return Some(format!("{node} lists no object"));
         }
     }

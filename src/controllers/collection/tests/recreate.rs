@@ -1,5 +1,10 @@
 //! Recreation of an empty collection: in order, after a crash at every write, and against objects that appear.
 
+mod clear;
+mod guards;
+mod orphans;
+mod tenants;
+
 use elysia_api::ElysiaCollection;
 use elysia_testkit::kubernetes::Fate;
 use insta::assert_snapshot;
@@ -115,13 +120,13 @@ async fn without_an_approval_nothing_happens() {
     PATCH elysiacollections/articles/status Ready=False NeedsApproval
     POST events Warning NeedsApproval
     ");
-    assert_snapshot!(world.conditions(), @r"
-    Ready=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=859777be74c7
+    assert_snapshot!(world.conditions(), @r#"
+    Ready=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. Look at status.plan, then: kubectl elysia repair approve articles, or: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=859777be74c7 elysia.dev/approved-by="$(kubectl auth whoami --output jsonpath='{.status.userInfo.username}')"
     Available=True AsDeclared: the collection serves
-    SchemaInSync=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=859777be74c7
+    SchemaInSync=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. Look at status.plan, then: kubectl elysia repair approve articles, or: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=859777be74c7 elysia.dev/approved-by="$(kubectl auth whoami --output jsonpath='{.status.userInfo.username}')"
     ReplicasInSync=True AsDeclared: 3 shards have 3 replicas; when compared, 3 nodes listed the same 0 objects
-    Stalled=True NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=859777be74c7
-    ");
+    Stalled=True NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. Look at status.plan, then: kubectl elysia repair approve articles, or: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=859777be74c7 elysia.dev/approved-by="$(kubectl auth whoami --output jsonpath='{.status.userInfo.username}')"
+    "#);
     assert_snapshot!(world.articles().status.unwrap().plan.unwrap().steps.join("\n"), @r"
     keep the live schema in ConfigMap articles-journal-00000003
     switch auto-schema off and see it off at 3 nodes
@@ -214,9 +219,18 @@ fn check_recreated(world: &World, transcript: &str, what: &str) {
 /// Runs the whole story once for each write in it, with a fault at that write; `prepare` changes the world first.
 /// Gives the writes at which the fuse blew.
 async fn at_every_write(fate: Fate, prepare: fn(&World), check: impl AsyncFn(&World, &str, &str)) -> Vec<String> {
+    at_every_write_of(approved, fate, prepare, check).await
+}
+
+async fn at_every_write_of(
+    begin: impl AsyncFn() -> World,
+    fate: Fate,
+    prepare: fn(&World),
+    check: impl AsyncFn(&World, &str, &str),
+) -> Vec<String> {
     let mut blown = Vec::new();
     loop {
-        let mut world = approved().await;
+        let mut world = begin().await;
         world.transcript();
         world.fuse.set(blown.len() + 1, fate);
         let mut prepared = false;
@@ -355,13 +369,13 @@ async fn auto_schema_that_stays_on_stops_it_before_anything_is_frozen() {
     PATCH elysiacollections/articles/status Ready=False NeedsApproval
     PATCH events Warning NeedsApproval
     ");
-    assert_snapshot!(world.conditions(), @r"
-    Ready=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: auto-schema could not be seen to be off at w-0. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=e4a47a0500e0
+    assert_snapshot!(world.conditions(), @r#"
+    Ready=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: auto-schema could not be seen to be off at w-0. Look at status.plan, then: kubectl elysia repair approve articles, or: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=e4a47a0500e0 elysia.dev/approved-by="$(kubectl auth whoami --output jsonpath='{.status.userInfo.username}')"
     Available=True AsDeclared: the collection serves
-    SchemaInSync=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: auto-schema could not be seen to be off at w-0. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=e4a47a0500e0
+    SchemaInSync=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: auto-schema could not be seen to be off at w-0. Look at status.plan, then: kubectl elysia repair approve articles, or: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=e4a47a0500e0 elysia.dev/approved-by="$(kubectl auth whoami --output jsonpath='{.status.userInfo.username}')"
     ReplicasInSync=True AsDeclared: 3 shards have 3 replicas; when compared, 3 nodes listed the same 0 objects
-    Stalled=True NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: auto-schema could not be seen to be off at w-0. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=e4a47a0500e0
-    ");
+    Stalled=True NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: auto-schema could not be seen to be off at w-0. Look at status.plan, then: kubectl elysia repair approve articles, or: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=e4a47a0500e0 elysia.dev/approved-by="$(kubectl auth whoami --output jsonpath='{.status.userInfo.username}')"
+    "#);
 }
 
 #[tokio::test]
@@ -432,11 +446,11 @@ async fn new_settings_that_the_server_refuses_end_with_the_old_collection() {
     let plan = world.articles().status.unwrap().plan.unwrap();
     assert_ne!(plan.hash, approved, "the approval is used up");
     assert_snapshot!(world.conditions().replace(&plan.hash, "(hash)"), @r#"
-    Ready=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: the server refused the new settings, so the old collection was made again: vectorizer: no module with name "text2vec-openai" present. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=(hash)
+    Ready=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: the server refused the new settings, so the old collection was made again: vectorizer: no module with name "text2vec-openai" present. Look at status.plan, then: kubectl elysia repair approve articles, or: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=(hash) elysia.dev/approved-by="$(kubectl auth whoami --output jsonpath='{.status.userInfo.username}')"
     Available=True AsDeclared: the collection serves
-    SchemaInSync=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: the server refused the new settings, so the old collection was made again: vectorizer: no module with name "text2vec-openai" present. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=(hash)
+    SchemaInSync=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: the server refused the new settings, so the old collection was made again: vectorizer: no module with name "text2vec-openai" present. Look at status.plan, then: kubectl elysia repair approve articles, or: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=(hash) elysia.dev/approved-by="$(kubectl auth whoami --output jsonpath='{.status.userInfo.username}')"
     ReplicasInSync=True AsDeclared: 3 shards have 3 replicas; when compared, 3 nodes listed the same 0 objects
-    Stalled=True NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: the server refused the new settings, so the old collection was made again: vectorizer: no module with name "text2vec-openai" present. Look at status.plan, then: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=(hash)
+    Stalled=True NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: the server refused the new settings, so the old collection was made again: vectorizer: no module with name "text2vec-openai" present. Look at status.plan, then: kubectl elysia repair approve articles, or: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=(hash) elysia.dev/approved-by="$(kubectl auth whoami --output jsonpath='{.status.userInfo.username}')"
     "#);
     // At rest: the approval still stands on the object, and nothing is tried again.
     advance(3600);

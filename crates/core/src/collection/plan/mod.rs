@@ -1,5 +1,6 @@
 //! What is done about a collection now, and what its status says of it.
 
+mod clear;
 mod recreation;
 mod replicas;
 mod settings;
@@ -12,7 +13,7 @@ use serde_json::Value;
 
 use super::copies::{self, Copy};
 use super::observed::{ClusterSight, Observed, OperationState};
-use super::recreate::{self, Journal};
+use super::recreate::{self, Journal, TenantState};
 use super::repair;
 use super::schema::{self, Difference, Measure};
 use super::spec::CollectionSpec;
@@ -102,8 +103,15 @@ pub enum Step {
     WriteRepair(Box<repair::Journal>),
     /// Write the journal.
     WriteJournal(Box<Journal>),
-    /// Make every shard read-only (`true`) or writable.
-    SetReadOnly(bool),
+    /// Make shards read-only or writable.
+    SetReadOnly {
+        /// Read-only, or writable.
+        read_only: bool,
+        /// Which.
+        shards: Vec<String>,
+    },
+    /// Create tenants.
+    CreateTenants(Vec<TenantState>),
     /// Prove emptiness and delete at once, by this journal.
     ProveAndDelete(Box<Journal>),
 }
@@ -116,18 +124,20 @@ pub fn questions(spec: &CollectionSpec, observed: &Observed, before: &ElysiaColl
     let (Sight::Seen(Some(class)), Sight::Seen(placement)) = (&observed.class, &observed.placement) else {
         return Questions::default();
     };
+    let immutable = schema::differences(&spec.settings, class, &measure(spec, observed))
+        .iter()
+        .any(|difference| difference.verdict == Verdict::Recreate);
+    let recreate =
+        if immutable || spec.clear.is_some() { recreate::Wants::of_a_beginning() } else { recreate::Wants::default() };
     let in_place = copies::lowest(placement).is_none_or(|lowest| lowest >= spec.factor)
         && copies::above(placement, spec.factor).0 == 0
         && schema::class_factor(class) == spec.factor
         && !has_active_copies(observed)
         && observed.repair.journal.seen().is_some_and(|journal| journal.as_ref().is_none_or(|journal| journal.over));
-    let immutable = schema::differences(&spec.settings, class, &measure(spec, observed))
-        .iter()
-        .any(|difference| difference.verdict == Verdict::Recreate);
     Questions {
         replicas: in_place && replicas::needs_proof(spec, observed, placement, before),
         holder: immutable || replicas::wants_holder(spec, observed, placement),
-        recreate: recreate::Wants::default(),
+        recreate,
         repair: replicas::wants(spec, observed, class, before),
     }
 }
@@ -307,9 +317,17 @@ impl Planner<'_> {
     }
 
     fn existing(mut self, class: &Value) -> Plan {
+        if let Some(part) = self.clearing(class) {
+            let findings = findings(&part, &part, Some("the collection serves"));
+            return self.finish(findings, Vec::new());
+        }
         let drift = schema::differences(&self.spec.settings, class, &measure(self.spec, self.observed));
         let replicas = self.replicas(class);
         let schema = self.schema(class, &drift, matches!(replicas, Part::Working(..)));
+        let schema = match (schema, self.clear_word()) {
+            (Part::InSync(_), Some(word)) => word,
+            (schema, _) => schema,
+        };
         let unserved = self.unserved();
         let mut findings = findings(&schema, &replicas, unserved.is_none().then_some("the collection serves"));
         if let Some(message) = unserved {

@@ -98,10 +98,6 @@ impl Planner<'_> {
         if self.spec.recreate == RecreatePolicy::Off {
             return Part::Stuck(Reason::RecreateOff, format!("{what}; repair.recreate is Off"));
         }
-        if schema::is_multi_tenant(class) {
-            let message = format!("{what}, and whether its tenants are empty is not looked at by this release");
-            return Part::Stuck(Reason::RefusedNotProvablyEmpty, message);
-        }
         if let Sight::Unseen(blindness) = &self.observed.placement {
             return Part::Stuck(Reason::RefusedNotProvablyEmpty, format!("{what}; {}", blindness.message));
         }

@@ -6,6 +6,13 @@ use elysia_api::condition::{ConditionType, Reason};
 use super::Part;
 use crate::condition::Finding;
 
+/// What a person types to approve a plan. The admission policy asks who it is that approves.
+pub(super) fn approval_command(name: &str, hash: &str) -> String {
+    format!(
+        "kubectl elysia repair approve {name}, or: kubectl annotate --overwrite elysiacollection {name} elysia.dev/approve={hash} elysia.dev/approved-by=\"$(kubectl auth whoami --output jsonpath='{{.status.userInfo.username}}')\""
+    )
+}
+
 pub(super) fn shown_plan(
     hash: &str,
     action: &str,

@@ -43,6 +43,7 @@ fn seen(class: Option<Value>, first: &str, second: &str) -> Observed {
     Observed {
         cluster: ClusterSight::Fit,
         version: None,
+        target: None,
         protection: None,
         conflict: None,
         nodes: nodes(),
@@ -54,7 +55,7 @@ fn seen(class: Option<Value>, first: &str, second: &str) -> Observed {
         replicas: None,
         holder: None,
         journal: Sight::Seen(None),
-        recreate: Look::default(),
+        recreate: Look { aliases: Some(Sight::Seen(Vec::new())), ..Look::default() },
         repair: repair::Look { running: Some(BTreeMap::new()), ..repair::Look::default() },
     }
 }
@@ -79,7 +80,8 @@ fn picture(plan: &Plan) -> String {
             format!("repair {}/{}{}", journal.cursor, journal.victims.len(), if journal.over { " over" } else { "" })
         }
         Step::WriteJournal(journal) => format!("journal {:?}", journal.cursor),
-        Step::SetReadOnly(frozen) => format!("read-only {frozen}"),
+        Step::SetReadOnly { read_only, .. } => format!("read-only {read_only}"),
+        Step::CreateTenants(tenants) => format!("{} tenants", tenants.len()),
         Step::ProveAndDelete(_) => "prove and delete".to_owned(),
     });
     let ready = &plan.findings[0];
@@ -300,20 +302,19 @@ fn the_hash_approves_this_plan_once_and_no_other() {
     assert!(plan.findings[0].message.contains("b lists objects"), "{}", plan.findings[0].message);
 }
 
+/// A journal that stands at this cursor.
+fn at(cursor: Cursor) -> Journal {
+    serde_json::from_value(json!({
+        "hash": "h", "attempts": 1, "collection": "A", "liveSchema": class(1), "wantedSchema": class(3),
+        "placement": [], "cursor": cursor, "since": Timestamp::UNIX_EPOCH,
+    }))
+    .unwrap()
+}
+
 #[test]
 fn a_journal_is_resumed_whatever_the_annotations_say() {
     let mut observed = seen(None, "", "");
-    observed.journal = Sight::Seen(Some(Journal {
-        hash: "h".to_owned(),
-        attempts: 1,
-        collection: "A".to_owned(),
-        live_schema: class(1),
-        wanted_schema: class(3),
-        placement: Vec::new(),
-        cursor: Cursor::Create,
-        since: Timestamp::UNIX_EPOCH,
-        stopped: None,
-    }));
+    observed.journal = Sight::Seen(Some(at(Cursor::Create)));
     let expected = "False Recreating [create 3, journal Verify]";
     check(&immutable(), &observed, expected);
     observed.cluster = ClusterSight::Unfit("c is away".to_owned());
@@ -322,19 +323,8 @@ fn a_journal_is_resumed_whatever_the_annotations_say() {
 
 #[test]
 fn an_approved_plan_can_be_called_off_until_the_delete_and_not_after() {
-    let journal = |cursor| Journal {
-        hash: "h".to_owned(),
-        attempts: 1,
-        collection: "A".to_owned(),
-        live_schema: class(1),
-        wanted_schema: class(3),
-        placement: Vec::new(),
-        cursor,
-        since: Timestamp::UNIX_EPOCH,
-        stopped: None,
-    };
     let mut observed = seen(Some(class(1)), "a", "b");
-    observed.journal = Sight::Seen(Some(journal(Cursor::Delete)));
+    observed.journal = Sight::Seen(Some(at(Cursor::Delete)));
     check(&immutable(), &observed, "False Recreating [prove and delete]");
     let mut off = immutable();
     off["repair"] = json!({"recreate": "Off"});
@@ -343,7 +333,7 @@ fn an_approved_plan_can_be_called_off_until_the_delete_and_not_after() {
     check(&immutable(), &observed, "False Recreating [journal Thaw]");
     let mut after = seen(None, "", "");
     after.protection = observed.protection;
-    after.journal = Sight::Seen(Some(journal(Cursor::Create)));
+    after.journal = Sight::Seen(Some(at(Cursor::Create)));
     check(&off, &after, "False Recreating [create 3, journal Verify]");
 }
 

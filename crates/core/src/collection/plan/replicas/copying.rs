@@ -13,7 +13,7 @@ use super::super::super::observed::OperationState;
 use super::super::super::repair::Activity;
 use super::super::super::schema;
 use super::super::super::spec::CollectionSpec;
-use super::super::shown::shown_plan;
+use super::super::shown::{approval_command, shown_plan};
 use super::super::{Part, Planner, RECHECK, RECHECK_LATER, Step};
 use super::operations::is_no_space;
 use super::{Progress, pace};
@@ -101,8 +101,8 @@ impl Planner<'_> {
             CopyPolicy::Approve if !self.approves(&hash) => {
                 self.show_copies(&hash, &missing.copies, true);
                 let message = format!(
-                    "{summary}; approve the copies: kubectl annotate --overwrite elysiacollection {} elysia.dev/approve={hash}",
-                    self.spec.name,
+                    "{summary}; approve the copies: {}",
+                    approval_command(&self.spec.name, &hash),
                 );
                 Part::Stuck(Reason::NeedsApproval, message)
             }
@@ -263,8 +263,8 @@ impl Planner<'_> {
             self.shown = Some(shown_plan(&hash, "Copy", false, vec![step], waits));
             if waits {
                 let message = format!(
-                    "{what}; approve that the factor is raised: kubectl annotate --overwrite elysiacollection {} elysia.dev/approve={hash}",
-                    self.spec.name
+                    "{what}; approve that the factor is raised: {}",
+                    approval_command(&self.spec.name, &hash)
                 );
                 return Part::Stuck(Reason::NeedsApproval, message);
             }

@@ -9,7 +9,7 @@ use super::super::super::copies::{self, Copy, Replica};
 use super::super::super::observed::{OperationState, Stage};
 use super::super::super::repair::{self, Action, Activity, Journal, PATIENCE, VICTIMS};
 use super::super::super::schema;
-use super::super::shown::shown_plan;
+use super::super::shown::{approval_command, shown_plan};
 use super::super::{Part, Planner, RECHECK, RECHECK_LATER, Removal, Step};
 use super::{Progress, pace};
 use crate::fingerprint;
@@ -132,8 +132,8 @@ impl Planner<'_> {
                 ""
             };
             let message = format!(
-                "{what}.{stopped}{warning} Look at status.plan, then: kubectl annotate --overwrite elysiacollection {} elysia.dev/approve={hash}",
-                spec.name
+                "{what}.{stopped}{warning} Look at status.plan, then: {}",
+                approval_command(&spec.name, &hash)
             );
             return Part::Stuck(Reason::NeedsApproval, message);
         }

@@ -1,0 +1,187 @@
+//! What stands between a proof and a delete that must not be: each of these fails when its guard is taken out.
+
+use std::sync::{Arc, Mutex};
+
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::{Value, json};
+
+use super::super::super::super::fixture::{NAMESPACE, NODES, World, manifest};
+use super::super::{declared, world};
+use super::{approved, before_the_proof, round_or_crash};
+
+/// What the proof asks of the nodes last: whether the shards are still read-only.
+const LAST_QUESTION: &str = "GET /v1/schema/Articles/shards";
+
+#[tokio::test]
+async fn an_operator_that_leads_no_more_after_the_last_look_deletes_nothing_and_writes_nothing() {
+    let mut world = before_the_proof().await;
+    let context = world.shared();
+    let mut asked = 0;
+    world.fuse.watch(move |line| {
+        asked += usize::from(line == LAST_QUESTION);
+        if asked == 2 * NODES.len() {
+            context.leading.is_over();
+        }
+    });
+    world.collection("articles").await.unwrap();
+    let written = world.transcript();
+    assert!(!written.contains("DELETE") && !written.contains("configmaps"), "{written}");
+    assert!(world.is_at("Delete"));
+    assert_eq!(world.weaviate.class("Articles").unwrap()["vectorizer"], "none");
+}
+
+/// Lines at which nobody held the lock of what proves, deletes or thaws.
+fn unlocked(world: &World, matters: fn(&str) -> bool) -> Arc<Mutex<Vec<String>>> {
+    let (context, seen) = (world.shared(), Arc::new(Mutex::new(Vec::new())));
+    let lines = Arc::clone(&seen);
+    world.fuse.watch(move |line| {
+        if matters(line) && context.destructive.try_lock().is_ok() {
+            lines.lock().unwrap().push(line.to_owned());
+        }
+    });
+    seen
+}
+
+#[tokio::test]
+async fn nothing_else_thaws_or_creates_from_the_first_look_of_the_proof_to_the_delete() {
+    let mut world = before_the_proof().await;
+    let unlocked = unlocked(&world, |line| {
+        line == LAST_QUESTION || line.starts_with("GET /v1/objects") || line.starts_with("DELETE")
+    });
+    world.collection("articles").await.unwrap();
+    assert!(world.transcript().contains("DELETE /v1/schema/Articles"));
+    assert_eq!(*unlocked.lock().unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_thaw_for_an_object_that_is_gone_never_runs_beside_a_proof() {
+    let mut world = before_the_proof().await;
+    world.api.remove::<elysia_api::ElysiaCollection>(NAMESPACE, "articles");
+    let unlocked = unlocked(&world, |line| line.starts_with("PUT /v1/schema/Articles/shards"));
+    world.cluster("search").await.unwrap();
+    assert!(world.transcript().contains("PUT /v1/schema/Articles/shards"));
+    assert_eq!(*unlocked.lock().unwrap(), Vec::<String>::new());
+}
+
+/// A pod of the cluster whose server has run since then; `None`: it does not run now.
+fn pod(name: &str, started: Option<i64>) -> Pod {
+    let state = match started {
+        Some(second) => json!({"running": {"startedAt": jiff::Timestamp::from_second(second).unwrap().to_string()}}),
+        None => json!({"waiting": {"reason": "CrashLoopBackOff"}}),
+    };
+    manifest(json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {
+            "elysia.dev/cluster": "search", "app.kubernetes.io/component": "server",
+        }},
+        "status": {"containerStatuses": [{
+            "name": "weaviate", "image": "i", "imageID": "i", "ready": true, "restartCount": 0, "state": state,
+        }]},
+    }))
+}
+
+#[tokio::test]
+async fn a_server_that_was_started_after_the_freeze_voids_the_proof_although_all_is_frozen_and_empty() {
+    let late = i64::from(u32::MAX);
+    for (started, deletes) in [(Some(1_000_000_000), true), (Some(late), false), (None, false)] {
+        let mut world = before_the_proof().await;
+        world.api.seed(&pod("w-1", started));
+        world.collection("articles").await.unwrap();
+        let written = world.transcript();
+        assert_eq!(written.contains("DELETE /v1/schema/Articles"), deletes, "{started:?}\n{written}");
+        if !deletes {
+            assert!(written.contains("Thaw (w-1 restarted after the shards were made read-only)"), "{written}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_class_that_somebody_changes_between_the_look_and_the_put_is_not_overwritten() {
+    let mut world = world(json!({"description": "ours"}), 1).await;
+    let class = |description: &str| json!({"class": "Articles", "description": description});
+    world.weaviate.seed_class(&class("theirs"));
+    let weaviate = Arc::clone(&world.weaviate);
+    let mut asked = 0;
+    world.fuse.watch(move |line| {
+        asked += usize::from(line == "GET /v1/schema/Articles");
+        if asked == 2 {
+            weaviate.seed_class(&class("a third one's"));
+            asked += 1;
+        }
+    });
+    let written = world.round().await;
+    assert!(!written.contains("PUT /v1/schema"), "{written}");
+    assert_eq!(world.weaviate.class("Articles").unwrap()["description"], "a third one's");
+    // The next look starts from what is there now.
+    assert!(world.round().await.contains("PUT /v1/schema/Articles"));
+}
+
+#[tokio::test]
+async fn a_journal_of_other_servers_is_worked_off_nowhere_else() {
+    for cursor in ["AutoSchemaOff", "Settle", "Delete", "WaitGone"] {
+        let mut world = approved().await;
+        while !world.is_at(cursor) {
+            round_or_crash(&mut world).await;
+        }
+        world.transcript();
+        // The same name leads to other servers now, where nobody approved anything.
+        world.api.edit::<elysia_api::WeaviateCluster>(NAMESPACE, "search", |cluster| {
+            let nodes = cluster["spec"]["external"]["nodes"].as_array_mut().unwrap();
+            nodes[0]["url"] = Value::from(format!("{}/", nodes[0]["url"].as_str().unwrap()));
+        });
+        let written = world.rest().await;
+        assert!(!written.contains("/v1/") && !written.contains("configmaps"), "{cursor}\n{written}");
+        let conditions = world.conditions();
+        assert!(conditions.contains("Stalled=True JournalElsewhere"), "{cursor}\n{conditions}");
+        assert!(conditions.contains("kubectl edit configmap articles-journal"), "{cursor}\n{conditions}");
+        world.api.remove::<elysia_api::ElysiaCollection>(NAMESPACE, "articles");
+        world.cluster("search").await.unwrap();
+        assert!(!world.transcript().contains("/v1/"), "{cursor}: neither when its object is gone");
+    }
+}
+
+#[tokio::test]
+async fn a_plan_is_called_off_by_its_hash_until_the_delete() {
+    for cursor in ["AutoSchemaOff", "Freeze", "Settle", "Delete"] {
+        let mut world = approved().await;
+        while !world.is_at(cursor) {
+            round_or_crash(&mut world).await;
+        }
+        let hash = world.articles().status.unwrap().plan.unwrap().hash;
+        world.annotate::<elysia_api::ElysiaCollection>("articles", "elysia.dev/rollback", "000000000000");
+        world.annotate::<elysia_api::ElysiaCollection>("articles", "elysia.dev/rollback", &hash);
+        world.transcript();
+        let written = world.rest().await;
+        super::check_untouched(&world, &written, cursor).await;
+        assert!(world.is_at("Stopped"), "{cursor}\n{written}");
+        let conditions = world.conditions();
+        assert!(conditions.contains("stopped: elysia.dev/rollback called it off"), "{cursor}\n{conditions}");
+    }
+}
+
+#[tokio::test]
+async fn a_plan_that_was_called_off_before_its_approval_does_not_begin() {
+    let mut world = approved().await;
+    let hash = world.articles().status.unwrap().plan.unwrap().hash;
+    world.annotate::<elysia_api::ElysiaCollection>("articles", "elysia.dev/rollback", &hash);
+    let written = world.rest().await;
+    assert!(!written.contains("/v1/") && !written.contains("configmaps"), "{written}");
+    assert!(world.conditions().contains("was called off by elysia.dev/rollback"), "{}", world.conditions());
+}
+
+#[tokio::test]
+async fn a_journal_that_does_not_fit_is_refused_before_the_first_step() {
+    let mut world = World::with_cluster().await;
+    world.api.seed(&declared("articles", &json!({"vectorizer": "text2vec-openai"}), 3));
+    world.weaviate.auto_schema(false);
+    world.weaviate.seed_class(&json!({
+        "class": "Articles", "description": "x".repeat(900_000), "replicationConfig": {"factor": 3},
+    }));
+    world.round().await;
+    let conditions = world.conditions();
+    assert!(
+        conditions.contains("RefusedNotProvablyEmpty") && conditions.contains("of which 900000 fit"),
+        "{conditions}"
+    );
+    assert_eq!(world.articles().status.unwrap().plan, None);
+}
