@@ -31,7 +31,7 @@ fn wanted() -> Value {
 }
 
 /// What lies in the repository: a cluster, a collection, and one whose recreate may be approved.
-fn manifests(approval: Option<&str>) -> Vec<Value> {
+fn manifests(approval: Option<(&str, &str)>) -> Vec<Value> {
     let cluster = json!({
         "apiVersion": "elysia.dev/v1alpha1", "kind": "WeaviateCluster", "metadata": {"name": "search"},
         "spec": {
@@ -41,8 +41,9 @@ fn manifests(approval: Option<&str>) -> Vec<Value> {
     });
     let mut articles = collection("articles", "Articles", &json!({"vectorizer": "none"}));
     let mut notes = collection("notes", "Notes", &wanted());
-    if let Some(hash) = approval {
-        notes["metadata"]["annotations"] = json!({names::APPROVE_ANNOTATION: hash});
+    if let Some((hash, user)) = approval {
+        notes["metadata"]["annotations"] =
+            json!({names::APPROVE_ANNOTATION: hash, names::APPROVED_BY_ANNOTATION: user});
     }
     for object in [&mut articles, &mut notes] {
         object["apiVersion"] = json!("elysia.dev/v1alpha1");
@@ -77,7 +78,7 @@ async fn the_same_manifests_again_and_again_change_nothing() {
     tool.apply(vec![unapproved]).await;
     let first = waiting_plan(&stage).await;
     assert_eq!(tool.judged(tool.get("notes").await).await, ("Failed".to_owned(), "Suspended".to_owned()));
-    let approved = manifests(Some(&first));
+    let approved = manifests(Some((&first, &stage.user().await)));
     tool.apply(approved.clone()).await;
     tool.ready(&["elysiacollection/notes"]).await;
     assert_eq!(live_shards(&nodes).await, Some(3));

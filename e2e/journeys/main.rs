@@ -4,6 +4,7 @@
 
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, reason = "tests tell their story to a person")]
 
+mod approval;
 mod cold_start;
 mod drift;
 mod examples;

@@ -39,8 +39,8 @@ async fn what_holds_objects_is_refused_and_what_is_empty_waits_for_approval() {
     // No approval helps, whatever it says.
     let object = stage.api::<ElysiaCollection>().get("notes").await.unwrap();
     assert_eq!(object.status.unwrap().plan, None, "a plan was made for a collection with data");
-    stage.annotate::<ElysiaCollection>("notes", names::APPROVE_ANNOTATION, "yes").await;
-    stage.annotate::<ElysiaCollection>("notes", names::APPROVE_ANNOTATION, "0123456789ab").await;
+    stage.approve("notes", "yes").await;
+    stage.approve("notes", "0123456789ab").await;
     stage.collection_says("notes", "Stalled", "True", "RefusedHasData").await;
     nodes.assert_all_hold("Notes", &ids).await;
     assert_eq!(live_shards(&nodes).await, Some(1));
@@ -51,12 +51,12 @@ async fn what_holds_objects_is_refused_and_what_is_empty_waits_for_approval() {
     let object = stage.collection_says("notes", "Stalled", "True", "NeedsApproval").await;
     let plan = object.status.unwrap().plan.unwrap();
     assert!(plan.destructive && plan.waiting_for.is_some(), "{plan:?}");
-    stage.annotate::<ElysiaCollection>("notes", names::APPROVE_ANNOTATION, "0123456789ab").await;
+    stage.approve("notes", "0123456789ab").await;
     stage.collection_says("notes", "Stalled", "True", "NeedsApproval").await;
     assert_eq!(live_shards(&nodes).await, Some(1));
 
     // Approved by its hash, it is done; the old schema is kept.
-    stage.annotate::<ElysiaCollection>("notes", names::APPROVE_ANNOTATION, &plan.hash).await;
+    stage.approve("notes", &plan.hash).await;
     stage.collection_says_within("notes", "Ready", "True", "AsDeclared", Duration::from_secs(300)).await;
     assert_eq!(live_shards(&nodes).await, Some(3));
     nodes.assert_replicated("Notes", 3).await;
