@@ -154,6 +154,7 @@ fn observed(class: &Value, version: Option<ServerVersion>) -> Observed {
     Observed {
         cluster: ClusterSight::Fit,
         version,
+        target: None,
         protection: None,
         conflict: None,
         nodes: vec!["w-0".to_owned()],
