@@ -37,7 +37,7 @@ async fn bind(stage: &Stage, name: &str, role: &str, users: &[&str]) {
         .await;
 }
 
-/// Name of the chart's ClusterRole with this ending, whatever the release is called.
+/// Name of the chart's `ClusterRole` with this ending, whatever the release is called.
 async fn role(stage: &Stage, ending: &str) -> String {
     let api: Api<ClusterRole> = Api::all(stage.client.clone());
     let roles = api.list(&ListParams::default().labels("app.kubernetes.io/name=elysia-operator")).await.unwrap();

@@ -17,7 +17,6 @@ const OBJECTS: u32 = 300;
 const COPIED: Duration = Duration::from_secs(240);
 
 #[tokio::test]
-#[ignore = "not yet seen to pass on the ground"]
 async fn servers_outside_of_kubernetes_are_repaired() {
     let stage = Stage::set("external").await;
     // The deployed operator, in its pod, reaches this machine by the node's address.

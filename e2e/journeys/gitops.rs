@@ -53,7 +53,6 @@ fn manifests(approval: Option<(&str, &str)>) -> Vec<Value> {
 }
 
 #[tokio::test]
-#[ignore = "not yet seen to pass on the ground"]
 async fn the_same_manifests_again_and_again_change_nothing() {
     let stage = Stage::set("gitops").await;
     let tool = Tool { namespace: stage.namespace.clone() };

@@ -6,6 +6,7 @@
 
 mod approval;
 mod cold_start;
+mod deletion;
 mod drift;
 mod examples;
 mod external;
@@ -15,4 +16,6 @@ mod health;
 mod operator_killed;
 mod plugin_collections;
 mod recreate;
+mod replicas;
 mod support;
+mod verification;

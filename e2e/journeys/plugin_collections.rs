@@ -9,7 +9,6 @@ use serde_json::Value;
 use crate::support::{Stage, plug_in_path};
 
 #[tokio::test]
-#[ignore = "not yet seen to pass on the ground"]
 async fn a_life_by_hand() {
     let stage = Stage::set("plugin-collections").await;
     let nodes = stage.cluster("search").await;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -122,6 +123,27 @@ impl Stage {
         let api: Api<SelfSubjectReview> = Api::all(self.client.clone());
         let review = api.create(&PostParams::default(), &SelfSubjectReview::default()).await.unwrap();
         review.status.unwrap().user_info.unwrap().username.unwrap()
+    }
+
+    /// Approves the plan that is shown, and again if another one takes its place, as a person would who looks: a look
+    /// that fell between two changes shows a plan that the next look replaces.
+    pub(crate) async fn approve_shown(&self, name: &str) -> String {
+        let api = self.api::<ElysiaCollection>();
+        let mut approved = String::new();
+        let started = Instant::now();
+        loop {
+            let plan = api.get(name).await.unwrap().status.and_then(|status| status.plan);
+            match plan {
+                Some(plan) if plan.waiting_for.is_none() && plan.hash == approved => return approved,
+                Some(plan) if plan.waiting_for.is_some() && plan.hash != approved => {
+                    self.approve(name, &plan.hash).await;
+                    approved = plan.hash;
+                }
+                _ => {}
+            }
+            assert!(started.elapsed() < Duration::from_secs(30), "no plan of {name} was taken up");
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// Approves a plan in one's own name, as the admission policy asks.
@@ -295,20 +317,31 @@ impl Nodes {
 
     /// Writes objects with ids made from their numbers, acknowledged by every replica.
     pub(crate) async fn fill(&self, class: &str, count: u32) -> Vec<Uuid> {
+        self.write(class, None, 0..count, Consistency::All).await
+    }
+
+    /// Writes objects with ids made from their numbers through the first node.
+    pub(crate) async fn write(
+        &self,
+        class: &str,
+        tenant: Option<&str>,
+        numbers: Range<u32>,
+        consistency: Consistency,
+    ) -> Vec<Uuid> {
         let mut ids = Vec::new();
-        for number in 0..count {
+        for number in numbers {
             let id = Uuid::from_u128(u128::from(number) + 1);
             let properties = Map::from_iter([("title".to_owned(), json!(format!("title {number}")))]);
             let object = Object {
                 id,
                 class: class.to_owned(),
-                tenant: None,
+                tenant: tenant.map(str::to_owned),
                 last_update_time: None,
                 properties,
                 vector: None,
                 vectors: BTreeMap::new(),
             };
-            self.first().create_object(&object, Consistency::All).await.unwrap();
+            self.first().create_object(&object, consistency).await.unwrap();
             ids.push(id);
         }
         ids
@@ -316,11 +349,16 @@ impl Nodes {
 
     /// The ids that each node lists at its own address.
     pub(crate) async fn ids(&self, class: &str) -> BTreeMap<String, Vec<Uuid>> {
+        self.ids_of(class, None).await
+    }
+
+    /// The ids of a tenant that each node lists at its own address. Asking wakes a tenant that is at rest.
+    pub(crate) async fn ids_of(&self, class: &str, tenant: Option<&str>) -> BTreeMap<String, Vec<Uuid>> {
         let mut lists = BTreeMap::new();
         for (node, client) in &self.clients {
             let mut ids = Vec::new();
             loop {
-                let page = Page { class, tenant: None, after: ids.last().copied(), limit: 500 };
+                let page = Page { class, tenant, after: ids.last().copied(), limit: 500 };
                 let more = client.list_ids(page).await.unwrap();
                 if more.is_empty() {
                     break;

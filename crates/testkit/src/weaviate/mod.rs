@@ -178,13 +178,6 @@ impl FakeWeaviate {
         self.lock().classes.get(class)?.tenants.get(tenant).cloned()
     }
 
-    /// Sets a tenant's activity past every rule.
-    pub fn seed_tenant(&self, class: &str, tenant: &str, activity: &str) {
-        if let Some(class) = self.lock().classes.get_mut(class) {
-            class.tenants.insert(tenant.to_owned(), activity.to_owned());
-        }
-    }
-
     /// A restart: the node forgets which of its shards were frozen (lab 12).
     pub fn restart(&self, node: &str) {
         self.lock().thaw(node);

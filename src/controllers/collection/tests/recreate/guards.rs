@@ -127,7 +127,7 @@ async fn a_journal_of_other_servers_is_worked_off_nowhere_else() {
         // The same name leads to other servers now, where nobody approved anything.
         world.api.edit::<elysia_api::WeaviateCluster>(NAMESPACE, "search", |cluster| {
             let nodes = cluster["spec"]["external"]["nodes"].as_array_mut().unwrap();
-            nodes[0]["url"] = Value::from(format!("{}/", nodes[0]["url"].as_str().unwrap()));
+            nodes[0]["url"] = Value::from(nodes[0]["url"].as_str().unwrap().replace("127.0.0.1", "localhost"));
         });
         let written = world.rest().await;
         assert!(!written.contains("/v1/") && !written.contains("configmaps"), "{cursor}\n{written}");

@@ -100,10 +100,7 @@ impl Planner<'_> {
             }
             CopyPolicy::Approve if !self.approves(&hash) => {
                 self.show_copies(&hash, &missing.copies, true);
-                let message = format!(
-                    "{summary}; approve the copies: {}",
-                    approval_command(&self.spec.name, &hash),
-                );
+                let message = format!("{summary}; approve the copies: {}", approval_command(&self.spec.name, &hash));
                 Part::Stuck(Reason::NeedsApproval, message)
             }
             CopyPolicy::Auto | CopyPolicy::Approve => {
@@ -262,10 +259,8 @@ impl Planner<'_> {
             let step = format!("raise the factor of the class to {}, for which the servers copy", self.spec.factor);
             self.shown = Some(shown_plan(&hash, "Copy", false, vec![step], waits));
             if waits {
-                let message = format!(
-                    "{what}; approve that the factor is raised: {}",
-                    approval_command(&self.spec.name, &hash)
-                );
+                let message =
+                    format!("{what}; approve that the factor is raised: {}", approval_command(&self.spec.name, &hash));
                 return Part::Stuck(Reason::NeedsApproval, message);
             }
             let message = format!("{what}; they copy by themselves while the factor is raised to {}", self.spec.factor);

@@ -131,10 +131,8 @@ impl Planner<'_> {
             } else {
                 ""
             };
-            let message = format!(
-                "{what}.{stopped}{warning} Look at status.plan, then: {}",
-                approval_command(&spec.name, &hash)
-            );
+            let message =
+                format!("{what}.{stopped}{warning} Look at status.plan, then: {}", approval_command(&spec.name, &hash));
             return Part::Stuck(Reason::NeedsApproval, message);
         }
         if let Some(wait) = self.waits_for_cluster() {
