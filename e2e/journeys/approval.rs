@@ -47,6 +47,7 @@ async fn role(stage: &Stage, ending: &str) -> String {
 #[tokio::test]
 async fn whoever_edits_does_not_approve_and_whoever_approves_says_so() {
     let stage = Stage::set("approval").await;
+    bind(&stage, "readers", &role(&stage, ":view").await, &["ed", "ann"]).await;
     bind(&stage, "editors", &role(&stage, ":edit").await, &["ed", "ann"]).await;
     bind(&stage, "approvers", &role(&stage, ":approve").await, &["ann"]).await;
     stage.apply::<ElysiaCollection>(collection("notes", "Notes", &json!({}))).await;

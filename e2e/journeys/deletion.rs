@@ -52,7 +52,6 @@ async fn the_class_goes_with_its_object_when_that_is_declared() {
     nodes.assert_all_hold("Other", &others).await;
 
     // Taken back in time, the data stay.
-    stage.apply::<ElysiaCollection>(collection("other", "Other", &json!({}))).await;
     let patch = json!({"spec": {"deletionPolicy": "Retain"}});
     api.patch("other", &kube::api::PatchParams::default(), &kube::api::Patch::Merge(&patch)).await.unwrap();
     stage

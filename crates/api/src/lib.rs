@@ -12,6 +12,7 @@ pub mod common;
 pub mod condition;
 pub mod index_source;
 pub mod names;
+pub mod rules;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
@@ -22,6 +23,7 @@ use serde_json::json;
 pub use cluster::{WeaviateCluster, WeaviateClusterSpec, WeaviateClusterStatus};
 pub use collection::{ElysiaCollection, ElysiaCollectionSpec, ElysiaCollectionStatus};
 pub use index_source::{IndexSource, IndexSourceSpec, IndexSourceStatus};
+pub use rules::Rules;
 
 /// API group of every kind.
 pub const GROUP: &str = "elysia.dev";

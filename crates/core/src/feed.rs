@@ -7,7 +7,7 @@ use elysia_api::condition::{ConditionType, Reason};
 use elysia_api::index_source::{
     CheckpointStatus, Counts, DeadLetter, IndexSourceStatus, RunState, RunStatus, Source, Unmapped,
 };
-use elysia_api::names;
+use elysia_api::{Rules as _, names};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::core::ResourceExt as _;
@@ -48,7 +48,7 @@ pub struct FeedSpec {
 impl FeedSpec {
     /// Checks the spec of an object; the error says which rule does not hold.
     pub fn validate(feed: &IndexSource) -> Result<Self, String> {
-        feed.validate_cel().map_err(|errors| errors.to_string())?;
+        feed.check_rules().map_err(|errors| errors.to_string())?;
         let spec = &feed.spec;
         let annotation = |key: &str| feed.annotations().get(key).cloned();
         Ok(Self {

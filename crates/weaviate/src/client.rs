@@ -158,6 +158,10 @@ fn http(options: &ClientOptions) -> Result<reqwest::Client, WeaviateError> {
             reqwest::Certificate::from_pem_bundle(pem).map_err(|_| invalid("ca_certificates is not PEM"))?;
         builder = builder.tls_certs_merge(certificates);
     }
+    if options.rest.scheme() == "http" {
+        // Reading the system's certificates takes tens of milliseconds, and redirects to https are not followed.
+        builder = builder.tls_certs_only([]);
+    }
     builder.build().map_err(|_| invalid("the HTTP client cannot be built"))
 }
 

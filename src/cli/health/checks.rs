@@ -21,7 +21,7 @@ use elysia_weaviate::{Client, SchemaRead};
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use kube::api::{Api, Patch, PatchParams};
-use kube::core::ResourceExt as _;
+use kube::core::{Resource as _, ResourceExt as _};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -104,7 +104,11 @@ async fn look(args: &HealthArgs, target: &Target, printer: Printer) -> Result<Ch
         }
     }
     if args.checks.data {
-        for object in &objects {
+        let undeclared = undeclared(&opened, &namespace, args.checks.collection.as_deref(), &objects).await?;
+        if let (Some(name), true) = (&args.checks.collection, objects.is_empty() && undeclared.is_empty()) {
+            found.push(Check::new(format!("data {name}"), Verdict::Unknown, "there is no such collection"));
+        }
+        for object in objects.iter().chain(&undeclared) {
             let check = compare(&opened, object, args.checks.sample_size.into(), &mut data).await;
             let is_fault = check.verdict == Verdict::Fault;
             found.push(check);
@@ -132,6 +136,35 @@ async fn collections(
             && wanted.is_none_or(|name| name == object.name_any() || name == object.spec.collection)
     };
     Ok(listed.into_iter().flatten().filter(belongs).collect())
+}
+
+/// The collections of the servers that nobody declares, as if somebody did: with the name that they have there, and
+/// without a uid.
+async fn undeclared(
+    opened: &OpenedCluster,
+    namespace: &str,
+    wanted: Option<&str>,
+    declared: &[ElysiaCollection],
+) -> Result<Vec<ElysiaCollection>, Unread> {
+    // An object of this name was meant.
+    if wanted.is_some_and(|name| declared.iter().any(|object| object.name_any() == name)) {
+        return Ok(Vec::new());
+    }
+    let classes = opened.common.classes().await.map_err(|error| Unread {
+        message: format!("the collections of {} cannot be listed: {}", opened.spec.name, chain(&error)),
+        next: format!("kubectl elysia health {} -n {namespace} --cluster", opened.spec.name),
+    })?;
+    let names = classes.iter().filter_map(|class| class["class"].as_str());
+    let loose = names.filter(|name| {
+        wanted.is_none_or(|wanted| wanted == *name) && !declared.iter().any(|object| object.spec.collection == *name)
+    });
+    let object = |name: &str| {
+        let spec = json!({"clusterRef": {"name": opened.spec.name}, "collection": name});
+        let metadata = json!({"name": name, "namespace": namespace});
+        let (api, kind) = (ElysiaCollection::api_version(&()), ElysiaCollection::kind(&()));
+        serde_json::from_value(json!({"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec}))
+    };
+    Ok(loose.filter_map(|name| object(name).ok()).collect())
 }
 
 /// What each node says of the others, at its own address.
@@ -258,6 +291,12 @@ async fn propose(reader: &Reader, object: &ElysiaCollection, printer: Printer) -
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let what = format!("plan {name}");
     let show = format!("kubectl elysia repair plan {name} -n {namespace}");
+    if object.uid().is_none() {
+        let message = format!(
+            "nobody declares {name}, so no operator looks after it; an ElysiaCollection with `collection: {name}` takes it over with its objects"
+        );
+        return Check::new(what, Verdict::Unknown, message);
+    }
     if let Some(plan) = object.status.as_ref().and_then(|status| status.plan.as_ref()) {
         let message = format!("{} {}: {} steps; look at it: {show}", plan.action, plan.hash, plan.total_steps);
         return Check::new(what, Verdict::Fault, message);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use elysia_api::WeaviateCluster;
 use elysia_api::cluster::{Elysia, External, Managed};
-use elysia_api::names;
+use elysia_api::{Rules as _, names};
 use jiff::SignedDuration;
 use kube::core::ResourceExt as _;
 
@@ -122,7 +122,7 @@ pub struct ClusterSpec {
 impl ClusterSpec {
     /// Checks the spec of an object.
     pub fn validate(cluster: &WeaviateCluster) -> Result<Self, SpecError> {
-        cluster.validate_cel().map_err(|errors| SpecError::Rule(errors.to_string()))?;
+        cluster.check_rules().map_err(|errors| SpecError::Rule(errors.to_string()))?;
         let spec = &cluster.spec;
         let kind = match (&spec.managed, &spec.external) {
             (Some(managed), None) => Kind::Managed(Box::new(managed.clone())),

@@ -2,7 +2,7 @@
 
 use elysia_api::ElysiaCollection;
 use elysia_api::collection::{CopyPolicy, DeletionPolicy, DeletionStrategy, DriftRule, RecreatePolicy};
-use elysia_api::names;
+use elysia_api::{Rules as _, names};
 use kube::core::ResourceExt as _;
 use serde_json::{Map, Value, json};
 
@@ -52,7 +52,7 @@ pub struct CollectionSpec {
 impl CollectionSpec {
     /// Checks the spec of an object; the error says which rule does not hold.
     pub fn validate(collection: &ElysiaCollection) -> Result<Self, String> {
-        collection.validate_cel().map_err(|errors| errors.to_string())?;
+        collection.check_rules().map_err(|errors| errors.to_string())?;
         let spec = &collection.spec;
         let annotation = |key: &str| collection.annotations().get(key).cloned();
         Ok(Self {
