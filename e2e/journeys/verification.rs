@@ -46,12 +46,10 @@ async fn an_object_that_one_replica_lacks_is_found() {
 
     let (code, text) = stage.plug_in(&check).await;
     assert_eq!(code, 1, "{text}");
-    let report: Value = serde_json::from_str(
-        text.lines().take_while(|line| !line.starts_with("next:")).collect::<Vec<_>>().join("\n").as_str(),
-    )
-    .unwrap_or(Value::Null);
-    println!("{text}");
-    assert!(text.contains("missing"), "{text} {report}");
+    let report: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let found = &report["data"]["Loose"];
+    assert_eq!((&found["sampled"], &found["missing"]), (&json!(60), &json!(lacking)), "{text}");
+    assert!(found["findings"].as_array().unwrap().iter().all(|one| one["nodes"] == json!([away])), "{text}");
     // Looking repaired nothing.
     assert_eq!(nodes.ids("Loose").await, listed);
     stage.strike().await;

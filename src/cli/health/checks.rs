@@ -93,6 +93,7 @@ async fn look(args: &HealthArgs, target: &Target, printer: Printer) -> Result<Ch
     let namespace = target.namespace.clone().unwrap_or_else(|| reader.default_namespace.clone());
     let cluster = forward::choose(&reader, &namespace, args.cluster.as_deref()).await?;
     let objects = collections(&reader, &namespace, &cluster, args.checks.collection.as_deref()).await?;
+    let compares = cluster.spec.verify.as_ref().is_some_and(|verify| verify.data.is_some());
     let opened = forward::open_object(&reader, cluster).await?;
     let mut found = Vec::new();
     let mut data = BTreeMap::new();
@@ -100,7 +101,9 @@ async fn look(args: &HealthArgs, target: &Target, printer: Printer) -> Result<Ch
         found.extend(members(&opened).await);
         found.extend(replicas(&opened, args.checks.collection.as_deref(), &objects).await);
         if !args.checks.quick && !args.checks.data {
-            found.extend(objects.iter().map(checks::of_data));
+            // Where nobody asks for comparisons, that there was none is nothing to be told.
+            let is_asked = |object: &&ElysiaCollection| compares || last_comparison(object).is_some();
+            found.extend(objects.iter().filter(is_asked).map(checks::of_data));
         }
     }
     if args.checks.data {
@@ -118,6 +121,10 @@ async fn look(args: &HealthArgs, target: &Target, printer: Printer) -> Result<Ch
         }
     }
     Ok(Checks::of(found, data))
+}
+
+fn last_comparison(object: &ElysiaCollection) -> Option<&DataVerification> {
+    object.status.as_ref()?.verification.as_ref()
 }
 
 /// The collections of the cluster, or the one that was asked for.
