@@ -11,6 +11,7 @@ pub mod feed;
 pub mod fingerprint;
 pub mod health;
 pub mod lease;
+pub mod provenance;
 pub mod recommendations;
 pub mod schedule;
 pub mod sight;

@@ -50,7 +50,7 @@ pub fn status(
         observed_generation: collection.metadata.generation,
         objects: objects(&before, observed, plan, now),
         replication: Some(replication(&before, spec, observed, plan, now)),
-        drift: drift(&before, &plan.drift, now),
+        drift: if keeps_drift(observed, plan) { before.drift.clone() } else { drift(&before, &plan.drift, now) },
         plan: plan.shown.clone().map(|shown| shown_since(quiet(shown, &before, plan, observed), &before, now)),
         verification: before.verification.clone(),
         recommendations: before.recommendations.clone(),
@@ -229,6 +229,15 @@ fn progress(seen: Progress, before: &ElysiaCollectionStatus, now: Timestamp) -> 
         .flatten()
         .map(|end| Time(whole_seconds(end)));
     RepairProgress { since: Time(whole_seconds(since)), total, done, running: seen.running, estimated_end }
+}
+
+/// Whether what differed before is still all that is known: in this round the settings were not compared. Without it one
+/// look that fails would make every difference a new one, and void the hash of the plan that speaks of it.
+fn keeps_drift(observed: &Observed, plan: &Plan) -> bool {
+    !plan.compared
+        && observed.conflict.is_none()
+        && observed.cluster != ClusterSight::Missing
+        && !matches!(observed.class, Sight::Seen(None))
 }
 
 fn drift(before: &ElysiaCollectionStatus, found: &[Difference], now: Timestamp) -> Vec<DriftEntry> {

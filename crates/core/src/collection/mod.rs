@@ -3,6 +3,7 @@
 pub mod claims;
 pub mod copies;
 pub mod deletion;
+pub mod happening;
 pub mod judge;
 pub mod observed;
 pub mod plan;

@@ -23,6 +23,7 @@ use shown::findings;
 
 pub use super::repair::Removal;
 pub use replicas::{Progress, is_no_space};
+pub use settings::PATIENCE;
 
 /// How soon to look again while something is under way.
 pub const RECHECK: SignedDuration = SignedDuration::from_secs(1);
@@ -48,6 +49,7 @@ pub struct Questions {
 
 /// What to do with a collection now.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "each says something else of the look")]
 pub struct Plan {
     /// The steps in order. The first that fails ends the round.
     pub steps: Vec<Step>,
@@ -59,6 +61,8 @@ pub struct Plan {
     pub shown: Option<PlanStatus>,
     /// Settings that differ.
     pub drift: Vec<Difference>,
+    /// Whether the settings were compared: if not, that none differs is not known.
+    pub compared: bool,
     /// A proof that was made in this round.
     pub proved: Option<Proof>,
     /// How far a repair of replicas is; `None` when none runs.
@@ -265,7 +269,21 @@ impl Planner<'_> {
         if spec.paused && active_journal(observed).is_none() {
             steps.clear();
         }
-        Plan { steps, recheck, findings, shown, drift, proved, progress, cooling, differ, unproved, keep_count }
+        let compared = false;
+        Plan {
+            steps,
+            recheck,
+            findings,
+            shown,
+            drift,
+            compared,
+            proved,
+            progress,
+            cooling,
+            differ,
+            unproved,
+            keep_count,
+        }
     }
 
     fn creating(mut self) -> Plan {
@@ -333,7 +351,7 @@ impl Planner<'_> {
         if let Some(message) = unserved {
             findings[1] = Finding::fails(ConditionType::Available, Reason::NodesMissing, message);
         }
-        self.finish(findings, drift)
+        Plan { compared: true, ..self.finish(findings, drift) }
     }
 
     /// A shard that no living node holds; `None` when each has one, or when the members could not be seen.

@@ -14,7 +14,7 @@ use crate::sight::Sight;
 const REPORTED_LIMIT: usize = 3;
 /// A PUT is live at once, or after a round or two when the leader changes. What differs for longer does not come from
 /// that.
-const PATIENCE: SignedDuration = SignedDuration::from_mins(2);
+pub const PATIENCE: SignedDuration = SignedDuration::from_mins(2);
 
 impl Planner<'_> {
     pub(super) fn schema(&mut self, class: &Value, drift: &[Difference], copying: bool) -> Part {
