@@ -111,6 +111,13 @@ impl FakeWeaviate {
         self.lock().seed(class);
     }
 
+    /// Changes a class by another hand, past every rule and past the transcript.
+    pub fn edit_class(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        if let Some(class) = self.lock().classes.get_mut(name) {
+            change(&mut class.body);
+        }
+    }
+
     /// Places a shard, or a tenant, past every rule.
     pub fn seed_shard(&self, class: &str, shard: &str, replicas: &[&str]) {
         self.lock().place(class, shard, replicas.iter().map(|node| (*node).to_owned()));
