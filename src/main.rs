@@ -98,7 +98,14 @@ async fn operate(arguments: Operator) -> anyhow::Result<()> {
     let stores = run::start_caches(&client, &scope, &readiness, &stop);
     // Served until everything else has ended: rounds under way are still alive, and counted.
     let close = CancellationToken::new();
-    let mut serving = tokio::spawn(server::serve(listener, readiness.clone(), metrics.clone(), close.clone()));
+    let numbers = {
+        let (stores, metrics) = (stores.clone(), metrics.clone());
+        move || {
+            stores.forget_gone(&metrics);
+            metrics.text(Timestamp::now())
+        }
+    };
+    let mut serving = tokio::spawn(server::serve(listener, readiness.clone(), numbers, close.clone()));
     let watches = arguments.watch_namespace.as_deref().filter(|name| !name.is_empty()).unwrap_or("all namespaces");
     tracing::info!(version = env!("CARGO_PKG_VERSION"), name = arguments.name, watches, "started");
     tokio::select! {

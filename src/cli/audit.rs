@@ -23,6 +23,10 @@ const CONTROLLER: &str = "elysia.dev/kubectl-elysia";
 const NOTE_BYTES: usize = 1024;
 const INSTANCE_BYTES: usize = 128;
 
+/// What no Event can tell.
+const UNKNOWN: &str = "note: WHO wrote the Event. On whose word the operator acted stands in its log (target elysia_audit), as far as the\n\
+    cluster tells; the person behind it only the API server's audit log knows, and an Event may be lost: docs/audit.md\n";
+
 /// Arguments of `audit`.
 #[derive(Debug, clap::Args)]
 pub(super) struct AuditArgs {
@@ -113,6 +117,9 @@ async fn list(args: &AuditArgs, session: &Session) -> Result<Exit, Stop> {
         output => encode(&entries, output)?,
     };
     session.printer.data(&text)?;
+    if args.output == Output::Table {
+        session.printer.note(UNKNOWN);
+    }
     Ok(Exit::Healthy)
 }
 
@@ -127,17 +134,28 @@ pub(super) async fn read(session: &Session, name: Option<&str>) -> Result<Vec<En
             group.starts_with(GROUP) && name.is_none_or(|name| regarding.name.as_deref() == Some(name))
         })
     };
-    let mut entries: Vec<Entry> = events.into_iter().filter(ours).map(entry).collect();
-    entries.sort_by(|left, right| left.time.cmp(&right.time));
-    Ok(entries)
+    Ok(in_order(events.into_iter().filter(ours).collect()))
 }
 
-fn entry(event: Event) -> Entry {
+/// Oldest first, by the microsecond: the steps of one round lie within one second.
+fn in_order(mut events: Vec<Event>) -> Vec<Entry> {
+    events.sort_by_key(last_seen);
+    events.into_iter().map(entry).collect()
+}
+
+/// When it happened, of a series for the last time.
+fn last_seen(event: &Event) -> Option<Timestamp> {
     let series = event.series.as_ref().map(|series| series.last_observed_time.0);
     let first = event.event_time.as_ref().map(|time| time.0);
     let old = event.deprecated_last_timestamp.as_ref().map(|time| time.0);
     let made = event.creation_timestamp().map(|time| time.0);
-    let time = series.or(first).or(old).or(made);
+    series.or(first).or(old).or(made)
+}
+
+fn entry(event: Event) -> Entry {
+    let time = last_seen(&event);
+    let times = event.series.as_ref().map_or(1, |series| series.count);
+    let note = event.note.unwrap_or_default();
     let controller = event.reporting_controller.unwrap_or_default();
     let instance = event.reporting_instance.unwrap_or_default();
     let who = if controller == CONTROLLER { instance } else { controller };
@@ -149,7 +167,7 @@ fn entry(event: Event) -> Entry {
         name: regarding.name.unwrap_or_default(),
         what: event.reason.unwrap_or_default(),
         outcome: if event.type_.as_deref() == Some("Warning") { "trouble" } else { "fine" }.to_owned(),
-        message: event.note.unwrap_or_default(),
+        message: if times > 1 { format!("{note} ({times} times)") } else { note },
     }
 }
 
@@ -166,4 +184,39 @@ pub(super) fn table(entries: &[Entry]) -> String {
     };
     let head = ["TIME", "WHO", "OBJECT", "WHAT", "OUTCOME", "MESSAGE"];
     columns::render(&head, &entries.iter().map(row).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn event(time: &str, reason: &str, more: &serde_json::Value) -> Event {
+        let mut event = json!({
+            "metadata": {"name": reason}, "eventTime": time, "reason": reason, "type": "Normal",
+            "note": "a note", "reportingController": "elysia-operator", "reportingInstance": "elysia-operator-0",
+            "regarding": {"kind": "ElysiaCollection", "name": "articles", "apiVersion": "elysia.dev/v1alpha1"},
+        });
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(event).unwrap()
+    }
+
+    #[test]
+    fn the_steps_of_one_second_stand_in_their_order() {
+        let series = json!({"series": {"count": 3, "lastObservedTime": "2026-01-01T00:00:09.000000Z"}});
+        let plugin = json!({"reportingController": CONTROLLER, "reportingInstance": "alice", "type": "Warning"});
+        let entries = in_order(vec![
+            event("2026-01-01T00:00:00.300000Z", "CollectionDeleted", &json!({})),
+            event("2026-01-01T00:00:00.100000Z", "DriftFound", &series),
+            event("2026-01-01T00:00:00.200000Z", "ApprovalConsumed", &json!({})),
+            event("2026-01-01T00:00:01.000000Z", "ClearedFailed", &plugin),
+        ]);
+        insta::assert_snapshot!(anstream::adapter::strip_str(&table(&entries)).to_string(), @r"
+        TIME                   WHO               OBJECT                      WHAT                OUTCOME   MESSAGE
+        2026-01-01 00:00:00Z   elysia-operator   elysiacollection/articles   ApprovalConsumed    fine      a note
+        2026-01-01 00:00:00Z   elysia-operator   elysiacollection/articles   CollectionDeleted   fine      a note
+        2026-01-01 00:00:01Z   alice             elysiacollection/articles   ClearedFailed       trouble   a note
+        2026-01-01 00:00:09Z   elysia-operator   elysiacollection/articles   DriftFound          fine      a note (3 times)
+        ");
+    }
 }

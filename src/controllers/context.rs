@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use elysia_api::condition::Reason;
 use elysia_api::{ElysiaCollection, IndexSource, WeaviateCluster};
-use elysia_core::condition;
+use elysia_core::collection::happening::{self, Happening};
+use elysia_core::{condition, fingerprint};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::runtime::reflector::Store;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, Resource};
 
 use super::cluster::verify::Looked;
@@ -22,6 +23,10 @@ use crate::runtime::metrics::Metrics;
 /// Comparisons of replicas that run at the same time: one answer of the servers may have some MiB, and the operator is
 /// given 128 MiB.
 const COMPARISONS: usize = 2;
+
+/// Texts of Events that are remembered, so that one that comes again soon is counted and not written anew. Beyond it all
+/// are forgotten, which costs an Event more.
+const RECORDERS: usize = 1000;
 
 /// Longest note of an Event: the API server refuses 1024 bytes and more.
 const NOTE_BYTES: usize = 1023;
@@ -46,6 +51,22 @@ pub struct Stores {
     pub feeds: Store<IndexSource>,
     /// Every pod of a managed cluster.
     pub pods: Store<Pod>,
+}
+
+impl Stores {
+    /// Drops the gauges of objects that are gone. Asked when the numbers are: after the last object of a kind no round of
+    /// that kind comes any more.
+    pub fn forget_gone(&self, metrics: &Metrics) {
+        fn exists<K>(store: &Store<K>, namespace: &str, name: &str) -> bool
+        where
+            K: Resource<DynamicType = ()> + Clone + 'static,
+        {
+            store.get(&ObjectRef::new(name).within(namespace)).is_some()
+        }
+        metrics.forget_gone("WeaviateCluster", |namespace, name| exists(&self.clusters, namespace, name));
+        metrics.forget_gone("ElysiaCollection", |namespace, name| exists(&self.collections, namespace, name));
+        metrics.forget_gone("IndexSource", |namespace, name| exists(&self.feeds, namespace, name));
+    }
 }
 
 /// What every controller is handed.
@@ -74,7 +95,10 @@ pub struct Context {
     pub repairs: super::collection::Memory,
     /// Whether this operator still leads for certain.
     pub leading: Leading,
-    recorder: Recorder,
+    /// Name of this process, as Events and the audit name it.
+    pub(in crate::controllers) instance: String,
+    reporter: Reporter,
+    recorders: Mutex<BTreeMap<String, Recorder>>,
     failures: Mutex<BTreeMap<String, u32>>,
 }
 
@@ -90,7 +114,9 @@ impl Context {
     ) -> Self {
         let reporter = Reporter { controller: "elysia-operator".into(), instance: std::env::var("POD_NAME").ok() };
         Self {
-            recorder: Recorder::new(kube.clone(), reporter),
+            instance: reporter.instance.clone().unwrap_or_else(|| reporter.controller.clone()),
+            reporter,
+            recorders: Mutex::default(),
             kube,
             connections: Connections::default(),
             stores,
@@ -132,15 +158,37 @@ impl Context {
         before: &[Condition],
         after: &[Condition],
     ) {
+        self.tell_round(object, &[], before, after).await;
+    }
+
+    /// Publishes an Event for each of these happenings, and then for a transition of Ready that none of them says.
+    pub async fn tell_round<K: Resource<DynamicType = ()>>(
+        &self,
+        object: &K,
+        happenings: &[Happening],
+        before: &[Condition],
+        after: &[Condition],
+    ) {
+        self.tell_happenings(object, happenings).await;
         let ready = |conditions: &[Condition]| conditions.iter().find(|condition| condition.type_ == "Ready").cloned();
         let (Some(now), then) = (ready(after), ready(before)) else {
             return;
         };
-        if then.is_some_and(|then| then.status == now.status && then.reason == now.reason) {
+        if then.is_some_and(|then| then.status == now.status && then.reason == now.reason)
+            || happening::says(happenings, &now.reason)
+        {
             return;
         }
         let quiet = now.status == "True" || after.iter().any(|condition| condition.type_ == "Reconciling");
         self.publish(object, &now.reason, !quiet, "Reconcile", &now.message).await;
+    }
+
+    /// Publishes an Event for each of these, in their order, and counts them.
+    pub async fn tell_happenings<K: Resource<DynamicType = ()>>(&self, object: &K, happenings: &[Happening]) {
+        self.metrics.happened(happenings);
+        for Happening { what, message, .. } in happenings {
+            self.publish(object, what.as_str(), what.warns(), what.action(), message).await;
+        }
     }
 
     /// Publishes an Event about something that happened. `action`: what was being done, in one word.
@@ -170,9 +218,24 @@ impl Context {
             action: action.to_owned(),
             secondary: None,
         };
-        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
+        let recorder = self.recorder(object, &event);
+        if let Err(error) = recorder.publish(&event, &object.object_ref(&())).await {
             tracing::warn!(error = crate::effects::chain(&error), reason, "failed to publish an event");
         }
+    }
+}
+
+impl Context {
+    /// The recorder for this event. Each text has its own: within six minutes a recorder makes a series of whatever has
+    /// the same reason, and of a series only the first text is ever shown.
+    fn recorder<K: Resource<DynamicType = ()>>(&self, object: &K, event: &Event) -> Recorder {
+        let key = fingerprint::short(&(object.meta().uid.as_deref(), &event.reason, &event.note));
+        let new = || Recorder::new(self.kube.clone(), self.reporter.clone());
+        let Ok(mut recorders) = self.recorders.lock() else { return new() };
+        if recorders.len() >= RECORDERS {
+            recorders.clear();
+        }
+        recorders.entry(key).or_insert_with(new).clone()
     }
 }
 

@@ -1,5 +1,6 @@
 //! One controller a kind; each is observe → plan → act → report → requeue.
 
+mod audit;
 pub mod cluster;
 pub mod collection;
 pub mod connect;
@@ -7,6 +8,8 @@ pub mod context;
 pub mod feed;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod rest_tests;
 pub mod run;
 
 pub use context::Context;

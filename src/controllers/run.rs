@@ -250,10 +250,6 @@ fn clusters(
         )
         .run(
             |object, context: Arc<Context>| async move {
-                let exists = context.stores.clusters.clone();
-                context.metrics.forget_gone("WeaviateCluster", |namespace, name| {
-                    exists.get(&ObjectRef::new(name).within(namespace)).is_some()
-                });
                 counted("WeaviateCluster", &context, cluster::reconcile(object, context.clone())).await
             },
             |object, error, context| after_error(object.as_ref(), error, &context),
@@ -294,10 +290,6 @@ fn collections(
         })
         .run(
             |object, context: Arc<Context>| async move {
-                let exists = context.stores.collections.clone();
-                context.metrics.forget_gone("ElysiaCollection", |namespace, name| {
-                    exists.get(&ObjectRef::new(name).within(namespace)).is_some()
-                });
                 counted("ElysiaCollection", &context, collection::reconcile(object, context.clone())).await
             },
             |object, error, context| after_error(object.as_ref(), error, &context),
@@ -338,10 +330,6 @@ fn feeds(
         })
         .run(
             |object, context: Arc<Context>| async move {
-                let exists = context.stores.feeds.clone();
-                context.metrics.forget_gone("IndexSource", |namespace, name| {
-                    exists.get(&ObjectRef::new(name).within(namespace)).is_some()
-                });
                 counted("IndexSource", &context, feed::reconcile(object, context.clone())).await
             },
             |object, error, context| after_error(object.as_ref(), error, &context),

@@ -1,20 +1,46 @@
-//! Numbers for Prometheus. Counters carry only labels from closed sets; gauges that describe one object carry its
-//! namespace and name and go with it.
+//! Numbers for Prometheus. Counters and histograms carry only labels from closed sets; gauges that describe one object
+//! carry its namespace and name and go with it. `docs/metrics.md` lists all of them, and a test compares.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use elysia_api::cluster::{ProbeReport, WeaviateClusterStatus};
-use elysia_api::collection::ElysiaCollectionStatus;
+use elysia_api::collection::{ElysiaCollectionStatus, Verdict};
+use elysia_api::condition::ConditionType;
 use elysia_api::index_source::IndexSourceStatus;
 use elysia_api::{ElysiaCollection, IndexSource, WeaviateCluster};
+use elysia_core::collection::deletion::Outcome;
+use elysia_core::collection::happening::{Happened, Happening};
 use elysia_core::condition;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::core::{Resource, ResourceExt as _};
+use prometheus::core::Collector;
 use prometheus::{
-    Encoder as _, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder as _, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+/// Labels of a gauge that describes one object.
+const OBJECT: [&str; 2] = ["namespace", "name"];
+
+/// Outcomes of copies.
+const COPIES: [&str; 3] = ["done", "failed", "dropped"];
+/// Outcomes of recreations and of emptying.
+const RECREATIONS: [&str; 6] = ["recreated", "cleared", "voided", "clear_voided", "rolled_back", "old_back"];
+/// Outcomes of deletions of collections with their objects.
+const DELETIONS: [&str; 3] = ["deleted", "kept", "retained"];
+/// What a comparison counts.
+const COMPARED: [&str; 5] = ["sampled", "missing", "different", "orphaned", "unread"];
+/// Verdicts on settings that differ.
+const VERDICTS: [(Verdict, &str); 4] = [
+    (Verdict::Recreate, "Recreate"),
+    (Verdict::Revert, "Revert"),
+    (Verdict::Report, "Report"),
+    (Verdict::Adopt, "Adopt"),
+];
+/// Outcomes of lines of a feed.
+const LINES: [&str; 6] = ["added", "modified", "deleted", "renamed", "unchanged", "rejected"];
 
 /// All numbers of the operator. Cheap to clone.
 #[derive(Clone)]
@@ -24,102 +50,245 @@ pub struct Metrics {
 
 struct Inner {
     registry: Registry,
+    /// What the documentation is compared with.
+    families: Vec<Family>,
     reconciles: IntCounterVec,
     seconds: HistogramVec,
     failed_steps: IntCounterVec,
-    leader: IntGauge,
+    leader: IntGaugeVec,
     ready: IntGaugeVec,
+    stalled: IntGaugeVec,
     nodes: IntGaugeVec,
+    lag: GaugeVec,
     replicas: IntGaugeVec,
     behind: IntGaugeVec,
+    objects: IntGaugeVec,
+    drift: IntGaugeVec,
+    plan_age: IntGaugeVec,
+    plan_waits: IntGaugeVec,
+    copies_running: IntGaugeVec,
+    verified_at: IntGaugeVec,
+    compared: IntGaugeVec,
+    copies_started: IntCounterVec,
+    copies_ended: IntCounterVec,
+    replicas_removed: IntCounterVec,
+    repair_seconds: HistogramVec,
+    recreations: IntCounterVec,
+    deletions: IntCounterVec,
     lines: GaugeVec,
-    lag: GaugeVec,
-    /// Namespace and name of every object that has gauges, by kind.
-    known: Mutex<BTreeSet<(&'static str, String, String)>>,
+    /// What is remembered of every object that has gauges.
+    known: Mutex<BTreeMap<Key, Known>>,
+}
+
+/// Kind, namespace and name.
+type Key = (&'static str, String, String);
+
+#[derive(Default)]
+struct Known {
+    /// The reason under which the object counts as stalled.
+    stalled: Option<String>,
+    /// When its present plan was first shown.
+    plan_since: Option<Timestamp>,
+}
+
+/// A metric as the documentation lists it.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Family {
+    name: String,
+    kind: &'static str,
+    labels: String,
+    help: String,
+}
+
+/// Makes metrics and remembers what was made.
+#[derive(Default)]
+struct Families {
+    registry: Registry,
+    made: Vec<Family>,
+}
+
+type Made<T> = Result<T, prometheus::Error>;
+
+impl Families {
+    fn gauge(&mut self, name: &str, help: &str, labels: &[&str]) -> Made<IntGaugeVec> {
+        self.keep("gauge", IntGaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn float_gauge(&mut self, name: &str, help: &str, labels: &[&str]) -> Made<GaugeVec> {
+        self.keep("gauge", GaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn counter(&mut self, name: &str, help: &str, labels: &[&str]) -> Made<IntCounterVec> {
+        self.keep("counter", IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> Made<HistogramVec> {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.keep("histogram", HistogramVec::new(options, labels)?)
+    }
+
+    fn keep<C: Collector + Clone + 'static>(&mut self, kind: &'static str, collector: C) -> Made<C> {
+        for description in collector.desc() {
+            self.made.push(Family {
+                name: description.fq_name.clone(),
+                kind,
+                labels: description.variable_labels.join(", "),
+                help: description.help.clone(),
+            });
+        }
+        self.registry.register(Box::new(collector.clone()))?;
+        Ok(collector)
+    }
 }
 
 impl Metrics {
     /// Registers everything.
     pub fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
-        let object = ["namespace", "name"];
-        let inner = Inner {
-            reconciles: IntCounterVec::new(
-                Opts::new("elysia_reconcile_total", "Rounds by kind and outcome."),
+        let mut make = Families::default();
+        let of_object = |label| ["namespace", "name", label];
+        let mut inner = Inner {
+            reconciles: make.counter(
+                "elysia_reconcile_total",
+                "Rounds by kind and outcome.",
                 &["kind", "outcome"],
             )?,
-            seconds: HistogramVec::new(
-                HistogramOpts::new("elysia_reconcile_duration_seconds", "Time of a round in seconds.")
-                    .buckets(vec![0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0]),
+            seconds: make.histogram(
+                "elysia_reconcile_duration_seconds",
+                "Time of a round in seconds.",
                 &["kind"],
+                &[0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0],
             )?,
-            failed_steps: IntCounterVec::new(
-                Opts::new("elysia_failed_steps_total", "Steps of plans that failed, by kind and reason."),
+            failed_steps: make.counter(
+                "elysia_failed_steps_total",
+                "Steps of plans that failed, by kind and reason.",
                 &["kind", "reason"],
             )?,
-            leader: IntGauge::new("elysia_leader", "1 while this operator leads.")?,
-            ready: IntGaugeVec::new(
-                Opts::new("elysia_ready", "Condition Ready of an object: 1 True, 0 False, -1 unknown."),
+            leader: make.gauge("elysia_leader", "1 while this operator leads.", &[])?,
+            ready: make.gauge(
+                "elysia_ready",
+                "Condition Ready of an object: 1 True, 0 False, -1 unknown.",
                 &["kind", "namespace", "name"],
             )?,
-            nodes: IntGaugeVec::new(
-                Opts::new("elysia_cluster_nodes", "Nodes of a cluster, by wanted and ready."),
-                &["namespace", "name", "which"],
+            stalled: make.gauge(
+                "elysia_stalled",
+                "1 while the condition Stalled of an object is True, by its reason: a person is needed.",
+                &["kind", "namespace", "name", "reason"],
             )?,
-            replicas: IntGaugeVec::new(
-                Opts::new(
-                    "elysia_collection_replicas",
-                    "Replicas of a collection's worst shard, by wanted and lowest.",
-                ),
-                &["namespace", "name", "which"],
+            nodes: make.gauge("elysia_cluster_nodes", "Nodes of a cluster, by wanted and ready.", &of_object("which"))?,
+            lag: make.float_gauge(
+                "elysia_replication_lag_seconds",
+                "Time until the slowest replica had what was written at QUORUM, by the last probe.",
+                &OBJECT,
             )?,
-            behind: IntGaugeVec::new(
-                Opts::new("elysia_collection_shards_behind", "Shards with fewer replicas than wanted."),
-                &object,
+            replicas: make.gauge(
+                "elysia_collection_replicas",
+                "Replicas of a collection's worst shard, by wanted and lowest.",
+                &of_object("which"),
             )?,
-            lines: GaugeVec::new(
-                Opts::new("elysia_feed_lines", "Lines of a feed's present run, by outcome."),
-                &["namespace", "name", "outcome"],
+            behind: make.gauge(
+                "elysia_collection_shards_behind",
+                "Shards with fewer replicas than wanted.",
+                &OBJECT,
             )?,
-            lag: GaugeVec::new(
-                Opts::new(
-                    "elysia_replication_lag_seconds",
-                    "Time until the slowest replica had what was written at QUORUM, by the last probe.",
-                ),
-                &object,
+            objects: make.gauge("elysia_collection_objects", "Objects, when they could be counted.", &OBJECT)?,
+            drift: make.gauge(
+                "elysia_collection_drift_entries",
+                "Settings that differ, by verdict; at most 20 of an object in all.",
+                &of_object("verdict"),
             )?,
-            registry,
+            plan_age: make.gauge(
+                "elysia_collection_plan_age_seconds",
+                "Time since the present plan was first shown.",
+                &OBJECT,
+            )?,
+            plan_waits: make.gauge(
+                "elysia_collection_plan_waiting",
+                "1 while a plan waits for its approval.",
+                &OBJECT,
+            )?,
+            copies_running: make.gauge(
+                "elysia_collection_copies_running",
+                "Copies of replicas that run, those of other people included.",
+                &OBJECT,
+            )?,
+            verified_at: make.gauge(
+                "elysia_collection_verification_timestamp_seconds",
+                "When the last comparison of sampled objects ended.",
+                &OBJECT,
+            )?,
+            compared: make.gauge(
+                "elysia_collection_verification_objects",
+                "Objects of the last comparison, by sampled, missing, different, orphaned and unread.",
+                &of_object("which"),
+            )?,
+            copies_started: make.counter(
+                "elysia_collection_copies_started_total",
+                "Copies of replicas that were started.",
+                &[],
+            )?,
+            copies_ended: make.counter(
+                "elysia_collection_copies_ended_total",
+                "Copies of replicas that ended, by done, failed and dropped.",
+                &["outcome"],
+            )?,
+            replicas_removed: make.counter(
+                "elysia_collection_replicas_removed_total",
+                "Replicas that were taken away by approved plans.",
+                &[],
+            )?,
+            repair_seconds: make.histogram(
+                "elysia_collection_repair_duration_seconds",
+                "Time of a repair of replicas from its first copy to its last, by the action of its plan.",
+                &["action"],
+                &[10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0],
+            )?,
+            recreations: make.counter(
+                "elysia_collection_recreations_total",
+                "Recreations and emptyings that came to a turn, by recreated, cleared, voided, clear_voided, rolled_back and old_back.",
+                &["outcome"],
+            )?,
+            deletions: make.counter(
+                "elysia_collection_deletions_total",
+                "Objects with a finalizer that were let go, by what became of the collection: deleted, kept, retained.",
+                &["outcome"],
+            )?,
+            lines: make.float_gauge(
+                "elysia_feed_lines",
+                "Lines of a feed's present run, by outcome.",
+                &of_object("outcome"),
+            )?,
+            registry: Registry::default(),
+            families: Vec::new(),
             known: Mutex::default(),
         };
-        let Inner {
-            registry,
-            reconciles,
-            seconds,
-            failed_steps,
-            leader,
-            ready,
-            nodes,
-            replicas,
-            behind,
-            lines,
-            lag,
-            known: _,
-        } = &inner;
-        registry.register(Box::new(reconciles.clone()))?;
-        registry.register(Box::new(seconds.clone()))?;
-        registry.register(Box::new(failed_steps.clone()))?;
-        registry.register(Box::new(leader.clone()))?;
-        registry.register(Box::new(ready.clone()))?;
-        registry.register(Box::new(nodes.clone()))?;
-        registry.register(Box::new(replicas.clone()))?;
-        registry.register(Box::new(behind.clone()))?;
-        registry.register(Box::new(lines.clone()))?;
-        registry.register(Box::new(lag.clone()))?;
+        (inner.registry, inner.families) = (make.registry, make.made);
+        // A counter that is there before it counts lets the first one be seen as an increase.
+        let never: [&str; 0] = [];
+        inner.copies_started.with_label_values(&never);
+        inner.replicas_removed.with_label_values(&never);
+        inner.leader.with_label_values(&never);
+        for (counter, outcomes) in [
+            (&inner.copies_ended, COPIES.as_slice()),
+            (&inner.recreations, RECREATIONS.as_slice()),
+            (&inner.deletions, DELETIONS.as_slice()),
+        ] {
+            for outcome in outcomes {
+                counter.with_label_values(&[outcome]);
+            }
+        }
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Everything in Prometheus' text format.
-    pub fn text(&self) -> String {
+    /// Everything in Prometheus' text format. Ages are those of this moment.
+    pub fn text(&self, now: Timestamp) -> String {
+        if let Ok(known) = self.inner.known.lock() {
+            for ((_, namespace, name), known) in known.iter() {
+                if let Some(since) = known.plan_since {
+                    let age = now.duration_since(since).as_secs().max(0);
+                    self.inner.plan_age.with_label_values(&[namespace, name]).set(age);
+                }
+            }
+        }
         let mut buffer = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.inner.registry.gather(), &mut buffer) {
             tracing::warn!(error = error.to_string(), "failed to write metrics");
@@ -140,7 +309,45 @@ impl Metrics {
 
     /// Tells whether this operator leads.
     pub fn leads(&self, leads: bool) {
-        self.inner.leader.set(i64::from(leads));
+        let never: [&str; 0] = [];
+        self.inner.leader.with_label_values(&never).set(i64::from(leads));
+    }
+
+    /// Counts what happened.
+    pub fn happened(&self, happenings: &[Happening]) {
+        let never: [&str; 0] = [];
+        let Inner { copies_started, copies_ended, replicas_removed, recreations, .. } = self.inner.as_ref();
+        for Happening { what, count, .. } in happenings {
+            match what {
+                Happened::CopiesStarted => copies_started.with_label_values(&never).inc_by(*count),
+                Happened::CopiesEnded => copies_ended.with_label_values(&["done"]).inc_by(*count),
+                Happened::CopiesFailed => copies_ended.with_label_values(&["failed"]).inc_by(*count),
+                Happened::CopyRecordsDropped => copies_ended.with_label_values(&["dropped"]).inc_by(*count),
+                Happened::ReplicasRemoved => replicas_removed.with_label_values(&never).inc_by(*count),
+                Happened::Recreated => recreations.with_label_values(&["recreated"]).inc(),
+                Happened::Cleared => recreations.with_label_values(&["cleared"]).inc(),
+                Happened::RecreationVoided => recreations.with_label_values(&["voided"]).inc(),
+                Happened::ClearVoided => recreations.with_label_values(&["clear_voided"]).inc(),
+                Happened::RolledBack => recreations.with_label_values(&["rolled_back"]).inc(),
+                Happened::OldCollectionBack => recreations.with_label_values(&["old_back"]).inc(),
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes in how long a repair took that has ended.
+    pub fn repaired(&self, action: &'static str, took: SignedDuration) {
+        self.inner.repair_seconds.with_label_values(&[action]).observe(took.as_secs_f64());
+    }
+
+    /// Counts an object that was let go.
+    pub fn deletion(&self, outcome: &Outcome) {
+        let word = match outcome {
+            Outcome::Deleted => "deleted",
+            Outcome::Kept(_) => "kept",
+            Outcome::Retained => "retained",
+        };
+        self.inner.deletions.with_label_values(&[word]).inc();
     }
 
     /// Gauges of a cluster.
@@ -151,8 +358,8 @@ impl Metrics {
             .as_deref()
             .and_then(|text| text.split_once('/'))
             .map_or((0, 0), |(ready, wanted)| (ready.parse().unwrap_or(0), wanted.parse().unwrap_or(0)));
-        self.inner.nodes.with_label_values(&[&namespace, &name, &"ready".to_owned()]).set(ready);
-        self.inner.nodes.with_label_values(&[&namespace, &name, &"wanted".to_owned()]).set(wanted);
+        self.inner.nodes.with_label_values(&[namespace.as_str(), &name, "ready"]).set(ready);
+        self.inner.nodes.with_label_values(&[namespace.as_str(), &name, "wanted"]).set(wanted);
     }
 
     /// Gauge of a cluster's probe: the series goes when it failed or when there is none.
@@ -165,36 +372,52 @@ impl Metrics {
         }
     }
 
-    /// Gauges of a collection.
-    pub fn collection(&self, object: &ElysiaCollection, status: &ElysiaCollectionStatus) {
+    /// Gauges of a collection. `copies`: those that run, if that is known. Unknown is not zero: what is not known has no
+    /// series.
+    pub fn collection(&self, object: &ElysiaCollection, status: &ElysiaCollectionStatus, copies: Option<usize>) {
         let (namespace, name) = self.know("ElysiaCollection", object, &status.conditions);
-        let Some(replication) = &status.replication else {
-            return;
-        };
-        let gauge = |which: &str| self.inner.replicas.with_label_values(&[&namespace, &name, &which.to_owned()]);
-        gauge("wanted").set(replication.desired);
-        match replication.lowest {
-            Some(lowest) => gauge("lowest").set(lowest),
-            // Unknown is not zero: the series goes.
-            None => drop(self.inner.replicas.remove_label_values(&[&namespace, &name, &"lowest".to_owned()])),
+        let (namespace, name) = (namespace.as_str(), name.as_str());
+        let inner = &self.inner;
+        let replication = status.replication.as_ref();
+        let seen = replication.filter(|replication| replication.lowest.is_some());
+        set(&inner.replicas, &[namespace, name, "wanted"], replication.map(|replication| replication.desired));
+        set(&inner.replicas, &[namespace, name, "lowest"], seen.and_then(|replication| replication.lowest));
+        set(&inner.behind, &[namespace, name], seen.map(|replication| replication.behind_total));
+        set(&inner.objects, &[namespace, name], status.objects.as_ref().map(|objects| objects.count));
+        for (verdict, word) in VERDICTS {
+            let count = status.drift.iter().filter(|entry| entry.verdict == verdict).count();
+            set(&inner.drift, &[namespace, name, word], Some(number(count)));
         }
-        self.inner.behind.with_label_values(&[&namespace, &name]).set(replication.behind_total);
+        let plan = status.plan.as_ref();
+        let since = plan.and_then(|plan| plan.since.as_ref()).map(|since| since.0);
+        if since.is_none() {
+            set(&inner.plan_age, &[namespace, name], None);
+        }
+        if let Ok(mut known) = inner.known.lock()
+            && let Some(known) = known.get_mut(&("ElysiaCollection", namespace.to_owned(), name.to_owned()))
+        {
+            known.plan_since = since;
+        }
+        let waits = plan.is_some_and(|plan| plan.waiting_for.is_some());
+        set(&inner.plan_waits, &[namespace, name], Some(i64::from(waits)));
+        set(&inner.copies_running, &[namespace, name], copies.map(number));
+        let report = status.verification.as_ref();
+        set(&inner.verified_at, &[namespace, name], report.map(|report| report.at.0.as_second()));
+        let counts =
+            report.map(|report| [report.sampled, report.missing, report.different, report.orphaned, report.unread]);
+        for (at, which) in COMPARED.iter().enumerate() {
+            set(&inner.compared, &[namespace, name, which], counts.map(|counts| counts[at]));
+        }
     }
 
     /// Gauges of a feed.
     pub fn feed(&self, object: &IndexSource, status: &IndexSourceStatus) {
         let (namespace, name) = self.know("IndexSource", object, &status.conditions);
         let Some(counts) = &status.counts else { return };
-        for (outcome, count) in [
-            ("added", counts.added),
-            ("modified", counts.modified),
-            ("deleted", counts.deleted),
-            ("renamed", counts.renamed),
-            ("unchanged", counts.unchanged),
-            ("rejected", counts.rejected),
-        ] {
+        let counts = [counts.added, counts.modified, counts.deleted, counts.renamed, counts.unchanged, counts.rejected];
+        for (outcome, count) in LINES.iter().zip(counts) {
             #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; 2^53 lines are out of reach")]
-            self.inner.lines.with_label_values(&[&namespace, &name, &outcome.to_owned()]).set(count as f64);
+            self.inner.lines.with_label_values(&[namespace.as_str(), &name, outcome]).set(count as f64);
         }
     }
 
@@ -202,17 +425,25 @@ impl Metrics {
         &self,
         kind: &'static str,
         object: &K,
-        conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition],
+        conditions: &[Condition],
     ) -> (String, String) {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-        let value = match condition::find(conditions, elysia_api::condition::ConditionType::Ready) {
+        let value = match condition::find(conditions, ConditionType::Ready) {
             Some(ready) if ready.status == "True" => 1,
             Some(ready) if ready.status == "False" => 0,
             _ => -1,
         };
-        self.inner.ready.with_label_values(&[&kind.to_owned(), &namespace, &name]).set(value);
-        if let Ok(mut known) = self.inner.known.lock() {
-            known.insert((kind, namespace.clone(), name.clone()));
+        self.inner.ready.with_label_values(&[kind, &namespace, &name]).set(value);
+        let stalled = condition::find(conditions, ConditionType::Stalled).map(|stalled| stalled.reason.clone());
+        if let Ok(mut all) = self.inner.known.lock() {
+            let known = all.entry((kind, namespace.clone(), name.clone())).or_default();
+            if let Some(earlier) = known.stalled.take_if(|earlier| Some(&*earlier) != stalled.as_ref()) {
+                set(&self.inner.stalled, &[kind, &namespace, &name, &earlier], None);
+            }
+            if let Some(reason) = stalled {
+                set(&self.inner.stalled, &[kind, &namespace, &name, &reason], Some(1));
+                known.stalled = Some(reason);
+            }
         }
         (namespace, name)
     }
@@ -222,35 +453,69 @@ impl Metrics {
         let Ok(mut known) = self.inner.known.lock() else {
             return;
         };
-        known.retain(|(of, namespace, name)| {
+        known.retain(|(of, namespace, name), known| {
             if *of != kind || exists(namespace, name) {
                 return true;
             }
-            self.forget(kind, namespace, name);
+            self.forget(kind, namespace, name, known.stalled.as_deref());
             false
         });
     }
 
-    fn forget(&self, kind: &'static str, namespace: &str, name: &str) {
-        let Inner { ready, nodes, replicas, behind, lines, lag, .. } = self.inner.as_ref();
-        // A series that was never set is not there to be removed, which is no error.
-        let _ = ready.remove_label_values(&[kind, namespace, name]);
+    fn forget(&self, kind: &'static str, namespace: &str, name: &str, stalled: Option<&str>) {
+        let inner = &self.inner;
+        set(&inner.ready, &[kind, namespace, name], None);
+        if let Some(reason) = stalled {
+            set(&inner.stalled, &[kind, namespace, name, reason], None);
+        }
         match kind {
             "WeaviateCluster" => {
-                let _ = lag.remove_label_values(&[namespace, name]);
+                // A series that was never set is not there to be removed, which is no error.
+                let _ = inner.lag.remove_label_values(&[namespace, name]);
                 for which in ["ready", "wanted"] {
-                    let _ = nodes.remove_label_values(&[namespace, name, which]);
+                    set(&inner.nodes, &[namespace, name, which], None);
                 }
             }
             "ElysiaCollection" => {
-                let _ = behind.remove_label_values(&[namespace, name]);
+                for gauge in [
+                    &inner.behind,
+                    &inner.objects,
+                    &inner.plan_age,
+                    &inner.plan_waits,
+                    &inner.copies_running,
+                    &inner.verified_at,
+                ] {
+                    set(gauge, &[namespace, name], None);
+                }
                 for which in ["lowest", "wanted"] {
-                    let _ = replicas.remove_label_values(&[namespace, name, which]);
+                    set(&inner.replicas, &[namespace, name, which], None);
+                }
+                for (_, verdict) in VERDICTS {
+                    set(&inner.drift, &[namespace, name, verdict], None);
+                }
+                for which in COMPARED {
+                    set(&inner.compared, &[namespace, name, which], None);
                 }
             }
-            _ => ["added", "modified", "deleted", "renamed", "unchanged", "rejected"].iter().for_each(|outcome| {
-                let _ = lines.remove_label_values(&[namespace, name, outcome]);
+            _ => LINES.iter().for_each(|outcome| {
+                let _ = inner.lines.remove_label_values(&[namespace, name, outcome]);
             }),
         }
     }
 }
+
+/// Sets a series; without a value it goes.
+fn set(gauge: &IntGaugeVec, labels: &[&str], value: Option<i64>) {
+    match value {
+        Some(value) => gauge.with_label_values(labels).set(value),
+        // One that was never set is not there to be removed, which is no error.
+        None => drop(gauge.remove_label_values(labels)),
+    }
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,21 +7,20 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::metrics::Metrics;
 use super::readiness::Readiness;
 
-/// Serves until cancelled.
+/// Serves until cancelled. `metrics` writes the numbers of this moment.
 pub async fn serve(
     listener: TcpListener,
     readiness: Readiness,
-    metrics: Metrics,
+    metrics: impl Fn() -> String + Clone + Send + Sync + 'static,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let router = Router::new()
         // The process answers: that is all that a restart could mend.
         .route("/livez", get(async || "ok"))
         .route("/readyz", get(readyz).with_state(readiness))
-        .route("/metrics", get(async |State(metrics): State<Metrics>| metrics.text()).with_state(metrics));
+        .route("/metrics", get(async move || metrics()));
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 

@@ -69,7 +69,7 @@ fn succeed(command: &mut Command) -> Result<()> {
 fn lint_chart(ground: &Ground, paths: &Paths) -> Result<()> {
     let chart = paths.checkout.join("charts/elysia-operator");
     succeed(ground.helm().args(["lint", "--strict"]).arg(&chart))?;
-    let more = "replicas=2,watchNamespace=search,metrics.serviceMonitor.create=true";
+    let more = "replicas=2,watchNamespace=search,metrics.serviceMonitor.create=true,prometheusRule.enabled=true";
     for settings in ["", more] {
         let mut command = ground.helm();
         command.args(["template", "elysia-operator"]).arg(&chart).args(["--kube-version", "1.34.4"]);

@@ -3,6 +3,7 @@
 
 use elysia_api::{WeaviateCluster, names};
 use elysia_core::cluster::ClusterSpec;
+use elysia_core::collection::happening::{self, Happened, Happening};
 use elysia_core::collection::recreate::{self, OrphanAct};
 use elysia_core::collection::{Cursor, Journal};
 use elysia_core::sight::Sight;
@@ -11,6 +12,7 @@ use kube::api::{Api, ListParams};
 use kube::core::ResourceExt as _;
 
 use super::super::ReconcileError;
+use super::super::audit::Trail;
 use super::super::collection::journal::{self, Place};
 use super::super::collection::{emptiness, open};
 use super::super::connect::sight;
@@ -70,15 +72,27 @@ pub(super) async fn end(
             Some(_) => emptiness::tenants(&clients, collection).await,
             None => Sight::Seen(Vec::new()),
         };
+        let trail = Trail::of_cluster(cluster, collection, Some(&journal.hash), context);
         match recreate::next_for_orphan(&journal, &class, &spec.node_names(), &read_only, &tenants) {
             OrphanAct::CreateOld => {
-                weaviate::create_class(common, &recreate::creatable(&journal.live_schema)).await?;
+                let created = weaviate::create_class(common, &recreate::creatable(&journal.live_schema)).await;
+                trail.after("create_class", &[], created)?;
             }
-            OrphanAct::CreateTenants(tenants) => weaviate::create_tenants(common, collection, &tenants).await?,
-            OrphanAct::Thaw => weaviate::set_read_only(common, collection, &journal.own_shards(), false).await?,
+            OrphanAct::CreateTenants(tenants) => {
+                let names: Vec<String> = tenants.iter().map(|tenant| tenant.name.clone()).collect();
+                let created = weaviate::create_tenants(common, collection, &tenants).await;
+                trail.after("create_tenants", &names, created)?;
+            }
+            OrphanAct::Thaw => {
+                let shards = journal.own_shards();
+                let thawed = weaviate::set_read_only(common, collection, &shards, false).await;
+                trail.after("set_writable", &shards, thawed)?;
+            }
             OrphanAct::PutTenancy(put) => {
                 let base = class.seen().cloned().flatten().unwrap_or_default();
-                weaviate::update_class(common, collection, &base, &put).await?;
+                let paths = happening::changed(&base, &put);
+                let updated = weaviate::update_class(common, collection, &base, &put).await;
+                trail.after("update_class", &paths, updated)?;
             }
             OrphanAct::End => {
                 let name = config.name_any();
@@ -87,6 +101,11 @@ pub(super) async fn end(
                 let stopped = Some("its ElysiaCollection was deleted".to_owned());
                 let ended = Journal { stopped, ..journal.at(Cursor::Stopped, (context.now)()) };
                 journal::write_at(&place, &ended, config.resource_version(), context).await?;
+                let message = format!(
+                    "ElysiaCollection {object} was deleted in the middle of plan {}; collection {collection} is there and writable",
+                    journal.hash
+                );
+                context.tell_happenings(cluster, &[Happening::new(Happened::OrphanEnded, message)]).await;
             }
             OrphanAct::Wait => {}
         }

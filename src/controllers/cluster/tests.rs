@@ -2,7 +2,7 @@
 
 use elysia_api::WeaviateCluster;
 use insta::assert_snapshot;
-use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{Secret, Service};
 use serde_json::json;
 
@@ -213,4 +213,128 @@ async fn a_lost_node_is_named_and_comes_back() {
     PATCH weaviateclusters/search/status Ready=True AsDeclared
     PATCH events Normal AsDeclared
     ");
+}
+
+/// A managed cluster with the Elysia service beside it. Its pods are not there: no node answers.
+async fn with_elysia() -> World {
+    let world = World::start().await;
+    let mut cluster = managed();
+    cluster.spec.elysia = Some(manifest(json!({
+        "image": "elysia:1", "env": [{"name": "BASE_MODEL", "value": "small"}],
+    })));
+    world.api.seed(&cluster);
+    world
+}
+
+/// The Deployment as an earlier round made it.
+fn seed_elysia(world: &World, cluster: &WeaviateCluster) {
+    let spec = elysia_core::cluster::ClusterSpec::validate(cluster).unwrap();
+    let (mut deployment, _) = elysia_core::cluster::desired::elysia(&spec, spec.elysia.as_ref().unwrap());
+    deployment.metadata.owner_references = Some(vec![kube::Resource::controller_owner_ref(cluster, &()).unwrap()]);
+    world.api.seed(&deployment);
+}
+
+#[tokio::test]
+async fn the_elysia_service_is_not_made_before_its_cluster_is_ready() {
+    let mut world = with_elysia().await;
+    for _ in 0..3 {
+        world.cluster("search").await.unwrap();
+    }
+    let transcript = world.transcript();
+    assert!(!transcript.contains("search-elysia"), "{transcript}");
+    assert!(world.api.object::<Deployment>(NAMESPACE, "search-elysia").is_none());
+}
+
+#[tokio::test]
+async fn an_elysia_service_that_was_made_is_kept_as_declared_while_its_cluster_is_away() {
+    let mut world = with_elysia().await;
+    for _ in 0..3 {
+        world.cluster("search").await.unwrap();
+    }
+    seed_elysia(&world, &world.get("search"));
+    world.cluster("search").await.unwrap();
+    world.transcript();
+    world.cluster("search").await.unwrap();
+    assert_eq!(world.transcript(), "");
+    let made: Deployment = world.get("search-elysia");
+    let container = &made.spec.clone().unwrap().template.spec.unwrap().containers[0];
+    let variable = |name: &str| container.env.iter().flatten().find(|variable| variable.name == name).cloned().unwrap();
+    assert_eq!(variable("CUSTOM_HTTP_HOST").value.as_deref(), Some("search.ai.svc"));
+    assert_eq!(variable("BASE_MODEL").value.as_deref(), Some("small"));
+    // By reference, so that the key stands in no object but its Secret.
+    let key = variable("WCD_API_KEY");
+    assert_eq!((key.value, key.value_from.unwrap().secret_key_ref.unwrap().name), (None, "search-auth".to_owned()));
+
+    world.api.edit::<Deployment>(NAMESPACE, "search-elysia", |object| {
+        object["spec"]["template"]["spec"]["containers"][0]["image"] = "theirs".into();
+        object["spec"]["replicas"] = 3.into();
+    });
+    world.cluster("search").await.unwrap();
+    assert_snapshot!(world.transcript(), @"PATCH deployments/search-elysia apply");
+    assert_eq!(world.get::<Deployment>("search-elysia").spec, made.spec);
+
+    world.api.edit::<WeaviateCluster>(NAMESPACE, "search", |object| {
+        object["spec"]["elysia"]["image"] = "elysia:2".into();
+        object["spec"]["elysia"]["port"] = 9000.into();
+    });
+    world.cluster("search").await.unwrap();
+    assert_snapshot!(world.transcript(), @r"
+    PATCH deployments/search-elysia apply
+    PATCH services/search-elysia apply
+    PATCH weaviateclusters/search/status Ready=False Starting
+    ");
+}
+
+#[tokio::test]
+async fn a_paused_cluster_leaves_its_elysia_service_alone() {
+    let mut world = with_elysia().await;
+    world.cluster("search").await.unwrap();
+    seed_elysia(&world, &world.get("search"));
+    world.cluster("search").await.unwrap();
+    world.annotate::<WeaviateCluster>("search", elysia_api::names::PAUSED_ANNOTATION, "true");
+    world.cluster("search").await.unwrap();
+    world.api.edit::<Deployment>(NAMESPACE, "search-elysia", |object| object["spec"]["replicas"] = 3.into());
+    world.transcript();
+    world.cluster("search").await.unwrap();
+    assert_eq!(world.transcript(), "");
+}
+
+#[tokio::test]
+async fn a_deployment_of_somebody_else_is_not_taken_over_for_elysia() {
+    let mut world = with_elysia().await;
+    world.cluster("search").await.unwrap();
+    world.api.seed::<Deployment>(&manifest(json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "search-elysia", "namespace": NAMESPACE},
+        "spec": {"selector": {}, "template": {}},
+    })));
+    world.transcript();
+    let _ = world.cluster("search").await;
+    let transcript = world.transcript();
+    assert!(!transcript.contains("deployments/search-elysia"), "{transcript}");
+    assert!(!transcript.contains("services/search-elysia"), "{transcript}");
+    let status = world.get::<WeaviateCluster>("search").status.unwrap();
+    assert!(
+        shown(&status.conditions).contains("search-elysia exists and is not ours"),
+        "{}",
+        shown(&status.conditions)
+    );
+}
+
+/// What is there now, written down so that a change of it is a decision.
+#[tokio::test]
+async fn an_elysia_service_that_is_declared_no_more_stays_until_a_person_deletes_it() {
+    let mut world = with_elysia().await;
+    world.cluster("search").await.unwrap();
+    seed_elysia(&world, &world.get("search"));
+    world.cluster("search").await.unwrap();
+    world.api.edit::<WeaviateCluster>(NAMESPACE, "search", |object| {
+        object["spec"].as_object_mut().unwrap().remove("elysia");
+    });
+    world.transcript();
+    for _ in 0..2 {
+        world.cluster("search").await.unwrap();
+    }
+    let transcript = world.transcript();
+    assert!(!transcript.contains("DELETE"), "{transcript}");
+    assert!(world.api.object::<Deployment>(NAMESPACE, "search-elysia").is_some());
 }

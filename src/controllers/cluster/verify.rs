@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use elysia_api::WeaviateCluster;
 use elysia_api::cluster::{Distribution, WeaviateClusterStatus};
 use elysia_api::condition::ConditionType;
+use elysia_api::names::PROBE_COLLECTION;
 use elysia_core::cluster::{ClusterSpec, Kind, judge, probe};
 use elysia_core::collection::schema;
 use elysia_core::{condition, recommendations};
@@ -14,6 +15,7 @@ use elysia_weaviate::{Client, SchemaRead};
 use jiff::{SignedDuration, Timestamp};
 use kube::core::ResourceExt as _;
 
+use super::super::audit::Trail;
 use super::super::collection::open;
 use super::super::context::Context;
 use crate::effects;
@@ -66,7 +68,7 @@ pub(super) async fn verify(
                     status.recommendations = system_collections(&clients.common, spec, status.nodes.len()).await;
                 }
                 if probes {
-                    why_not = write_and_read(&clients.common, &clients.nodes, status, context).await;
+                    why_not = write_and_read(&clients.common, &clients.nodes, cluster, status, context).await;
                 }
             }
             Err(message) => why_not = Some(message),
@@ -123,17 +125,21 @@ async fn system_collections(client: &Client, spec: &ClusterSpec, nodes: usize) -
 async fn write_and_read(
     common: &Client,
     nodes: &BTreeMap<String, Client>,
+    cluster: &WeaviateCluster,
     status: &mut WeaviateClusterStatus,
     context: &Context,
 ) -> Option<String> {
     let members = status.nodes.len();
+    let trail = Trail::of_cluster(cluster, PROBE_COLLECTION, None, context);
     match effects::probe::ensure_class(common, members).await {
         Ok(false) => {}
-        // Its shard is being placed; the next round writes.
-        Ok(true) => return None,
-        Err(error) => return Some(error.chain()),
+        made => {
+            // Its shard is being placed; the next round writes.
+            return trail.after("create_class", &[], made).err().map(|error| error.chain());
+        }
     }
-    match effects::probe::write_and_read(common, nodes).await {
+    let read_back = effects::probe::write_and_read(common, nodes).await;
+    match trail.after("put_object", &[], read_back) {
         Ok(lags) => {
             status.probe = Some(probe::report(&lags, (context.now)()));
             None

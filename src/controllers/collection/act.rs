@@ -6,17 +6,35 @@ use elysia_core::collection::recreate::{Cursor, Journal, SETTLE};
 use elysia_core::collection::{CollectionSpec, Plan, Step, schema};
 use elysia_weaviate::WeaviateError;
 
+use super::super::audit::Trail;
+use super::super::connect::{ClusterClients, started_after};
 use super::super::context::Shared;
 use super::observe::Scene;
 use super::{journal, repair};
-use crate::controllers::connect::started_after;
 use crate::effects::{EffectError, proof, replicas, weaviate};
 
-pub(super) async fn act(
+/// What became of the steps of a plan.
+#[derive(Debug)]
+pub(super) struct Acted {
+    /// Steps that were carried out, journals that were written on the way among them.
+    pub(super) done: Vec<Step>,
+    /// Why the next one was not.
+    pub(super) error: Option<EffectError>,
+}
+
+pub(super) async fn act(plan: &Plan, spec: &CollectionSpec, scene: &Scene, trail: &Trail, context: &Shared) -> Acted {
+    let mut done = Vec::new();
+    let error = steps(plan, spec, scene, trail, context, &mut done).await.err();
+    Acted { done, error }
+}
+
+async fn steps(
     plan: &Plan,
     spec: &CollectionSpec,
     scene: &Scene,
+    trail: &Trail,
     context: &Shared,
+    done: &mut Vec<Step>,
 ) -> Result<(), EffectError> {
     if plan.steps.is_empty() {
         return Ok(());
@@ -24,86 +42,117 @@ pub(super) async fn act(
     let Some(clients) = &scene.clients else {
         return Err(EffectError::Refused("the cluster cannot be asked, so nothing is done".to_owned()));
     };
-    let (common, collection) = (&clients.common, spec.collection.as_str());
     for step in &plan.steps {
         match step {
-            Step::CreateClass(class) => {
-                if let Err(error) = weaviate::create_class(common, class).await {
-                    // Not as after other refusals: until the next round there is no collection.
-                    return if make_old_again(&error, spec, scene, context).await? { Ok(()) } else { Err(error) };
-                }
-            }
-            Step::AddProperty(property) => weaviate::add_property(common, collection, property).await?,
-            Step::UpdateClass { base, class } => {
-                if schema::class_factor(class) > schema::class_factor(base) {
-                    context.repairs.raises(spec, (context.now)());
-                }
-                weaviate::update_class(common, collection, base, class).await?;
-            }
-            Step::Copy(copy) => weaviate::copy(common, collection, copy).await?,
-            Step::ForgetOperation(id) => replicas::forget_operation(common, id).await?,
-            Step::DropOperation(id) => replicas::drop_operation(common, id).await?,
-            Step::CoolTenants(tenants) => replicas::cool_tenants(common, collection, tenants).await?,
-            Step::RemoveReplica(removal) => {
-                // Nothing else that takes data away runs beside it, and nobody else may lead by now.
-                let _alone = context.destructive.lock().await;
-                if !context.leading.is_certain() {
-                    return Err(EffectError::Changed("another operator may lead by now".to_owned()));
-                }
-                replicas::remove_replica(common, &clients.nodes, collection, removal).await?;
-            }
-            Step::RemoveMember(node) => {
-                let _alone = context.destructive.lock().await;
-                if !context.leading.is_certain() {
-                    return Err(EffectError::Changed("another operator may lead by now".to_owned()));
-                }
-                replicas::remove_member(common, &clients.data, node).await?;
-            }
-            Step::WriteRepair(journal) => repair::write(spec, journal, scene.repair_version.clone(), context).await?,
-            Step::WriteJournal(journal) => {
-                journal::write(spec, journal, scene.journal_version.clone(), context).await?;
-            }
-            Step::SetReadOnly { read_only, shards } => {
-                let _alone = context.destructive.lock().await;
-                weaviate::set_read_only(common, collection, shards, *read_only).await?;
-            }
-            Step::CreateTenants(tenants) => weaviate::create_tenants(common, collection, tenants).await?,
             Step::ProveAndDelete(journal) => {
                 // Nothing else thaws or creates in between.
                 let _alone = context.destructive.lock().await;
                 let restarted = || restarted(journal, spec, context);
                 let leads = || context.leading.is_certain();
-                let deleted = proof::prove_and_delete(common, &clients.nodes, journal, restarted, leads).await;
+                let deleted = proof::prove_and_delete(&clients.common, &clients.nodes, journal, restarted, leads).await;
+                trail.step(step, deleted.as_ref().err());
                 if let Err(EffectError::NotLeading) = deleted {
                     return deleted;
                 }
+                if deleted.is_ok() {
+                    done.push(step.clone());
+                }
                 let next = after_proof(journal, deleted.as_ref().err(), (context.now)());
-                journal::write(spec, &next, scene.journal_version.clone(), context).await?;
+                done.push(keep(next, spec, scene, trail, context).await?);
+            }
+            step => {
+                let result = carry_out(step, spec, scene, clients, context).await;
+                trail.step(step, result.as_ref().err());
+                match (step, result) {
+                    (_, Ok(())) => done.push(step.clone()),
+                    (Step::CreateClass(_), Err(error)) => {
+                        // Not as after other refusals: until the next round there is no collection.
+                        let Some(next) = make_old_again(&error, scene, context) else { return Err(error) };
+                        done.push(keep(next, spec, scene, trail, context).await?);
+                        return Ok(());
+                    }
+                    (_, Err(error)) => return Err(error),
+                }
             }
         }
     }
     Ok(())
 }
 
-/// After a recreation's delete the collection must come back, if not with the new settings then with the old ones:
-/// whether the next round creates those.
-async fn make_old_again(
-    error: &EffectError,
+/// One step that writes nothing but what it says.
+async fn carry_out(
+    step: &Step,
     spec: &CollectionSpec,
     scene: &Scene,
+    clients: &ClusterClients,
     context: &Shared,
-) -> Result<bool, EffectError> {
-    let EffectError::Weaviate { source, .. } = error else { return Ok(false) };
-    let journal = scene.observed.journal.seen().and_then(Option::as_ref);
-    if let (WeaviateError::Invalid { message, .. }, Some(journal)) = (source.as_ref(), journal)
-        && let Some(next) = journal.with_old_schema(message, (context.now)())
-    {
-        context.metrics.failed_step("ElysiaCollection", error.reason());
-        tracing::warn!(collection = next.collection, error = error.chain(), "the old collection is made again");
-        journal::write(spec, &next, scene.journal_version.clone(), context).await?;
-        return Ok(true);
+) -> Result<(), EffectError> {
+    let (common, collection) = (&clients.common, spec.collection.as_str());
+    match step {
+        Step::CreateClass(class) => weaviate::create_class(common, class).await,
+        Step::AddProperty(property) => weaviate::add_property(common, collection, property).await,
+        Step::UpdateClass { base, class } => {
+            if schema::class_factor(class) > schema::class_factor(base) {
+                context.repairs.raises(spec, (context.now)());
+            }
+            weaviate::update_class(common, collection, base, class).await
+        }
+        Step::Copy(copy) => weaviate::copy(common, collection, copy).await,
+        Step::ForgetOperation(id) => replicas::forget_operation(common, id).await,
+        Step::DropOperation(id) => replicas::drop_operation(common, id).await,
+        Step::CoolTenants(tenants) => replicas::cool_tenants(common, collection, tenants).await,
+        Step::RemoveReplica(removal) => {
+            // Nothing else that takes data away runs beside it, and nobody else may lead by now.
+            let _alone = context.destructive.lock().await;
+            if !context.leading.is_certain() {
+                return Err(EffectError::Changed("another operator may lead by now".to_owned()));
+            }
+            replicas::remove_replica(common, &clients.nodes, collection, removal).await
+        }
+        Step::RemoveMember(node) => {
+            let _alone = context.destructive.lock().await;
+            if !context.leading.is_certain() {
+                return Err(EffectError::Changed("another operator may lead by now".to_owned()));
+            }
+            replicas::remove_member(common, &clients.data, node).await
+        }
+        Step::WriteRepair(journal) => repair::write(spec, journal, scene.repair_version.clone(), context).await,
+        Step::WriteJournal(journal) => journal::write(spec, journal, scene.journal_version.clone(), context).await,
+        Step::SetReadOnly { read_only, shards } => {
+            let _alone = context.destructive.lock().await;
+            weaviate::set_read_only(common, collection, shards, *read_only).await
+        }
+        Step::CreateTenants(tenants) => weaviate::create_tenants(common, collection, tenants).await,
+        Step::ProveAndDelete(_) => {
+            Err(EffectError::Refused("a delete is not carried out without its proof".to_owned()))
+        }
     }
-    Ok(false)
+}
+
+/// Writes a journal that follows from what became of a step, and is no step of the plan.
+async fn keep(
+    next: Journal,
+    spec: &CollectionSpec,
+    scene: &Scene,
+    trail: &Trail,
+    context: &Shared,
+) -> Result<Step, EffectError> {
+    let written = journal::write(spec, &next, scene.journal_version.clone(), context).await;
+    let step = Step::WriteJournal(Box::new(next));
+    trail.step(&step, written.as_ref().err());
+    written.map(|()| step)
+}
+
+/// After a recreation's delete the collection must come back, if not with the new settings then with the old ones: the
+/// journal by which the next round creates those, if that helps.
+fn make_old_again(error: &EffectError, scene: &Scene, context: &Shared) -> Option<Journal> {
+    let EffectError::Weaviate { source, .. } = error else { return None };
+    let WeaviateError::Invalid { message, .. } = source.as_ref() else { return None };
+    let journal = scene.observed.journal.seen().and_then(Option::as_ref)?;
+    let next = journal.with_old_schema(message, (context.now)())?;
+    context.metrics.failed_step("ElysiaCollection", error.reason());
+    tracing::warn!(collection = next.collection, error = error.chain(), "the old collection is made again");
+    Some(next)
 }
 
 /// Servers that were started after the shards were made read-only.

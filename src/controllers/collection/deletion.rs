@@ -8,6 +8,7 @@ use elysia_api::condition::{ConditionType, Reason};
 use elysia_api::{ElysiaCollection, WeaviateCluster, names};
 use elysia_core::cluster::ClusterSpec;
 use elysia_core::collection::deletion::{self, ClusterFate, Decision, Look, Outcome};
+use elysia_core::collection::happening::{Happened, Happening};
 use elysia_core::collection::{CollectionSpec, claims as core_claims};
 use elysia_core::condition::{self, Finding};
 use elysia_core::sight::{BlindnessKind, Sight};
@@ -19,6 +20,7 @@ use kube::api::Api;
 use kube::core::ResourceExt as _;
 use kube::runtime::controller::Action;
 
+use super::super::audit::Trail;
 use super::super::connect::{ClusterClients, sight};
 use super::super::context::Context;
 use super::super::{ReconcileError, requeue};
@@ -68,6 +70,8 @@ pub(super) async fn reconcile(object: &ElysiaCollection, context: &Context) -> R
             report(object, &message, context).await?;
             return Ok(requeue(deletion::RECHECK_LATER, &key));
         }
+        let message = format!("deleted collection {}, as deletionPolicy says", look.collection);
+        context.tell_happenings(object, &[Happening::new(Happened::CollectionDeleted, message)]).await;
         // Mostly it is gone everywhere at once.
         look.class = Sight::Seen(false);
         look.nodes = nodes(&look.collection, clients).await;
@@ -100,6 +104,7 @@ async fn release(
         Err(error) => return Err(error.into()),
     }
     tracing::info!(object = key, outcome = message, "let the object go");
+    context.metrics.deletion(outcome);
     context.succeeded(key);
     Ok(Action::await_change())
 }
@@ -112,7 +117,9 @@ async fn delete(object: &ElysiaCollection, clients: &ClusterClients, context: &C
     if let Some(rival) = claims::rival(object, None, context) {
         return Err(EffectError::Changed(format!("{rival} claims the collection by now")));
     }
-    weaviate::delete_class(&clients.common, &object.spec.collection, || context.leading.is_certain()).await
+    let deleted =
+        weaviate::delete_class(&clients.common, &object.spec.collection, || context.leading.is_certain()).await;
+    Trail::of_deletion(object, context).after("delete_class", &[], deleted)
 }
 
 async fn look(object: &ElysiaCollection, context: &Context) -> (Look, Option<ClusterClients>) {

@@ -16,12 +16,14 @@ pub(in crate::controllers) use observe::{cluster_of, exists, open};
 use std::sync::Arc;
 
 use elysia_api::ElysiaCollection;
-use elysia_core::collection::{self, CollectionSpec, judge};
+use elysia_core::collection::happening::{self, Round};
+use elysia_core::collection::{self, CollectionSpec, Observed, OperationState, judge};
 use futures::FutureExt as _;
 use jiff::SignedDuration;
 use kube::core::ResourceExt as _;
 use kube::runtime::controller::Action;
 
+use super::audit::Trail;
 use super::context::Shared;
 use super::{ReconcileError, requeue};
 use crate::effects::kubernetes;
@@ -39,6 +41,7 @@ pub async fn reconcile(object: Arc<ElysiaCollection>, context: Shared) -> Result
     let now = (context.now)();
     let key = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
     let before = object.status.clone().unwrap_or_default();
+    let (mut happenings, mut seen, mut copies) = (Vec::new(), Vec::new(), None);
     let (status, action) = match CollectionSpec::validate(&object) {
         Err(message) => (judge::invalid(&object, &message, now), Action::await_change()),
         Ok(spec) => {
@@ -47,9 +50,14 @@ pub async fn reconcile(object: Arc<ElysiaCollection>, context: Shared) -> Result
             // After the look: a time that is written down must not lie before what it stands for was seen.
             let now = (context.now)();
             let plan = collection::plan(&spec, &scene.observed, &before, now);
-            let acted = act::act(&plan, &spec, &scene, &context).boxed().await;
-            let failure = acted.as_ref().err().map(|error| act::failure(error, &plan));
+            let shown = plan.shown.as_ref().map(|shown| (shown.hash.as_str(), shown.action.as_str()));
+            let trail = Trail::of_collection(&object, shown, &context);
+            let acted = act::act(&plan, &spec, &scene, &trail, &context).boxed().await;
+            let failure = acted.error.as_ref().map(|error| act::failure(error, &plan));
+            let round = Round { spec: &spec, observed: &scene.observed, plan: &plan, before: &before, now };
+            happenings.extend(happening::of_steps(&acted.done, &round));
             let mut status = judge::status(&object, &spec, &scene.observed, &plan, failure.as_ref(), now);
+            copies = running(&scene.observed);
             let verified = verify::verify(&spec, &object, &scene, &context).boxed().await;
             let recheck = match &failure {
                 None => plan.recheck.unwrap_or(scene.interval),
@@ -58,19 +66,37 @@ pub async fn reconcile(object: Arc<ElysiaCollection>, context: Shared) -> Result
             };
             let recheck = verified.sooner(recheck);
             verify::recommend(&spec, &scene, &mut status).boxed().await;
+            seen.extend(happening::of_looks(&status, &round));
+            seen.extend(verified.happening(&before));
             verified.tell(&mut status, &before, &object, now);
-            if let Err(error) = &acted {
+            if let Some(error) = &acted.error {
                 context.metrics.failed_step("ElysiaCollection", error.reason());
                 tracing::warn!(object = key, error = error.chain(), "a step failed");
             }
             (status, requeue(recheck, &key))
         }
     };
-    context.metrics.collection(&object, &status);
-    kubernetes::report(&context.kube, object.as_ref(), object.status.as_ref(), &status).await?;
-    context.tell_transition(object.as_ref(), &before.conditions, &status.conditions).await;
+    context.metrics.collection(&object, &status, copies);
+    if let Some((action, took)) = happening::repaired(&before, &status, (context.now)()) {
+        context.metrics.repaired(action, took);
+    }
+    let reported = kubernetes::report(&context.kube, object.as_ref(), object.status.as_ref(), &status).await;
+    if let Err(error) = reported {
+        // What was seen is seen again in the next round; what was done is not done again.
+        context.tell_happenings(object.as_ref(), &happenings).await;
+        return Err(error.into());
+    }
+    // What was found first, then what was done about it.
+    seen.append(&mut happenings);
+    context.tell_round(object.as_ref(), &seen, &before.conditions, &status.conditions).await;
     context.succeeded(&key);
     Ok(action)
+}
+
+/// Copies that run, if the servers say so.
+fn running(observed: &Observed) -> Option<usize> {
+    let operations = observed.operations.seen()?;
+    Some(operations.iter().filter(|operation| operation.state == OperationState::Active).count())
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ async fn a_missing_class_is_created_compared_and_left_alone() {
     assert_snapshot!(world.round().await, @r"
     POST /v1/schema at w-0
     PATCH elysiacollections/articles/status Ready=False Creating
-    POST events Normal Creating
+    POST events Normal Created
     ");
     assert_snapshot!(world.round().await, @r"
     PATCH elysiacollections/articles/status Ready=True AsDeclared
@@ -107,7 +107,7 @@ async fn missing_replicas_are_copied_then_the_factor_raised_then_compared() {
     POST /v1/replication/replicate at w-0
     POST /v1/replication/replicate at w-0
     PATCH elysiacollections/articles/status Ready=False Copying
-    POST events Normal Copying
+    POST events Normal CopiesStarted
     --
     (nothing)
     --
@@ -118,10 +118,12 @@ async fn missing_replicas_are_copied_then_the_factor_raised_then_compared() {
     DELETE /v1/replication/replicate/e1e10000-0000-4000-8000-000000000001 at w-0
     DELETE /v1/replication/replicate/e1e10000-0000-4000-8000-000000000002 at w-0
     PATCH elysiacollections/articles/status Ready=False ReplicasBehind
+    POST events Normal CopiesEnded
     POST events Normal ReplicasBehind
     --
     PUT /v1/schema/Articles at w-0
     PATCH elysiacollections/articles/status Ready=False ReplicasBehind
+    POST events Normal FactorSet
     --
     PATCH elysiacollections/articles/status Ready=True AsDeclared
     POST events Normal AsDeclared
@@ -181,14 +183,18 @@ async fn a_mutable_setting_is_put_back_and_nothing_else_moves() {
     assert_snapshot!(world.round().await, @r"
     POST /v1/schema/Articles/properties at w-0
     PATCH elysiacollections/articles/status Ready=False SchemaDrift
-    POST events Normal SchemaDrift
+    POST events Warning DriftFound
+    POST events Normal SettingsPutBack
     ");
     assert_snapshot!(world.round().await, @r"
     PUT /v1/schema/Articles at w-0
     PATCH elysiacollections/articles/status Ready=False SchemaDrift
+    POST events Normal DriftGone
+    POST events Normal SettingsPutBack
     ");
     assert_snapshot!(world.round().await, @r"
     PATCH elysiacollections/articles/status Ready=True AsDeclared
+    POST events Normal DriftGone
     POST events Normal AsDeclared
     ");
     assert_eq!(world.round().await, "");
@@ -230,6 +236,7 @@ async fn a_class_with_objects_and_a_wrong_setting_is_refused_and_not_touched() {
     world.weaviate.seed_objects("Articles", "shard1", "w-1", ids(1));
     assert_snapshot!(world.round().await, @r"
     PATCH elysiacollections/articles/status Ready=False RefusedHasData
+    POST events Warning DriftFound
     POST events Warning RefusedHasData
     ");
     assert_snapshot!(world.conditions(), @r"
@@ -311,7 +318,7 @@ async fn of_two_that_claim_one_collection_the_older_keeps_it() {
     POST events Warning Conflict
     POST /v1/schema at w-0
     PATCH elysiacollections/older/status Ready=False Creating
-    POST events Normal Creating
+    POST events Normal Created
     PATCH elysiacollections/newer/status Ready=False Conflict
     PATCH elysiacollections/older/status Ready=True AsDeclared
     POST events Normal AsDeclared
@@ -330,7 +337,9 @@ async fn of_two_that_claim_one_collection_the_older_keeps_it() {
     assert_snapshot!(world.transcript(), @r"
     PUT /v1/schema/Articles at w-0
     PATCH elysiacollections/newer/status Ready=False SchemaDrift
-    POST events Normal SchemaDrift
+    POST events Warning DriftFound
+    POST events Normal ConflictWon
+    POST events Normal SettingsPutBack
     ");
 }
 
@@ -364,6 +373,7 @@ async fn a_status_that_could_not_be_written_is_an_error_and_the_next_round_write
     assert_snapshot!(world.transcript(), @r"
     POST /v1/schema at w-0
     PATCH elysiacollections/articles/status Ready=False Creating → 500
+    POST events Normal Created
     ");
     assert_snapshot!(world.round().await, @r"
     PATCH elysiacollections/articles/status Ready=True AsDeclared

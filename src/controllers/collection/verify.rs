@@ -8,6 +8,7 @@ use std::time::Duration;
 use elysia_api::ElysiaCollection;
 use elysia_api::collection::{ElysiaCollectionStatus, ShardReplicas};
 use elysia_core::cluster::spec::DEFAULT_SAMPLE;
+use elysia_core::collection::happening::{self, Happening};
 use elysia_core::collection::{ClusterSight, CollectionSpec, OperationState, schema};
 use elysia_core::schedule::Timetable;
 use elysia_core::verification::look::{self, Ended, Look, Outcome, Request};
@@ -184,6 +185,11 @@ impl Verified {
         let soon = self.recheck.unwrap_or(recheck).max(SignedDuration::from_secs(1));
         let voided = self.ended.as_ref().is_some_and(|ended| voids_proof(&ended.report));
         if voided { SignedDuration::from_secs(1).min(recheck) } else { recheck.min(soon) }
+    }
+
+    /// What has to be told of a comparison that has ended.
+    pub(super) fn happening(&self, before: &ElysiaCollectionStatus) -> Option<Happening> {
+        happening::of_verification(before.verification.as_ref(), self.ended.as_ref()?)
     }
 
     /// Writes into the status what was found.

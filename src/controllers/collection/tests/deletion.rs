@@ -113,6 +113,7 @@ async fn delete_deletes_the_class_and_waits_until_it_is_gone() {
     assert!(world.try_get("articles").is_some(), "it is held");
     assert_snapshot!(world.until_gone("articles").await.0, @r"
     DELETE /v1/schema/Articles at w-0
+    POST events Normal CollectionDeleted
     POST events Normal Deleting
     PATCH elysiacollections/articles merge
     ");

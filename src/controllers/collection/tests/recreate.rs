@@ -118,6 +118,7 @@ async fn without_an_approval_nothing_happens() {
     let mut world = differs().await;
     assert_snapshot!(world.round().await, @r"
     PATCH elysiacollections/articles/status Ready=False NeedsApproval
+    POST events Warning DriftFound
     POST events Warning NeedsApproval
     ");
     assert_snapshot!(world.conditions(), @r#"
@@ -153,7 +154,8 @@ async fn an_approved_plan_is_carried_out_once_and_the_journal_comes_first() {
     assert_snapshot!(world.rest().await, @r"
     POST configmaps/articles-journal-00000003 AutoSchemaOff
     PATCH elysiacollections/articles/status Ready=False Recreating
-    POST events Normal Recreating
+    POST events Normal ApprovalConsumed
+    POST events Normal RecreationBegun
     PUT configmaps/articles-journal-00000003 Freeze
     PATCH elysiacollections/articles/status Ready=False Recreating
     PUT /v1/schema/Articles/shards/shard0 at w-0
@@ -167,13 +169,16 @@ async fn an_approved_plan_is_carried_out_once_and_the_journal_comes_first() {
     DELETE /v1/schema/Articles at w-0
     PUT configmaps/articles-journal-00000003 WaitGone
     PATCH elysiacollections/articles/status Ready=False Recreating
+    POST events Normal CollectionDeleted
     PUT configmaps/articles-journal-00000003 Create
     PATCH elysiacollections/articles/status Ready=False Recreating
     POST /v1/schema at w-0
     PUT configmaps/articles-journal-00000003 Verify
     PATCH elysiacollections/articles/status Ready=False Recreating
+    POST events Normal Created
     PUT configmaps/articles-journal-00000003 Done
     PATCH elysiacollections/articles/status Ready=False Recreating
+    POST events Normal Recreated
     PATCH elysiacollections/articles/status Ready=True AsDeclared
     POST events Normal AsDeclared
     ");
@@ -301,11 +306,13 @@ async fn objects_that_appear_before_the_delete_stop_it_and_the_shards_are_thawed
     assert_snapshot!(world.rest().await, @r"
     PUT configmaps/articles-journal-00000003 Thaw (w-1 lists objects, or could not be asked)
     PATCH elysiacollections/articles/status Ready=False Recreating
+    POST events Warning RecreationVoided
     PUT /v1/schema/Articles/shards/shard0 at w-0
     PUT /v1/schema/Articles/shards/shard1 at w-0
     PUT /v1/schema/Articles/shards/shard2 at w-0
     PATCH elysiacollections/articles/status Ready=False Recreating
     PUT configmaps/articles-journal-00000003 Stopped (w-1 lists objects, or could not be asked)
+    POST events Normal RecreationEnded
     PATCH elysiacollections/articles/status Ready=False RefusedHasData
     POST events Warning RefusedHasData
     ");
@@ -341,13 +348,15 @@ async fn a_node_that_restarts_before_the_delete_voids_the_proof() {
     assert_snapshot!(world.rest().await, @r"
     PUT configmaps/articles-journal-00000003 Thaw (not every shard was read-only at w-1; it may have restarted)
     PATCH elysiacollections/articles/status Ready=False Recreating
+    POST events Warning RecreationVoided
     PUT /v1/schema/Articles/shards/shard0 at w-0
     PUT /v1/schema/Articles/shards/shard1 at w-0
     PUT /v1/schema/Articles/shards/shard2 at w-0
     PATCH elysiacollections/articles/status Ready=False Recreating
     PUT configmaps/articles-journal-00000003 Stopped (not every shard was read-only at w-1; it may have restarted)
+    POST events Normal RecreationEnded
     PATCH elysiacollections/articles/status Ready=False NeedsApproval
-    PATCH events Warning NeedsApproval
+    POST events Warning NeedsApproval
     ");
     check_untouched(&world, "", "").await;
 }
@@ -360,21 +369,24 @@ async fn auto_schema_that_stays_on_stops_it_before_anything_is_frozen() {
     assert_snapshot!(world.rest().await, @r"
     POST configmaps/articles-journal-00000003 AutoSchemaOff
     PATCH elysiacollections/articles/status Ready=False Recreating
-    POST events Normal Recreating
+    POST events Normal ApprovalConsumed
+    POST events Normal RecreationBegun
     PATCH elysiacollections/articles/status Ready=False Recreating
     PUT configmaps/articles-journal-00000003 Thaw (auto-schema could not be seen to be off at w-0)
     PATCH elysiacollections/articles/status Ready=False Recreating
+    POST events Warning RecreationVoided
     PUT configmaps/articles-journal-00000003 Stopped (auto-schema could not be seen to be off at w-0)
     PATCH elysiacollections/articles/status Ready=False Recreating
+    POST events Normal RecreationEnded
     PATCH elysiacollections/articles/status Ready=False NeedsApproval
-    PATCH events Warning NeedsApproval
+    POST events Warning NeedsApproval
     ");
     assert_snapshot!(world.conditions(), @r#"
-    Ready=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: auto-schema could not be seen to be off at w-0. Look at status.plan, then: kubectl elysia repair approve articles, or: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=e4a47a0500e0 elysia.dev/approved-by="$(kubectl auth whoami --output jsonpath='{.status.userInfo.username}')"
+    Ready=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: auto-schema could not be seen to be off at w-0. Look at status.plan, then: kubectl elysia repair approve articles, or: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=aae5a5aa4b64 elysia.dev/approved-by="$(kubectl auth whoami --output jsonpath='{.status.userInfo.username}')"
     Available=True AsDeclared: the collection serves
-    SchemaInSync=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: auto-schema could not be seen to be off at w-0. Look at status.plan, then: kubectl elysia repair approve articles, or: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=e4a47a0500e0 elysia.dev/approved-by="$(kubectl auth whoami --output jsonpath='{.status.userInfo.username}')"
+    SchemaInSync=False NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: auto-schema could not be seen to be off at w-0. Look at status.plan, then: kubectl elysia repair approve articles, or: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=aae5a5aa4b64 elysia.dev/approved-by="$(kubectl auth whoami --output jsonpath='{.status.userInfo.username}')"
     ReplicasInSync=True AsDeclared: 3 shards have 3 replicas; when compared, 3 nodes listed the same 0 objects
-    Stalled=True NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: auto-schema could not be seen to be off at w-0. Look at status.plan, then: kubectl elysia repair approve articles, or: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=e4a47a0500e0 elysia.dev/approved-by="$(kubectl auth whoami --output jsonpath='{.status.userInfo.username}')"
+    Stalled=True NeedsApproval: vectorizer cannot be changed on an existing collection; it lists no objects and can be recreated. The last attempt was stopped: auto-schema could not be seen to be off at w-0. Look at status.plan, then: kubectl elysia repair approve articles, or: kubectl annotate --overwrite elysiacollection articles elysia.dev/approve=aae5a5aa4b64 elysia.dev/approved-by="$(kubectl auth whoami --output jsonpath='{.status.userInfo.username}')"
     "#);
 }
 
@@ -430,6 +442,7 @@ async fn new_settings_that_the_server_refuses_end_with_the_old_collection() {
     DELETE /v1/schema/Articles at w-0
     PUT configmaps/articles-journal-00000003 WaitGone
     PATCH elysiacollections/articles/status Ready=False Recreating
+    POST events Normal CollectionDeleted
     PUT configmaps/articles-journal-00000003 Create
     PATCH elysiacollections/articles/status Ready=False Recreating
     POST /v1/schema at w-0
@@ -437,10 +450,13 @@ async fn new_settings_that_the_server_refuses_end_with_the_old_collection() {
     PATCH elysiacollections/articles/status Ready=False Recreating
     POST /v1/schema at w-0
     PUT configmaps/articles-journal-00000003 Verify (the server refused the new settings, so the old collection was made again: vectorizer: no module with name "text2vec-openai" present)
+    POST events Normal Created
     PUT configmaps/articles-journal-00000003 Done (the server refused the new settings, so the old collection was made again: vectorizer: no module with name "text2vec-openai" present)
     PATCH elysiacollections/articles/status Ready=False Recreating
+    POST events Warning OldCollectionBack
     PATCH elysiacollections/articles/status Ready=False NeedsApproval
-    PATCH events Warning NeedsApproval
+    PATCH events Warning DriftFound
+    POST events Warning NeedsApproval
     "#);
     check_old_again(&world, "", "").await;
     let plan = world.articles().status.unwrap().plan.unwrap();

@@ -67,7 +67,10 @@ async fn nobody_asks_and_nothing_is_compared() {
 async fn equal_replicas_take_one_round() {
     let mut world = compared().await;
     ask(&world, "1");
-    assert_snapshot!(world.round().await, @"PATCH elysiacollections/articles/status Ready=True AsDeclared");
+    assert_snapshot!(world.round().await, @r"
+    PATCH elysiacollections/articles/status Ready=True AsDeclared
+    POST events Normal Verified
+    ");
     assert_snapshot!(verified(&world), @"DataVerified=True Verified: 20 sampled objects are the same at each of 3 replicas");
     assert_eq!(world.round().await, "");
 }

@@ -1,0 +1,208 @@
+//! What is told of objects, and that the documentation lists it.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::*;
+
+/// The documentation of the metrics.
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+/// The alerts of the chart.
+const RULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/elysia-operator/templates/prometheusrule.yaml");
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn collection(status: serde_json::Value) -> ElysiaCollection {
+    let condition = |kind: &str, status: &str, reason: &str| {
+        json!({"type": kind, "status": status, "reason": reason, "message": "",
+               "lastTransitionTime": "2026-01-01T00:00:00Z"})
+    };
+    let mut status = status;
+    status["conditions"] =
+        json!([condition("Ready", "False", "NeedsApproval"), condition("Stalled", "True", "NeedsApproval")]);
+    serde_json::from_value(json!({
+        "apiVersion": "elysia.dev/v1alpha1", "kind": "ElysiaCollection",
+        "metadata": {"name": "articles", "namespace": "ai"},
+        "spec": {"clusterRef": {"name": "search"}, "collection": "Articles"},
+        "status": status,
+    }))
+    .unwrap()
+}
+
+/// The series of one object, as they are scraped.
+fn series(metrics: &Metrics, now: Timestamp) -> Vec<String> {
+    metrics.text(now).lines().filter(|line| line.contains(r#"name="articles""#)).map(str::to_owned).collect()
+}
+
+fn told(metrics: &Metrics, object: &ElysiaCollection, copies: Option<usize>) {
+    metrics.collection(object, object.status.as_ref().unwrap(), copies);
+}
+
+#[test]
+fn a_collection_has_its_series_and_they_go_with_it() {
+    let metrics = Metrics::new().unwrap();
+    let object = collection(json!({
+        "objects": {"count": 1250, "at": "2026-01-01T00:00:00Z", "source": "ids"},
+        "replication": {"desired": 3, "lowest": 1, "behindTotal": 2},
+        "drift": [
+            {"path": "a", "verdict": "Recreate", "since": "2026-01-01T00:00:00Z"},
+            {"path": "b", "verdict": "Adopt", "since": "2026-01-01T00:00:00Z"},
+            {"path": "c", "verdict": "Adopt", "since": "2026-01-01T00:00:00Z"},
+        ],
+        "plan": {"hash": "h", "action": "Recreate", "destructive": true, "totalSteps": 9, "waitingFor": "approval",
+                 "since": "1970-01-01T00:01:40Z"},
+        "verification": {"at": "1970-01-01T00:00:50Z", "sampled": 100, "replicas": 3, "missing": 2, "orphaned": 0,
+                         "different": 1, "unread": 0},
+    }));
+    told(&metrics, &object, Some(4));
+    insta::assert_snapshot!(series(&metrics, at(160)).join("\n"), @r#"
+    elysia_collection_copies_running{name="articles",namespace="ai"} 4
+    elysia_collection_drift_entries{name="articles",namespace="ai",verdict="Adopt"} 2
+    elysia_collection_drift_entries{name="articles",namespace="ai",verdict="Recreate"} 1
+    elysia_collection_drift_entries{name="articles",namespace="ai",verdict="Report"} 0
+    elysia_collection_drift_entries{name="articles",namespace="ai",verdict="Revert"} 0
+    elysia_collection_objects{name="articles",namespace="ai"} 1250
+    elysia_collection_plan_age_seconds{name="articles",namespace="ai"} 60
+    elysia_collection_plan_waiting{name="articles",namespace="ai"} 1
+    elysia_collection_replicas{name="articles",namespace="ai",which="lowest"} 1
+    elysia_collection_replicas{name="articles",namespace="ai",which="wanted"} 3
+    elysia_collection_shards_behind{name="articles",namespace="ai"} 2
+    elysia_collection_verification_objects{name="articles",namespace="ai",which="different"} 1
+    elysia_collection_verification_objects{name="articles",namespace="ai",which="missing"} 2
+    elysia_collection_verification_objects{name="articles",namespace="ai",which="orphaned"} 0
+    elysia_collection_verification_objects{name="articles",namespace="ai",which="sampled"} 100
+    elysia_collection_verification_objects{name="articles",namespace="ai",which="unread"} 0
+    elysia_collection_verification_timestamp_seconds{name="articles",namespace="ai"} 50
+    elysia_ready{kind="ElysiaCollection",name="articles",namespace="ai"} 0
+    elysia_stalled{kind="ElysiaCollection",name="articles",namespace="ai",reason="NeedsApproval"} 1
+    "#);
+    metrics.forget_gone("ElysiaCollection", |_, _| true);
+    assert_eq!(series(&metrics, at(160)).len(), 19);
+    metrics.forget_gone("WeaviateCluster", |_, _| false);
+    assert_eq!(series(&metrics, at(160)).len(), 19);
+    metrics.forget_gone("ElysiaCollection", |namespace, name| (namespace, name) != ("ai", "articles"));
+    assert_eq!(series(&metrics, at(170)), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_not_known_any_more_has_no_series() {
+    let metrics = Metrics::new().unwrap();
+    let known = collection(json!({
+        "objects": {"count": 5, "at": "2026-01-01T00:00:00Z", "source": "ids"},
+        "replication": {"desired": 3, "lowest": 3, "behindTotal": 0},
+        "plan": {"hash": "h", "action": "Copy", "destructive": false, "totalSteps": 1, "since": "1970-01-01T00:01:40Z"},
+    }));
+    told(&metrics, &known, Some(0));
+    let mut unknown = collection(json!({"replication": {"desired": 3}}));
+    unknown.status.as_mut().unwrap().conditions.retain(|condition| condition.type_ == "Ready");
+    told(&metrics, &unknown, None);
+    let left = series(&metrics, at(160));
+    for gone in ["copies_running", "objects{", "plan_age", "lowest", "shards_behind", "stalled", "verification"] {
+        assert!(!left.iter().any(|line| line.contains(gone)), "{gone}: {left:#?}");
+    }
+    assert!(left.iter().any(|line| line.contains("wanted") && line.ends_with(" 3")), "{left:#?}");
+}
+
+#[test]
+fn another_reason_takes_the_place_of_the_one_before() {
+    let metrics = Metrics::new().unwrap();
+    let mut object = collection(json!({}));
+    told(&metrics, &object, None);
+    for condition in &mut object.status.as_mut().unwrap().conditions {
+        condition.reason = "Protected".to_owned();
+    }
+    told(&metrics, &object, None);
+    let stalled: Vec<String> =
+        series(&metrics, at(0)).into_iter().filter(|line| line.starts_with("elysia_stalled")).collect();
+    assert_eq!(stalled.len(), 1, "{stalled:?}");
+    assert!(stalled[0].contains("Protected"), "{stalled:?}");
+}
+
+#[test]
+fn happenings_are_counted_by_their_outcome() {
+    let metrics = Metrics::new().unwrap();
+    let many = |what, count| Happening { count, ..Happening::new(what, "") };
+    metrics.happened(&[
+        many(Happened::CopiesStarted, 7),
+        many(Happened::CopiesEnded, 4),
+        many(Happened::CopiesFailed, 2),
+        many(Happened::CopyRecordsDropped, 1),
+        many(Happened::ReplicasRemoved, 3),
+        many(Happened::RecreationVoided, 1),
+        many(Happened::Verified, 1),
+    ]);
+    metrics.deletion(&Outcome::Kept(String::new()));
+    metrics.repaired("Copy", SignedDuration::from_secs(90));
+    let text = metrics.text(at(0));
+    for line in [
+        "elysia_collection_copies_started_total 7",
+        r#"elysia_collection_copies_ended_total{outcome="done"} 4"#,
+        r#"elysia_collection_copies_ended_total{outcome="failed"} 2"#,
+        r#"elysia_collection_copies_ended_total{outcome="dropped"} 1"#,
+        "elysia_collection_replicas_removed_total 3",
+        r#"elysia_collection_recreations_total{outcome="voided"} 1"#,
+        r#"elysia_collection_recreations_total{outcome="recreated"} 0"#,
+        r#"elysia_collection_deletions_total{outcome="kept"} 1"#,
+        r#"elysia_collection_repair_duration_seconds_bucket{action="Copy",le="300"} 1"#,
+        r#"elysia_collection_repair_duration_seconds_sum{action="Copy"} 90"#,
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line} is missing in\n{text}");
+    }
+}
+
+/// The rows of the first table of the document.
+fn documented() -> Vec<Family> {
+    let text = std::fs::read_to_string(DOCUMENT).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `elysia_"));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.trim_end_matches('|').split('|').map(str::trim).collect();
+        let [name, kind, labels, help] = cells.as_slice() else { panic!("four columns are needed: {row}") };
+        let kinds = ["gauge", "counter", "histogram"];
+        Family {
+            name: format!("elysia_{}", name.trim_end_matches('`')),
+            kind: kinds.into_iter().find(|known| known == kind).unwrap_or_else(|| panic!("no such type: {kind}")),
+            labels: labels.replace('`', ""),
+            help: (*help).to_owned(),
+        }
+    })
+    .collect()
+}
+
+#[test]
+fn every_metric_has_a_line_in_the_documentation_and_every_line_a_metric() {
+    let made: BTreeSet<Family> = Metrics::new().unwrap().inner.families.iter().cloned().collect();
+    let documented: BTreeSet<Family> = documented().into_iter().collect();
+    let row =
+        |family: &&Family| format!("| `{}` | {} | {} | {} |", family.name, family.kind, family.labels, family.help);
+    let missing: Vec<String> = made.difference(&documented).map(|family| row(&family)).collect();
+    let stale: Vec<String> = documented.difference(&made).map(|family| row(&family)).collect();
+    assert!(missing.is_empty() && stale.is_empty(), "missing:\n{}\nstale:\n{}", missing.join("\n"), stale.join("\n"));
+}
+
+/// Words that begin like a metric of ours.
+fn named(text: &str) -> BTreeSet<String> {
+    let word = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    text.split(|character| !word(character)).filter(|name| name.starts_with("elysia_")).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_alerts_ask_for_metrics_that_exist_and_each_has_its_runbook() {
+    let rule = std::fs::read_to_string(RULE).unwrap();
+    let made: BTreeSet<String> =
+        Metrics::new().unwrap().inner.families.iter().map(|family| family.name.clone()).collect();
+    let expressions: String = rule.lines().filter(|line| line.contains("elysia_")).collect();
+    let asked = named(&expressions);
+    assert!(asked.len() >= 5, "{asked:?}");
+    assert_eq!(asked.difference(&made).collect::<Vec<_>>(), Vec::<&String>::new());
+
+    let document = std::fs::read_to_string(DOCUMENT).unwrap();
+    let alerts: Vec<&str> = rule.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() >= 6, "{alerts:?}");
+    for alert in alerts {
+        assert!(document.contains(&format!("### {alert}\n")), "{alert} has no section in docs/metrics.md");
+    }
+    assert_eq!(rule.matches("- alert: ").count(), rule.matches("runbook: docs/metrics.md#").count());
+}
