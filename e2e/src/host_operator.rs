@@ -53,7 +53,7 @@ impl HostOperator {
         let namespace = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {:?}}}\n", options.namespace);
         kubectl.send(&["apply", "--server-side", "--filename=-"], &namespace)?;
         let paths = ground.paths();
-        let binary = compile(paths)?.into_iter().next().context("the operator was not compiled")?;
+        let binary = compile(paths, false)?.into_iter().next().context("the operator was not compiled")?;
         let logs = paths.target.join("lab/log");
         fs::create_dir_all(&logs).with_context(|| format!("failed to make {}", logs.display()))?;
         let log = logs.join(format!("operator-{}.log", options.namespace));

@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: &DemoArguments) -> Result<()> {
     };
 
     steps.begin("installing the operator by its Helm chart");
-    let target = DeployTarget { context: arguments.context.clone(), image: arguments.image.clone() };
+    let target = DeployTarget { context: arguments.context.clone(), image: arguments.image.clone(), optimised: false };
     let image = ground::deploy(&target)?;
     if arguments.image.is_some() {
         stage.ensure_plug_in()?;

@@ -12,9 +12,16 @@ pub(crate) struct DeployArguments {
     /// An image that the cluster can pull instead of one made from the working tree
     #[arg(long)]
     image: Option<String>,
+    /// Compile it as a release is; takes minutes the first time
+    #[arg(long, conflicts_with = "image")]
+    release: bool,
 }
 
 pub(crate) fn run(arguments: &DeployArguments) -> Result<()> {
-    let target = DeployTarget { context: arguments.context.clone(), image: arguments.image.clone() };
+    let target = DeployTarget {
+        context: arguments.context.clone(),
+        image: arguments.image.clone(),
+        optimised: arguments.release,
+    };
     deploy(&target).map(drop)
 }

@@ -42,15 +42,21 @@ pub struct DeployTarget {
     pub context: Option<String>,
     /// An image that the cluster can pull; made from the working tree, if absent.
     pub image: Option<String>,
+    /// Compiled as a release is: what is measured must be what users run.
+    pub optimised: bool,
 }
 
 /// Compiles the operator and its plug-in, and returns where they are: the operator first.
-pub(crate) fn compile(paths: &Paths) -> Result<Vec<PathBuf>> {
+pub(crate) fn compile(paths: &Paths, optimised: bool) -> Result<Vec<PathBuf>> {
     let mut cargo = cargo(paths);
     cargo.args(["build", "--package", "elysia-operator", "--bins"]);
+    let folder = if optimised { "release" } else { "debug" };
+    if optimised {
+        cargo.arg("--release");
+    }
     let status = cargo.status();
     ensure!(status.context("failed to start cargo")?.success(), "the operator does not compile");
-    Ok(["elysia-operator", "kubectl-elysia"].map(|binary| paths.target.join("debug").join(binary)).to_vec())
+    Ok(["elysia-operator", "kubectl-elysia"].map(|binary| paths.target.join(folder).join(binary)).to_vec())
 }
 
 /// A `cargo` command in this checkout, without what `cargo run` told us about ourselves: some build scripts watch those
@@ -140,7 +146,7 @@ pub fn deploy(target: &DeployTarget) -> Result<String> {
         (None, Some(image)) => (Ground::running()?.helm(), image.clone()),
         (None, None) => {
             let ground = Ground::running()?;
-            let image = ground.operator_image()?;
+            let image = ground.operator_image(target.optimised)?;
             (ground.helm(), image)
         }
     };
@@ -172,16 +178,16 @@ impl Ground {
         if self.paths().state.join("operator-image").exists() {
             return;
         }
-        if let Err(error) = self.operator_image() {
+        if let Err(error) = self.operator_image(false) {
             say(format!("the ground is up, but has no image of the operator yet: {error:#}"));
         }
     }
 
     /// Makes the operator's image from the working tree, if it is not there already, and returns its name.
-    pub fn operator_image(&self) -> Result<String> {
+    pub fn operator_image(&self, optimised: bool) -> Result<String> {
         let started = Instant::now();
         say("compiling the operator for its image …");
-        let image = build_operator_image(&compile(self.paths())?)?;
+        let image = build_operator_image(&compile(self.paths(), optimised)?)?;
         let made = if self.import(&image.recipe, &image.name)? { "made" } else { "already have" };
         say(format!("{made} {} ({})", image.name, elapsed(started)));
         fs::write(self.paths().state.join("operator-image"), &image.name)?;

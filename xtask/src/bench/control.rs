@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use elysia_e2e::ground::{DEFAULT_WEAVIATE, Ground, Kubectl};
+use elysia_e2e::ground::{DEFAULT_WEAVIATE, DeployTarget, Ground, Kubectl, deploy};
 use serde_json::{Value, json};
 use ureq::Agent;
 use ureq::http::{Method, Request};
@@ -41,7 +41,8 @@ pub(super) fn run(quick: bool) -> Result<()> {
     } else {
         Size { rounds: 5, collections: 100, thousand: 1000, drifting: 200 }
     };
-    let ground = Ground::running().context("run `cargo xtask up` and `cargo xtask deploy` first")?;
+    let ground = Ground::running().context("run `cargo xtask up` first")?;
+    deploy(&DeployTarget { optimised: true, ..DeployTarget::default() })?;
     let target = ground.paths().target.clone();
     let python = Python::prepare(&target)?;
     let bench = Bench::set(ground)?;
@@ -286,7 +287,7 @@ impl Bench {
 
     fn plug_in(&self, arguments: &[&str]) -> Result<()> {
         let paths = self.ground.paths();
-        let mut command = Command::new(paths.target.join("debug/kubectl-elysia"));
+        let mut command = Command::new(paths.target.join("release/kubectl-elysia"));
         command.args(arguments).args(["--namespace", NAMESPACE]).env("KUBECONFIG", paths.kubeconfig());
         let output = command.output().context("failed to start the plug-in")?;
         ensure!(
