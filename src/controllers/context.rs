@@ -14,6 +14,7 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, Resource};
 
+use super::cluster::engine::Pending;
 use super::cluster::verify::Looked;
 use super::collection::verify::Looks;
 use super::connect::Connections;
@@ -89,6 +90,8 @@ pub struct Context {
     pub comparisons: tokio::sync::Semaphore,
     /// When each cluster was looked at closely.
     pub(in crate::controllers) looked: Looked,
+    /// Operations that the servers were asked to delete.
+    pub(in crate::controllers) pending: Pending,
     /// Comparisons of sampled objects between their rounds.
     pub(in crate::controllers) looks: Looks,
     /// What the repair of replicas remembers from round to round; losing it costs time, never data.
@@ -126,6 +129,7 @@ impl Context {
             destructive: tokio::sync::Mutex::new(()),
             comparisons: tokio::sync::Semaphore::new(COMPARISONS),
             looked: Looked::default(),
+            pending: Pending::default(),
             looks: Looks::default(),
             repairs: super::collection::Memory::default(),
             leading,

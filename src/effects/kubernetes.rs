@@ -214,19 +214,17 @@ pub async fn create_api_key(client: &Client, namespace: &str, name: &str, cluste
     create_once(client, &secret).await.map(|_| ())
 }
 
-/// Deletes this very pod; one that was made anew under the name meanwhile is left alone.
-pub async fn restart_pod(client: &Client, namespace: &str, name: &str, uid: &str) -> Result<(), EffectError> {
+/// Deletes this very pod, and its server is stopped gracefully; one that was made anew under the name meanwhile is left
+/// alone. Whether it was deleted.
+pub async fn restart_pod(client: &Client, namespace: &str, name: &str, uid: &str) -> Result<bool, EffectError> {
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let parameters = DeleteParams {
         preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
         ..DeleteParams::default()
     };
     match api.delete(name, &parameters).await {
-        Ok(_) => {
-            tracing::warn!(namespace, name, "restarted a node that started alone");
-            Ok(())
-        }
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(false),
         Err(error) => Err(EffectError::kubernetes(format!("delete Pod {namespace}/{name}"))(error)),
     }
 }

@@ -154,6 +154,12 @@ pub async fn raft_block(client: &Client, gone: &[String]) -> Result<Option<Strin
     let members = client.nodes().await?;
     let members: Vec<String> =
         members.into_iter().filter(elysia_weaviate::NodeStatus::is_healthy).map(|member| member.name).collect();
+    let classes = placement_of_all(client).await?;
+    Ok(gone.iter().find_map(|node| stays_in_raft(node, &classes, &members)))
+}
+
+/// Where the shards of every class are: a call for each.
+pub async fn placement_of_all(client: &Client) -> Result<Vec<ClassPlacement>, WeaviateError> {
     let mut classes = Vec::new();
     for class in client.classes().await? {
         let name = class.get("class").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -166,5 +172,5 @@ pub async fn raft_block(client: &Client, gone: &[String]) -> Result<Option<Strin
         let factor = elysia_core::collection::schema::class_factor(&class);
         classes.push(ClassPlacement { class: name, factor, placement });
     }
-    Ok(gone.iter().find_map(|node| stays_in_raft(node, &classes, &members)))
+    Ok(classes)
 }

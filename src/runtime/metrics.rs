@@ -55,6 +55,7 @@ struct Inner {
     reconciles: IntCounterVec,
     seconds: HistogramVec,
     failed_steps: IntCounterVec,
+    restarts: IntCounterVec,
     leader: IntGaugeVec,
     ready: IntGaugeVec,
     stalled: IntGaugeVec,
@@ -162,6 +163,11 @@ impl Metrics {
                 "elysia_failed_steps_total",
                 "Steps of plans that failed, by kind and reason.",
                 &["kind", "reason"],
+            )?,
+            restarts: make.counter(
+                "elysia_node_restarts_total",
+                "Nodes of managed clusters that the operator restarted: alone, or with a hanging replication engine.",
+                &["cause"],
             )?,
             leader: make.gauge("elysia_leader", "1 while this operator leads.", &[])?,
             ready: make.gauge(
@@ -305,6 +311,11 @@ impl Metrics {
     /// Counts a failed step.
     pub fn failed_step(&self, kind: &'static str, reason: &'static str) {
         self.inner.failed_steps.with_label_values(&[kind, reason]).inc();
+    }
+
+    /// Counts a node that was restarted: `alone` or `engine`.
+    pub fn restarted_node(&self, cause: &'static str) {
+        self.inner.restarts.with_label_values(&[cause]).inc();
     }
 
     /// Tells whether this operator leads.

@@ -302,12 +302,52 @@ pub struct WeaviateClusterStatus {
     /// What the last write and read of a probe object gave; see `verify.data`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probe: Option<ProbeReport>,
+    /// A node of a managed cluster that copies no replicas any more, until it is restarted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hung_engine: Option<HungEngine>,
+    /// The last node that the operator restarted for that, or is about to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine_restart: Option<EngineRestart>,
     /// Advice that is not acted upon; at most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recommendations: Vec<String>,
     /// Ready, Available, ClusterVerified, `DataVerified`; Reconciling and Stalled only while True.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+}
+
+/// A node whose replication engine hangs: it takes up no copies, and deletes none that it was asked to delete. It serves
+/// all the same. Seen on 1.38.2 after another node was killed in the middle of copies.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HungEngine {
+    /// Name of the node, and of its pod.
+    pub node: String,
+    /// The copy that it was asked to delete.
+    pub operation: String,
+    /// Since when it has been asked, as far as the operator saw it.
+    pub since: Time,
+    /// Why the operator has not restarted the node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
+    /// Whether it is a person who has to restart it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_person: bool,
+}
+
+/// A node that is restarted because its replication engine hung. Written down before its pod is deleted, so that it is
+/// done once, whenever the operator dies.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EngineRestart {
+    /// Name of the node, and of its pod.
+    pub node: String,
+    /// The copy that it did not delete.
+    pub operation: String,
+    /// uid of the pod that is deleted. As long as the pod has it, it was not.
+    pub pod_uid: String,
+    /// When that was decided.
+    pub at: Time,
 }
 
 /// One word for the state of a cluster.

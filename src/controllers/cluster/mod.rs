@@ -1,5 +1,6 @@
 //! Brings a WeaviateCluster nearer to its spec.
 
+pub(in crate::controllers) mod engine;
 mod observe;
 mod orphans;
 pub(in crate::controllers) mod verify;
@@ -31,8 +32,9 @@ pub async fn reconcile(cluster: Arc<WeaviateCluster>, context: Shared) -> Result
     let (status, action, acted) = match ClusterSpec::validate(&cluster) {
         Err(error) => (judge::invalid(&cluster, &error.to_string(), now), Action::await_change(), Ok(())),
         Ok(spec) => {
-            let observed = observe::observe(&spec, &cluster, &context).await?;
+            let mut observed = observe::observe(&spec, &cluster, &context).await?;
             let journals = orphans::active_journals(&spec, &cluster, &context).await?;
+            engine::look(&spec, &cluster, !journals.is_empty(), &context, &mut observed).await;
             let plan = cluster::plan(&spec, &observed, !journals.is_empty(), now);
             let (acted, ended) = if judge::is_paused(&cluster) {
                 (Ok(false), Ok(()))
@@ -110,7 +112,15 @@ async fn act(plan: &Plan, spec: &ClusterSpec, owner: &WeaviateCluster, context: 
                 applied |= deployment.apply().await?;
                 applied |= service.apply().await?;
             }
-            Step::RestartAlone { pod, uid } => kubernetes::restart_pod(client, &spec.namespace, pod, uid).await?,
+            Step::RestartAlone { pod, uid } => {
+                if kubernetes::restart_pod(client, &spec.namespace, pod, uid).await? {
+                    tracing::warn!(namespace = spec.namespace, pod, "restarted a node that started alone");
+                    context.metrics.restarted_node("alone");
+                }
+            }
+            // A pod that is made anew now might be of a template that was changed in this round.
+            Step::RestartHung(_) if applied => {}
+            Step::RestartHung(restart) => engine::restart(restart, spec, owner, context).await?,
         }
     }
     Ok(applied)

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use elysia_api::cluster::ClusterPhase;
 use elysia_api::condition::ConditionType;
 use elysia_api::{WeaviateCluster, names};
+use elysia_core::cluster::engine::Look;
 use elysia_core::cluster::{ClusterSpec, Kind, MemberSight, NodeAnswer, NodeSight, Observed, PodView, StatefulSetView};
 use elysia_core::condition;
 use elysia_core::sight::{BlindnessKind, Sight};
@@ -55,6 +56,7 @@ pub(super) async fn observe(
         secret,
         lived_before: was_ready(cluster) || (managed && has_later_volume(spec, context).await?),
         unverified_since: unverified_since(cluster),
+        engine: Look::default(),
         elysia_exists: spec.elysia.is_some() && elysia_exists(spec, context).await?,
     })
 }

@@ -1,5 +1,7 @@
 //! Transcripts of rounds over clusters.
 
+mod engine;
+
 use elysia_api::WeaviateCluster;
 use insta::assert_snapshot;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};

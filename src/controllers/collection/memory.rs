@@ -1,15 +1,18 @@
 //! What the repair of replicas remembers from round to round. An operator that starts anew knows none of it and waits a
 //! little longer; nothing here allows anything that the servers do not say themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use elysia_core::collection::plan::is_no_space;
-use elysia_core::collection::{CollectionSpec, Operation};
+use elysia_core::collection::{CollectionSpec, Operation, OperationState};
 use jiff::{SignedDuration, Timestamp};
 
 /// How long a node that had no room gets no further copies.
 const FULL_FOR: SignedDuration = SignedDuration::from_secs(600);
+
+/// How long another source is preferred to one from which a copy went wrong.
+const AVOIDED_FOR: SignedDuration = SignedDuration::from_secs(600);
 
 /// How often the numbers of a running repair are written into a status.
 const TELLS: SignedDuration = SignedDuration::from_secs(10);
@@ -28,6 +31,8 @@ struct Things {
     operations: BTreeMap<(String, String), (String, Timestamp)>,
     /// Nodes that had no room: cluster and node.
     full: BTreeMap<(String, String), (Timestamp, String)>,
+    /// Sources from which a copy went wrong: object, shard and node.
+    avoided: BTreeMap<(String, String, String), Timestamp>,
     /// When numbers of an object were told last.
     told: BTreeMap<String, Timestamp>,
     /// When the factor of an object's class was raised last.
@@ -49,11 +54,13 @@ impl Memory {
         self.0.lock().map(|mut things| use_it(&mut things)).unwrap_or_default()
     }
 
-    /// Since when each of these operations of one object is where it is; those that are gone are forgotten.
+    /// Since when each of these operations of one object is where it is; those that are gone are forgotten. Its nodes'
+    /// coming and going begins the time anew: nothing was done meanwhile, or could not be.
     pub(super) fn seen(
         &self,
         spec: &CollectionSpec,
         operations: &[Operation],
+        members: &[String],
         now: Timestamp,
     ) -> BTreeMap<String, Timestamp> {
         let object = object(spec);
@@ -65,7 +72,15 @@ impl Memory {
             }
             let mut seen = BTreeMap::new();
             for operation in operations {
-                let stage = format!("{:?} {:?} {}", operation.state, operation.stage, operation.dropping);
+                let stage = format!(
+                    "{:?} {:?} {} {} {} {}",
+                    operation.state,
+                    operation.stage,
+                    operation.dropping,
+                    operation.error.is_some(),
+                    members.contains(&operation.source),
+                    members.contains(&operation.target)
+                );
                 let key = (object.clone(), operation.id.clone());
                 let entry = things.operations.entry(key).or_insert_with(|| (stage.clone(), now));
                 if entry.0 != stage {
@@ -94,6 +109,33 @@ impl Memory {
             things.full.retain(|_, (since, _)| now.duration_since(*since) < FULL_FOR);
             let own = things.full.iter().filter(|((of, _), _)| *of == cluster);
             own.map(|((_, node), (_, words))| (node.clone(), words.clone())).collect()
+        })
+    }
+
+    /// Shards and sources with which a copy went wrong a while ago or, by these operations, does now.
+    pub(super) fn avoided(
+        &self,
+        spec: &CollectionSpec,
+        operations: &[Operation],
+        now: Timestamp,
+    ) -> BTreeSet<(String, String)> {
+        let object = object(spec);
+        // A target without room is no fault of the source.
+        let went_wrong = |operation: &&Operation| {
+            operation.state == OperationState::Active
+                && (operation.dropping || operation.error.as_ref().is_some_and(|error| !is_no_space(error)))
+        };
+        self.with(|things| {
+            things.avoided.retain(|_, since| now.duration_since(*since) < AVOIDED_FOR);
+            if things.avoided.len() > LIMIT {
+                things.avoided.clear();
+            }
+            for operation in operations.iter().filter(went_wrong) {
+                let key = (object.clone(), operation.shard.clone(), operation.source.clone());
+                things.avoided.insert(key, now);
+            }
+            let own = things.avoided.keys().filter(|(of, _, _)| *of == object);
+            own.map(|(_, shard, source)| (shard.clone(), source.clone())).collect()
         })
     }
 

@@ -11,7 +11,7 @@ mod repair;
 pub(in crate::controllers) mod verify;
 
 pub use memory::Memory;
-pub(in crate::controllers) use observe::{cluster_of, exists, open};
+pub(in crate::controllers) use observe::{cluster_of, exists, open, operation};
 
 use std::sync::Arc;
 

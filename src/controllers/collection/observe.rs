@@ -2,6 +2,8 @@
 
 mod replicas;
 
+pub(in crate::controllers) use replicas::operation;
+
 use elysia_api::collection::{ElysiaCollectionStatus, ShardReplicas};
 use elysia_api::{ElysiaCollection, WeaviateCluster};
 use elysia_core::cluster::{ClusterSpec, judge};

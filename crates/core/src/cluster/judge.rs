@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use elysia_api::cluster::{ClusterPhase, Endpoints, NodeStatus, WeaviateClusterStatus};
+use elysia_api::cluster::{ClusterPhase, Endpoints, EngineRestart, NodeStatus, WeaviateClusterStatus};
 use elysia_api::condition::{ConditionType, Reason};
 use elysia_api::{STATUS_LIST_LIMIT, WeaviateCluster, names};
 use jiff::Timestamp;
 use kube::core::ResourceExt as _;
 
+use super::engine;
 use super::observed::{NodeAnswer, NodeSight, Observed};
 use super::spec::{ClusterSpec, Kind};
 use crate::condition::{self, Finding};
@@ -28,6 +29,32 @@ pub struct Standing {
     pub verified: Result<String, (Reason, String)>,
     /// Pods that run an older template.
     pub outdated: Vec<String>,
+    /// Whether nothing moves without a person.
+    pub stalls: bool,
+}
+
+impl Standing {
+    /// The same, beside what is known of the nodes' replication engines.
+    fn beside(mut self, engine: &engine::Verdict, now: Timestamp) -> Self {
+        match &mut self.trouble {
+            None => {
+                self.trouble = engine.trouble();
+                self.stalls = engine.needs_person();
+            }
+            // Whoever reads that a node is away wants to know that it was the operator who took it down.
+            Some((Reason::NodesMissing | Reason::MembersDiffer | Reason::NoLeader, message)) => {
+                let recent = |restart: &&EngineRestart| {
+                    engine.hung.is_none() && now.duration_since(restart.at.0) < engine::RESTART_TAKES
+                };
+                if let Some(restart) = engine.restart.as_ref().filter(recent) {
+                    let why = format!("the operator restarted {}, whose replication engine hung", restart.node);
+                    *message = format!("{message}; {why}");
+                }
+            }
+            Some(_) => {}
+        }
+        self
+    }
 }
 
 /// What came of this round's writes. A look is made before them, so that by itself it may praise a spec that was never
@@ -74,7 +101,8 @@ pub fn standing(spec: &ClusterSpec, observed: &Observed) -> Standing {
             (Reason::RestartRequired, message)
         })
     });
-    Standing { ready, wanted: wanted.len(), serves, trouble, verified, outdated }
+    let stalls = trouble.as_ref().is_some_and(|(reason, _)| *reason == Reason::RestartRequired);
+    Standing { ready, wanted: wanted.len(), serves, trouble, verified, outdated, stalls }
 }
 
 fn answer(node: &NodeSight) -> Option<&NodeAnswer> {
@@ -93,7 +121,15 @@ fn standing_without_nodes(observed: &Observed) -> Standing {
                 None => Err((Reason::NoLeader, "no RAFT leader is known".to_owned())),
             };
             let trouble = verified.as_ref().err().cloned();
-            Standing { ready: count, wanted: count, serves: trouble.is_none(), trouble, verified, outdated: Vec::new() }
+            Standing {
+                ready: count,
+                wanted: count,
+                serves: trouble.is_none(),
+                trouble,
+                verified,
+                outdated: Vec::new(),
+                stalls: false,
+            }
         }
         Sight::Unseen(blindness) => {
             let trouble = (reason_of(blindness.kind), blindness.message.clone());
@@ -104,6 +140,7 @@ fn standing_without_nodes(observed: &Observed) -> Standing {
                 trouble: Some(trouble.clone()),
                 verified: Err(trouble),
                 outdated: Vec::new(),
+                stalls: false,
             }
         }
     }
@@ -214,7 +251,8 @@ pub fn status(
     outcome: &Outcome,
     now: Timestamp,
 ) -> WeaviateClusterStatus {
-    let standing = standing(spec, observed);
+    let engine = engine::verdict(spec, observed, now);
+    let standing = standing(spec, observed).beside(&engine, now);
     let before = cluster.status.clone().unwrap_or_default();
     // One that somebody else runs is not starting: it is there or it is not.
     let external = matches!(spec.kind, Kind::External(_));
@@ -244,6 +282,8 @@ pub fn status(
         endpoints: Some(Endpoints { rest: spec.rest(), grpc: spec.grpc() }),
         distribution: before.distribution.clone(),
         probe: before.probe.clone(),
+        hung_engine: engine.hung,
+        engine_restart: engine.restart,
         recommendations: before.recommendations.clone(),
         conditions: condition::merge(&before.conditions, &findings, cluster.metadata.generation, now),
     }
@@ -290,7 +330,7 @@ fn secret_trouble(spec: &ClusterSpec, observed: &Observed) -> Option<String> {
 }
 
 fn findings(standing: &Standing, was_ready: bool, secret_trouble: Option<String>) -> Vec<Finding> {
-    let Standing { ready, wanted, serves, trouble, verified, outdated: _ } = standing;
+    let Standing { ready, wanted, serves, trouble, verified, outdated: _, stalls } = standing;
     let available = if *serves {
         Finding::holds(ConditionType::Available, Reason::AsDeclared, format!("{ready} of {wanted} nodes serve"))
     } else {
@@ -317,8 +357,8 @@ fn findings(standing: &Standing, was_ready: bool, secret_trouble: Option<String>
     };
     match trouble {
         None => {}
-        Some((Reason::RestartRequired, message)) => {
-            findings.push(Finding::holds(ConditionType::Stalled, Reason::RestartRequired, message));
+        Some((reason, message)) if *stalls => {
+            findings.push(Finding::holds(ConditionType::Stalled, *reason, message));
         }
         Some((_, message)) => findings.push(Finding::holds(ConditionType::Reconciling, ready.reason, message)),
     }

@@ -13,6 +13,7 @@ fn look(trouble: Option<Reason>, was_ready: bool) -> Vec<Finding> {
         trouble: trouble.map(|reason| (reason, "trouble".to_owned())),
         verified: Ok("3 members".to_owned()),
         outdated: Vec::new(),
+        stalls: trouble == Some(Reason::RestartRequired),
     };
     findings(&standing, was_ready, None)
 }

@@ -1,6 +1,7 @@
 //! `WeaviateCluster`: which objects it consists of, how it stands, and what brings it nearer to its spec.
 
 pub mod desired;
+pub mod engine;
 pub mod judge;
 pub mod observed;
 pub mod plan;

@@ -25,6 +25,8 @@ pub struct Observed {
     pub lived_before: bool,
     /// Since when the members are known not to see each other; `None` when they do, or when it was not looked at yet.
     pub unverified_since: Option<Timestamp>,
+    /// What shows whether a node's replication engine hangs. Only of managed clusters.
+    pub engine: super::engine::Look,
 }
 
 /// What matters of a StatefulSet.

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use elysia_api::cluster::EngineRestart;
 use elysia_api::names;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Service;
 
 use super::desired::{self, Objects};
+use super::engine;
 use super::judge;
 use super::observed::{NodeAnswer, Observed};
 use super::spec::{ClusterSpec, Kind};
@@ -48,13 +50,22 @@ pub enum Step {
         /// Its identity, so that a pod that was restarted meanwhile is left alone.
         uid: String,
     },
+    /// Restart a node whose replication engine hangs; only if nothing else was changed in this round.
+    RestartHung(EngineRestart),
 }
 
 /// The plan for this look. `auto_schema` is what the override file has to say now: the spec's word, unless a recreation
 /// of a collection holds it off for its seconds.
 pub fn plan(spec: &ClusterSpec, observed: &Observed, auto_schema_held_off: bool, now: Timestamp) -> Plan {
     let standing = judge::standing(spec, observed);
-    let recheck = if standing.trouble.is_none() { spec.interval } else { RECHECK.min(spec.interval) };
+    let engine = engine::verdict(spec, observed, now);
+    let recheck = match (&standing.trouble, engine.soon) {
+        (None, false) => spec.interval,
+        (None, true) if engine.restart == observed.engine.restart && engine.now.is_none() => {
+            engine::RECHECK.min(spec.interval)
+        }
+        _ => RECHECK.min(spec.interval),
+    };
     let Kind::Managed(managed) = &spec.kind else {
         return Plan { steps: Vec::new(), recheck };
     };
@@ -65,7 +76,10 @@ pub fn plan(spec: &ClusterSpec, observed: &Observed, auto_schema_held_off: bool,
     let replicas = replicas(managed.replicas, observed);
     let auto_schema = managed.auto_schema && !auto_schema_held_off;
     steps.push(Step::Apply(Box::new(desired::objects(spec, managed, replicas, auto_schema))));
-    steps.extend(alone(spec, observed, now));
+    let alone = alone(spec, observed, now);
+    // One at a time.
+    let hung = engine.now.filter(|_| alone.is_none()).map(Step::RestartHung);
+    steps.extend(alone.or(hung));
     if let Some(elysia) = &spec.elysia
         && (standing.trouble.is_none() || observed.elysia_exists)
     {

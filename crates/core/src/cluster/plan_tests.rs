@@ -72,6 +72,7 @@ fn seen(picture: &str, pods: i32) -> Observed {
         elysia_exists: false,
         lived_before: false,
         unverified_since: Some(Timestamp::UNIX_EPOCH),
+        engine: engine::Look::default(),
     }
 }
 
@@ -116,6 +117,7 @@ fn check(picture: &str, pods: i32, second: i64, expected: &str) {
             }
             Step::ApplyElysia(_) => "elysia".to_owned(),
             Step::RestartAlone { pod, .. } => format!("restart {pod}"),
+            Step::RestartHung(restart) => format!("restart {} {}", restart.node, restart.pod_uid),
         })
         .collect::<Vec<_>>()
         .join(", ");

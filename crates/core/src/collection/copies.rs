@@ -58,6 +58,8 @@ pub struct Ground<'a> {
     pub gone: &'a [String],
     /// Nodes that get nothing: they have no room.
     pub full: &'a BTreeSet<String>,
+    /// Shards and sources with which a copy went wrong: taken only where there is no other.
+    pub avoided: &'a BTreeSet<(String, String)>,
     /// Wanted replicas.
     pub factor: i64,
 }
@@ -65,10 +67,11 @@ pub struct Ground<'a> {
 /// Every copy that is missing, beyond those that are under way.
 ///
 /// Targets are the live nodes with the fewest replicas, by name among equals; of the living holders the source is the one
-/// that gives least. So the same placement gives the same copies, and none of the nodes is hammered. A shard without a
-/// living holder gives none: there is nothing to copy from.
+/// that gives least, but one with which a copy of the shard went wrong only if there is no other. So the same placement
+/// gives the same copies, and none of the nodes is hammered. A shard without a living holder gives none: there is nothing
+/// to copy from.
 pub fn missing(ground: &Ground<'_>) -> Vec<Copy> {
-    let Ground { placement, operations, members, gone, full, factor } = *ground;
+    let Ground { placement, operations, members, gone, full, avoided, factor } = *ground;
     let factor = usize::try_from(factor).unwrap_or_default();
     let alive: BTreeSet<&str> = members.iter().map(String::as_str).collect();
     let mut load: BTreeMap<&str, usize> = alive.iter().map(|node| (*node, 0)).collect();
@@ -93,7 +96,9 @@ pub fn missing(ground: &Ground<'_>) -> Vec<Copy> {
         let sources: Vec<&str> = holders.iter().copied().filter(|holder| alive.contains(holder)).collect();
         holders.extend(under_way.get(shard.shard.as_str()).into_iter().flatten());
         while holders.len() < factor {
-            let source = sources.iter().copied().min_by_key(|node| (gives.get(node).copied().unwrap_or(0), *node));
+            let failed = |node: &str| avoided.iter().any(|(of, from)| *of == shard.shard && from == node);
+            let source =
+                sources.iter().copied().min_by_key(|node| (failed(node), gives.get(node).copied().unwrap_or(0), *node));
             let free = alive.iter().copied().filter(|node| !holders.contains(node) && !full.contains(*node));
             let (Some(source), Some(target)) = (source, free.min_by_key(|node| (load[node], *node))) else { break };
             holders.insert(target);

@@ -83,7 +83,7 @@ pub struct Operation {
     pub stage: Stage,
     /// Whether it takes the replica away from its source. None of ours does.
     pub moves: bool,
-    /// Whether somebody asked already for its record to be deleted.
+    /// Whether somebody asked already for its record to be deleted, or, of an active one, for it to be cancelled.
     pub dropping: bool,
     /// What the server says went wrong so far.
     pub error: Option<String>,
@@ -106,9 +106,11 @@ pub enum OperationState {
 pub enum Stage {
     /// Its target has not taken it up.
     Registered,
-    /// Files are copied, writes are caught up with.
+    /// Files are copied.
     #[default]
     Copying,
+    /// Writes are caught up with.
+    Finalizing,
     /// The replica is there and serves; every member of RAFT has yet to say so (`weaviate-lab` §0.4).
     Integrating,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use elysia_api::cluster::HungEngine;
 use elysia_api::collection::ShardReplicas;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,17 @@ use crate::sight::Sight;
 /// How long an operation may stay where nothing moves it before it is dealt with: a copy that its target has not taken
 /// up, one whose source or target is away. Taking up took 0 to 21 s when measured (`weaviate-lab` §1).
 pub const STUCK: SignedDuration = SignedDuration::from_secs(120);
+
+/// How long a copy may stand in one state with errors before it is made anew, from another source if there is one. The
+/// servers try again by themselves after 5 to 15 s, but some errors come back for ever: after a node was killed 1.38.2
+/// stood at 23 times `open changelog … file exists` and at `no active change-capture log for that op-id`.
+pub const TROUBLED: SignedDuration = SignedDuration::from_secs(60);
+
+/// How long a living target may take to delete or cancel a copy before its replication engine hangs. It took 4 to 12 s
+/// when measured (`weaviate-lab` §7); by 1.38's source a healthy engine needs 45 s at most: 5 s until it looks, 15 s
+/// until it tries again after an error, 20 s for the cleaning. Hung, none was deleted in minutes, until that node was
+/// restarted: then all within 35 s.
+pub const HANGS: SignedDuration = SignedDuration::from_secs(60);
 
 /// How long every member may take to say that a copied replica is there. It took 0.3 s at most when all were alive
 /// (`weaviate-lab` §4).
@@ -151,6 +163,16 @@ pub struct ClassPlacement {
     pub placement: Vec<ShardReplicas>,
 }
 
+/// Who restarts a node whose replication engine hangs.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Restarter {
+    /// A person: somebody else runs the servers.
+    #[default]
+    Person,
+    /// The operator, and what it says of the node that hangs.
+    Operator(Option<HungEngine>),
+}
+
 /// What the repair of replicas wants to know; what costs is asked only when the first look makes it worth asking.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Look {
@@ -162,6 +184,12 @@ pub struct Look {
     pub running: Option<BTreeMap<String, usize>>,
     /// When each operation was first seen where it is now. Known to this process only: forgetting it costs time.
     pub seen: BTreeMap<String, Timestamp>,
+    /// Copies that get on, to each node, those of all collections.
+    pub busy: BTreeMap<String, usize>,
+    /// Shards and sources with which a copy went wrong a while ago. Known to this process only.
+    pub avoided: BTreeSet<(String, String)>,
+    /// Who restarts a node whose replication engine hangs.
+    pub restarter: Restarter,
     /// Nodes that had no room, and the server's words. Known to this process only.
     pub full: BTreeMap<String, String>,
     /// How awake each tenant is.
@@ -194,6 +222,9 @@ impl Default for Look {
             limits: Limits::default(),
             running: None,
             seen: BTreeMap::new(),
+            busy: BTreeMap::new(),
+            avoided: BTreeSet::new(),
+            restarter: Restarter::default(),
             full: BTreeMap::new(),
             tenants: None,
             raft: None,

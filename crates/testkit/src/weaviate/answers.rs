@@ -227,6 +227,7 @@ pub(super) fn cancel(state: &mut State, id: &str, forget: bool) -> Reply {
         ("REGISTERED", true) if !state.nodes.contains(&state.operations[at].target) => {
             state.operations[at].dropping = true;
         }
+        (_, true) if state.hung.contains(&state.operations[at].target) => state.operations[at].dropping = true,
         (_, true) => drop(state.operations.remove(at)),
         (_, false) => state.operations[at].state = "CANCELLED",
     }

@@ -155,6 +155,37 @@ impl FakeWeaviate {
         }
     }
 
+    /// The replication engine of this node hangs: it takes up no copies, and deletes none that it is asked to delete, until
+    /// it is restarted (1.38.2, after another node was killed in the middle of copies).
+    pub fn hang(&self, node: &str) {
+        self.lock().hung.insert(node.to_owned());
+    }
+
+    /// Copies from this node come back with this error for ever, as they do from a 1.38.2 that was killed in the middle of
+    /// copies; `None`: no more.
+    pub fn spoil(&self, source: &str, error: Option<&str>) {
+        let mut state = self.lock();
+        match error {
+            Some(error) => drop(state.spoilt.insert(source.to_owned(), error.to_owned())),
+            None => drop(state.spoilt.remove(source)),
+        }
+    }
+
+    /// Somebody asks for this operation to be deleted.
+    pub fn delete_operation(&self, id: Uuid) {
+        answers::cancel(&mut self.lock(), &id.to_string(), true);
+    }
+
+    /// The operations that are there: `shard:source→target:STATE`, with `!` when one is to be deleted.
+    pub fn operations(&self) -> Vec<String> {
+        let state = self.lock();
+        let shown = state.operations.iter().map(|operation| {
+            let state::Operation { shard, source, target, state, dropping, .. } = operation;
+            format!("{shard}:{source}→{target}:{state}{}", if *dropping { "!" } else { "" })
+        });
+        shown.collect()
+    }
+
     /// An operation of somebody, past every rule; its id.
     pub fn seed_operation(&self, class: &str, copy: [&str; 3], kind: &'static str, phase: &'static str) -> Uuid {
         let [shard, source, target] = copy.map(str::to_owned);
@@ -185,9 +216,11 @@ impl FakeWeaviate {
         self.lock().classes.get(class)?.tenants.get(tenant).cloned()
     }
 
-    /// A restart: the node forgets which of its shards were frozen (lab 12).
+    /// A restart: the node forgets which of its shards were frozen (lab 12), and its replication engine no longer hangs.
     pub fn restart(&self, node: &str) {
-        self.lock().thaw(node);
+        let mut state = self.lock();
+        state.thaw(node);
+        state.hung.remove(node);
     }
 
     /// Moves every unfinished copy by one state. `INTEGRATING` stays while a node is missing (lab 0.4), and whose target

@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) replica_movement: bool,
     pub(super) missing_module: Option<String>,
     pub(super) full: BTreeSet<String>,
+    pub(super) hung: BTreeSet<String>,
+    pub(super) spoilt: BTreeMap<String, String>,
     pub(super) classes: BTreeMap<String, Class>,
     pub(super) aliases: BTreeMap<String, String>,
     pub(super) operations: Vec<Operation>,
@@ -293,12 +295,20 @@ impl State {
     pub(super) fn advance(&mut self) {
         let whole = !self.nodes.iter().any(|node| self.is_missing(node));
         let mut operations = std::mem::take(&mut self.operations);
-        for operation in &mut operations {
+        let works = |node: &String| self.nodes.contains(node) && !self.hung.contains(node) && !self.is_missing(node);
+        // What its target was asked to delete while it hung or was away.
+        operations.retain(|operation| !(operation.dropping && works(&operation.target)));
+        let hung = self.hung.clone();
+        for operation in operations.iter_mut().filter(|operation| !hung.contains(&operation.target)) {
             operation.state = match operation.state {
                 "REGISTERED" if self.nodes.contains(&operation.target) => "HYDRATING",
                 "HYDRATING" if self.full.contains(&operation.target) => {
                     operation.error =
                         Some("failed to download files: write /data/x.db.tmp: no space left on device".to_owned());
+                    "HYDRATING"
+                }
+                "HYDRATING" if self.spoilt.contains_key(&operation.source) => {
+                    operation.error = self.spoilt.get(&operation.source).cloned();
                     "HYDRATING"
                 }
                 "HYDRATING" => "FINALIZING",

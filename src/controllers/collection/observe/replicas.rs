@@ -6,7 +6,7 @@ use elysia_api::WeaviateCluster;
 use elysia_api::cluster::RepairLimits;
 use elysia_api::collection::ElysiaCollectionStatus;
 use elysia_core::collection::copies::Limits;
-use elysia_core::collection::repair::{Activity, COMPARED_TENANTS, Gap};
+use elysia_core::collection::repair::{Activity, COMPARED_TENANTS, Gap, Restarter};
 use elysia_core::collection::{
     CollectionSpec, Observed, Operation, OperationState, Questions, ReplicaView, Stage, schema,
 };
@@ -32,6 +32,9 @@ pub(super) fn operations(spec: &CollectionSpec, operations: Sight<Vec<Replicatio
             *running.entry(operation.target.clone()).or_default() += 1;
         }
         observed.repair.running = Some(running);
+        for operation in operations.iter().filter(|operation| gets_on(operation)) {
+            *observed.repair.busy.entry(operation.target.clone()).or_default() += 1;
+        }
     }
     observed.operations = operations.map(|operations| {
         let own = operations.into_iter().filter(|operation| operation.collection == spec.collection);
@@ -39,10 +42,20 @@ pub(super) fn operations(spec: &CollectionSpec, operations: Sight<Vec<Replicatio
     });
 }
 
-fn operation(operation: ReplicationOperation) -> Operation {
+/// Whether it is carried out, as far as can be told.
+fn gets_on(operation: &ReplicationOperation) -> bool {
+    matches!(operation.state, ReplicationState::Hydrating | ReplicationState::Finalizing)
+        && operation.errors.is_empty()
+        && !operation.scheduled_for_delete
+        && !operation.scheduled_for_cancel
+}
+
+/// An operation as the core sees it.
+pub(in crate::controllers) fn operation(operation: ReplicationOperation) -> Operation {
     Operation {
         stage: match operation.state {
             ReplicationState::Registered => Stage::Registered,
+            ReplicationState::Finalizing => Stage::Finalizing,
             ReplicationState::Integrating => Stage::Integrating,
             _ => Stage::Copying,
         },
@@ -57,7 +70,8 @@ fn operation(operation: ReplicationOperation) -> Operation {
         target: operation.target,
         // A kind that is not known may take away as well.
         moves: operation.kind != ReplicationKind::Copy,
-        dropping: operation.scheduled_for_delete,
+        // A cancelled one goes on saying that somebody cancelled it.
+        dropping: operation.scheduled_for_delete || (operation.scheduled_for_cancel && !operation.state.is_final()),
         error: operation.errors.last().cloned(),
     }
 }
@@ -76,7 +90,13 @@ pub(super) async fn look(
     observed.repair.data_ports = clients.data.keys().cloned().collect();
     let operations = observed.operations.seen().cloned().unwrap_or_default();
     if observed.operations.seen().is_some() {
-        observed.repair.seen = context.repairs.seen(spec, &operations, now);
+        let members = observed.members.seen().map(Vec::as_slice).unwrap_or_default();
+        observed.repair.seen = context.repairs.seen(spec, &operations, members, now);
+    }
+    observed.repair.avoided = context.repairs.avoided(spec, &operations, now);
+    if cluster.spec.managed.is_some() {
+        let hung = cluster.status.as_ref().and_then(|status| status.hung_engine.clone());
+        observed.repair.restarter = Restarter::Operator(hung);
     }
     observed.repair.full = context.repairs.full(spec, &operations, now);
     observed.repair.raised = context.repairs.raised(spec);

@@ -325,3 +325,47 @@ async fn two_declared_names_never_share_a_journal() {
     let uid = one.metadata.uid.unwrap();
     assert_ne!(elysia_api::names::journal("articles", &uid), elysia_api::names::repair_journal("articles", &uid));
 }
+
+#[tokio::test]
+async fn a_copy_that_fails_for_ever_is_made_anew_from_another_source() {
+    let mut world = one_shard(&["w-0", "w-1"], 2, 3).await;
+    // As 1.38.2 said it after w-0 was killed in the middle of copies.
+    world.weaviate.spoil("w-0", Some("open changelog /data/articles/shard0/154.log: file exists"));
+    let story = world.story(3, 10, false).await;
+    assert_eq!(story.matches("/v1/replication/replicate at").count(), 1, "{story}");
+    assert_eq!(world.weaviate.operations(), ["shard0:w-0→w-2:HYDRATING"]);
+    assert!(world.conditions().contains("the servers say: open changelog"), "{}", world.conditions());
+    let story = world.story(6, 10, false).await;
+    assert!(!story.contains("DELETE"), "it has its time: {story}");
+    let story = world.story(2, 10, false).await;
+    assert_eq!(story.matches("DELETE /v1/replication/replicate").count(), 1, "{story}");
+    assert_eq!(world.weaviate.operations(), ["shard0:w-1→w-2:HYDRATING"]);
+    world.story(10, 1, false).await;
+    assert!(world.is_ready(), "{}", world.conditions());
+    assert_eq!(spread(&world), (5, 5));
+}
+
+#[tokio::test]
+async fn of_somebody_elses_cluster_the_node_that_hangs_is_named_and_gets_no_further_copies() {
+    let mut world = one_shard(&["w-0"], 1, 3).await;
+    world.weaviate.seed_shard("Articles", "shard1", &["w-0", "w-2"]);
+    world.weaviate.hang("w-1");
+    let story = world.story(40, 10, false).await;
+    assert_eq!(story.matches("DELETE /v1/replication/replicate").count(), 3, "{story}");
+    assert!(
+        world.conditions().contains("Stalled=True CopyStuck: w-1 has not deleted the copy of shard shard0"),
+        "{}",
+        world.conditions()
+    );
+    assert!(world.conditions().contains("Restart the server w-1"), "{}", world.conditions());
+    assert_eq!(world.weaviate.operations(), ["shard0:w-0→w-1:REGISTERED!", "shard1:w-2→w-1:REGISTERED!"]);
+    // At rest, however long that takes, and after a restart of the operator as well.
+    world.restart();
+    let story = world.story(30, 60, false).await;
+    assert!(!story.contains("/v1/"), "{story}");
+    // A person restarts the server.
+    world.weaviate.restart("w-1");
+    world.story(20, 10, false).await;
+    assert!(world.is_ready(), "{}", world.conditions());
+    assert_eq!(world.weaviate.operations(), Vec::<String>::new());
+}

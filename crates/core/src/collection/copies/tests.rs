@@ -48,6 +48,7 @@ fn check(shards: &str, under_way: &str, members: &str, factor: i64, expected: &s
             members: &members,
             gone: &[],
             full: &BTreeSet::new(),
+            avoided: &BTreeSet::new(),
             factor,
         },
         expected,
@@ -104,6 +105,7 @@ fn the_gone_count_for_nothing_and_the_full_get_nothing() {
         members: &members,
         gone: &gone,
         full: &BTreeSet::new(),
+        avoided: &BTreeSet::new(),
         factor: 2,
     };
     picture(&ground, "s:a→c t:b→a");
@@ -118,6 +120,27 @@ fn the_gone_count_for_nothing_and_the_full_get_nothing() {
 fn sources_take_turns() {
     check("s:a,b t:a,b u:a,b v:a,b", "", "a,b,c", 3, "s:a→c t:b→c u:a→c v:b→c");
     check("s:a,b t:a,b", "s:d:active:a", "a,b,c,d", 3, "t:b→c");
+}
+
+#[test]
+fn a_source_that_failed_is_left_for_another_if_there_is_one() {
+    let members = ["a", "b", "c"].map(str::to_owned);
+    let placement = placement("s:a,b t:a,b u:a");
+    let avoided: BTreeSet<_> = ["s", "u"].map(|shard| (shard.to_owned(), "a".to_owned())).into();
+    let nobody = BTreeSet::new();
+    let mut ground = Ground {
+        placement: &placement,
+        operations: &[],
+        members: &members,
+        gone: &[],
+        full: &nobody,
+        avoided: &avoided,
+        factor: 3,
+    };
+    picture(&ground, "s:b→c t:a→c u:a→b u:a→c");
+    let none = BTreeSet::new();
+    ground.avoided = &none;
+    picture(&ground, "s:a→c t:b→c u:a→b u:a→c");
 }
 
 /// Copies that run, the two limits, and which shards are copied.

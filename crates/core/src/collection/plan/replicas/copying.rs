@@ -46,7 +46,8 @@ impl Planner<'_> {
                 words.insert(operation.target.clone(), error.clone());
             }
         }
-        let full: BTreeSet<String> = words.keys().cloned().collect();
+        let mut full: BTreeSet<String> = words.keys().cloned().collect();
+        full.extend(self.hung());
         let nobody = BTreeSet::new();
         let ground = |full| Ground {
             placement,
@@ -54,6 +55,7 @@ impl Planner<'_> {
             members: &members,
             gone,
             full,
+            avoided: &self.observed.repair.avoided,
             factor: self.spec.factor,
         };
         let all = copies::missing(&ground(&full));

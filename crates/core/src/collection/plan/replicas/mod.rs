@@ -66,8 +66,11 @@ impl Planner<'_> {
         let part = self.by_placement(class, &placement);
         match (stuck, part) {
             // What does not get on is told even while other copies do.
-            (Some((reason, message)), Part::Working(_, working)) => {
+            (Some(Part::Stuck(reason, message)), Part::Working(_, working)) => {
                 Part::Stuck(reason, format!("{message}; {working}"))
+            }
+            (Some(Part::Working(reason, message)), Part::Working(_, working)) => {
+                Part::Working(reason, format!("{message}; {working}"))
             }
             (_, part) => part,
         }
