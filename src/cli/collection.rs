@@ -6,7 +6,6 @@ mod change;
 mod clear;
 mod create;
 mod look;
-mod owner;
 mod remove;
 #[cfg(test)]
 mod tests;

@@ -1,34 +1,33 @@
-//! Who else writes an object: what a GitOps tool owns is changed in its repository, not here.
+//! Who else writes an object: what a GitOps tool owns is changed where the tool reads it, not here.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-/// Labels by which GitOps tools mark what they applied, with the tool's name.
-const LABELS: [(&str, &str); 3] = [
+/// Labels and annotations that the tools put on what they own.
+const MARKS: [(&str, &str); 5] = [
+    ("argocd.argoproj.io/tracking-id", "Argo CD"),
     ("argocd.argoproj.io/instance", "Argo CD"),
     ("kustomize.toolkit.fluxcd.io/name", "Flux"),
     ("helm.toolkit.fluxcd.io/name", "Flux"),
+    ("configmanagement.gke.io/managed", "Config Sync"),
 ];
 
-/// Annotations by which they mark it.
-const ANNOTATIONS: [(&str, &str); 1] = [("argocd.argoproj.io/tracking-id", "Argo CD")];
+/// Beginnings of the names under which the tools write.
+const MANAGERS: [(&str, &str); 3] =
+    [("argocd", "Argo CD"), ("kustomize-controller", "Flux"), ("helm-controller", "Flux")];
 
-/// Field managers under which they apply.
-const MANAGERS: [(&str, &str); 4] = [
-    ("argocd-controller", "Argo CD"),
-    ("argocd-application-controller", "Argo CD"),
-    ("kustomize-controller", "Flux"),
-    ("helm-controller", "Flux"),
-];
-
-/// The GitOps tool that owns the object, if one does.
-pub(super) fn gitops(object: &ObjectMeta) -> Option<&'static str> {
-    let marked = |marks: &[(&str, &'static str)], on: &Option<std::collections::BTreeMap<String, String>>| {
-        marks.iter().find(|(mark, _)| on.as_ref().is_some_and(|on| on.contains_key(*mark))).map(|(_, tool)| *tool)
+/// The tool that owns the object, if one does, with the name that the tool gave to what it applied.
+pub(super) fn of(object: &ObjectMeta) -> Option<String> {
+    let value = |key: &str| {
+        let maps = [&object.annotations, &object.labels];
+        maps.into_iter().flatten().find_map(|map| map.get(key))
     };
-    let managers = object.managed_fields.iter().flatten().filter_map(|entry| entry.manager.as_deref());
-    let managing =
-        || managers.into_iter().find_map(|name| MANAGERS.iter().find(|(manager, _)| *manager == name)).map(|it| it.1);
-    marked(&LABELS, &object.labels).or_else(|| marked(&ANNOTATIONS, &object.annotations)).or_else(managing)
+    let marked = MARKS.iter().find_map(|(key, tool)| {
+        let name = value(key)?.split(':').next().unwrap_or_default();
+        Some(format!("{tool} ({name})"))
+    });
+    let mut managers = object.managed_fields.iter().flatten().filter_map(|entry| entry.manager.as_deref());
+    let owner = |manager: &str| MANAGERS.iter().find(|(name, _)| manager.starts_with(name)).map(|(_, tool)| *tool);
+    marked.or_else(|| managers.find_map(owner).map(str::to_owned))
 }
 
 #[cfg(test)]
@@ -42,13 +41,13 @@ mod tests {
         for (object, owner) in [
             (json!({}), None),
             (json!({"labels": {"app": "x"}, "managedFields": [{"manager": "kubectl-client-side-apply"}]}), None),
-            (json!({"labels": {"argocd.argoproj.io/instance": "search"}}), Some("Argo CD")),
-            (json!({"annotations": {"argocd.argoproj.io/tracking-id": "search:x"}}), Some("Argo CD")),
-            (json!({"labels": {"kustomize.toolkit.fluxcd.io/name": "search"}}), Some("Flux")),
+            (json!({"labels": {"argocd.argoproj.io/instance": "search"}}), Some("Argo CD (search)")),
+            (json!({"annotations": {"argocd.argoproj.io/tracking-id": "search:x"}}), Some("Argo CD (search)")),
+            (json!({"labels": {"kustomize.toolkit.fluxcd.io/name": "search"}}), Some("Flux (search)")),
             (json!({"managedFields": [{"manager": "kubectl"}, {"manager": "helm-controller"}]}), Some("Flux")),
         ] {
             let metadata: ObjectMeta = serde_json::from_value(object.clone()).unwrap();
-            assert_eq!(gitops(&metadata), owner, "{object}");
+            assert_eq!(of(&metadata).as_deref(), owner, "{object}");
         }
     }
 }

@@ -10,9 +10,9 @@ use kube::ResourceExt as _;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::owner;
 use crate::cli::client::{Reader, chain};
 use crate::cli::forward::OpenedCluster;
+use crate::cli::owner;
 
 /// One collection. What is absent could not be had.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -153,7 +153,7 @@ fn describe(entry: &mut Entry, class: &Value, shards: Option<&BTreeMap<&str, (i6
 
 fn overlay(entry: &mut Entry, object: &ElysiaCollection) {
     entry.object = Some(object.name_any());
-    entry.managed_by = owner::of(object);
+    entry.managed_by = owner::of(&object.metadata);
     entry.factor = Some(i64::from(object.spec.replication.factor));
     let Some(status) = &object.status else { return };
     if let Some(ready) = status.conditions.iter().find(|condition| condition.type_ == "Ready") {

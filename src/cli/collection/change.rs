@@ -6,10 +6,11 @@ use futures::stream::{self, StreamExt as _};
 use kube::ResourceExt as _;
 use serde_json::Value;
 
+use super::ConsentArgs;
 use super::look::One;
-use super::{ConsentArgs, owner};
 use crate::cli::client::chain;
 use crate::cli::forward::OpenedCluster;
+use crate::cli::owner;
 use crate::cli::session::{Session, Stop};
 
 /// Ids in one page of a walk.
@@ -120,7 +121,7 @@ pub(super) fn guard_owner(
     consent: &ConsentArgs,
     patch: &Value,
 ) -> Result<(), Stop> {
-    let Some(owner) = owner::of(object).filter(|_| !consent.force) else { return Ok(()) };
+    let Some(owner) = owner::of(&object.metadata).filter(|_| !consent.force) else { return Ok(()) };
     let text = serde_yaml::to_string(patch).map_err(std::io::Error::other)?;
     session.printer.data(&text)?;
     let name = object.name_any();

@@ -12,6 +12,7 @@ use super::{ChangeArgs, ConsentArgs, catalogue, change};
 use crate::cli::audit::{self, Change};
 use crate::cli::client::{Question, chain};
 use crate::cli::forward::OpenedCluster;
+use crate::cli::owner;
 use crate::cli::session::{Session, Stop};
 use crate::cli::{Exit, Output, encode};
 
@@ -125,7 +126,7 @@ pub(super) fn warning(one: &One, count: &change::Count) -> String {
                 object.name_any(),
                 created.unwrap_or_default()
             ));
-            if let Some(owner) = super::owner::of(object) {
+            if let Some(owner) = owner::of(&object.metadata) {
                 lines.push(format!("  owner     {owner}"));
             }
         }

@@ -206,7 +206,7 @@ async fn changed(
     word: &str,
 ) -> Result<bool, Stop> {
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    if let Some(tool) = owner::gitops(&object.metadata).filter(|_| !change.force) {
+    if let Some(tool) = owner::of(&object.metadata).filter(|_| !change.force) {
         let (kind, body) = match &patch {
             Patch::Json(body) => ("json", serde_json::to_string(body)),
             Patch::Merge(body) | Patch::Apply(body) | Patch::Strategic(body) => ("merge", serde_json::to_string(body)),

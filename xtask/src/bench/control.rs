@@ -158,17 +158,17 @@ impl Bench {
             "change" => self.kubectl.send(&["replace", "--filename=-"], &list.to_string())?,
             _ => self.kubectl.send(&["delete", "--wait=false", "--filename=-"], &list.to_string())?,
         }
-        until(operation, || {
-            let objects = self.objects()?;
-            let ours: Vec<&Value> = objects.iter().filter(|object| name(object).starts_with(prefix)).collect();
-            Ok(if operation == "delete" {
-                ours.is_empty()
-            } else {
-                ours.len() == count && ours.into_iter().all(is_ready)
-            })
-        })?;
+        // One process that watches: asking again and again would take from the servers' processors what is measured.
+        let selector = format!("--selector=bench={}", label(prefix));
+        let end = if operation == "delete" { "--for=delete" } else { "--for=condition=Ready" };
+        let timeout = format!("--timeout={}s", PATIENCE.as_secs());
+        self.kubectl.run(&["wait", "elysiacollections", &selector, end, &timeout, "--namespace", NAMESPACE])?;
         let took = started.elapsed().as_secs_f64();
-        // Outside the time: what the statuses say is so at the server.
+        // Outside the time: what was waited for is so, and what the statuses say is so at the server.
+        let objects = self.objects()?;
+        let ours: Vec<&Value> = objects.iter().filter(|object| name(object).starts_with(prefix)).collect();
+        let left = if operation == "delete" { 0 } else { count };
+        ensure!(ours.len() == left && ours.into_iter().all(is_ready), "{operation} {prefix}: not all are there");
         let classes = self.classes()?;
         for number in 0..count {
             let class = classes.get(&class_name(prefix, number));
@@ -305,7 +305,9 @@ fn collections(prefix: &str, count: usize, factor: usize, description: &str) -> 
         .map(|number| {
             json!({
                 "apiVersion": "elysia.dev/v1alpha1", "kind": "ElysiaCollection",
-                "metadata": {"name": format!("{prefix}{number}"), "namespace": NAMESPACE},
+                "metadata": {
+                    "name": format!("{prefix}{number}"), "namespace": NAMESPACE, "labels": {"bench": label(prefix)},
+                },
                 "spec": {
                     "clusterRef": {"name": CLUSTER},
                     "collection": class_name(prefix, number),
@@ -324,6 +326,11 @@ fn collections(prefix: &str, count: usize, factor: usize, description: &str) -> 
         })
         .collect();
     json!({"apiVersion": "v1", "kind": "List", "items": items})
+}
+
+/// The label of the objects of one round.
+fn label(prefix: &str) -> &str {
+    prefix.trim_end_matches('-')
 }
 
 /// The collection of an object: `o3-17` has `O3x17`.
