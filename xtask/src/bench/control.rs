@@ -1,8 +1,9 @@
 //! What the operator costs over the calls it makes: `ElysiaCollection`s created, changed and deleted, beside the same
 //! calls made by the official Python client, by turns on the same three nodes. Then drift among a thousand.
 
-use std::collections::BTreeMap;
-use std::process::Command;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader, Lines};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -152,17 +153,19 @@ impl Bench {
     fn operate(&self, operation: &str, prefix: &str, count: usize) -> Result<f64> {
         let description = if operation == "create" { "made" } else { "changed" };
         let list = collections(prefix, count, FACTOR, description);
+        // One process that watches: asking again and again would take from the servers' processors what is measured, and
+        // `kubectl wait` asks for five objects a second.
         let started = Instant::now();
-        match operation {
-            "create" => self.kubectl.send(&["create", "--filename=-"], &list.to_string())?,
-            "change" => self.kubectl.send(&["replace", "--filename=-"], &list.to_string())?,
-            _ => self.kubectl.send(&["delete", "--wait=false", "--filename=-"], &list.to_string())?,
+        if operation == "delete" {
+            let watch = Watch::start(&self.kubectl, prefix)?;
+            self.kubectl.send(&["delete", "--wait=false", "--filename=-"], &list.to_string())?;
+            watch.until(count, |line| matches!(line, ["DELETED", ..]))?;
+        } else {
+            let verb = if operation == "create" { "create" } else { "replace" };
+            self.kubectl.send(&[verb, "--filename=-"], &list.to_string())?;
+            let is_ready = |line: &[&str]| matches!(line, [_, _, wanted, seen, "True"] if wanted == seen);
+            Watch::start(&self.kubectl, prefix)?.until(count, is_ready)?;
         }
-        // One process that watches: asking again and again would take from the servers' processors what is measured.
-        let selector = format!("--selector=bench={}", label(prefix));
-        let end = if operation == "delete" { "--for=delete" } else { "--for=condition=Ready" };
-        let timeout = format!("--timeout={}s", PATIENCE.as_secs());
-        self.kubectl.run(&["wait", "elysiacollections", &selector, end, &timeout, "--namespace", NAMESPACE])?;
         let took = started.elapsed().as_secs_f64();
         // Outside the time: what was waited for is so, and what the statuses say is so at the server.
         let objects = self.objects()?;
@@ -326,6 +329,44 @@ fn collections(prefix: &str, count: usize, factor: usize, description: &str) -> 
         })
         .collect();
     json!({"apiVersion": "v1", "kind": "List", "items": items})
+}
+
+/// What becomes of the objects of one round, as `kubectl get --watch` tells it.
+struct Watch {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Watch {
+    fn start(kubectl: &Kubectl, prefix: &str) -> Result<Self> {
+        let columns = "custom-columns=NAME:.metadata.name,WANTED:.metadata.generation,SEEN:.status.observedGeneration,READY:.status.conditions[?(@.type==\"Ready\")].status";
+        let mut command = kubectl.command();
+        command.args(["get", "elysiacollections", "--namespace", NAMESPACE, "--watch", "--output-watch-events"]);
+        command.args([&format!("--selector=bench={}", label(prefix)), "--no-headers", "--output", columns]);
+        let mut child = command.stdout(Stdio::piped()).spawn().context("failed to start kubectl")?;
+        let stdout = child.stdout.take().context("kubectl has no output")?;
+        Ok(Self { child, lines: BufReader::new(stdout).lines() })
+    }
+
+    /// Reads until this many objects had such a line: event, name, generation, the one that was looked at, Ready.
+    fn until(mut self, count: usize, is_it: impl Fn(&[&str]) -> bool) -> Result<()> {
+        let mut done = BTreeSet::new();
+        while done.len() < count {
+            let line = self.lines.next().context("the watch ended early")??;
+            let words: Vec<&str> = line.split_whitespace().collect();
+            if is_it(&words) {
+                done.extend(words.get(1).map(|name| (*name).to_owned()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // It ends by itself otherwise, when the namespace goes: nothing more can be done here.
+        let _ = self.child.kill().and_then(|()| self.child.wait());
+    }
 }
 
 /// The label of the objects of one round.
