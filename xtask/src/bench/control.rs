@@ -339,7 +339,7 @@ struct Watch {
 
 impl Watch {
     fn start(kubectl: &Kubectl, prefix: &str) -> Result<Self> {
-        let columns = "custom-columns=NAME:.metadata.name,WANTED:.metadata.generation,SEEN:.status.observedGeneration,READY:.status.conditions[?(@.type==\"Ready\")].status";
+        let columns = "custom-columns=EVENT:.type,NAME:.object.metadata.name,WANTED:.object.metadata.generation,SEEN:.object.status.observedGeneration,READY:.object.status.conditions[?(@.type==\"Ready\")].status";
         let mut command = kubectl.command();
         command.args(["get", "elysiacollections", "--namespace", NAMESPACE, "--watch", "--output-watch-events"]);
         command.args([&format!("--selector=bench={}", label(prefix)), "--no-headers", "--output", columns]);
