@@ -104,7 +104,7 @@ pub(super) async fn run(args: &AuditArgs, target: &Target, printer: Printer) -> 
         },
         Err(unread) => Err(unread.into()),
     };
-    super::collection::end(done, printer)
+    super::session::end(done, printer)
 }
 
 async fn list(args: &AuditArgs, session: &Session) -> Result<Exit, Stop> {

@@ -16,8 +16,8 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::client::Reader;
-use super::printer::{ADVICE, Printer, paint, plain};
-use super::session::{Session, Stop};
+use super::printer::Printer;
+use super::session::{self, Session, Stop};
 use super::{Exit, Target};
 
 /// Arguments of `collection`.
@@ -86,22 +86,7 @@ pub(super) async fn run(args: &CollectionArgs, target: &Target, printer: Printer
         },
         Err(unread) => Err(unread.into()),
     };
-    end(done, printer)
-}
-
-/// Says why it ended, and gives the exit code.
-pub(super) fn end(done: Result<Exit, Stop>, printer: Printer) -> io::Result<Exit> {
-    match done {
-        Ok(exit) => Ok(exit),
-        Err(Stop::Output(error)) => Err(error),
-        Err(Stop::Said { exit, message, next }) => {
-            printer.complain(&message);
-            if !next.is_empty() {
-                printer.note(&format!("{}: {}\n", paint(ADVICE, "hint"), plain(&next)));
-            }
-            Ok(exit)
-        }
-    }
+    session::end(done, printer)
 }
 
 async fn dispatch(args: &CollectionArgs, session: &Session) -> Result<Exit, Stop> {

@@ -15,6 +15,7 @@ use clap::builder::NonEmptyStringValueParser;
 use super::client::Reader;
 use super::health::duration;
 use super::printer::Printer;
+use super::session::{self, Session, Stop};
 use super::{Exit, Output, Target};
 
 /// Arguments of `repair`.
@@ -98,39 +99,23 @@ struct RestoreSchemaArgs {
 }
 
 pub(super) async fn run(args: &RepairArgs, target: &Target, printer: Printer) -> io::Result<Exit> {
-    let reader = match Reader::connect(target).await {
-        Ok(reader) => reader,
-        Err(unread) => {
-            printer.complain(&format!("{}; next: {}", unread.message, unread.next));
-            return Ok(Exit::Unknown);
-        }
+    let done = match Reader::connect(target).await {
+        Ok(reader) => dispatch(args, target, reader, printer).await,
+        Err(unread) => Err(unread.into()),
     };
+    session::end(done, printer)
+}
+
+async fn dispatch(args: &RepairArgs, target: &Target, reader: Reader, printer: Printer) -> Result<Exit, Stop> {
+    // Plans of all namespaces can be shown; everything else is about one object.
+    if let RepairCommand::Plan(args) = &args.command {
+        return show::run(args, target, &reader, printer).await;
+    }
+    let session = Session::new(reader, target, printer)?;
     match &args.command {
-        RepairCommand::Plan(args) => show::run(args, target, &reader, printer).await,
-        RepairCommand::Approve(args) => act::approve(args, target, &reader, printer).await,
-        RepairCommand::Rollback(args) => act::rollback(args, target, &reader, printer).await,
-        RepairCommand::RestoreSchema(args) => journal::print(args, target, &reader, printer).await,
-    }
-}
-
-/// What ends a command early, with what it says and ends with.
-#[derive(Debug)]
-struct Stop {
-    message: String,
-    exit: Exit,
-}
-
-impl Stop {
-    fn fault(message: impl Into<String>) -> Self {
-        Self { message: message.into(), exit: Exit::Fault }
-    }
-
-    fn unknown(message: impl Into<String>) -> Self {
-        Self { message: message.into(), exit: Exit::Unknown }
-    }
-
-    fn tell(self, printer: Printer) -> Exit {
-        printer.complain(&self.message);
-        self.exit
+        RepairCommand::Plan(_) => Ok(Exit::Healthy),
+        RepairCommand::Approve(args) => act::approve(args, &session).await,
+        RepairCommand::Rollback(args) => act::rollback(args, &session).await,
+        RepairCommand::RestoreSchema(args) => journal::print(args, &session).await,
     }
 }

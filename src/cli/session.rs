@@ -11,7 +11,7 @@ use kube::api::PostParams;
 
 use super::client::Reader;
 use super::forward::{self, OpenedCluster};
-use super::printer::Printer;
+use super::printer::{ADVICE, Printer, paint, plain};
 use super::{Exit, Target};
 
 /// Between two looks at something that is waited for.
@@ -59,6 +59,21 @@ impl From<Unread> for Stop {
 impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Self {
         Self::Output(error)
+    }
+}
+
+/// Says why it ended, and gives the exit code.
+pub(super) fn end(done: Result<Exit, Stop>, printer: Printer) -> io::Result<Exit> {
+    match done {
+        Ok(exit) => Ok(exit),
+        Err(Stop::Output(error)) => Err(error),
+        Err(Stop::Said { exit, message, next }) => {
+            printer.complain(&message);
+            if !next.is_empty() {
+                printer.note(&format!("{}: {}\n", paint(ADVICE, "hint"), plain(&next)));
+            }
+            Ok(exit)
+        }
     }
 }
 
@@ -114,7 +129,7 @@ impl Session {
         match (self.listen)()? {
             Some(typed) if typed.trim() == expected => Ok(()),
             Some(_) => Err(no(format!("that is not {expected}"))),
-            None => Err(no("nobody answered: type the number, pass it on stdin, or use --yes".to_owned())),
+            None => Err(no("nobody answered: type it, pass it on stdin, or use --yes".to_owned())),
         }
     }
 

@@ -46,7 +46,7 @@ pub(super) async fn rm(args: &RmArgs, session: &Session, cluster: Option<&str>) 
             Ok(()) => {}
             // The others are asked for all the same.
             Err(stop) if args.filter.is_some() => {
-                let exit = super::end(Err(stop), session.printer)?;
+                let exit = crate::cli::session::end(Err(stop), session.printer)?;
                 refused.get_or_insert(exit);
             }
             Err(stop) => return Err(stop),

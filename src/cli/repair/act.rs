@@ -1,117 +1,70 @@
 //! `repair approve` and `repair rollback`.
 
-use std::io::{self, BufRead as _};
-use std::time::{Duration, Instant};
-
 use elysia_api::ElysiaCollection;
 use elysia_api::condition::{ConditionType, Reason};
 use elysia_api::names::{APPROVE_ANNOTATION, APPROVED_BY_ANNOTATION, PLUGIN_MANAGER, ROLLBACK_ANNOTATION};
 use elysia_core::collection::{Cursor, Journal};
 use elysia_core::condition;
 use jiff::Timestamp;
-use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams};
 use kube::core::ResourceExt as _;
 use serde_json::{Map, Value, json};
 
-use super::super::client::{Reader, complaint};
+use super::super::Exit;
+use super::super::client::{Question, complaint};
 use super::super::owner;
-use super::super::printer::{DOUBTFUL, Printer, paint};
-use super::super::{Exit, Target};
+use super::super::printer::{DOUBTFUL, paint};
+use super::super::session::{Session, Stop};
 use super::show::{Planned, whole};
-use super::{ApproveArgs, Change, RollbackArgs, Stop, journal};
+use super::{ApproveArgs, Change, RollbackArgs, journal};
 
-/// Between two looks while waiting.
-const POLL: Duration = Duration::from_secs(2);
-
-pub(super) async fn approve(
-    args: &ApproveArgs,
-    target: &Target,
-    reader: &Reader,
-    printer: Printer,
-) -> io::Result<Exit> {
-    match approved(args, target, reader, printer).await {
-        Ok(exit) => exit,
-        Err(stop) => Ok(stop.tell(printer)),
-    }
-}
-
-async fn approved(
-    args: &ApproveArgs,
-    target: &Target,
-    reader: &Reader,
-    printer: Printer,
-) -> Result<io::Result<Exit>, Stop> {
-    let object = get(target, reader, &args.name).await?;
+pub(super) async fn approve(args: &ApproveArgs, session: &Session) -> Result<Exit, Stop> {
+    let object = get(session, &args.name).await?;
+    let printer = session.printer;
     let Some(planned) = Planned::of(&object).filter(|planned| planned.plan.waiting_for.is_some()) else {
         printer.note(&format!("no plan of {} waits for approval\n", args.name));
-        return Ok(Ok(Exit::Healthy));
+        return Ok(Exit::Healthy);
     };
     let hash = planned.plan.hash.clone();
     if let Some(wanted) = args.hash.as_ref().filter(|wanted| **wanted != hash) {
-        return Err(Stop::fault(format!(
-            "the plan of {} is {hash} by now, not {wanted}: look at it again: kubectl elysia repair plan {} -n {}",
-            args.name, args.name, planned.namespace
-        )));
+        return Err(Stop::refused(
+            format!("the plan of {} is {hash} by now, not {wanted}: look at it again", args.name),
+            format!("kubectl elysia repair plan {} -n {}", args.name, planned.namespace),
+        ));
     }
     printer.note(&whole(&planned, Timestamp::now()));
-    let user = user(reader).await?;
+    let user = session.user().await.ok_or_else(|| {
+        Stop::unknown("the API server did not say who you are, and an approval carries its name", "kubectl auth whoami")
+    })?;
     let patch = json!({"metadata": {"annotations": {APPROVE_ANNOTATION: hash, APPROVED_BY_ANNOTATION: user}}});
-    if !planned.approved && !changed(&object, &args.change, reader, printer, Patch::Merge(patch), &hash).await? {
-        return Ok(Ok(Exit::Healthy));
+    if !planned.approved && !changed(&object, &args.change, session, Patch::Merge(patch), &hash).await? {
+        return Ok(Exit::Healthy);
     }
     printer.note(&format!("approved as {user}\n"));
     if args.wait && !args.change.dry_run {
-        return Ok(Ok(carried_out(args, target, reader, printer, &hash).await?));
+        let message = carried_out(args, session, &hash).await?;
+        printer.note(&format!("done: {message}\n"));
     }
-    Ok(Ok(Exit::Healthy))
+    Ok(Exit::Healthy)
 }
 
-/// Waits until the plan is gone and the object is as declared, or stands still.
-async fn carried_out(
-    args: &ApproveArgs,
-    target: &Target,
-    reader: &Reader,
-    printer: Printer,
-    hash: &str,
-) -> Result<Exit, Stop> {
-    let started = Instant::now();
-    loop {
-        let object = get(target, reader, &args.name).await?;
-        let status = object.status.clone().unwrap_or_default();
+/// Waits until the plan is gone and the object is as declared, or stands still; the words of Ready.
+async fn carried_out(args: &ApproveArgs, session: &Session, hash: &str) -> Result<String, Stop> {
+    let next = format!("kubectl elysia why {} -n {}", args.name, session.namespace);
+    let look = async || {
+        let status = get(session, &args.name).await?.status.unwrap_or_default();
         let waits = status.plan.as_ref().is_some_and(|plan| plan.hash == hash);
         let ready = condition::find(&status.conditions, ConditionType::Ready);
         let stalled = condition::find(&status.conditions, ConditionType::Stalled);
         match (ready, stalled) {
-            (Some(ready), None) if ready.status == "True" && !waits => {
-                printer.note(&format!("done: {}\n", ready.message));
-                return Ok(Exit::Healthy);
-            }
+            (Some(ready), None) if ready.status == "True" && !waits => Ok(Some(ready.message.clone())),
             (_, Some(stalled)) if !(waits && stalled.reason == Reason::NeedsApproval.as_str()) => {
-                return Err(Stop::fault(format!("{}: {}", stalled.reason, stalled.message)));
+                Err(Stop::refused(format!("{}: {}", stalled.reason, stalled.message), next.clone()))
             }
-            _ => {}
+            _ => Ok(None),
         }
-        if started.elapsed() > args.timeout {
-            return Err(Stop::unknown(format!(
-                "not carried out within {:?}; next: kubectl elysia why {}",
-                args.timeout, args.name
-            )));
-        }
-        tokio::time::sleep(POLL).await;
-    }
-}
-
-pub(super) async fn rollback(
-    args: &RollbackArgs,
-    target: &Target,
-    reader: &Reader,
-    printer: Printer,
-) -> io::Result<Exit> {
-    match rolled_back(args, target, reader, printer).await {
-        Ok(exit) => Ok(exit),
-        Err(stop) => Ok(stop.tell(printer)),
-    }
+    };
+    session.wait(&format!("plan {hash} to be carried out"), &next, args.timeout, look).await
 }
 
 /// What can be rolled back, from the journal.
@@ -144,10 +97,10 @@ pub(super) fn way(journal: Option<&Journal>) -> Way {
     }
 }
 
-async fn rolled_back(args: &RollbackArgs, target: &Target, reader: &Reader, printer: Printer) -> Result<Exit, Stop> {
-    let object = get(target, reader, &args.name).await?;
-    let namespace = object.namespace().unwrap_or_default();
-    let journal = journal::newest(reader, &namespace, &args.name).await?;
+pub(super) async fn rollback(args: &RollbackArgs, session: &Session) -> Result<Exit, Stop> {
+    let object = get(session, &args.name).await?;
+    let printer = session.printer;
+    let journal = journal::newest(session, &args.name).await?;
     let patch = match way(journal.as_ref()) {
         Way::Nothing(why) => {
             printer.note(&format!("{why}\n"));
@@ -157,7 +110,7 @@ async fn rolled_back(args: &RollbackArgs, target: &Target, reader: &Reader, prin
             let hash = journal.map(|journal| journal.hash).unwrap_or_default();
             let patch = json!({"metadata": {"annotations": {ROLLBACK_ANNOTATION: hash}}});
             printer.note(&format!("the approved plan {hash} is called off; the collection stays as it is\n"));
-            let done = changed(&object, &args.change, reader, printer, Patch::Merge(patch), &args.name).await?;
+            let done = changed(&object, &args.change, session, Patch::Merge(patch), &args.name).await?;
             if done {
                 printer.note(
                     "called off, unless the collection was deleted in this moment; see: kubectl elysia repair plan\n",
@@ -174,38 +127,31 @@ async fn rolled_back(args: &RollbackArgs, target: &Target, reader: &Reader, prin
         "{} was recreated already. Its settings from before are declared again; while it is empty that leads to a plan, which needs an approval of its own\n",
         object.spec.collection
     ));
-    let operations = serde_json::from_value(patch).map_err(|error| Stop::unknown(error.to_string()))?;
-    if changed(&object, &args.change, reader, printer, Patch::<Value>::Json(operations), &args.name).await? {
-        printer.note(&format!("declared; next: kubectl elysia repair plan {} -n {namespace}\n", args.name));
+    let operations = serde_json::from_value(patch).map_err(|error| Stop::unknown(error.to_string(), ""))?;
+    if changed(&object, &args.change, session, Patch::<Value>::Json(operations), &args.name).await? {
+        printer.note(&format!("declared; next: kubectl elysia repair plan {} -n {}\n", args.name, session.namespace));
     }
     Ok(Exit::Healthy)
 }
 
-async fn get(target: &Target, reader: &Reader, name: &str) -> Result<ElysiaCollection, Stop> {
-    let namespace = target.namespace.clone().unwrap_or_else(|| reader.default_namespace.clone());
-    let api: Api<ElysiaCollection> = Api::namespaced(reader.client.clone(), &namespace);
-    match reader.within(api.get_opt(name)).await.map_err(Stop::unknown)? {
-        Ok(Some(object)) => Ok(object),
-        Ok(None) => Err(Stop::fault(format!(
-            "there is no ElysiaCollection {name} in namespace {namespace}; next: kubectl get ecol -A"
-        ))),
-        Err(error) => Err(Stop::unknown(format!(
-            "ElysiaCollection {name} cannot be read: {}; next: kubectl auth can-i get ecol -n {namespace}",
-            complaint(&error)
-        ))),
-    }
+async fn get(session: &Session, name: &str) -> Result<ElysiaCollection, Stop> {
+    let question = Question::named::<ElysiaCollection>("get", Some(&session.namespace), name);
+    let found = session.reader.ask(&question, session.api::<ElysiaCollection>().get_opt(name)).await?;
+    found.ok_or_else(|| {
+        let message = format!("there is no ElysiaCollection {name} in namespace {}", session.namespace);
+        Stop::refused(message, "kubectl get ecol -A")
+    })
 }
 
-/// Makes the change, after asking; false when somebody else has to make it, or nobody wants it.
+/// Makes the change, after asking; false when somebody else has to make it, or it was only tried.
 async fn changed(
     object: &ElysiaCollection,
     change: &Change,
-    reader: &Reader,
-    printer: Printer,
+    session: &Session,
     patch: Patch<Value>,
     word: &str,
 ) -> Result<bool, Stop> {
-    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let (namespace, name, printer) = (&session.namespace, object.name_any(), session.printer);
     if let Some(tool) = owner::of(&object.metadata).filter(|_| !change.force) {
         let (kind, body) = match &patch {
             Patch::Json(body) => ("json", serde_json::to_string(body)),
@@ -218,39 +164,20 @@ async fn changed(
         ));
         return Ok(false);
     }
-    if !change.yes && !change.dry_run && !confirmed(printer, word) {
-        return Err(Stop::fault("nothing was changed"));
+    if !change.yes && !change.dry_run {
+        session.demand(&paint(DOUBTFUL, &format!("type {word} to go on: ")), word)?;
     }
     let mut parameters = PatchParams { field_manager: Some(PLUGIN_MANAGER.to_owned()), ..PatchParams::default() };
     parameters.dry_run = change.dry_run;
-    let api: Api<ElysiaCollection> = Api::namespaced(reader.client.clone(), &namespace);
-    match reader.within(api.patch(&name, &parameters, &patch)).await.map_err(Stop::unknown)? {
-        Ok(_) => {
-            if change.dry_run {
-                printer.note("dry run: the API server would accept it, and nothing was changed\n");
-            }
-            Ok(!change.dry_run)
-        }
-        Err(error) => Err(Stop::fault(format!(
-            "{name} was not changed: {}; next: kubectl auth can-i patch ecol/{name} -n {namespace}; an approval needs the verb `approve` as well",
-            complaint(&error)
-        ))),
+    let api = session.api::<ElysiaCollection>();
+    let next =
+        format!("kubectl auth can-i patch ecol/{name} -n {namespace}; an approval needs the verb `approve` as well");
+    let answer = session.reader.within(api.patch(&name, &parameters, &patch)).await;
+    let answer = answer.map_err(|message| Stop::unknown(message, next.clone()))?;
+    // An admission policy says why in its own words.
+    answer.map_err(|error| Stop::refused(format!("{name} was not changed: {}", complaint(&error)), next))?;
+    if change.dry_run {
+        printer.note("dry run: the API server would accept it, and nothing was changed\n");
     }
-}
-
-/// Whether the word was typed. An input that has ended is no.
-fn confirmed(printer: Printer, word: &str) -> bool {
-    printer.note(&paint(DOUBTFUL, &format!("type {word} to go on: ")));
-    let mut line = String::new();
-    io::stdin().lock().read_line(&mut line).is_ok() && line.trim() == word
-}
-
-/// The name under which the API server knows the user.
-async fn user(reader: &Reader) -> Result<String, Stop> {
-    let api: Api<SelfSubjectReview> = Api::all(reader.client.clone());
-    let (parameters, review) = (PostParams::default(), SelfSubjectReview::default());
-    let answer = reader.within(api.create(&parameters, &review)).await.map_err(Stop::unknown)?;
-    let review = answer.map_err(|error| Stop::unknown(format!("who you are is unknown: {}", complaint(&error))))?;
-    let name = review.status.and_then(|status| status.user_info).and_then(|info| info.username);
-    name.ok_or_else(|| Stop::unknown("the API server did not say who you are; next: kubectl auth whoami"))
+    Ok(!change.dry_run)
 }

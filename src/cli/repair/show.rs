@@ -1,7 +1,6 @@
 //! `repair plan`.
 
 use std::fmt::Write as _;
-use std::io;
 
 use elysia_api::ElysiaCollection;
 use elysia_api::collection::PlanStatus;
@@ -15,8 +14,9 @@ use super::super::client::Reader;
 use super::super::health::duration::age;
 use super::super::health::table::Block;
 use super::super::printer::{HEADING, Printer, paint, plain};
+use super::super::session::Stop;
 use super::super::{Exit, Output, Target, encode};
-use super::{PlanArgs, Stop};
+use super::PlanArgs;
 
 /// One plan with the object that it is for.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -44,11 +44,8 @@ impl Planned {
     }
 }
 
-pub(super) async fn run(args: &PlanArgs, target: &Target, reader: &Reader, printer: Printer) -> io::Result<Exit> {
-    let plans = match plans(args, target, reader, printer).await {
-        Ok(plans) => plans,
-        Err(stop) => return Ok(stop.tell(printer)),
-    };
+pub(super) async fn run(args: &PlanArgs, target: &Target, reader: &Reader, printer: Printer) -> Result<Exit, Stop> {
+    let plans = plans(args, target, reader, printer).await?;
     let now = Timestamp::now();
     let text = match (args.output, &args.name) {
         (Output::Table, Some(_)) => plans.iter().map(|plan| whole(plan, now)).collect::<Vec<_>>().join("\n"),
@@ -66,9 +63,7 @@ async fn plans(args: &PlanArgs, target: &Target, reader: &Reader, printer: Print
     let namespace = target.namespace(reader);
     let objects = match reader.list::<ElysiaCollection>(namespace.as_deref()).await {
         Sighted::Seen(objects) => objects,
-        Sighted::Unreadable(unread) => {
-            return Err(Stop::unknown(format!("{}; next: {}", unread.message, unread.next)));
-        }
+        Sighted::Unreadable(unread) => return Err(unread.into()),
     };
     let mut found = Vec::new();
     let mut known = false;
@@ -84,7 +79,7 @@ async fn plans(args: &PlanArgs, target: &Target, reader: &Reader, printer: Print
     }
     match &args.name {
         Some(name) if !known => {
-            Err(Stop::fault(format!("there is no ElysiaCollection {name} there; next: kubectl get ecol")))
+            Err(Stop::refused(format!("there is no ElysiaCollection {name} there"), "kubectl get ecol -A"))
         }
         _ => Ok(found),
     }
