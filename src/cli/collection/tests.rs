@@ -128,7 +128,7 @@ async fn only_the_typed_count_removes() {
     let refused = "1: that is not 3; nothing was changed\n";
     assert_eq!(ground.run("rm Articles", Some("4")).await, refused);
     assert_eq!(ground.run("rm Articles", Some("yes")).await, refused);
-    let silent = "1: nobody answered: type the number, pass it on stdin, or use --yes; nothing was changed\n";
+    let silent = "1: nobody answered: type it, pass it on stdin, or use --yes; nothing was changed\n";
     assert_eq!(ground.run("rm Articles", None).await, silent);
     assert_eq!(ground.run("rm Articles --dry-run", None).await, "0");
     assert!(ground.weaviate.class("Articles").is_some());

@@ -1,18 +1,24 @@
 //! What is shown of plans, and what a journal lets be rolled back.
 
+use std::time::Duration;
+
+use clap::Parser as _;
 use elysia_api::ElysiaCollection;
 use elysia_core::collection::{Cursor, Journal};
+use elysia_testkit::kubernetes::KubernetesApi;
+use kube::core::ResourceExt as _;
 use serde_json::{Map, Value, json};
 
 use super::act::{Way, way};
 use super::show::{Planned, table, whole};
+use super::*;
 
-fn planned(waiting: bool, approved: bool) -> Planned {
+fn object(waiting: bool, approved: bool) -> ElysiaCollection {
     let mut annotations = Map::new();
     if approved {
         annotations.insert("elysia.dev/approve".to_owned(), json!("3f9ac21b0d11"));
     }
-    let object: ElysiaCollection = serde_json::from_value(json!({
+    serde_json::from_value(json!({
         "apiVersion": "elysia.dev/v1alpha1", "kind": "ElysiaCollection",
         "metadata": {"name": "articles", "namespace": "search", "annotations": annotations},
         "spec": {"clusterRef": {"name": "wiki"}, "collection": "Articles"},
@@ -23,8 +29,72 @@ fn planned(waiting: bool, approved: bool) -> Planned {
             "since": "2026-11-21T11:55:00Z",
         }},
     }))
-    .unwrap();
-    Planned::of(&object).unwrap()
+    .unwrap()
+}
+
+fn planned(waiting: bool, approved: bool) -> Planned {
+    Planned::of(&object(waiting, approved)).unwrap()
+}
+
+#[derive(clap::Parser)]
+struct Approve {
+    #[command(flatten)]
+    args: ApproveArgs,
+}
+
+/// Approves as a person who types this: what it ended with, and the hash and the name that stand on the object.
+async fn approves(api: &KubernetesApi, line: &str, typed: Option<&str>) -> (String, Option<String>, Option<String>) {
+    let reader = Reader::of(api.client(), "search".to_owned(), Duration::from_secs(2));
+    let session = Session::answering(reader, "search", typed);
+    let parsed = Approve::try_parse_from(["approve", "articles"].into_iter().chain(line.split_whitespace())).unwrap();
+    let end = match act::approve(&parsed.args, &session).await {
+        Ok(exit) => format!("{exit:?}"),
+        Err(Stop::Said { exit, message, .. }) => format!("{exit:?}: {message}"),
+        Err(Stop::Output(error)) => format!("{error}"),
+    };
+    let object: ElysiaCollection = api.object("search", "articles").unwrap();
+    let annotation = |key: &str| object.annotations().get(key).cloned();
+    (end, annotation("elysia.dev/approve"), annotation("elysia.dev/approved-by"))
+}
+
+#[tokio::test]
+async fn only_who_types_the_hash_approves_and_with_his_own_name() {
+    let plan = "3f9ac21b0d11";
+    for (line, typed, end, done) in [
+        ("", Some(plan), "Healthy", true),
+        ("", Some("yes"), "Fault: that is not 3f9ac21b0d11; nothing was changed", false),
+        ("", None, "Fault: nobody answered: type it, pass it on stdin, or use --yes; nothing was changed", false),
+        ("--yes", None, "Healthy", true),
+        ("--yes --hash 3f9ac21b0d11", None, "Healthy", true),
+        (
+            "--yes --hash 000000000000",
+            None,
+            "Fault: the plan of articles is 3f9ac21b0d11 by now, not 000000000000: look at it again",
+            false,
+        ),
+    ] {
+        let api = KubernetesApi::new();
+        api.seed(&object(true, false));
+        let (ended, hash, name) = approves(&api, line, typed).await;
+        assert_eq!(ended, end, "{line} {typed:?}");
+        assert_eq!(hash.as_deref(), done.then_some(plan), "{line} {typed:?}");
+        assert_eq!(name.is_some(), done, "{line} {typed:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_approval_that_is_refused_says_so_and_changes_nothing() {
+    let api = KubernetesApi::new();
+    api.seed(&object(true, false));
+    api.fail_next("PATCH", "articles", 403);
+    let (ended, hash, _) = approves(&api, "--yes", None).await;
+    assert!(ended.starts_with("Fault: articles was not changed: "), "{ended}");
+    assert_eq!(hash, None);
+    // What waits for nothing needs nobody.
+    let api = KubernetesApi::new();
+    api.seed(&object(false, true));
+    assert_eq!(approves(&api, "--yes", None).await.0, "Healthy");
+    assert!(!api.transcript().contains("PATCH"), "{}", api.transcript());
 }
 
 fn text(text: &str) -> String {

@@ -3,6 +3,9 @@
 use axum::http::request::Parts;
 use serde_json::Value;
 
+/// Who one is: a POST of no namespace that changes nothing.
+pub(super) const REVIEWS: &str = "selfsubjectreviews";
+
 /// How a PATCH is meant.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum PatchKind {
@@ -39,9 +42,13 @@ impl Asked {
         let parameter = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let segments: Vec<&str> = head.uri.path().trim_matches('/').split('/').collect();
         // `api/v1/namespaces/NAMESPACE/KIND/…` or `apis/GROUP/VERSION/namespaces/NAMESPACE/KIND/…`
-        let namespaces = segments.iter().position(|segment| *segment == "namespaces")?;
-        // `api/v1/namespaces/NAMESPACE` is about the namespace itself.
-        let at = if segments.len() == namespaces + 2 { namespaces } else { namespaces + 2 };
+        let at = match segments.iter().position(|segment| *segment == "namespaces") {
+            // `api/v1/namespaces/NAMESPACE` is about the namespace itself.
+            Some(namespaces) if segments.len() == namespaces + 2 => namespaces,
+            Some(namespaces) => namespaces + 2,
+            None if segments.last() == Some(&REVIEWS) => segments.len() - 1,
+            None => return None,
+        };
         let plural = (*segments.get(at)?).to_owned();
         Some(Self {
             method: head.method.to_string(),
@@ -58,7 +65,7 @@ impl Asked {
     }
 
     pub(super) fn is_read(&self) -> bool {
-        self.method == "GET"
+        self.method == "GET" || self.plural == REVIEWS
     }
 
     /// Name of the object that it is about; of a POST it stands in the body.
