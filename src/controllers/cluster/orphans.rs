@@ -13,7 +13,8 @@ use kube::core::ResourceExt as _;
 
 use super::super::ReconcileError;
 use super::super::audit::Trail;
-use super::super::collection::journal::{self, Place};
+use super::super::collection::journal;
+use super::super::collection::notebook::Place;
 use super::super::collection::{emptiness, open};
 use super::super::connect::sight;
 use super::super::context::Context;
@@ -46,7 +47,7 @@ pub(super) async fn active_journals(
 }
 
 fn parse(config: &ConfigMap) -> Option<Journal> {
-    serde_json::from_str(config.data.as_ref()?.get(journal::KEY)?).ok()
+    serde_json::from_str(config.data.as_ref()?.get(names::JOURNAL_KEY)?).ok()
 }
 
 /// Does the next act for every journal whose object is gone.

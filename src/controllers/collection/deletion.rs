@@ -184,7 +184,7 @@ async fn look(object: &ElysiaCollection, context: &Context) -> (Look, Option<Clu
         }
     };
     look.journal =
-        journal::read(&spec, context).await.map(|stored| stored.is_some_and(|stored| !stored.journal.cursor.is_over()));
+        journal::read(&spec, context).await.0.map(|journal| journal.is_some_and(|journal| !journal.cursor.is_over()));
     look.class = observe::exists(&clients.common, &spec.collection).await;
     match look.class {
         Sight::Seen(true) => {

@@ -6,6 +6,7 @@ mod deletion;
 pub(in crate::controllers) mod emptiness;
 pub(in crate::controllers) mod journal;
 mod memory;
+pub(in crate::controllers) mod notebook;
 mod observe;
 mod repair;
 pub(in crate::controllers) mod verify;

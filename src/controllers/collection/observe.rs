@@ -42,8 +42,7 @@ pub(super) async fn observe(
     object: &ElysiaCollection,
     context: &Context,
 ) -> Result<Scene, ReconcileError> {
-    let stored = journal::read(spec, context).await;
-    let journal_version = stored.seen().and_then(|stored| stored.as_ref().map(|stored| stored.version.clone()));
+    let (journal, journal_version) = journal::read(spec, context).await;
     let (repair_journal, repair_version) = repair::read(spec, context).await;
     let mut observed = Observed {
         cluster: ClusterSight::Missing,
@@ -59,7 +58,7 @@ pub(super) async fn observe(
         count: None,
         replicas: None,
         holder: None,
-        journal: stored.map(|stored| stored.map(|stored| stored.journal)),
+        journal,
         recreate: Look::default(),
         repair: RepairLook { journal: repair_journal, ..RepairLook::default() },
     };
