@@ -9,7 +9,7 @@ use elysia_e2e::ground::NODE_ADDRESS;
 use elysia_e2e::servers::{Consistency, Servers, ServersOptions};
 use serde_json::json;
 
-use crate::support::{NODES, Stage, collection, version};
+use crate::support::{NODES, Stage, collection, on_a_thread, version};
 
 /// Objects of the class that somebody made by hand.
 const OBJECTS: u32 = 300;
@@ -59,9 +59,4 @@ async fn servers_outside_of_kubernetes_are_repaired() {
     // Objects of the kinds go before their servers: a collection whose servers are gone would wait for them.
     stage.strike().await;
     drop(servers);
-}
-
-/// The lab blocks; the client of Kubernetes must not be.
-async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(work).await.unwrap()
 }

@@ -16,6 +16,7 @@ mod health;
 mod operator_killed;
 mod plugin_collections;
 mod recreate;
+mod replacement;
 mod replicas;
 mod support;
 mod verification;

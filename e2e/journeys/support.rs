@@ -416,3 +416,8 @@ pub(crate) fn collection(name: &str, class: &str, schema: &Value) -> Value {
         },
     })
 }
+
+/// Does what blocks, as the lab of real servers does, beside the client of Kubernetes.
+pub(crate) async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.unwrap()
+}

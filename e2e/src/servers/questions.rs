@@ -116,7 +116,9 @@ impl Servers {
     pub fn manifest(&self, name: &str) -> Result<Value> {
         let names = self.names();
         let first = names.first().context("a lab has a node")?;
-        let nodes = names.iter().map(|node| Ok(json!({"name": node, "url": self.rest(node)?})));
+        let nodes = names
+            .iter()
+            .map(|node| Ok(json!({"name": node, "url": self.rest(node)?, "dataUrl": self.data_url(node)?})));
         Ok(json!({
             "apiVersion": "elysia.dev/v1alpha1",
             "kind": "WeaviateCluster",
