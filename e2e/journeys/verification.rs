@@ -1,30 +1,44 @@
 //! `kubectl elysia health --data`: what one replica lacks is found, by id and at each node, and nothing is repaired by
 //! the looking.
 
-use elysia_api::ElysiaCollection;
-use elysia_weaviate::Consistency;
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::DeleteParams;
+use std::sync::Arc;
+
+use elysia_api::{ElysiaCollection, WeaviateCluster};
+use elysia_e2e::ground::NODE_ADDRESS;
+use elysia_e2e::servers::{Consistency, Servers, ServersOptions};
 use serde_json::{Value, json};
 
-use crate::support::{Stage, collection};
+use crate::support::{NODES, Stage, collection, on_a_thread, version};
+
+/// Objects that are everywhere.
+const EVERYWHERE: u32 = 50;
+/// All objects: the rest is written while one node is down.
+const OBJECTS: u32 = 60;
 
 #[tokio::test]
 async fn an_object_that_one_replica_lacks_is_found() {
     let stage = Stage::set("verification").await;
-    let nodes = stage.cluster("search").await;
+    let options =
+        ServersOptions { version: version(), nodes: NODES, host: NODE_ADDRESS.to_owned(), ..ServersOptions::default() };
+    let servers = Arc::new(on_a_thread(move || Servers::start(options).unwrap()).await);
+    stage.apply::<WeaviateCluster>(servers.manifest("search").unwrap()).await;
+    stage.cluster_is_ready("search").await;
     stage.apply::<ElysiaCollection>(collection("notes", "Notes", &json!({}))).await;
     stage.collection_says("notes", "Ready", "True", "AsDeclared").await;
-    // Nothing heals it by itself, so that the report can be compared with what is really there.
-    let class = json!({
-        "class": "Loose",
-        "vectorizer": "none",
-        "shardingConfig": {"desiredCount": 1},
-        "replicationConfig": {"factor": 3, "asyncEnabled": false, "deletionStrategy": "TimeBasedResolution"},
-        "properties": [{"name": "title", "dataType": ["text"]}],
-    });
-    nodes.first().create_class(&class).await.unwrap();
-    nodes.write("Loose", None, 0..50, Consistency::All).await;
+    let lab = servers.clone();
+    on_a_thread(move || {
+        // Nothing heals it by itself, so that the report can be compared with what is really there.
+        let class = json!({
+            "class": "Loose",
+            "vectorizer": "none",
+            "shardingConfig": {"desiredCount": 1},
+            "replicationConfig": {"factor": 3, "asyncEnabled": false, "deletionStrategy": "TimeBasedResolution"},
+            "properties": [{"name": "title", "dataType": ["text"]}],
+        });
+        lab.create_class("w-0", &class).unwrap();
+        lab.put_objects("w-0", "Loose", 0..EVERYWHERE, Consistency::All).unwrap();
+    })
+    .await;
     let check = ["health", "--data", "--collection", "Loose", "--sample-size", "200", "-o", "json"];
     let (code, text) = stage.plug_in(&check).await;
     assert_eq!(code, 0, "{text}");
@@ -33,24 +47,34 @@ async fn an_object_that_one_replica_lacks_is_found() {
         assert_eq!(code, 0, "{every:?}: {text}");
     }
 
-    // Written while one node is away: acknowledged by the other two.
-    let away = nodes.clients.keys().next_back().unwrap().clone();
-    stage.api::<Pod>().delete(&away, &DeleteParams::default().grace_period(0)).await.unwrap();
-    nodes.write("Loose", None, 50..60, Consistency::Quorum).await;
-    stage.cluster_is_ready("search").await;
-    let nodes = stage.nodes("search").await;
-    let listed = nodes.ids("Loose").await;
-    let lacking = 60 - listed[&away].len();
-    println!("   {away} lacks {lacking} of 60");
+    // Written while one node is down: acknowledged by the other two.
+    let lab = servers.clone();
+    let listed = on_a_thread(move || {
+        lab.kill("w-2").unwrap();
+        lab.put_objects("w-0", "Loose", EVERYWHERE..OBJECTS, Consistency::Quorum).unwrap();
+        lab.start_node("w-2").unwrap();
+        lab.wait_ready().unwrap();
+        lists(&lab)
+    })
+    .await;
+    let lacking = OBJECTS as usize - listed[2].len();
+    println!("   w-2 lacks {lacking} of {OBJECTS}");
     assert!(lacking > 0, "the node got everything: this shows nothing");
 
     let (code, text) = stage.plug_in(&check).await;
     assert_eq!(code, 1, "{text}");
     let report: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     let found = &report["data"]["Loose"];
-    assert_eq!((&found["sampled"], &found["missing"]), (&json!(60), &json!(lacking)), "{text}");
-    assert!(found["findings"].as_array().unwrap().iter().all(|one| one["nodes"] == json!([away])), "{text}");
+    assert_eq!((&found["sampled"], &found["missing"]), (&json!(OBJECTS), &json!(lacking)), "{text}");
+    assert!(found["findings"].as_array().unwrap().iter().all(|one| one["nodes"] == json!(["w-2"])), "{text}");
     // Looking repaired nothing.
-    assert_eq!(nodes.ids("Loose").await, listed);
+    let lab = servers.clone();
+    assert_eq!(on_a_thread(move || lists(&lab)).await, listed);
     stage.strike().await;
+    drop(servers);
+}
+
+/// What each node lists of the class at its own address.
+fn lists(servers: &Servers) -> Vec<Vec<uuid::Uuid>> {
+    servers.names().iter().map(|node| servers.ids(node, "Loose", None).unwrap().ids).collect()
 }
