@@ -46,7 +46,7 @@ impl Servers {
 
     /// Address at which the nodes talk to each other. `/v1/cluster/remove` lives there, from 1.35 on.
     pub fn data_url(&self, node: &str) -> Result<String> {
-        Ok(format!("http://127.0.0.1:{}", self.ports(node)?.data))
+        Ok(format!("http://{}:{}", self.options.host, self.ports(node)?.data))
     }
 
     /// Number of the process of a running node.
