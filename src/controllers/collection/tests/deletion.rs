@@ -71,6 +71,19 @@ impl World {
 }
 
 #[tokio::test]
+async fn an_operator_that_leads_no_more_deletes_nothing() {
+    let mut world = owned().await;
+    world.delete("articles");
+    world.shared().leading.is_over();
+    for _ in 0..3 {
+        world.round_or_crash("articles").await;
+        advance(5);
+    }
+    assert!(!world.transcript().contains("DELETE"));
+    assert!(world.has_class() && world.is_held("articles"));
+}
+
+#[tokio::test]
 async fn the_finalizer_comes_with_delete_and_goes_with_retain() {
     let mut world = World::with_cluster().await;
     world.api.seed(&declared("articles", &json!({}), 1));

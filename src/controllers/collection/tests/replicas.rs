@@ -117,6 +117,17 @@ async fn a_replica_with_objects_that_others_lack_is_not_taken_away() {
 }
 
 #[tokio::test]
+async fn an_operator_that_leads_no_more_takes_no_replica_away() {
+    let mut world = one_shard(&NODES, 3, 1).await;
+    world.story(3, 1, false).await;
+    assert_eq!(world.reason(), "NeedsApproval");
+    world.shared().leading.is_over();
+    let story = world.story(8, 1, true).await;
+    assert!(!story.contains("scale"), "{story}");
+    assert_eq!(world.weaviate.holds("Articles")["shard0"].len(), 3);
+}
+
+#[tokio::test]
 async fn removal_goes_on_after_a_crash_at_each_round() {
     let mut world = one_shard(&NODES, 3, 1).await;
     for _ in 0..14 {

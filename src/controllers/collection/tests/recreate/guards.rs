@@ -54,6 +54,17 @@ async fn nothing_else_thaws_or_creates_from_the_first_look_of_the_proof_to_the_d
 }
 
 #[tokio::test]
+async fn nothing_is_frozen_or_thawed_beside_a_proof() {
+    let mut world = approved().await;
+    let unlocked = unlocked(&world, |line| line.starts_with("PUT /v1/schema/Articles/shards"));
+    while !world.is_at("Settle") {
+        round_or_crash(&mut world).await;
+    }
+    assert!(world.transcript().contains("PUT /v1/schema/Articles/shards"));
+    assert_eq!(*unlocked.lock().unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn the_thaw_for_an_object_that_is_gone_never_runs_beside_a_proof() {
     let mut world = before_the_proof().await;
     world.api.remove::<elysia_api::ElysiaCollection>(NAMESPACE, "articles");
