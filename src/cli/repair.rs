@@ -108,14 +108,11 @@ pub(super) async fn run(args: &RepairArgs, target: &Target, printer: Printer) ->
 
 async fn dispatch(args: &RepairArgs, target: &Target, reader: Reader, printer: Printer) -> Result<Exit, Stop> {
     // Plans of all namespaces can be shown; everything else is about one object.
-    if let RepairCommand::Plan(args) = &args.command {
-        return show::run(args, target, &reader, printer).await;
-    }
-    let session = Session::new(reader, target, printer)?;
+    let session = |reader| Session::new(reader, target, printer);
     match &args.command {
-        RepairCommand::Plan(_) => Ok(Exit::Healthy),
-        RepairCommand::Approve(args) => act::approve(args, &session).await,
-        RepairCommand::Rollback(args) => act::rollback(args, &session).await,
-        RepairCommand::RestoreSchema(args) => journal::print(args, &session).await,
+        RepairCommand::Plan(args) => show::run(args, target, &reader, printer).await,
+        RepairCommand::Approve(args) => act::approve(args, &session(reader)?).await,
+        RepairCommand::Rollback(args) => act::rollback(args, &session(reader)?).await,
+        RepairCommand::RestoreSchema(args) => journal::print(args, &session(reader)?).await,
     }
 }

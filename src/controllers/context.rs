@@ -18,6 +18,7 @@ use super::cluster::engine::Pending;
 use super::cluster::verify::Looked;
 use super::collection::verify::Looks;
 use super::connect::Connections;
+use crate::effects::EffectError;
 use crate::runtime::leadership::Leading;
 use crate::runtime::metrics::Metrics;
 
@@ -230,6 +231,11 @@ impl Context {
 }
 
 impl Context {
+    /// Refuses what must not be done by two operators, unless this one leads for certain.
+    pub(in crate::controllers) fn must_lead(&self) -> Result<(), EffectError> {
+        if self.leading.is_certain() { Ok(()) } else { Err(EffectError::NotLeading) }
+    }
+
     /// The recorder for this event. Each text has its own: within six minutes a recorder makes a series of whatever has
     /// the same reason, and of a series only the first text is ever shown.
     fn recorder<K: Resource<DynamicType = ()>>(&self, object: &K, event: &Event) -> Recorder {

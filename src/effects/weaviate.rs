@@ -46,7 +46,7 @@ pub async fn copy(client: &Client, collection: &str, copy: &Copy) -> Result<(), 
 /// Deletes the collection with all its objects, because the object that owns it says so and is being deleted.
 pub async fn delete_class(client: &Client, collection: &str, leads: impl Fn() -> bool) -> Result<(), EffectError> {
     if !leads() {
-        return Err(EffectError::Changed("another operator may lead by now".to_owned()));
+        return Err(EffectError::NotLeading);
     }
     let what = format!("delete collection {collection}");
     client.delete_class(collection).await.map_err(EffectError::weaviate(what))?;

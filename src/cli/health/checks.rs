@@ -21,7 +21,7 @@ use elysia_weaviate::{Client, SchemaRead};
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use kube::api::{Api, Patch, PatchParams};
-use kube::core::{Resource as _, ResourceExt as _};
+use kube::core::ResourceExt as _;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -107,16 +107,16 @@ async fn look(args: &HealthArgs, target: &Target, printer: Printer) -> Result<Ch
         }
     }
     if args.checks.data {
-        let undeclared = undeclared(&opened, &namespace, args.checks.collection.as_deref(), &objects).await?;
-        if let (Some(name), true) = (&args.checks.collection, objects.is_empty() && undeclared.is_empty()) {
+        let subjects = subjects(&opened, &namespace, args.checks.collection.as_deref(), &objects).await?;
+        if let (Some(name), true) = (&args.checks.collection, subjects.is_empty()) {
             found.push(Check::new(format!("data {name}"), Verdict::Unknown, "there is no such collection"));
         }
-        for object in objects.iter().chain(&undeclared) {
-            let check = compare(&opened, object, args.checks.sample_size.into(), &mut data).await;
+        for subject in &subjects {
+            let check = compare(&opened, &namespace, subject, args.checks.sample_size.into(), &mut data).await;
             let is_fault = check.verdict == Verdict::Fault;
             found.push(check);
             if is_fault && args.checks.fix {
-                found.push(propose(&reader, object, printer).await);
+                found.push(propose(&reader, subject, printer).await);
             }
         }
     }
@@ -145,33 +145,43 @@ async fn collections(
     Ok(listed.into_iter().flatten().filter(belongs).collect())
 }
 
-/// The collections of the servers that nobody declares, as if somebody did: with the name that they have there, and
-/// without a uid.
-async fn undeclared(
+/// A collection whose objects are compared.
+struct Subject<'a> {
+    /// What people call it: by its object, or as in Weaviate when there is none.
+    name: String,
+    /// As in Weaviate.
+    collection: String,
+    declared: Option<&'a ElysiaCollection>,
+}
+
+/// The declared collections, and those of the servers that nobody declares.
+async fn subjects<'a>(
     opened: &OpenedCluster,
     namespace: &str,
     wanted: Option<&str>,
-    declared: &[ElysiaCollection],
-) -> Result<Vec<ElysiaCollection>, Unread> {
+    declared: &'a [ElysiaCollection],
+) -> Result<Vec<Subject<'a>>, Unread> {
+    let named = declared.iter().map(|object| Subject {
+        name: object.name_any(),
+        collection: object.spec.collection.clone(),
+        declared: Some(object),
+    });
+    let mut subjects: Vec<Subject<'a>> = named.collect();
     // An object of this name was meant.
-    if wanted.is_some_and(|name| declared.iter().any(|object| object.name_any() == name)) {
-        return Ok(Vec::new());
+    if wanted.is_some_and(|name| subjects.iter().any(|subject| subject.name == name)) {
+        return Ok(subjects);
     }
     let classes = opened.common.classes().await.map_err(|error| Unread {
         message: format!("the collections of {} cannot be listed: {}", opened.spec.name, chain(&error)),
         next: format!("kubectl elysia health {} -n {namespace} --cluster", opened.spec.name),
     })?;
-    let names = classes.iter().filter_map(|class| class["class"].as_str());
-    let loose = names.filter(|name| {
-        wanted.is_none_or(|wanted| wanted == *name) && !declared.iter().any(|object| object.spec.collection == *name)
-    });
-    let object = |name: &str| {
-        let spec = json!({"clusterRef": {"name": opened.spec.name}, "collection": name});
-        let metadata = json!({"name": name, "namespace": namespace});
-        let (api, kind) = (ElysiaCollection::api_version(&()), ElysiaCollection::kind(&()));
-        serde_json::from_value(json!({"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec}))
-    };
-    Ok(loose.filter_map(|name| object(name).ok()).collect())
+    for class in classes.iter().filter_map(|class| class["class"].as_str()) {
+        let is_wanted = wanted.is_none_or(|name| name == class);
+        if is_wanted && !declared.iter().any(|object| object.spec.collection == class) {
+            subjects.push(Subject { name: class.to_owned(), collection: class.to_owned(), declared: None });
+        }
+    }
+    Ok(subjects)
 }
 
 /// What each node says of the others, at its own address.
@@ -244,19 +254,18 @@ async fn placement(client: &Client, class: &str) -> Sight<Vec<ShardReplicas>> {
 /// Compares sampled objects of one collection now, as the operator does on its schedule.
 async fn compare(
     opened: &OpenedCluster,
-    object: &ElysiaCollection,
+    namespace: &str,
+    subject: &Subject<'_>,
     size: usize,
     data: &mut BTreeMap<String, DataVerification>,
 ) -> Check {
-    let what = format!("data {}", object.name_any());
-    match report(opened, &object.spec.collection, size).await {
+    match report(opened, &subject.collection, size).await {
         Ok(report) => {
-            data.insert(object.name_any(), report.clone());
-            let mut object = object.clone();
-            object.status.get_or_insert_default().verification = Some(report);
-            checks::of_data(&object)
+            let check = checks::of_comparison(&subject.name, namespace, &report);
+            data.insert(subject.name.clone(), report);
+            check
         }
-        Err(why) => Check::new(what, Verdict::Unknown, why),
+        Err(why) => Check::new(format!("data {}", subject.name), Verdict::Unknown, why),
     }
 }
 
@@ -294,16 +303,17 @@ async fn report(opened: &OpenedCluster, collection: &str, size: usize) -> Result
 }
 
 /// Has the operator look, and shows the plan that there is.
-async fn propose(reader: &Reader, object: &ElysiaCollection, printer: Printer) -> Check {
-    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    let what = format!("plan {name}");
-    let show = format!("kubectl elysia repair plan {name} -n {namespace}");
-    if object.uid().is_none() {
+async fn propose(reader: &Reader, subject: &Subject<'_>, printer: Printer) -> Check {
+    let what = format!("plan {}", subject.name);
+    let Some(object) = subject.declared else {
         let message = format!(
-            "nobody declares {name}, so no operator looks after it; an ElysiaCollection with `collection: {name}` takes it over with its objects"
+            "nobody declares {name}, so no operator looks after it; an ElysiaCollection with `collection: {name}` takes it over with its objects",
+            name = subject.name
         );
         return Check::new(what, Verdict::Unknown, message);
-    }
+    };
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let show = format!("kubectl elysia repair plan {name} -n {namespace}");
     if let Some(plan) = object.status.as_ref().and_then(|status| status.plan.as_ref()) {
         let message = format!("{} {}: {} steps; look at it: {show}", plan.action, plan.hash, plan.total_steps);
         return Check::new(what, Verdict::Fault, message);

@@ -94,9 +94,7 @@ pub(super) async fn restart(
     cluster: &WeaviateCluster,
     context: &Context,
 ) -> Result<(), EffectError> {
-    if !context.leading.is_certain() {
-        return Err(EffectError::NotLeading);
-    }
+    context.must_lead()?;
     let EngineRestart { node, operation, pod_uid, at: _ } = restart;
     if kubernetes::restart_pod(&context.kube, &spec.namespace, node, pod_uid).await? {
         tracing::warn!(namespace = spec.namespace, node, operation, "restarted a node whose replication engine hung");

@@ -104,16 +104,12 @@ async fn carry_out(
         Step::RemoveReplica(removal) => {
             // Nothing else that takes data away runs beside it, and nobody else may lead by now.
             let _alone = context.destructive.lock().await;
-            if !context.leading.is_certain() {
-                return Err(EffectError::Changed("another operator may lead by now".to_owned()));
-            }
+            context.must_lead()?;
             replicas::remove_replica(common, &clients.nodes, collection, removal).await
         }
         Step::RemoveMember(node) => {
             let _alone = context.destructive.lock().await;
-            if !context.leading.is_certain() {
-                return Err(EffectError::Changed("another operator may lead by now".to_owned()));
-            }
+            context.must_lead()?;
             replicas::remove_member(common, &clients.data, node).await
         }
         Step::WriteRepair(journal) => repair::write(spec, journal, scene.repair_version.clone(), context).await,

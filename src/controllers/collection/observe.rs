@@ -7,7 +7,6 @@ pub(in crate::controllers) use replicas::operation;
 use elysia_api::collection::{ElysiaCollectionStatus, ShardReplicas};
 use elysia_api::{ElysiaCollection, WeaviateCluster};
 use elysia_core::cluster::{ClusterSpec, judge};
-use elysia_core::collection::recreate::Look;
 use elysia_core::collection::repair::Look as RepairLook;
 use elysia_core::collection::{ClusterSight, CollectionSpec, Observed, claims as core_claims, questions};
 use elysia_core::sight::{BlindnessKind, Sight};
@@ -45,22 +44,10 @@ pub(super) async fn observe(
     let (journal, journal_version) = journal::read(spec, context).await;
     let (repair_journal, repair_version) = repair::read(spec, context).await;
     let mut observed = Observed {
-        cluster: ClusterSight::Missing,
-        version: None,
-        target: None,
-        protection: None,
         conflict: claims::older(object, None, context),
-        nodes: Vec::new(),
-        members: Sight::unseen(BlindnessKind::Failed, "not asked"),
-        class: Sight::unseen(BlindnessKind::Failed, "not asked"),
-        placement: Sight::unseen(BlindnessKind::Failed, "not asked"),
-        operations: Sight::unseen(BlindnessKind::Failed, "not asked"),
-        count: None,
-        replicas: None,
-        holder: None,
         journal,
-        recreate: Look::default(),
         repair: RepairLook { journal: repair_journal, ..RepairLook::default() },
+        ..Observed::unasked()
     };
     let scene = |observed, clients, interval| Scene {
         observed,

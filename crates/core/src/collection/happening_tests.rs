@@ -34,21 +34,13 @@ fn spec() -> CollectionSpec {
 fn observed() -> Observed {
     Observed {
         cluster: ClusterSight::Fit,
-        version: None,
-        target: None,
-        protection: None,
-        conflict: None,
-        nodes: Vec::new(),
         members: Sight::Seen(Vec::new()),
         class: Sight::Seen(None),
         placement: Sight::Seen(Vec::new()),
         operations: Sight::Seen(Vec::new()),
-        count: None,
-        replicas: None,
-        holder: None,
         journal: Sight::Seen(None),
-        recreate: super::super::recreate::Look::default(),
         repair: repair::Look::default(),
+        ..Observed::unasked()
     }
 }
 

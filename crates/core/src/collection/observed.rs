@@ -6,7 +6,7 @@ use elysia_api::collection::ShardReplicas;
 use serde_json::Value;
 
 use super::recreate::Journal;
-use crate::sight::Sight;
+use crate::sight::{BlindnessKind, Sight};
 use crate::version::ServerVersion;
 
 /// Whether the cluster is there and fit for work.
@@ -55,6 +55,33 @@ pub struct Observed {
     pub recreate: super::recreate::Look,
     /// What the repair of replicas wants to know.
     pub repair: super::repair::Look,
+}
+
+impl Observed {
+    /// Before anything was asked: nothing is known, and nothing is taken for empty.
+    pub fn unasked() -> Self {
+        fn not_asked<T>() -> Sight<T> {
+            Sight::unseen(BlindnessKind::Failed, "not asked")
+        }
+        Self {
+            cluster: ClusterSight::Missing,
+            version: None,
+            target: None,
+            protection: None,
+            conflict: None,
+            nodes: Vec::new(),
+            members: not_asked(),
+            class: not_asked(),
+            placement: not_asked(),
+            operations: not_asked(),
+            count: None,
+            replicas: None,
+            holder: None,
+            journal: not_asked(),
+            recreate: super::recreate::Look::default(),
+            repair: super::repair::Look { journal: not_asked(), ..super::repair::Look::default() },
+        }
+    }
 }
 
 /// What one node lists at its own address.

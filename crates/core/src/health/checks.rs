@@ -200,12 +200,20 @@ pub fn of_replicas(class: &str, factor: i64, placement: &Sight<Vec<ShardReplicas
 pub fn of_data(collection: &ElysiaCollection) -> Check {
     let name = collection.name_any();
     let namespace = collection.namespace().unwrap_or_default();
-    let what = format!("data {name}");
     let again = format!("kubectl annotate ecol {name} -n {namespace} --overwrite elysia.dev/run-now=$(date +%s)");
-    let report = collection.status.as_ref().and_then(|status| status.verification.as_ref());
-    let Some(report) = report else {
-        return Check::new(what, Verdict::Unknown, "its objects were never compared").next(again);
-    };
+    match collection.status.as_ref().and_then(|status| status.verification.as_ref()) {
+        Some(report) => of_report(&name, &namespace, report, again),
+        None => Check::new(format!("data {name}"), Verdict::Unknown, "its objects were never compared").next(again),
+    }
+}
+
+/// What a comparison gave that was made just now, also of a collection that nobody declares.
+pub fn of_comparison(name: &str, namespace: &str, report: &DataVerification) -> Check {
+    of_report(name, namespace, report, format!("kubectl elysia health --data --collection {name} -n {namespace}"))
+}
+
+fn of_report(name: &str, namespace: &str, report: &DataVerification, again: String) -> Check {
+    let what = format!("data {name}");
     let DataVerification { sampled, missing, orphaned, different, unread, .. } = report;
     let counts = format!(
         "{sampled} objects compared at {}: {missing} missing, {different} different, {orphaned} left over, {unread} unread",

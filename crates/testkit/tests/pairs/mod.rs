@@ -12,7 +12,6 @@ use elysia_api::ElysiaCollection;
 use elysia_api::collection::{ElysiaCollectionStatus, Verdict};
 use elysia_core::collection::observed::{ClusterSight, Observed};
 use elysia_core::collection::plan::{Step, plan};
-use elysia_core::collection::recreate::Look;
 use elysia_core::collection::schema::{Measure, differences};
 use elysia_core::collection::spec::CollectionSpec;
 use elysia_core::sight::Sight;
@@ -154,20 +153,15 @@ fn observed(class: &Value, version: Option<ServerVersion>) -> Observed {
     Observed {
         cluster: ClusterSight::Fit,
         version,
-        target: None,
-        protection: None,
-        conflict: None,
         nodes: vec!["w-0".to_owned()],
         members: Sight::Seen(vec!["w-0".to_owned()]),
         class: Sight::Seen(Some(class.clone())),
         placement: Sight::Seen(Vec::new()),
         operations: Sight::Seen(Vec::new()),
-        count: None,
-        replicas: None,
         holder: Some(Sight::Seen(None)),
         journal: Sight::Seen(None),
-        recreate: Look::default(),
         repair: elysia_core::collection::repair::Look::default(),
+        ..Observed::unasked()
     }
 }
 

@@ -99,22 +99,14 @@ impl World {
 
     /// A round over the cluster and, if there is one, the collection, in which the operator may die; and the servers go on.
     async fn both(&mut self) {
-        let fuse = std::sync::Arc::clone(&self.fuse);
         let collection = self.api.object::<ElysiaCollection>(NAMESPACE, "articles").is_some();
-        let rounds = async {
-            // What a round says of its failure is in the transcript.
-            let _ = self.cluster("w").await;
+        self.or_crash(async |world| {
+            let _ = world.cluster("w").await;
             if collection {
-                let _ = self.collection("articles").await;
+                let _ = world.collection("articles").await;
             }
-        };
-        let crashed = tokio::select! {
-            () = rounds => false,
-            () = fuse.blown() => true,
-        };
-        if crashed {
-            self.restart();
-        }
+        })
+        .await;
         for node in NODES {
             if self.uid(node).is_none() {
                 self.weaviate.fault(node, Some(Fault::Missing));

@@ -55,14 +55,7 @@ impl World {
 
     /// One round that may hang at a write: then the operator dies and is started again. Errors are what the test wants.
     async fn round_or_crash(&mut self, name: &str) {
-        let fuse = std::sync::Arc::clone(&self.fuse);
-        let crashed = tokio::select! {
-            _ = self.collection(name) => false,
-            () = fuse.blown() => true,
-        };
-        if crashed {
-            self.restart();
-        }
+        self.or_crash(async |world| drop(world.collection(name).await)).await;
     }
 
     fn has_class(&self) -> bool {

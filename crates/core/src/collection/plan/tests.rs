@@ -42,21 +42,15 @@ fn shard(name: &str, replicas: &str) -> ShardReplicas {
 fn seen(class: Option<Value>, first: &str, second: &str) -> Observed {
     Observed {
         cluster: ClusterSight::Fit,
-        version: None,
-        target: None,
-        protection: None,
-        conflict: None,
         nodes: nodes(),
         members: Sight::Seen(nodes()),
         class: Sight::Seen(class),
         placement: Sight::Seen(vec![shard("s", first), shard("t", second)]),
         operations: Sight::Seen(Vec::new()),
-        count: None,
-        replicas: None,
-        holder: None,
         journal: Sight::Seen(None),
         recreate: Look { aliases: Some(Sight::Seen(Vec::new())), ..Look::default() },
         repair: repair::Look { running: Some(BTreeMap::new()), ..repair::Look::default() },
+        ..Observed::unasked()
     }
 }
 

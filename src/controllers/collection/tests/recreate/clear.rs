@@ -58,9 +58,7 @@ async fn check_cleared(world: &World, written: &str, what: &str) {
 async fn it_is_deleted_and_created_as_it_was_once() {
     let mut world = asked().await;
     let written = world.rest().await;
-    let steps: Vec<&str> =
-        written.lines().filter(|line| !line.contains("/status") && !line.contains("events")).collect();
-    assert_snapshot!(steps.join("\n"), @r"
+    assert_snapshot!(super::steps(&written), @r"
     POST configmaps/articles-journal-00000003 AutoSchemaOff
     PUT configmaps/articles-journal-00000003 Freeze
     PUT /v1/schema/Articles/shards/shard0 at w-0

@@ -20,14 +20,7 @@ async fn deleted_at(world: &mut World, cursor: &str, fault: Option<(usize, Fate)
         world.fuse.set(at, fate);
     }
     for _ in 0..12 {
-        let fuse = std::sync::Arc::clone(&world.fuse);
-        let crashed = tokio::select! {
-            _ = world.cluster("search") => false,
-            () = fuse.blown() => true,
-        };
-        if crashed {
-            world.restart();
-        }
+        world.or_crash(async |world| drop(world.cluster("search").await)).await;
         advance(10);
     }
     world.transcript()

@@ -54,9 +54,7 @@ pub(super) fn check_tenants(world: &World, wanted: &[&str], what: &str, written:
 async fn a_multi_tenant_collection_is_recreated_with_its_tenants() {
     let mut world = tenants_approved().await;
     let written = world.rest().await;
-    let steps: Vec<&str> =
-        written.lines().filter(|line| !line.contains("/status") && !line.contains("events")).collect();
-    assert_snapshot!(steps.join("\n"), @r"
+    assert_snapshot!(super::steps(&written), @r"
     POST configmaps/articles-journal-00000003 AutoSchemaOff
     PUT configmaps/articles-journal-00000003 TenantCreationOff
     PUT /v1/schema/Articles at w-0
