@@ -51,6 +51,8 @@ async fn an_object_that_one_replica_lacks_is_found() {
     let lab = servers.clone();
     let listed = on_a_thread(move || {
         lab.kill("w-2").unwrap();
+        // It may have led, and a write that comes while nobody leads is never answered.
+        lab.wait_ready().unwrap();
         lab.put_objects("w-0", "Loose", EVERYWHERE..OBJECTS, Consistency::Quorum).unwrap();
         lab.start_node("w-2").unwrap();
         lab.wait_ready().unwrap();
