@@ -1,18 +1,22 @@
 //! The files of a source as one sequence of lines, with a mark behind each of them that a checkpoint can be made of.
+//!
+//! Offsets and hashes of marks are those of the text, not of the archive in which it may be stored: resuming reads an
+//! archive again from its beginning. What a file is expected to be is said of its stored bytes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sha2::Sha256;
-use tokio::io::BufReader;
+use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::category::Category;
 use crate::checkpoint::{Checkpoint, Digest, Position, chain_name};
+use crate::compression::{Decoded, ReadError};
 use crate::ports::{FileEntry, PortError, Source};
 use crate::reader::{Lines, RawLine};
 
-/// How much of a file is read at once: fewer calls to the kernel, little to hold.
-const READ_BYTES: usize = 256 << 10;
+/// How much of a file is read at once to hash it.
+const HASH_BYTES: usize = 256 << 10;
 
 /// Why a feed cannot be read on.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +44,14 @@ pub enum FeedError {
     FileListChanged {
         /// How many were done.
         done: u64,
+    },
+    /// A file is an archive that is damaged, or of a kind that is not read.
+    #[error("{file}: {problem}")]
+    FileDamaged {
+        /// Which file.
+        file: String,
+        /// What is wrong with it, where, and what to do.
+        problem: String,
     },
     /// Two files have one name.
     #[error("the source lists {0} twice")]
@@ -90,7 +102,19 @@ pub struct FeedLine {
 struct OpenFile<R> {
     name: Arc<str>,
     expected: Option<Digest>,
-    lines: Lines<BufReader<R>>,
+    lines: Lines<Decoded<R>>,
+}
+
+impl<R: AsyncRead + Unpin> OpenFile<R> {
+    async fn next(&mut self) -> Result<Option<RawLine>, FeedError> {
+        let line = self.lines.next().await;
+        line.map_err(|error| unreadable(&self.name, &self.lines.reader().explain(error)))
+    }
+
+    async fn skip(&mut self, bytes: u64, line: u64) -> Result<u64, FeedError> {
+        let skipped = self.lines.skip(bytes, line).await;
+        skipped.map_err(|error| unreadable(&self.name, &self.lines.reader().explain(error)))
+    }
 }
 
 /// Reads a source file by file, line by line.
@@ -130,7 +154,7 @@ impl<'a, S: Source> Feed<'a, S> {
                 return Ok(None);
             }
             let Some(open) = &mut self.open else { return Ok(None) };
-            match open.lines.next().await.map_err(|error| unreadable(&open.name, &error))? {
+            match open.next().await? {
                 Some(line) if line.is_blank() => {}
                 Some(line) => return Ok(Some(FeedLine { file: open.name.clone(), line })),
                 None => self.close()?,
@@ -152,7 +176,9 @@ impl<'a, S: Source> Feed<'a, S> {
     async fn open_next(&mut self) -> Result<bool, FeedError> {
         let Some(file) = self.files.get(self.done) else { return Ok(false) };
         let reader = self.source.open(&file.name).await?;
-        let lines = Lines::new(BufReader::with_capacity(READ_BYTES, reader));
+        let decoded = Decoded::open(reader, file.expected.is_some()).await;
+        let decoded = decoded.map_err(|error| unreadable(&file.name, &error))?;
+        let lines = Lines::new(decoded);
         self.open = Some(OpenFile { name: file.name.as_str().into(), expected: file.expected, lines });
         Ok(true)
     }
@@ -164,8 +190,7 @@ impl<'a, S: Source> Feed<'a, S> {
         }
         self.open_next().await?;
         let Some(open) = &mut self.open else { return Ok(()) };
-        let skipped = open.lines.skip(position.offset, position.line).await;
-        let skipped = skipped.map_err(|error| unreadable(&open.name, &error))?;
+        let skipped = open.skip(position.offset, position.line).await?;
         if skipped != position.offset || Digest::finish(open.lines.hasher().clone()) != position.sha256 {
             return Err(FeedError::FileRewritten { file: position.file.clone(), offset: position.offset });
         }
@@ -176,8 +201,8 @@ impl<'a, S: Source> Feed<'a, S> {
     fn close(&mut self) -> Result<(), FeedError> {
         let Some(open) = self.open.take() else { return Ok(()) };
         // It was right when the run began; a mount may have been exchanged since.
-        if let Some(expected) = open.expected {
-            compare(&open.name, expected, Digest::finish(open.lines.hasher().clone()))?;
+        if let (Some(expected), Some(found)) = (open.expected, open.lines.reader().stored_digest()) {
+            compare(&open.name, expected, found)?;
         }
         self.names = chain_name(self.names, &open.name);
         self.done += 1;
@@ -199,10 +224,16 @@ fn no_name_twice(files: &[FileEntry]) -> Result<(), FeedError> {
 
 async fn verify_expected<S: Source>(source: &S, file: &FileEntry) -> Result<(), FeedError> {
     let Some(expected) = file.expected else { return Ok(()) };
-    let reader = source.open(&file.name).await?;
-    let mut lines = Lines::new(BufReader::with_capacity(READ_BYTES, reader));
-    lines.skip(u64::MAX, 0).await.map_err(|error| unreadable(&file.name, &error))?;
-    compare(&file.name, expected, Digest::finish(lines.hasher().clone()))
+    let mut reader = source.open(&file.name).await?;
+    let mut hasher = Sha256::new();
+    let mut chunk = vec![0; HASH_BYTES];
+    loop {
+        let read = reader.read(&mut chunk).await.map_err(ReadError::Failed);
+        match read.map_err(|error| unreadable(&file.name, &error))? {
+            0 => return compare(&file.name, expected, Digest::finish(hasher)),
+            count => hasher.update(&chunk[..count]),
+        }
+    }
 }
 
 fn compare(file: &str, expected: Digest, found: Digest) -> Result<(), FeedError> {
@@ -212,6 +243,14 @@ fn compare(file: &str, expected: Digest, found: Digest) -> Result<(), FeedError>
     Err(FeedError::ContentChanged { file: file.to_owned(), expected, found })
 }
 
-fn unreadable(file: &str, error: &std::io::Error) -> PortError {
-    PortError { category: Category::FileSystem, retryable: true, message: format!("failed to read {file}: {error}") }
+fn unreadable(file: &str, error: &ReadError) -> FeedError {
+    match error {
+        ReadError::Failed(_) => {
+            let message = format!("{file}: {error}");
+            PortError { category: Category::FileSystem, retryable: true, message }.into()
+        }
+        ReadError::Damaged { .. } | ReadError::Unsupported(_) => {
+            FeedError::FileDamaged { file: file.to_owned(), problem: error.to_string() }
+        }
+    }
 }

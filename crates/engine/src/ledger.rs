@@ -33,6 +33,8 @@ pub enum FailureReason {
     ContentChanged,
     /// What was indexed of a file is no longer what it begins with.
     FileRewritten,
+    /// A compressed file is damaged, or of a kind that is not read.
+    FileDamaged,
     /// A file appeared among those that are done, or went.
     FileListChanged,
     /// More lines were rejected than allowed.
@@ -53,6 +55,7 @@ impl FailureReason {
         match self {
             Self::ContentChanged
             | Self::FileRewritten
+            | Self::FileDamaged
             | Self::FileListChanged
             | Self::TooManyRejected
             | Self::CollectionUnfit => true,

@@ -13,6 +13,7 @@
 pub mod category;
 pub mod checkpoint;
 pub mod commit;
+pub mod compression;
 pub mod counts;
 pub mod feed;
 pub mod identity;

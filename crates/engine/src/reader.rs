@@ -3,6 +3,7 @@
 //! What counts as a line: bytes up to `\n` or the file's end; a `\r` before the `\n` is no part of it, nor is a byte
 //! order mark at the file's beginning. Every line has a number, as in an editor; blank lines have one too.
 
+use memchr::memchr;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 
@@ -54,6 +55,11 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
         Self { reader, limit, offset: 0, number: 0, hasher: Sha256::new() }
     }
 
+    /// Where the lines come from.
+    pub fn reader(&self) -> &R {
+        &self.reader
+    }
+
     /// Bytes that were read.
     pub fn offset(&self) -> u64 {
         self.offset
@@ -100,7 +106,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
             if chunk.is_empty() {
                 break;
             }
-            let line_break = chunk.iter().position(|byte| *byte == b'\n');
+            let line_break = memchr(b'\n', chunk);
             let used = line_break.map_or(chunk.len(), |at| at + 1);
             self.hasher.update(&chunk[..used]);
             overflowed = overflowed || body.len() + used > kept_at_most;

@@ -85,6 +85,7 @@ impl From<FeedError> for RunError {
             FeedError::ContentChanged { .. } => FailureReason::ContentChanged,
             FeedError::FileRewritten { .. } => FailureReason::FileRewritten,
             FeedError::FileListChanged { .. } => FailureReason::FileListChanged,
+            FeedError::FileDamaged { .. } => FailureReason::FileDamaged,
             FeedError::TwoOfOneName(_) | FeedError::Port(_) => FailureReason::SourceFailed,
         };
         Self::failed(reason, error.to_string())
