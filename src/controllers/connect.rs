@@ -9,7 +9,7 @@ use elysia_core::cluster::{ClusterSpec, Kind};
 use elysia_core::fingerprint;
 use elysia_core::sight::{BlindnessKind, Sight};
 use elysia_weaviate::{Client, ClientOptions, WeaviateError};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::Api;
 use kube::core::ResourceExt as _;
@@ -26,10 +26,18 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Clients that are kept. Each holds a pool of connections; a cluster of 100 nodes needs 101.
 const CLIENT_LIMIT: usize = 1024;
 
-/// Clients by address and key, so that connections live longer than one round.
+/// How long a key is used before its Secret is read again. A thousand collections of one cluster would read the same
+/// Secret a thousand times; a key that was changed is known this much later.
+const KEY_AGE: SignedDuration = SignedDuration::from_secs(10);
+
+/// Where a key lies: namespace, Secret and key in it.
+type KeyPlace = (String, String, String);
+
+/// Clients by address and key, so that connections live longer than one round; and the keys, with when they were read.
 #[derive(Default)]
 pub struct Connections {
     clients: Mutex<BTreeMap<(String, String, Duration), Client>>,
+    keys: Mutex<BTreeMap<KeyPlace, (Timestamp, SecretString)>>,
     /// Addresses that lead elsewhere: those of pods and Services lead nowhere in tests.
     #[cfg(test)]
     pub(in crate::controllers) redirects: Mutex<BTreeMap<String, String>>,
@@ -79,6 +87,26 @@ pub async fn api_key(kube: &kube::Client, cluster: &WeaviateCluster) -> Key {
 }
 
 impl Connections {
+    /// The API key as it was read a moment ago, or is read now.
+    pub async fn api_key(&self, kube: &kube::Client, cluster: &WeaviateCluster, now: Timestamp) -> Key {
+        let Some((name, key)) = names::api_key_secret(cluster) else {
+            return Key::None;
+        };
+        let id = (cluster.namespace().unwrap_or_default(), name, key);
+        let known = self.keys.lock().ok().and_then(|mut keys| {
+            keys.retain(|_, (at, _)| now.duration_since(*at) < KEY_AGE);
+            keys.get(&id).map(|(_, key)| key.clone())
+        });
+        if let Some(key) = known {
+            return Key::Some(key);
+        }
+        let answer = api_key(kube, cluster).await;
+        if let (Key::Some(key), Ok(mut keys)) = (&answer, self.keys.lock()) {
+            keys.insert(id, (now, key.clone()));
+        }
+        answer
+    }
+
     /// Clients of this cluster. `timeout`: for probes; `None` for work.
     pub fn open(
         &self,

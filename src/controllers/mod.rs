@@ -11,6 +11,7 @@ mod fixture;
 #[cfg(test)]
 mod rest_tests;
 pub mod run;
+mod watch;
 
 pub use context::Context;
 

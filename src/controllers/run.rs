@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use elysia_api::{ElysiaCollection, IndexSource, WeaviateCluster, names};
+use elysia_core::cluster::judge;
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -21,7 +22,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Shared, Stores};
-use super::{ReconcileError, backoff, cluster, collection, feed};
+use super::{ReconcileError, backoff, cluster, collection, feed, watch};
 use crate::effects::chain;
 use crate::runtime::readiness::Readiness;
 
@@ -198,7 +199,7 @@ where
     let (reader, writer) = reflector::store();
     let stream =
         watcher(api, watcher::Config::default()).default_backoff().reflect(writer).applied_objects().predicate_filter(
-            predicates::generation.combine(predicates::annotations).combine(predicates::finalizers),
+            predicates::generation.combine(predicates::annotations),
             kube::runtime::PredicateConfig::default(),
         );
     Controller::for_stream(stream, reader).with_config(config()).graceful_shutdown_on(stop.clone().cancelled_owned())
@@ -265,8 +266,11 @@ fn collections(
     let client = &context.kube;
     let store = context.stores.collections.clone();
     let written = store.clone();
+    let clusters = watcher(scope.api::<WeaviateCluster>(client), watcher::Config::default()).default_backoff();
     changed(scope.api(client), stop)
-        .watches(scope.api::<WeaviateCluster>(client), watcher::Config::default(), move |cluster| {
+        // With each collection that is made the measures of its cluster move: a round for all of them each time would
+        // grow with the square of their number.
+        .watches_stream(watch::moved(clusters, judge::relied_on), move |cluster| {
             let (namespace, name) = (cluster.namespace(), cluster.name_any());
             store
                 .state()

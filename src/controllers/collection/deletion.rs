@@ -14,7 +14,7 @@ use elysia_core::condition::{self, Finding};
 use elysia_core::sight::{BlindnessKind, Sight};
 use elysia_weaviate::{NodeStatus, ReplicationState, SchemaRead};
 use futures::future::join_all;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
 use kube::core::ResourceExt as _;
@@ -31,19 +31,28 @@ use crate::effects::{EffectError, chain, kubernetes, weaviate};
 /// The reason of a cluster that sleeps, as its conditions say it.
 const HIBERNATED: &str = "Hibernated";
 
-/// Keeps the finalizer as the spec asks for it. `conflict`: whether an older resource claims the collection.
+/// How soon to look again at an object that changed while its finalizer was written.
+pub(super) const AFTER_CONFLICT: SignedDuration = deletion::RECHECK;
+
+/// How often the nodes are asked in one round whether a deleted collection is gone. Those that follow apply a delete a
+/// few milliseconds after the call returns; a further round costs ten calls.
+const ASKED_AFTER_DELETE: usize = 3;
+
+/// Keeps the finalizer as the spec asks for it; whether it is so. `conflict`: whether an older resource claims the
+/// collection.
 pub(super) async fn keep_finalizer(
     object: &ElysiaCollection,
     spec: &CollectionSpec,
     conflict: bool,
     context: &Context,
-) -> Result<(), EffectError> {
+) -> Result<bool, EffectError> {
     let has_it = is_held(object);
     let cluster = observe::cluster_of(&spec.namespace, &spec.cluster, context).is_some();
     let wanted = deletion::wants_finalizer(spec.deletion_policy, conflict, cluster, has_it);
     match set_finalizer(&context.kube, object, names::COLLECTION_FINALIZER, wanted).await {
-        // The cache is a moment behind; the newer object brings the next round.
-        Ok(_) | Err(EffectError::Changed(_)) => Ok(()),
+        Ok(_) => Ok(true),
+        // The cache is a moment behind.
+        Err(EffectError::Changed(_)) => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -72,13 +81,17 @@ pub(super) async fn reconcile(object: &ElysiaCollection, context: &Context) -> R
         }
         let message = format!("deleted collection {}, as deletionPolicy says", look.collection);
         context.tell_happenings(object, &[Happening::new(Happened::CollectionDeleted, message)]).await;
-        // Mostly it is gone everywhere at once.
         look.class = Sight::Seen(false);
-        look.nodes = nodes(&look.collection, clients).await;
-        decision = deletion::decide(&look);
+        for _ in 0..ASKED_AFTER_DELETE {
+            look.nodes = nodes(&look.collection, clients).await;
+            decision = deletion::decide(&look);
+            if let Decision::Release(outcome) = decision {
+                return release(object, &outcome, &key, true, context).await;
+            }
+        }
     }
     match decision {
-        Decision::Release(outcome) => release(object, &outcome, &key, context).await,
+        Decision::Release(outcome) => release(object, &outcome, &key, false, context).await,
         Decision::Hold { message, recheck } => {
             report(object, &message, context).await?;
             context.succeeded(&key);
@@ -89,15 +102,19 @@ pub(super) async fn reconcile(object: &ElysiaCollection, context: &Context) -> R
     }
 }
 
+/// `told`: whether an Event of this round said already what became of the collection.
 async fn release(
     object: &ElysiaCollection,
     outcome: &Outcome,
     key: &str,
+    told: bool,
     context: &Context,
 ) -> Result<Action, ReconcileError> {
     let message = outcome.message(&object.spec.collection);
-    // First, so that a crash tells it twice and not never.
-    context.tell(object, outcome.reason(), matches!(outcome, Outcome::Kept(_)), "Delete", &message).await;
+    if !told {
+        // First, so that a crash tells it twice and not never.
+        context.tell(object, outcome.reason(), matches!(outcome, Outcome::Kept(_)), "Delete", &message).await;
+    }
     match set_finalizer(&context.kube, object, names::COLLECTION_FINALIZER, false).await {
         Ok(_) => {}
         Err(EffectError::Changed(_)) => return Ok(requeue(deletion::RECHECK, key)),

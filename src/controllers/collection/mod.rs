@@ -46,17 +46,25 @@ pub async fn reconcile(object: Arc<ElysiaCollection>, context: Shared) -> Result
     let (status, action) = match CollectionSpec::validate(&object) {
         Err(message) => (judge::invalid(&object, &message, now), Action::await_change()),
         Ok(spec) => {
-            let scene = observe::observe(&spec, &object, &context).boxed().await?;
-            deletion::keep_finalizer(&object, &spec, scene.observed.conflict.is_some(), &context).boxed().await?;
+            let mut scene = observe::observe(&spec, &object, &context).boxed().await?;
+            let conflict = scene.observed.conflict.is_some();
+            let is_held = deletion::keep_finalizer(&object, &spec, conflict, &context).boxed().await?;
             // After the look: a time that is written down must not lie before what it stands for was seen.
-            let now = (context.now)();
-            let plan = collection::plan(&spec, &scene.observed, &before, now);
+            let mut now = (context.now)();
+            let mut plan = collection::plan(&spec, &scene.observed, &before, now);
             let shown = plan.shown.as_ref().map(|shown| (shown.hash.as_str(), shown.action.as_str()));
             let trail = Trail::of_collection(&object, shown, &context);
             let acted = act::act(&plan, &spec, &scene, &trail, &context).boxed().await;
             let failure = acted.error.as_ref().map(|error| act::failure(error, &plan));
             let round = Round { spec: &spec, observed: &scene.observed, plan: &plan, before: &before, now };
             happenings.extend(happening::of_steps(&acted.done, &round));
+            if acted.error.is_none() && collection::over_at_once(&acted.done) {
+                // What is over tells nobody that it is under way: one status and one Event instead of two.
+                scene = observe::observe(&spec, &object, &context).boxed().await?;
+                now = (context.now)();
+                plan = collection::plan(&spec, &scene.observed, &before, now);
+            }
+            let round = Round { spec: &spec, observed: &scene.observed, plan: &plan, before: &before, now };
             let mut status = judge::status(&object, &spec, &scene.observed, &plan, failure.as_ref(), now);
             copies = running(&scene.observed);
             let verified = verify::verify(&spec, &object, &scene, &context).boxed().await;
@@ -65,7 +73,7 @@ pub async fn reconcile(object: Arc<ElysiaCollection>, context: Shared) -> Result
                 Some(failure) if failure.retryable => AFTER_FAILURE,
                 Some(_) => AFTER_REFUSAL.min(scene.interval),
             };
-            let recheck = verified.sooner(recheck);
+            let recheck = verified.sooner(if is_held { recheck } else { recheck.min(deletion::AFTER_CONFLICT) });
             verify::recommend(&spec, &scene, &mut status).boxed().await;
             seen.extend(happening::of_looks(&status, &round));
             seen.extend(verified.happening(&before));

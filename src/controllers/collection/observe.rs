@@ -17,7 +17,7 @@ use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::super::ReconcileError;
-use super::super::connect::{self, ClusterClients, Key, sight};
+use super::super::connect::{ClusterClients, Key, sight};
 use super::super::context::Context;
 use super::{claims, emptiness, journal, repair};
 
@@ -114,7 +114,7 @@ pub(in crate::controllers) async fn open(
     spec: &ClusterSpec,
     context: &Context,
 ) -> Result<ClusterClients, String> {
-    match connect::api_key(&context.kube, cluster).await {
+    match context.connections.api_key(&context.kube, cluster, (context.now)()).await {
         Key::None => context.connections.open(spec, &context.stores, None, false),
         Key::Some(key) => context.connections.open(spec, &context.stores, Some(&key), false),
         Key::NoSecret(message) | Key::Unreadable(message) => Err(message),

@@ -67,11 +67,8 @@ async fn a_missing_class_is_created_compared_and_left_alone() {
     let mut world = world(json!({"properties": [{"name": "title", "dataType": ["text"]}]}), 3).await;
     assert_snapshot!(world.round().await, @r"
     POST /v1/schema at w-0
-    PATCH elysiacollections/articles/status Ready=False Creating
-    POST events Normal Created
-    ");
-    assert_snapshot!(world.round().await, @r"
     PATCH elysiacollections/articles/status Ready=True AsDeclared
+    POST events Normal Created
     POST events Normal AsDeclared
     ");
     assert_snapshot!(world.conditions(), @r"
@@ -188,13 +185,9 @@ async fn a_mutable_setting_is_put_back_and_nothing_else_moves() {
     ");
     assert_snapshot!(world.round().await, @r"
     PUT /v1/schema/Articles at w-0
-    PATCH elysiacollections/articles/status Ready=False SchemaDrift
-    POST events Normal DriftGone
-    POST events Normal SettingsPutBack
-    ");
-    assert_snapshot!(world.round().await, @r"
     PATCH elysiacollections/articles/status Ready=True AsDeclared
     POST events Normal DriftGone
+    POST events Normal SettingsPutBack
     POST events Normal AsDeclared
     ");
     assert_eq!(world.round().await, "");
@@ -274,7 +267,7 @@ async fn an_unreachable_cluster_is_unknown_and_nothing_is_done() {
     }
     assert_snapshot!(world.round().await, @r"
     PATCH elysiacollections/articles/status Ready=True AsDeclared
-    POST events Normal AsDeclared
+    PATCH events Normal AsDeclared
     ");
 }
 
@@ -317,11 +310,10 @@ async fn of_two_that_claim_one_collection_the_older_keeps_it() {
     PATCH elysiacollections/newer/status Ready=False Conflict
     POST events Warning Conflict
     POST /v1/schema at w-0
-    PATCH elysiacollections/older/status Ready=False Creating
-    POST events Normal Created
-    PATCH elysiacollections/newer/status Ready=False Conflict
     PATCH elysiacollections/older/status Ready=True AsDeclared
+    POST events Normal Created
     POST events Normal AsDeclared
+    PATCH elysiacollections/newer/status Ready=False Conflict
     ");
     assert_snapshot!(shown(&world.get::<ElysiaCollection>("newer").status.unwrap().conditions), @r"
     Ready=False Conflict: ElysiaCollection ai/older is older and claims collection Articles of search as well; delete one of the two, the collection stays
@@ -336,10 +328,10 @@ async fn of_two_that_claim_one_collection_the_older_keeps_it() {
     world.collection("newer").await.unwrap();
     assert_snapshot!(world.transcript(), @r"
     PUT /v1/schema/Articles at w-0
-    PATCH elysiacollections/newer/status Ready=False SchemaDrift
-    POST events Warning DriftFound
+    PATCH elysiacollections/newer/status Ready=True AsDeclared
     POST events Normal ConflictWon
     POST events Normal SettingsPutBack
+    POST events Normal AsDeclared
     ");
 }
 
@@ -372,7 +364,7 @@ async fn a_status_that_could_not_be_written_is_an_error_and_the_next_round_write
     world.collection("articles").await.expect_err("no status");
     assert_snapshot!(world.transcript(), @r"
     POST /v1/schema at w-0
-    PATCH elysiacollections/articles/status Ready=False Creating → 500
+    PATCH elysiacollections/articles/status Ready=True AsDeclared → 500
     POST events Normal Created
     ");
     assert_snapshot!(world.round().await, @r"

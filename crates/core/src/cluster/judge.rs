@@ -12,6 +12,7 @@ use super::engine;
 use super::observed::{NodeAnswer, NodeSight, Observed};
 use super::spec::{ClusterSpec, Kind};
 use crate::condition::{self, Finding};
+use crate::fingerprint;
 use crate::sight::{BlindnessKind, Sight};
 
 /// What the nodes together amount to.
@@ -432,6 +433,20 @@ pub fn is_fit(status: Option<&WeaviateClusterStatus>) -> Result<(), String> {
         Some(verified) => Err(verified.message.clone()),
         None => Err("the cluster was not looked at yet".to_owned()),
     }
+}
+
+/// Names what work on collections relies on in a cluster. It stays while only measures move, as they do with every
+/// collection that is made: shards of a node, their distribution, the last probe, advice.
+pub fn relied_on(cluster: &WeaviateCluster) -> String {
+    let mut status = cluster.status.clone().unwrap_or_default();
+    status.distribution = None;
+    status.probe = None;
+    status.recommendations.clear();
+    for node in &mut status.nodes {
+        node.shards = None;
+    }
+    let metadata = &cluster.metadata;
+    fingerprint::of(&(&metadata.uid, metadata.generation, &metadata.deletion_timestamp, &metadata.annotations, &status))
 }
 
 /// Name for messages: `namespace/name`.

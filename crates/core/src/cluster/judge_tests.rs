@@ -72,3 +72,40 @@ fn the_reason_of_a_failure_is_told() {
     assert_eq!(findings[0].message, "Service x is not ours");
     assert_eq!(findings.last().unwrap().message, "Service x is not ours");
 }
+
+#[test]
+fn measures_move_nobody_who_relies_on_the_cluster() {
+    let cluster = |status: serde_json::Value, generation: i64| -> WeaviateCluster {
+        let mut object = json!({
+            "apiVersion": "elysia.dev/v1alpha1", "kind": "WeaviateCluster",
+            "metadata": {"name": "w", "namespace": "n", "uid": "u", "generation": generation},
+            "spec": {"external": {"url": "http://w"}},
+            "status": {"version": "1.38.2", "nodes": [{"name": "w-0", "ready": true, "shards": 1}]},
+        });
+        for (key, value) in status.as_object().unwrap() {
+            object["status"][key] = value.clone();
+        }
+        serde_json::from_value(object).unwrap()
+    };
+    let before = relied_on(&cluster(json!({}), 1));
+    for measure in [
+        json!({"nodes": [{"name": "w-0", "ready": true, "shards": 2}]}),
+        json!({"distribution": {"replicas": 9, "fewest": 1, "most": 5}}),
+        json!({"probe": {"at": "2026-01-01T00:00:00Z", "succeeded": true}}),
+        json!({"recommendations": ["take more nodes"]}),
+    ] {
+        assert_eq!(relied_on(&cluster(measure.clone(), 1)), before, "{measure}");
+    }
+    let verified = json!({"type": "ClusterVerified", "status": "True", "reason": "AsDeclared", "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z"});
+    for news in [
+        json!({"nodes": [{"name": "w-0", "ready": false, "shards": 1}]}),
+        json!({"version": "1.38.3"}),
+        json!({"conditions": [verified]}),
+        json!({"raftMembers": ["w-0"]}),
+        json!({"hungEngine": {"node": "w-0", "operation": "o", "since": "2026-01-01T00:00:00Z", "needsPerson": true}}),
+    ] {
+        assert_ne!(relied_on(&cluster(news.clone(), 1)), before, "{news}");
+    }
+    assert_ne!(relied_on(&cluster(json!({}), 2)), before);
+}

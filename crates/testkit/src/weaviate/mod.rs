@@ -106,6 +106,12 @@ impl FakeWeaviate {
         self.lock().missing_module = module.map(str::to_owned);
     }
 
+    /// A setting that a PUT does not change although it is answered by 200, as 1.38 does with the index type of a named
+    /// vector.
+    pub fn keep(&self, setting: &str) {
+        self.lock().kept.insert(setting.to_owned());
+    }
+
     /// Makes a class past every rule.
     pub fn seed_class(&self, class: &Value) {
         self.lock().seed(class);

@@ -23,6 +23,8 @@ pub(super) struct State {
     pub(super) auto_schema: bool,
     pub(super) replica_movement: bool,
     pub(super) missing_module: Option<String>,
+    /// Settings that a PUT leaves as they are.
+    pub(super) kept: BTreeSet<String>,
     pub(super) full: BTreeSet<String>,
     pub(super) hung: BTreeSet<String>,
     pub(super) spoilt: BTreeMap<String, String>,
@@ -173,7 +175,11 @@ impl State {
             );
             return refusal(422, message);
         }
+        let kept = self.kept.iter().map(|key| (key.clone(), class.body[key].clone())).collect::<Vec<_>>();
         class.body = body.clone();
+        for (key, value) in kept {
+            class.body[key] = value;
+        }
         // What is in the schema is changed all the same, as on 1.35.2 and 1.38.2.
         let frozen = class.shards.iter().find(|(_, replicas)| replicas.values().any(|replica| replica.read_only));
         if let Some((shard, _)) = frozen {

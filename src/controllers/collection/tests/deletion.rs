@@ -120,7 +120,6 @@ async fn delete_deletes_the_class_and_waits_until_it_is_gone() {
     assert_snapshot!(world.until_gone("articles").await.0, @r"
     DELETE /v1/schema/Articles at w-0
     POST events Normal CollectionDeleted
-    POST events Normal Deleting
     PATCH elysiacollections/articles merge
     ");
     assert!(!world.has_class());

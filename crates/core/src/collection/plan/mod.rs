@@ -120,6 +120,17 @@ pub enum Step {
     ProveAndDelete(Box<Journal>),
 }
 
+/// Whether these steps are over when their calls return, so that a look right after them tells what came of them.
+pub fn over_at_once(steps: &[Step]) -> bool {
+    let is_over = |step: &Step| match step {
+        Step::CreateClass(_) | Step::AddProperty(_) | Step::CreateTenants(_) => true,
+        // A factor that is raised makes the servers copy.
+        Step::UpdateClass { base, class } => schema::class_factor(base) == schema::class_factor(class),
+        _ => false,
+    };
+    !steps.is_empty() && steps.iter().all(is_over)
+}
+
 /// What has to be asked, from a first look.
 pub fn questions(spec: &CollectionSpec, observed: &Observed, before: &ElysiaCollectionStatus) -> Questions {
     if let Some(journal) = active_journal(observed) {
