@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use elysia_engine::mapping::{DataType, Mapping, Unmapped};
+use elysia_engine::mapping::{ClassVectors, DataType, Mapping, Unmapped};
 use serde_json::Value;
 
 /// A collection as far as a feed is concerned.
@@ -32,7 +32,15 @@ pub(super) fn read(class: &Value, unmapped: Unmapped) -> Result<Class, String> {
         properties.push((name, DataType::parse(word)));
     }
     let mapping = Mapping::new(properties, unmapped).map_err(|error| error.to_string())?;
-    Ok(Class { mapping, computed_vectors: computed_vectors(class) })
+    Ok(Class { mapping: mapping.with_vectors(vectors(class)), computed_vectors: computed_vectors(class) })
+}
+
+/// A class has named vectors, or the one without a name; one to which named vectors were added later has both, and then
+/// its `vectorIndexConfig` beside them.
+fn vectors(class: &Value) -> ClassVectors {
+    let named: BTreeSet<String> =
+        class["vectorConfig"].as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
+    ClassVectors { unnamed: named.is_empty() || class["vectorIndexConfig"].is_object(), named }
 }
 
 fn computed_vectors(class: &Value) -> BTreeSet<String> {
@@ -75,6 +83,18 @@ mod tests {
             "text": {"vectorizer": {"text2vec-ollama": {"model": "m"}}},
         }});
         assert_eq!(computed(&named), ["text"]);
+    }
+
+    #[test]
+    fn a_line_may_bring_the_vectors_that_the_class_has() {
+        let known = |extra: &Value| {
+            let ClassVectors { unnamed, named } = vectors(&class(extra));
+            (unnamed, named.into_iter().collect::<Vec<_>>())
+        };
+        let one = json!({"own": {"vectorizer": {"none": {}}}});
+        assert_eq!(known(&json!({"vectorIndexConfig": {}})), (true, vec![]));
+        assert_eq!(known(&json!({"vectorConfig": one})), (false, vec!["own".to_owned()]));
+        assert_eq!(known(&json!({"vectorConfig": one, "vectorIndexConfig": {}})), (true, vec!["own".to_owned()]));
     }
 
     #[test]

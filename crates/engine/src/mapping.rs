@@ -1,6 +1,6 @@
 //! From metadata to properties, as the collection's class wants them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,6 +8,7 @@ use serde_json::{Map, Number, Value};
 use uuid::Uuid;
 
 use crate::line::Body;
+use crate::object::Vectors;
 use crate::rejection::Rejection;
 
 /// Property that holds the repository.
@@ -92,10 +93,36 @@ pub struct MissingProperty {
     pub property: &'static str,
 }
 
-/// How a line's body becomes properties.
+/// Which vectors the class has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassVectors {
+    /// The one without a name.
+    pub unnamed: bool,
+    /// Those with names.
+    pub named: BTreeSet<String>,
+}
+
+impl Default for ClassVectors {
+    /// The one without a name, which a class has that declares none.
+    fn default() -> Self {
+        Self { unnamed: true, named: BTreeSet::new() }
+    }
+}
+
+/// What a line sets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Mapped {
+    /// Properties, `null` for those that it clears.
+    pub properties: Properties,
+    /// Vectors, the one without a name under the empty name.
+    pub vectors: Vectors,
+}
+
+/// How a line's body becomes properties and vectors.
 #[derive(Clone, Debug)]
 pub struct Mapping {
     properties: BTreeMap<String, DataType>,
+    vectors: ClassVectors,
     unmapped: Unmapped,
 }
 
@@ -112,11 +139,20 @@ impl Mapping {
                 return Err(MissingProperty { property });
             }
         }
-        Ok(Self { properties, unmapped })
+        Ok(Self { properties, vectors: ClassVectors::default(), unmapped })
     }
 
-    /// The properties that a body sets, `null` for those that it clears.
-    pub fn properties(&self, body: Body) -> Result<Properties, Rejection> {
+    /// For a class with these vectors.
+    #[must_use]
+    pub fn with_vectors(self, vectors: ClassVectors) -> Self {
+        Self { vectors, ..self }
+    }
+
+    /// What a body sets.
+    pub fn map(&self, body: Body) -> Result<Mapped, Rejection> {
+        for name in body.vectors.keys() {
+            self.check_vector(name)?;
+        }
         let mut properties = Properties::new();
         for (key, value) in body.metadata {
             let name = property_name(&key);
@@ -144,7 +180,25 @@ impl Mapping {
         if let Some(content) = body.content {
             properties.insert(CONTENT.to_owned(), Value::String(content));
         }
-        Ok(properties)
+        Ok(Mapped { properties, vectors: body.vectors })
+    }
+
+    fn check_vector(&self, name: &str) -> Result<(), Rejection> {
+        let ClassVectors { unnamed, named } = &self.vectors;
+        let problem = match (name.is_empty(), unnamed) {
+            (true, true) => return Ok(()),
+            (false, _) if named.contains(name) => return Ok(()),
+            (true, false) => "field `vector`: the collection has no vector without a name".to_owned(),
+            (false, _) => format!("field `vectors`: the collection has no vector `{name}`"),
+        };
+        let known = named.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let advice = match (unnamed, named.is_empty()) {
+            (true, true) => "use `vector`: it has one, without a name".to_owned(),
+            (true, false) => format!("it has one without a name, and {known}"),
+            (false, false) => format!("use `vectors`: it has {known}"),
+            (false, true) => "it has none".to_owned(),
+        };
+        Err(Rejection::validation(format!("{problem}; {advice}")))
     }
 }
 

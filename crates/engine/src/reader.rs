@@ -23,6 +23,8 @@ pub struct RawLine {
     pub offset: u64,
     /// How long it is with its line break, in bytes.
     pub length: u64,
+    /// Whether a line break ends it; otherwise the file does, perhaps in its midst.
+    pub is_ended: bool,
     /// Its bytes without line break and byte order mark; `None` when there are more than [`MAX_LINE_BYTES`].
     pub body: Option<Vec<u8>>,
 }
@@ -101,7 +103,8 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
         let begin = self.offset;
         let mut body = Vec::new();
         let mut overflowed = false;
-        loop {
+        let mut is_ended = false;
+        while !is_ended {
             let chunk = self.reader.fill_buf().await?;
             if chunk.is_empty() {
                 break;
@@ -117,9 +120,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
             }
             self.reader.consume(used);
             self.offset += used as u64;
-            if line_break.is_some() {
-                break;
-            }
+            is_ended = line_break.is_some();
         }
         if self.offset == begin {
             return Ok(None);
@@ -127,7 +128,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
         self.number += 1;
         let body = if overflowed { None } else { Some(trim(body, begin == 0)) };
         let body = body.filter(|body| body.len() <= self.limit);
-        Ok(Some(RawLine { number: self.number, offset: begin, length: self.offset - begin, body }))
+        Ok(Some(RawLine { number: self.number, offset: begin, length: self.offset - begin, is_ended, body }))
     }
 }
 

@@ -15,8 +15,7 @@ use crate::ledger::{FailureReason, Ledger, State};
 use crate::line;
 use crate::mapping::Mapping;
 use crate::ports::{Clock, LedgerStore, PortError, Sink, Source};
-use crate::reader::MAX_LINE_BYTES;
-use crate::rejection::{Rejection, one_line};
+use crate::rejection::one_line;
 use crate::retry::{Patience, Retry, Stop};
 use crate::step::Step;
 use crate::window::{Entry, Place, Window, WindowLimits};
@@ -234,11 +233,7 @@ impl<K: Sink, L: LedgerStore, C: Clock> Indexer<'_, K, L, C> {
     fn entry(&self, line: FeedLine) -> Entry {
         let FeedLine { file, line } = line;
         let place = Place { file, line: line.number, offset: line.offset, length: line.length };
-        let too_long = || {
-            let length = line.length;
-            Rejection::validation(format!("the line has {length} bytes, more than the {MAX_LINE_BYTES} it may have"))
-        };
-        let change = line.body.ok_or_else(too_long).and_then(|body| line::parse(&body));
+        let change = line::read(&line);
         let step = change.and_then(|change| Step::new(&self.settings.collection, &self.settings.mapping, change));
         Entry { place, step }
     }

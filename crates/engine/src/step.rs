@@ -4,7 +4,8 @@ use uuid::Uuid;
 
 use crate::identity::document_id;
 use crate::line::{Action, Change};
-use crate::mapping::{CONTENT, Mapping, PATH, Properties, REPO};
+use crate::mapping::{CONTENT, Mapped, Mapping, PATH, Properties, REPO};
+use crate::object::Vectors;
 use crate::rejection::Rejection;
 
 /// What one line does.
@@ -16,6 +17,8 @@ pub enum Step {
         id: Uuid,
         /// All of its properties.
         properties: Properties,
+        /// All of its vectors that the line brings along.
+        vectors: Vectors,
     },
     /// The object has these properties, and keeps its others. One that is not there is made, if content is among them.
     Modify {
@@ -23,6 +26,8 @@ pub enum Step {
         id: Uuid,
         /// What is set; `null` clears. Always with `repo` and `path`, for an object that is not there yet.
         set: Properties,
+        /// Vectors that are set.
+        vectors: Vectors,
     },
     /// The object is gone.
     Delete {
@@ -39,6 +44,8 @@ pub enum Step {
         old_path: String,
         /// What is set; always with the new `path`.
         set: Properties,
+        /// Vectors that are set.
+        vectors: Vectors,
     },
 }
 
@@ -49,19 +56,19 @@ impl Step {
         let id = document_id(collection, &repo, &path);
         match action {
             Action::Add(body) => {
-                let mut properties = mapping.properties(body)?;
+                let Mapped { mut properties, vectors } = mapping.map(body)?;
                 properties.retain(|_, value| !value.is_null());
-                Ok(Self::Add { id, properties: with_key(properties, repo, path) })
+                Ok(Self::Add { id, properties: with_key(properties, repo, path), vectors })
             }
             Action::Modify(body) => {
-                let set = mapping.properties(body)?;
-                Ok(Self::Modify { id, set: with_key(set, repo, path) })
+                let Mapped { properties, vectors } = mapping.map(body)?;
+                Ok(Self::Modify { id, set: with_key(properties, repo, path), vectors })
             }
             Action::Delete => Ok(Self::Delete { id }),
             Action::Rename { new_path, body } => {
                 let to = document_id(collection, &repo, &new_path);
-                let set = with_key(mapping.properties(body)?, repo, new_path);
-                Ok(Self::Rename { from: id, to, old_path: path, set })
+                let Mapped { properties, vectors } = mapping.map(body)?;
+                Ok(Self::Rename { from: id, to, old_path: path, set: with_key(properties, repo, new_path), vectors })
             }
         }
     }

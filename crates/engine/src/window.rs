@@ -33,7 +33,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::mapping::Properties;
-use crate::object::Object;
+use crate::object::{Object, Vectors};
 use crate::rejection::{DeadLetter, Rejection};
 use crate::step::{Step, changes_text};
 
@@ -267,30 +267,30 @@ struct Overlay<'a> {
 impl Overlay<'_> {
     fn apply(&mut self, writer: usize, step: &Step) -> Outcome {
         match step {
-            Step::Add { id, properties } => {
-                let object = Object { id: *id, properties: properties.clone(), vectors: BTreeMap::new() };
+            Step::Add { id, properties, vectors } => {
+                let object = Object { id: *id, properties: properties.clone(), vectors: vectors.clone() };
                 self.slots.insert(*id, Some(Put { object, writer }));
                 Outcome::Added
             }
             // Made of metadata alone it would be a document without text, and a rename would put it over another.
             Step::Modify { id, .. } if step.makes_nothing() && !self.has(*id) => Outcome::Modified,
-            Step::Modify { id, set } => {
+            Step::Modify { id, set, vectors } => {
                 let base = self.take(*id);
-                self.put(writer, *id, base, set);
+                self.put(writer, *id, base, (set, vectors));
                 Outcome::Modified
             }
             Step::Delete { id } => {
                 self.slots.insert(*id, None);
                 Outcome::Deleted
             }
-            Step::Rename { from, to, old_path, set } => {
+            Step::Rename { from, to, old_path, set, vectors } => {
                 if !self.has(*from) {
                     return Outcome::Rejected(Rejection::validation(format!(
                         "rename: no document at `{old_path}`: add it under its new path instead"
                     )));
                 }
                 let base = self.take(*from);
-                self.put(writer, *to, base, set);
+                self.put(writer, *to, base, (set, vectors));
                 Outcome::Renamed
             }
         }
@@ -308,7 +308,7 @@ impl Overlay<'_> {
         }
     }
 
-    fn put(&mut self, writer: usize, id: Uuid, base: Option<Object>, set: &Properties) {
+    fn put(&mut self, writer: usize, id: Uuid, base: Option<Object>, (set, brought): (&Properties, &Vectors)) {
         let (mut properties, mut vectors) =
             base.map_or_else(Default::default, |object| (object.properties, object.vectors));
         for (name, value) in set {
@@ -320,6 +320,7 @@ impl Overlay<'_> {
         if changes_text(set) {
             vectors.retain(|name, _| !self.computed.contains(name));
         }
+        vectors.extend(brought.iter().map(|(name, vector)| (name.clone(), vector.clone())));
         self.slots.insert(id, Some(Put { object: Object { id, properties, vectors }, writer }));
     }
 }

@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use async_compression::tokio::bufread::{GzipEncoder, ZstdEncoder};
 use elysia_engine::category::Category;
 use elysia_engine::checkpoint::Digest;
@@ -10,10 +14,11 @@ use elysia_engine::mapping::{DataType, Mapping, Unmapped};
 use elysia_engine::memory::{FixedClock, Fuse, MemoryLedger, MemorySink, MemorySource};
 use elysia_engine::object::Object;
 use elysia_engine::ports::{FileEntry, PortError, Source};
+use elysia_engine::reader::MAX_LINE_BYTES;
 use elysia_engine::retry::{Retry, Stop};
 use elysia_engine::run::{Ports, RunError, Settings, refuse, run};
 use elysia_engine::window::WindowLimits;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 
 #[derive(Default)]
 struct Scene {
@@ -81,6 +86,82 @@ fn malformed_lines_are_told_by_number_and_the_rest_is_indexed() {
     assert_eq!(letters.collect::<Vec<_>>(), [("feed.jsonl", 2, 49), ("feed.jsonl", 5, 108)]);
     assert_eq!(ledger.dead_letters[1].reason, "field `path` is missing");
     assert_eq!(scene.sink.objects().len(), 2);
+}
+
+#[test]
+fn a_hostile_file_costs_only_its_hostile_lines() {
+    let good = |path: &str| add(path).trim_end().as_bytes().to_vec();
+    let deep = format!(r#"{{"repo":"r","op":"modify","path":"p","metadata":{{"a":{}"#, "[".repeat(1_000_000));
+    let lines: [(Vec<u8>, &str); 13] = [
+        ([b"\xEF\xBB\xBF".to_vec(), good("mark"), b"\r".to_vec()].concat(), ""),
+        (br#"{"repo":"r","op":"delete","path":"p","content":null}"#.to_vec(), ""),
+        (b"{\"repo\":\"r\",\"op\":\"delete\",\"path\":\"gr\xFC\xDF\"}".to_vec(), "byte 36 of the line is not UTF-8"),
+        (b"{\"repo\":\"r\",\"op\":\"delete\",\"path\":\"\0\"}".to_vec(), "byte 34 of the line is NUL"),
+        (b"\0".repeat(1000), "byte 0 of the line is NUL"),
+        (vec![b'x'; MAX_LINE_BYTES + 1], "the line has 16777218 bytes, more than the 16777216 it may have"),
+        (vec![b' '; MAX_LINE_BYTES], ""),
+        (br#"{"repo":"r","op":"add","path":"p","op":"delete","content":"x"}"#.to_vec(), "field `op` is there twice"),
+        (deep.into_bytes(), "a line may be nested 127 deep"),
+        (br#"{"repo":"r","op":"delete","path":"\udead"}"#.to_vec(), "both halves of their pair"),
+        ([b"\xEF\xBB\xBF".to_vec(), good("joined")].concat(), "may stand only at the beginning of a file"),
+        (good("last but one"), ""),
+        (good("last")[..40].to_vec(), "the file ends here without a line break"),
+    ];
+    let file = lines.iter().map(|(line, _)| line.clone()).collect::<Vec<_>>().join(&b'\n');
+    let mut scene = Scene::of("");
+    scene.source = MemorySource::of("feed.jsonl", file.clone());
+    let ledger = scene.run(&Fuse::none()).unwrap();
+    let expected = lines.iter().zip(1_u64..).filter(|((_, reason), _)| !reason.is_empty());
+    for (letter, ((line, reason), number)) in ledger.dead_letters.iter().zip(expected.clone()) {
+        assert_eq!((letter.file.as_str(), letter.line), ("feed.jsonl", number), "{}", letter.reason);
+        assert!(letter.reason.contains(reason), "line {number}\n  found    {}\n  expected {reason}", letter.reason);
+        let (begin, end) =
+            (usize::try_from(letter.offset).unwrap(), usize::try_from(letter.offset + letter.length).unwrap());
+        assert!(file[begin..end].starts_with(line), "offset and length find line {number} again");
+    }
+    assert_eq!(ledger.counts.rejected, expected.count() as u64);
+    assert_eq!((ledger.counts.lines, ledger.counts.added, ledger.counts.deleted), (12, 2, 1), "one line is blank");
+}
+
+#[test]
+fn a_file_that_grows_while_it_is_read_is_read_to_the_end_that_was_met() {
+    let (first, rest) = (add("a"), add("b") + &add("c"));
+    let grows = Growing { chunks: vec![first.clone(), rest[..30].to_owned(), rest[30..].to_owned()] };
+    let scene = Scene::default();
+    let ports = Ports { source: &grows, sink: &scene.sink, store: &scene.store, clock: &FixedClock::default() };
+    let ledger = block_on(run(&scene.settings(), &ports, &Stop::default())).unwrap();
+    assert_eq!((ledger.counts.lines, ledger.counts.added), (3, 3));
+}
+
+/// A file to which another chunk was appended whenever the last one was read.
+struct Growing {
+    chunks: Vec<String>,
+}
+
+struct GrowingReader(Vec<u8>, Vec<String>);
+
+impl AsyncRead for GrowingReader {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.0.is_empty() && !self.1.is_empty() {
+            self.0 = self.1.remove(0).into_bytes();
+        }
+        let count = into.remaining().min(self.0.len());
+        let chunk = self.0.drain(..count).collect::<Vec<_>>();
+        into.put_slice(&chunk);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Source for Growing {
+    type Reader = GrowingReader;
+
+    async fn list(&self) -> Result<Vec<FileEntry>, PortError> {
+        Ok(vec![FileEntry { name: "feed.jsonl".to_owned(), size: 1, expected: None }])
+    }
+
+    async fn open(&self, _: &str) -> Result<GrowingReader, PortError> {
+        Ok(GrowingReader(Vec::new(), self.chunks.clone()))
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::object::Vector;
 
 fn mapping(unmapped: Unmapped) -> Mapping {
     let properties = [
@@ -24,8 +25,8 @@ fn mapping(unmapped: Unmapped) -> Mapping {
 
 fn map(mapping: &Mapping, metadata: Value) -> Result<Value, String> {
     let Value::Object(metadata) = metadata else { panic!("no object") };
-    let body = Body { content: None, metadata: metadata.into_iter().collect() };
-    mapping.properties(body).map(Value::Object).map_err(|rejection| rejection.reason)
+    let body = Body { metadata: metadata.into_iter().collect(), ..Body::default() };
+    mapping.map(body).map(|mapped| Value::Object(mapped.properties)).map_err(|rejection| rejection.reason)
 }
 
 #[test]
@@ -90,6 +91,42 @@ fn unmapped_keys_are_left_out_only_when_asked() {
     let mapping = mapping(Unmapped::Drop);
     assert_eq!(map(&mapping, json!({"colour": "x", "author": "a"})), Ok(json!({"author": "a"})));
     assert!(map(&mapping, json!({"content": "x"})).is_err(), "the document's own are never overwritten");
+}
+
+#[test]
+fn a_vector_that_the_class_lacks_is_refused() {
+    let classes = |unnamed: bool, named: &[&str]| {
+        let named = named.iter().map(|name| (*name).to_owned()).collect();
+        mapping(Unmapped::Drop).with_vectors(ClassVectors { unnamed, named })
+    };
+    let map = |mapping: &Mapping, name: &str| {
+        let vectors = Vectors::from([(name.to_owned(), Vector::Single(vec![1.0]))]);
+        mapping.map(Body { vectors, ..Body::default() }).map(drop).map_err(|rejection| rejection.reason)
+    };
+    assert_eq!(map(&classes(true, &[]), ""), Ok(()));
+    assert_eq!(map(&classes(false, &["a"]), "a"), Ok(()));
+    assert_eq!(map(&classes(true, &["a"]), "a"), Ok(()));
+    for (mapping, name, expected) in [
+        (
+            classes(true, &[]),
+            "a",
+            "field `vectors`: the collection has no vector `a`; use `vector`: it has one, without a name",
+        ),
+        (
+            classes(false, &["a", "b"]),
+            "",
+            "field `vector`: the collection has no vector without a name; use `vectors`: it has `a`, `b`",
+        ),
+        (classes(false, &["a"]), "b", "field `vectors`: the collection has no vector `b`; use `vectors`: it has `a`"),
+        (
+            classes(true, &["a"]),
+            "b",
+            "field `vectors`: the collection has no vector `b`; it has one without a name, and `a`",
+        ),
+        (classes(false, &[]), "", "field `vector`: the collection has no vector without a name; it has none"),
+    ] {
+        assert_eq!(map(&mapping, name), Err(expected.to_owned()));
+    }
 }
 
 #[test]

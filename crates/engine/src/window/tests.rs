@@ -2,8 +2,14 @@ use serde_json::json;
 
 use super::*;
 use crate::category::Category;
+use crate::object::Vector;
 
-/// `A` is an id; in a picture an object is `A=text+key`, and vectors follow as `^name`.
+/// What is in a vector that was stored, and in one that a line brings along.
+const STORED: f32 = 1.0;
+const BROUGHT: f32 = 2.0;
+
+/// `A` is an id; in a picture an object is `A=text+key`, and vectors follow as `^name`, or `^name!` where
+/// a line brought it along.
 fn id(name: &str) -> Uuid {
     Uuid::from_u128(u128::from(name.as_bytes()[0]))
 }
@@ -22,15 +28,29 @@ fn properties(path: &str, pairs: &[&str]) -> Properties {
     properties
 }
 
-/// `add A k=1 l=2`, `modify A k=1`, `delete A`, `rename A B k=1`, `bad`.
+/// `k=1 ^v`: a property, and a vector that the line brings along.
+fn set(path: &str, rest: &[&str]) -> (Properties, Vectors) {
+    let (vectors, pairs): (Vec<&str>, Vec<&str>) = rest.iter().partition(|word| word.starts_with('^'));
+    let vector = |word: &str| (word[1..].to_owned(), Vector::Single(vec![BROUGHT]));
+    (properties(path, &pairs), vectors.into_iter().map(vector).collect())
+}
+
+/// `add A k=1 l=2 ^v`, `modify A k=1`, `delete A`, `rename A B k=1`, `bad`.
 fn entry(line: usize, text: &str) -> Entry {
     let words = text.split_whitespace().collect::<Vec<_>>();
     let step = match words.as_slice() {
-        ["add", key, pairs @ ..] => Ok(Step::Add { id: id(key), properties: properties(key, pairs) }),
-        ["modify", key, pairs @ ..] => Ok(Step::Modify { id: id(key), set: properties(key, pairs) }),
+        ["add", key, rest @ ..] => {
+            let (properties, vectors) = set(key, rest);
+            Ok(Step::Add { id: id(key), properties, vectors })
+        }
+        ["modify", key, rest @ ..] => {
+            let (set, vectors) = set(key, rest);
+            Ok(Step::Modify { id: id(key), set, vectors })
+        }
         ["delete", key] => Ok(Step::Delete { id: id(key) }),
-        ["rename", from, to, pairs @ ..] => {
-            Ok(Step::Rename { from: id(from), to: id(to), old_path: (*from).to_owned(), set: properties(to, pairs) })
+        ["rename", from, to, rest @ ..] => {
+            let (set, vectors) = set(to, rest);
+            Ok(Step::Rename { from: id(from), to: id(to), old_path: (*from).to_owned(), set, vectors })
         }
         _ => Err(Rejection::validation("bad")),
     };
@@ -55,7 +75,7 @@ fn stored(text: &str) -> BTreeMap<Uuid, Object> {
     let object = |text: &str| {
         let words = text.split_whitespace().collect::<Vec<_>>();
         let (vectors, pairs): (Vec<_>, Vec<_>) = words[1..].iter().partition(|word| word.starts_with('^'));
-        let vector = |word: &&str| (word[1..].to_owned(), crate::object::Vector::Single(vec![1.0]));
+        let vector = |word: &&str| (word[1..].to_owned(), Vector::Single(vec![STORED]));
         let object = Object {
             id: id(words[0]),
             properties: properties(words[0], &pairs),
@@ -74,7 +94,11 @@ fn picture(plan: &Plan) -> String {
         let mut words = vec!["put".to_owned(), path];
         let own = put.object.properties.iter().filter(|(key, _)| !["path", "repo"].contains(&key.as_str()));
         words.extend(own.map(|(key, value)| format!("{key}={}", value.as_str().unwrap())));
-        words.extend(put.object.vectors.keys().map(|vector| format!("^{vector}")));
+        let vector = |(name, vector): (&String, &Vector)| {
+            let mark = if *vector == Vector::Single(vec![BROUGHT]) { "!" } else { "" };
+            format!("^{name}{mark}")
+        };
+        words.extend(put.object.vectors.iter().map(vector));
         lines.push(words.join(" "));
     }
     lines.extend(plan.deletes.iter().map(|id| format!("delete {}", name(*id))));
@@ -146,6 +170,12 @@ fn computed_vectors_stay_until_text_changes_and_others_always() {
         ("modify A k=1", "put A k=1 ^own, m"),
         ("modify A k=1; rename A B", "put B k=1 ^own, delete A, mr"),
         ("add A k=1", "put A k=1, a"),
+        ("add A k=1 ^own", "put A k=1 ^own!, a"),
+        ("modify A ^own", "put A k=0 ^own! ^text, m"),
+        ("modify A ^text", "put A k=0 ^own ^text!, m"),
+        ("modify A k=1 ^text", "put A k=1 ^own ^text!, m"),
+        ("modify A ^text; modify A k=1", "put A k=1 ^own, mm"),
+        ("rename A B ^own", "put B k=0 ^own! ^text, delete A, r"),
     ] {
         assert_eq!(plan_of(script, "A k=0 ^own ^text", &[]), expected, "{script}");
     }
