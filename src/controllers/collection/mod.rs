@@ -60,7 +60,7 @@ pub async fn reconcile(object: Arc<ElysiaCollection>, context: Shared) -> Result
             happenings.extend(happening::of_steps(&acted.done, &round));
             if acted.error.is_none() && collection::over_at_once(&acted.done) {
                 // What is over tells nobody that it is under way: one status and one Event instead of two.
-                scene = observe::observe(&spec, &object, &context).boxed().await?;
+                scene = observe::observe_again(&spec, &object, scene, &context).boxed().await?;
                 now = (context.now)();
                 plan = collection::plan(&spec, &scene.observed, &before, now);
             }

@@ -43,12 +43,37 @@ pub(super) async fn observe(
 ) -> Result<Scene, ReconcileError> {
     let (journal, journal_version) = journal::read(spec, context).await;
     let (repair_journal, repair_version) = repair::read(spec, context).await;
-    let mut observed = Observed {
-        conflict: claims::older(object, None, context),
+    let observed = Observed {
         journal,
         repair: RepairLook { journal: repair_journal, ..RepairLook::default() },
         ..Observed::unasked()
     };
+    let interval = elysia_core::cluster::spec::DEFAULT_INTERVAL;
+    look_around(spec, object, Scene { observed, clients: None, interval, journal_version, repair_version }, context)
+        .await
+}
+
+/// A look right after steps that wrote no journal: only this operator writes them, so they are what they were.
+pub(super) async fn observe_again(
+    spec: &CollectionSpec,
+    object: &ElysiaCollection,
+    before: Scene,
+    context: &Context,
+) -> Result<Scene, ReconcileError> {
+    let repair = RepairLook { journal: before.observed.repair.journal, ..RepairLook::default() };
+    let observed = Observed { journal: before.observed.journal, repair, ..Observed::unasked() };
+    look_around(spec, object, Scene { observed, ..before }, context).await
+}
+
+/// Fills in everything but the journals.
+async fn look_around(
+    spec: &CollectionSpec,
+    object: &ElysiaCollection,
+    journals: Scene,
+    context: &Context,
+) -> Result<Scene, ReconcileError> {
+    let Scene { mut observed, journal_version, repair_version, .. } = journals;
+    observed.conflict = claims::older(object, None, context);
     let scene = |observed, clients, interval| Scene {
         observed,
         clients,

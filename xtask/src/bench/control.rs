@@ -161,8 +161,7 @@ impl Bench {
             self.kubectl.send(&["delete", "--wait=false", "--filename=-"], &list.to_string())?;
             watch.until(count, |line| matches!(line, ["DELETED", ..]))?;
         } else {
-            let verb = if operation == "create" { "create" } else { "replace" };
-            self.kubectl.send(&[verb, "--filename=-"], &list.to_string())?;
+            self.kubectl.send(&["apply", "--server-side", "--filename=-"], &list.to_string())?;
             let is_ready = |line: &[&str]| matches!(line, [_, _, wanted, seen, "True"] if wanted == seen);
             Watch::start(&self.kubectl, prefix)?.until(count, is_ready)?;
         }
