@@ -10,6 +10,7 @@ mod columns;
 mod completion;
 mod forward;
 mod health;
+mod index;
 mod owner;
 mod printer;
 mod repair;
@@ -56,6 +57,9 @@ enum Command {
     /// Collections: list, look into, declare, delete, clear
     #[command(visible_alias = "col", arg_required_else_help = true)]
     Collection(collection::CollectionArgs),
+    /// Feeds and their files
+    #[command(arg_required_else_help = true)]
+    Index(index::IndexArgs),
     /// Who did what: Events about clusters, collections and feeds
     Audit(audit::AuditArgs),
     /// Versions of this plug-in, of the operator and of the kinds that are served
@@ -168,6 +172,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Why(args) => why::run(args, &cli.target, printer).await,
         Command::Repair(args) => repair::run(args, &cli.target, printer).await,
         Command::Collection(args) => collection::run(args, &cli.target, printer).await,
+        Command::Index(args) => index::run(args, &cli.target, printer).await,
         Command::Audit(args) => audit::run(args, &cli.target, printer).await,
         Command::Version(args) => version::run(args, &cli.target, printer).await,
         Command::Completion(args) => completion::run(args, &mut Cli::command(), printer),

@@ -38,6 +38,9 @@ fn wrong_usage_cannot_be_taken_for_unknown() {
         "kubectl-elysia health --interval 5s",
         "kubectl-elysia health --watch --interval 0s",
         "kubectl-elysia completion tcsh",
+        "kubectl-elysia index",
+        "kubectl-elysia index validate",
+        "kubectl-elysia index validate feed.jsonl --limit 10001",
     ] {
         let error = parse(line).expect_err(line);
         assert_eq!(exit_of_parser(&error).code(), 64, "{line}");
@@ -56,6 +59,7 @@ fn options_stand_where_people_write_them() {
         "kubectl-elysia health -A -w --interval 5s --color never",
         "kubectl-elysia version -o yaml --operator-namespace operators",
         "kubectl-elysia completion zsh",
+        "kubectl-elysia index validate feed.jsonl - -o json --limit 0",
     ] {
         assert!(parse(line).is_ok(), "{line}");
     }

@@ -29,4 +29,5 @@ pub mod rejection;
 pub mod retry;
 pub mod run;
 pub mod step;
+pub mod validation;
 pub mod window;

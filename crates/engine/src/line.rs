@@ -153,6 +153,8 @@ fn advice(message: &str) -> Option<(bool, &'static str)> {
         ("control character", false, "escape it, e.g. a tab as \\t"),
         ("number out of range", false, "no 64-bit float holds it; write it as text"),
         ("trailing characters", false, "one line holds one object"),
+        ("expected ident", false, "a line is one JSON object"),
+        ("expected value", false, "a line is one JSON object"),
         ("expected a string", false, "put it in quotes"),
     ]
     .into_iter()

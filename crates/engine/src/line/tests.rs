@@ -48,7 +48,7 @@ fn every_fault_is_told_with_its_field() {
     let cases = [
         ("{", "column 1: EOF while parsing an object: the line was cut, or its text holds a line break unescaped"),
         (r#"{"repo":"r","op":"add","path":"p","content":"half"#, "EOF while parsing a string: the line was cut"),
-        ("hello", "column 1: expected value"),
+        ("hello", "column 1: expected value: a line is one JSON object"),
         ("[]", "column 0: invalid type: sequence, expected an object with repo, op and path"),
         (r#"{"repo":"r","op":"delete","path":"p"} x"#, "column 39: trailing characters: one line holds one object"),
         ("{\"repo\":\"r\",\"op\":\"delete\",\"path\":\"a\tb\"}", "control character (\\u0000-\\u001F) found"),
