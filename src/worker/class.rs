@@ -1,6 +1,6 @@
 //! What a feed needs to know of a collection, from its schema.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use elysia_engine::mapping::{ClassVectors, DataType, Mapping, Unmapped};
 use serde_json::Value;
@@ -15,7 +15,7 @@ pub(super) struct Class {
 }
 
 /// From Weaviate's own JSON; the error says why this collection cannot take a feed, and what to do.
-pub(super) fn read(class: &Value, unmapped: Unmapped) -> Result<Class, String> {
+pub(super) fn read(class: &Value, unmapped: Unmapped, names: &BTreeMap<String, String>) -> Result<Class, String> {
     if class["multiTenancyConfig"]["enabled"] == true {
         return Err("the collection has tenants, which a feed cannot name yet".to_owned());
     }
@@ -31,7 +31,7 @@ pub(super) fn read(class: &Value, unmapped: Unmapped) -> Result<Class, String> {
         }
         properties.push((name, DataType::parse(word)));
     }
-    let mapping = Mapping::new(properties, unmapped).map_err(|error| error.to_string())?;
+    let mapping = Mapping::with_names(properties, unmapped, names).map_err(|error| error.to_string())?;
     Ok(Class { mapping: mapping.with_vectors(vectors(class)), computed_vectors: computed_vectors(class) })
 }
 
@@ -71,7 +71,7 @@ mod tests {
     }
 
     fn computed(extra: &Value) -> Vec<String> {
-        read(&class(extra), Unmapped::Reject).unwrap().computed_vectors.into_iter().collect()
+        read(&class(extra), Unmapped::Reject, &BTreeMap::new()).unwrap().computed_vectors.into_iter().collect()
     }
 
     #[test]
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn what_cannot_take_a_feed_is_refused_with_the_reason() {
-        let refused = |class: &Value| read(class, Unmapped::Drop).unwrap_err();
+        let refused = |class: &Value| read(class, Unmapped::Drop, &BTreeMap::new()).unwrap_err();
         assert!(refused(&class(&json!({"multiTenancyConfig": {"enabled": true}}))).contains("tenants"));
         assert!(refused(&class(&json!({"properties": []}))).contains("`repo`"));
         let reference = json!({"properties": [{"name": "by", "dataType": ["Person"]}]});

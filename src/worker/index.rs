@@ -94,7 +94,7 @@ async fn read_class(client: &Client, work: &IndexWork) -> Result<Class, RunError
         let message = format!("collection {collection} does not exist: declare it as an ElysiaCollection");
         RunError::failed(FailureReason::SinkFailed, message)
     })?;
-    class::read(&class, unmapped(work.unmapped)).map_err(|problem| {
+    class::read(&class, unmapped(work.unmapped), &work.properties).map_err(|problem| {
         RunError::failed(
             FailureReason::CollectionUnfit,
             format!("collection {collection} cannot take a feed: {problem}"),

@@ -1,5 +1,7 @@
 //! What the operator tells a worker. No secrets: whoever may read the Job reads this.
 
+use std::collections::BTreeMap;
+
 use elysia_engine::checkpoint::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +25,9 @@ pub struct IndexWork {
     pub endpoints: Endpoints,
     /// Where the files are.
     pub source: SourceWork,
+    /// Properties that do not have the name of their line field or metadata key.
+    #[serde(default)]
+    pub properties: BTreeMap<String, String>,
     /// What becomes of metadata that the collection has no property for.
     #[serde(default)]
     pub unmapped: UnmappedWork,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::common::{ClusterReference, Empty};
@@ -117,12 +117,33 @@ pub struct Run {
 }
 
 /// How lines become objects.
-#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[x_kube(
+    validation = Rule::new("!has(self.properties) || self.properties.all(key, size(key) >= 1 && size(key) <= 256 && self.properties[key].matches('^[_A-Za-z][_0-9A-Za-z]{0,230}$'))")
+        .message("mapping.properties: a value must be the name of a property, a key not longer than 256 characters"),
+    validation = Rule::new("!has(self.properties) || self.properties.all(key, self.properties.exists_one(other, self.properties[other] == self.properties[key]))")
+        .message("mapping.properties: two keys must not be one property")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct Mapping {
+    /// Properties that do not have the name of what they hold: from `repo`, `path`, `content` or a metadata key to a
+    /// property of the collection, e.g. `{content: body, author: writtenBy}`. What is not named here goes to the property
+    /// of its own name. At most 50.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "property_names")]
+    pub properties: BTreeMap<String, String>,
     /// What happens to a line with a metadata key that the collection has no property for.
     #[serde(default)]
     pub unmapped: Unmapped,
+}
+
+/// The bounds let the API server bound what the rules about it cost.
+fn property_names(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 50,
+        "additionalProperties": {"type": "string", "minLength": 1, "maxLength": 231},
+    })
 }
 
 /// What happens to a line with a metadata key that the collection has no property for.

@@ -35,6 +35,8 @@ pub struct FeedSpec {
     pub collection: String,
     /// Where the lines come from.
     pub source: Source,
+    /// Properties that do not have the name of their line field or metadata key.
+    pub properties: BTreeMap<String, String>,
     /// What happens to a metadata key without a property.
     pub unmapped: Unmapped,
     /// Rejected lines at which a run fails.
@@ -58,6 +60,7 @@ impl FeedSpec {
             cluster: spec.cluster_ref.name.clone(),
             collection: spec.collection.clone(),
             source: spec.source.clone(),
+            properties: spec.mapping.properties.clone(),
             unmapped: spec.mapping.unmapped,
             max_rejected: spec.max_rejected,
             run_now: annotation(names::RUN_NOW_ANNOTATION),
@@ -70,7 +73,11 @@ impl FeedSpec {
     pub fn run_id(&self, content: &Content) -> String {
         let unmapped = matches!(self.unmapped, Unmapped::Drop);
         let parts = (&self.uid, &self.cluster, &self.collection, unmapped, self.max_rejected, &self.run_now);
-        fingerprint::short(&(parts, content))
+        if self.properties.is_empty() {
+            // As before there were any: an upgrade of the operator starts no run.
+            return fingerprint::short(&(parts, content));
+        }
+        fingerprint::short(&(parts, content, &self.properties))
     }
 
     /// Name of the Job of a run.

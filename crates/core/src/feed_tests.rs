@@ -17,6 +17,7 @@ fn spec() -> FeedSpec {
             config_map: Some(ConfigMapSource { name: "lines".to_owned(), keys: Vec::new() }),
             volume: None,
         },
+        properties: BTreeMap::new(),
         unmapped: Unmapped::Reject,
         max_rejected: None,
         run_now: None,
@@ -110,6 +111,8 @@ fn run_now_and_a_changed_rule_make_another_run() {
     assert_ne!(run, FeedSpec { run_now: Some("1".to_owned()), ..spec() }.run_id(&content("1")));
     assert_ne!(run, FeedSpec { max_rejected: Some(0), ..spec() }.run_id(&content("1")));
     assert_ne!(run, FeedSpec { unmapped: Unmapped::Drop, ..spec() }.run_id(&content("1")));
+    let properties = BTreeMap::from([("content".to_owned(), "body".to_owned())]);
+    assert_ne!(run, FeedSpec { properties, ..spec() }.run_id(&content("1")));
 }
 
 #[test]

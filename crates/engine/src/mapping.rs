@@ -11,11 +11,11 @@ use crate::line::Body;
 use crate::object::Vectors;
 use crate::rejection::Rejection;
 
-/// Property that holds the repository.
+/// Property that holds the repository, unless another name was given.
 pub const REPO: &str = "repo";
-/// Property that holds the path.
+/// Property that holds the path, unless another name was given.
 pub const PATH: &str = "path";
-/// Property that holds the text.
+/// Property that holds the text, unless another name was given.
 pub const CONTENT: &str = "content";
 
 /// Weaviate keeps an int as a 64-bit float, which is exact up to 2^53; beyond that it would store another number.
@@ -85,12 +85,37 @@ impl DataType {
     }
 }
 
-/// The class lacks a property that every document has.
+/// The class and the names that a feed wants do not fit together.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("the collection has no property `{property}` of type text: add it to its schema")]
-pub struct MissingProperty {
-    /// Which.
-    pub property: &'static str,
+pub enum Unfit {
+    /// The class lacks a property that every document has.
+    #[error(
+        "the collection has no property `{property}` of type text for the document's {field}: add it to its schema"
+    )]
+    NoProperty {
+        /// `repo`, `path` or `content`.
+        field: &'static str,
+        /// Where it should go.
+        property: String,
+    },
+    /// A metadata key is to go where the class has nothing.
+    #[error("metadata key `{key}` shall be property `{property}`, which the collection lacks: add it to its schema")]
+    NoPropertyForKey {
+        /// The key.
+        key: String,
+        /// Where it should go.
+        property: String,
+    },
+    /// Two are to go to one property.
+    #[error("`{first}` and `{second}` shall both be property `{property}`: give each one of its own")]
+    Shared {
+        /// One.
+        first: String,
+        /// The other.
+        second: String,
+        /// Where both should go.
+        property: String,
+    },
 }
 
 /// Which vectors the class has.
@@ -122,24 +147,52 @@ pub struct Mapped {
 #[derive(Clone, Debug)]
 pub struct Mapping {
     properties: BTreeMap<String, DataType>,
+    repo: String,
+    path: String,
+    content: String,
+    /// Metadata keys that do not have their property's name.
+    renamed: BTreeMap<String, String>,
     vectors: ClassVectors,
     unmapped: Unmapped,
 }
 
 impl Mapping {
     /// For a class with these properties, which must have `repo`, `path` and `content` among them, each a text.
-    pub fn new(
+    pub fn new(properties: impl IntoIterator<Item = (String, DataType)>, unmapped: Unmapped) -> Result<Self, Unfit> {
+        Self::with_names(properties, unmapped, &BTreeMap::new())
+    }
+
+    /// As [`Mapping::new`], with other names: from `repo`, `path`, `content` or a metadata key, to a property.
+    pub fn with_names(
         properties: impl IntoIterator<Item = (String, DataType)>,
         unmapped: Unmapped,
-    ) -> Result<Self, MissingProperty> {
+        names: &BTreeMap<String, String>,
+    ) -> Result<Self, Unfit> {
         let properties =
             properties.into_iter().map(|(name, kind)| (property_name(&name), kind)).collect::<BTreeMap<_, _>>();
-        for property in [REPO, PATH, CONTENT] {
-            if properties.get(property) != Some(&DataType::One(Scalar::Text)) {
-                return Err(MissingProperty { property });
+        let mut renamed =
+            names.iter().map(|(key, name)| (key.clone(), property_name(name))).collect::<BTreeMap<_, _>>();
+        let mut own = |field: &'static str| {
+            let property = renamed.remove(field).unwrap_or_else(|| field.to_owned());
+            match properties.get(&property) {
+                Some(DataType::One(Scalar::Text)) => Ok(property),
+                _ => Err(Unfit::NoProperty { field, property }),
+            }
+        };
+        let (repo, path, content) = (own(REPO)?, own(PATH)?, own(CONTENT)?);
+        let mut taken = BTreeMap::new();
+        let owned = [(REPO, &repo), (PATH, &path), (CONTENT, &content)];
+        let others = renamed.iter().map(|(key, property)| (key.as_str(), property));
+        for (second, property) in owned.into_iter().chain(others) {
+            if let Some(first) = taken.insert(property, second) {
+                let (first, second) = (first.to_owned(), second.to_owned());
+                return Err(Unfit::Shared { first, second, property: property.clone() });
             }
         }
-        Ok(Self { properties, vectors: ClassVectors::default(), unmapped })
+        if let Some((key, property)) = renamed.iter().find(|(_, property)| !properties.contains_key(*property)) {
+            return Err(Unfit::NoPropertyForKey { key: key.clone(), property: property.clone() });
+        }
+        Ok(Self { properties, repo, path, content, renamed, vectors: ClassVectors::default(), unmapped })
     }
 
     /// For a class with these vectors.
@@ -155,8 +208,8 @@ impl Mapping {
         }
         let mut properties = Properties::new();
         for (key, value) in body.metadata {
-            let name = property_name(&key);
-            if [REPO, PATH, CONTENT].contains(&name.as_str()) {
+            let name = self.renamed.get(&key).cloned().unwrap_or_else(|| property_name(&key));
+            if [&self.repo, &self.path, &self.content].contains(&&name) {
                 return Err(Rejection::validation(format!(
                     "metadata key `{key}` would overwrite the document's own `{name}`: give it another name"
                 )));
@@ -166,21 +219,30 @@ impl Mapping {
                     continue;
                 }
                 return Err(Rejection::validation(format!(
-                    "metadata key `{key}`: the collection has no such property: add it, or set `unmapped: Drop`"
+                    "metadata key `{key}`: the collection has no such property: add it, name another in \
+                     `mapping.properties`, or set `unmapped: Drop`"
                 )));
             };
             let value = convert(*kind, value)
                 .map_err(|problem| Rejection::validation(format!("metadata key `{key}`: {problem}")))?;
-            if properties.insert(name, value).is_some() {
+            if properties.contains_key(&name) {
                 return Err(Rejection::validation(format!(
-                    "metadata key `{key}` is there twice: Weaviate writes a property's first letter small"
+                    "metadata key `{key}` is property `{name}`, as another key of the line is: Weaviate writes a \
+                     property's first letter small"
                 )));
             }
+            properties.insert(name, value);
         }
         if let Some(content) = body.content {
-            properties.insert(CONTENT.to_owned(), Value::String(content));
+            properties.insert(self.content.clone(), Value::String(content));
         }
         Ok(Mapped { properties, vectors: body.vectors })
+    }
+
+    /// Adds the properties that hold the document's key.
+    pub fn insert_key(&self, properties: &mut Properties, repo: String, path: String) {
+        properties.insert(self.repo.clone(), repo.into());
+        properties.insert(self.path.clone(), path.into());
     }
 
     fn check_vector(&self, name: &str) -> Result<(), Rejection> {

@@ -3,8 +3,8 @@
 use uuid::Uuid;
 
 use crate::identity::document_id;
-use crate::line::{Action, Change};
-use crate::mapping::{CONTENT, Mapped, Mapping, PATH, Properties, REPO};
+use crate::line::{Action, Body, Change};
+use crate::mapping::{Mapped, Mapping, Properties};
 use crate::object::Vectors;
 use crate::rejection::Rejection;
 
@@ -24,10 +24,8 @@ pub enum Step {
     Modify {
         /// The object.
         id: Uuid,
-        /// What is set; `null` clears. Always with `repo` and `path`, for an object that is not there yet.
-        set: Properties,
-        /// Vectors that are set.
-        vectors: Vectors,
+        /// What is set; always with `repo` and `path`, for an object that is not there yet.
+        set: Set,
     },
     /// The object is gone.
     Delete {
@@ -43,10 +41,21 @@ pub enum Step {
         /// Its path until now, for the message when there is nothing.
         old_path: String,
         /// What is set; always with the new `path`.
-        set: Properties,
-        /// Vectors that are set.
-        vectors: Vectors,
+        set: Set,
     },
+}
+
+/// What is set of an object; the rest of it stays.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Set {
+    /// Properties; `null` clears.
+    pub properties: Properties,
+    /// Vectors.
+    pub vectors: Vectors,
+    /// Whether the document's text is among the properties.
+    pub has_content: bool,
+    /// Whether anything but the document's key is: then vectors that the server computed are out of date.
+    pub changes_text: bool,
 }
 
 impl Step {
@@ -58,17 +67,15 @@ impl Step {
             Action::Add(body) => {
                 let Mapped { mut properties, vectors } = mapping.map(body)?;
                 properties.retain(|_, value| !value.is_null());
-                Ok(Self::Add { id, properties: with_key(properties, repo, path), vectors })
+                mapping.insert_key(&mut properties, repo, path);
+                Ok(Self::Add { id, properties, vectors })
             }
-            Action::Modify(body) => {
-                let Mapped { properties, vectors } = mapping.map(body)?;
-                Ok(Self::Modify { id, set: with_key(properties, repo, path), vectors })
-            }
+            Action::Modify(body) => Ok(Self::Modify { id, set: Set::new(mapping, repo, path, body)? }),
             Action::Delete => Ok(Self::Delete { id }),
             Action::Rename { new_path, body } => {
                 let to = document_id(collection, &repo, &new_path);
-                let Mapped { properties, vectors } = mapping.map(body)?;
-                Ok(Self::Rename { from: id, to, old_path: path, set: with_key(properties, repo, new_path), vectors })
+                let set = Set::new(mapping, repo, new_path, body)?;
+                Ok(Self::Rename { from: id, to, old_path: path, set })
             }
         }
     }
@@ -86,7 +93,7 @@ impl Step {
     /// that is read again modifies documents that it renamed away in the meantime.
     pub fn makes_nothing(&self) -> bool {
         match self {
-            Self::Modify { set, .. } => !set.contains_key(CONTENT),
+            Self::Modify { set, .. } => !set.has_content,
             Self::Add { .. } | Self::Delete { .. } | Self::Rename { .. } => false,
         }
     }
@@ -100,13 +107,12 @@ impl Step {
     }
 }
 
-fn with_key(mut properties: Properties, repo: String, path: String) -> Properties {
-    properties.insert(REPO.to_owned(), repo.into());
-    properties.insert(PATH.to_owned(), path.into());
-    properties
-}
-
-/// Whether anything but the key is set: then vectors that the server computed are out of date.
-pub fn changes_text(set: &Properties) -> bool {
-    set.keys().any(|name| name != REPO && name != PATH)
+impl Set {
+    fn new(mapping: &Mapping, repo: String, path: String, body: Body) -> Result<Self, Rejection> {
+        let has_content = body.content.is_some();
+        let Mapped { mut properties, vectors } = mapping.map(body)?;
+        let changes_text = !properties.is_empty();
+        mapping.insert_key(&mut properties, repo, path);
+        Ok(Self { properties, vectors, has_content, changes_text })
+    }
 }

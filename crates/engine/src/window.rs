@@ -32,10 +32,9 @@ use std::sync::Arc;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::mapping::Properties;
-use crate::object::{Object, Vectors};
+use crate::object::Object;
 use crate::rejection::{DeadLetter, Rejection};
-use crate::step::{Step, changes_text};
+use crate::step::{Set, Step};
 
 /// How large a window may grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,23 +273,23 @@ impl Overlay<'_> {
             }
             // Made of metadata alone it would be a document without text, and a rename would put it over another.
             Step::Modify { id, .. } if step.makes_nothing() && !self.has(*id) => Outcome::Modified,
-            Step::Modify { id, set, vectors } => {
+            Step::Modify { id, set } => {
                 let base = self.take(*id);
-                self.put(writer, *id, base, (set, vectors));
+                self.put(writer, *id, base, set);
                 Outcome::Modified
             }
             Step::Delete { id } => {
                 self.slots.insert(*id, None);
                 Outcome::Deleted
             }
-            Step::Rename { from, to, old_path, set, vectors } => {
+            Step::Rename { from, to, old_path, set } => {
                 if !self.has(*from) {
                     return Outcome::Rejected(Rejection::validation(format!(
                         "rename: no document at `{old_path}`: add it under its new path instead"
                     )));
                 }
                 let base = self.take(*from);
-                self.put(writer, *to, base, (set, vectors));
+                self.put(writer, *to, base, set);
                 Outcome::Renamed
             }
         }
@@ -308,19 +307,19 @@ impl Overlay<'_> {
         }
     }
 
-    fn put(&mut self, writer: usize, id: Uuid, base: Option<Object>, (set, brought): (&Properties, &Vectors)) {
+    fn put(&mut self, writer: usize, id: Uuid, base: Option<Object>, set: &Set) {
         let (mut properties, mut vectors) =
             base.map_or_else(Default::default, |object| (object.properties, object.vectors));
-        for (name, value) in set {
+        for (name, value) in &set.properties {
             match value {
                 Value::Null => properties.remove(name),
                 value => properties.insert(name.clone(), value.clone()),
             };
         }
-        if changes_text(set) {
+        if set.changes_text {
             vectors.retain(|name, _| !self.computed.contains(name));
         }
-        vectors.extend(brought.iter().map(|(name, vector)| (name.clone(), vector.clone())));
+        vectors.extend(set.vectors.iter().map(|(name, vector)| (name.clone(), vector.clone())));
         self.slots.insert(id, Some(Put { object: Object { id, properties, vectors }, writer }));
     }
 }

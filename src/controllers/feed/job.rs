@@ -113,6 +113,7 @@ fn work(spec: &FeedSpec, run: &str, content: &Content, target: &Target) -> Value
         "collection": spec.collection,
         "endpoints": {"rest": target.rest, "grpc": target.grpc},
         "source": source,
+        "properties": spec.properties,
         "unmapped": match spec.unmapped { Unmapped::Reject => "Reject", Unmapped::Drop => "Drop" },
         "maxRejected": spec.max_rejected,
     })

@@ -50,7 +50,9 @@ fn values_that_fit_their_property_pass() {
 fn the_first_letter_of_a_key_is_written_small_as_weaviate_does() {
     let mapping = mapping(Unmapped::Reject);
     assert_eq!(map(&mapping, json!({"Author": "a"})), Ok(json!({"author": "a"})));
-    assert!(map(&mapping, json!({"Author": "a", "author": "b"})).unwrap_err().contains("is there twice"));
+    assert!(
+        map(&mapping, json!({"Author": "a", "author": "b"})).unwrap_err().contains("as another key of the line is")
+    );
 }
 
 #[test]
@@ -132,8 +134,57 @@ fn a_vector_that_the_class_lacks_is_refused() {
 #[test]
 fn a_class_without_the_documents_own_properties_is_refused() {
     let text = |name: &str| (name.to_owned(), DataType::parse("text"));
-    let missing = |properties: Vec<(String, DataType)>| Mapping::new(properties, Unmapped::Drop).unwrap_err().property;
+    let missing = |properties: Vec<(String, DataType)>| match Mapping::new(properties, Unmapped::Drop) {
+        Err(Unfit::NoProperty { field, .. }) => field,
+        other => panic!("{other:?}"),
+    };
     assert_eq!(missing(vec![text("repo"), text("path")]), CONTENT);
     assert_eq!(missing(vec![("repo".to_owned(), DataType::parse("int")), text("path"), text("content")]), REPO);
     assert!(Mapping::new([text("Repo"), text("path"), text("content")], Unmapped::Drop).is_ok());
+}
+
+fn named(names: &[(&str, &str)]) -> Result<Mapping, String> {
+    let words = [("body", "text"), ("repo", "text"), ("path", "text"), ("Writer", "text"), ("size", "int")];
+    let names = names.iter().map(|(key, name)| ((*key).to_owned(), (*name).to_owned())).collect();
+    let properties = words.map(|(name, word)| (name.to_owned(), DataType::parse(word)));
+    Mapping::with_names(properties, Unmapped::Reject, &names).map_err(|error| error.to_string())
+}
+
+#[test]
+fn fields_and_keys_go_where_they_are_told_to() {
+    let mapping = named(&[("content", "body"), ("author", "Writer"), ("Größe in Bytes", "size")]).unwrap();
+    let metadata = json!({"author": "Ada", "Größe in Bytes": 3});
+    let Value::Object(metadata) = metadata else { panic!("no object") };
+    let body = Body { content: Some("x".to_owned()), metadata: metadata.into_iter().collect(), ..Body::default() };
+    let mut properties = mapping.map(body).unwrap().properties;
+    mapping.insert_key(&mut properties, "r".to_owned(), "p".to_owned());
+    let expected = json!({"body": "x", "writer": "Ada", "size": 3, "repo": "r", "path": "p"});
+    assert_eq!(Value::Object(properties), expected);
+    for (metadata, expected) in [
+        (json!({"author": "a", "writer": "b"}), "is property `writer`, as another key of the line is"),
+        (json!({"body": "x"}), "metadata key `body` would overwrite the document's own `body`"),
+        (json!({"content": "x"}), "metadata key `content`: the collection has no such property"),
+        (json!({"Größe in Bytes": "x"}), "metadata key `Größe in Bytes`: a text found where the collection has int"),
+    ] {
+        let reason = map(&mapping, metadata.clone()).unwrap_err();
+        assert!(reason.contains(expected), "{metadata}: {reason}");
+    }
+}
+
+#[test]
+fn names_that_do_not_fit_the_class_are_refused_before_the_first_line() {
+    for (names, expected) in [
+        (&[][..], "no property `content` of type text for the document's content"),
+        (&[("content", "size")], "no property `size` of type text for the document's content"),
+        (&[("content", "body"), ("repo", "origin")], "no property `origin` of type text for the document's repo"),
+        (&[("content", "body"), ("author", "person")], "metadata key `author` shall be property `person`, which the"),
+        (&[("content", "repo")], "`repo` and `content` shall both be property `repo`"),
+        (&[("content", "body"), ("a", "writer"), ("b", "Writer")], "`a` and `b` shall both be property `writer`"),
+        (&[("content", "body"), ("a", "path")], "`path` and `a` shall both be property `path`"),
+    ] {
+        let error = named(names).unwrap_err();
+        assert!(error.contains(expected), "{names:?}: {error}");
+    }
+    // They change places.
+    assert!(named(&[("content", "body"), ("repo", "path"), ("path", "repo")]).is_ok());
 }

@@ -2,6 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::category::Category;
+use crate::mapping::Properties;
 use crate::object::Vector;
 
 /// What is in a vector that was stored, and in one that a line brings along.
@@ -29,10 +30,15 @@ fn properties(path: &str, pairs: &[&str]) -> Properties {
 }
 
 /// `k=1 ^v`: a property, and a vector that the line brings along.
-fn set(path: &str, rest: &[&str]) -> (Properties, Vectors) {
+fn set(path: &str, rest: &[&str]) -> Set {
     let (vectors, pairs): (Vec<&str>, Vec<&str>) = rest.iter().partition(|word| word.starts_with('^'));
     let vector = |word: &str| (word[1..].to_owned(), Vector::Single(vec![BROUGHT]));
-    (properties(path, &pairs), vectors.into_iter().map(vector).collect())
+    Set {
+        properties: properties(path, &pairs),
+        vectors: vectors.into_iter().map(vector).collect(),
+        has_content: pairs.iter().any(|pair| pair.starts_with("content=")),
+        changes_text: !pairs.is_empty(),
+    }
 }
 
 /// `add A k=1 l=2 ^v`, `modify A k=1`, `delete A`, `rename A B k=1`, `bad`.
@@ -40,17 +46,13 @@ fn entry(line: usize, text: &str) -> Entry {
     let words = text.split_whitespace().collect::<Vec<_>>();
     let step = match words.as_slice() {
         ["add", key, rest @ ..] => {
-            let (properties, vectors) = set(key, rest);
+            let Set { properties, vectors, .. } = set(key, rest);
             Ok(Step::Add { id: id(key), properties, vectors })
         }
-        ["modify", key, rest @ ..] => {
-            let (set, vectors) = set(key, rest);
-            Ok(Step::Modify { id: id(key), set, vectors })
-        }
+        ["modify", key, rest @ ..] => Ok(Step::Modify { id: id(key), set: set(key, rest) }),
         ["delete", key] => Ok(Step::Delete { id: id(key) }),
         ["rename", from, to, rest @ ..] => {
-            let (set, vectors) = set(to, rest);
-            Ok(Step::Rename { from: id(from), to: id(to), old_path: (*from).to_owned(), set, vectors })
+            Ok(Step::Rename { from: id(from), to: id(to), old_path: (*from).to_owned(), set: set(to, rest) })
         }
         _ => Err(Rejection::validation("bad")),
     };
