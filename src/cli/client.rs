@@ -74,13 +74,27 @@ impl Reader {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
     {
+        self.pages(namespace, ListParams::default().limit(PAGE)).await
+    }
+
+    /// The same from the API server's own cache: a moment old, but several times as fast where there are a thousand.
+    pub(super) async fn list_cached<K>(&self, namespace: Option<&str>) -> Listing<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
+        self.pages(namespace, ListParams::default().match_any()).await
+    }
+
+    async fn pages<K>(&self, namespace: Option<&str>, mut parameters: ListParams) -> Listing<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
         let api: Api<DeserializeGuard<K>> = match namespace {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
         };
         let question = Question::new::<K>("list", namespace);
         let mut objects = Vec::new();
-        let mut parameters = ListParams::default().limit(PAGE);
         loop {
             let page: ObjectList<_> = match self.ask(&question, api.list(&parameters)).await {
                 Ok(page) => page,

@@ -62,9 +62,9 @@ impl ReconcileError {
 /// Requeue after this time, spread by the object's own name so that a thousand objects do not come at once.
 fn requeue(after: SignedDuration, key: &str) -> Action {
     let after = Duration::try_from(after).unwrap_or(BACKOFF_LONGEST);
-    // Up to a tenth earlier, never later: "noticed within one interval" is a promise.
+    // A tenth to a fifth earlier, never later: "noticed within one interval" is a promise, and a round takes its time.
     let spread = key.bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % 100;
-    Action::requeue(after.saturating_sub(after * spread / 1000))
+    Action::requeue(after.saturating_sub(after * (100 + spread) / 1000))
 }
 
 /// The pause after the n-th error in a row.

@@ -81,7 +81,7 @@ pub(super) async fn read(reader: &Reader, opened: &OpenedCluster) -> Result<Seen
 
 /// The objects that declare collections of this cluster.
 pub(super) async fn declared(reader: &Reader, opened: &OpenedCluster) -> Result<Vec<ElysiaCollection>, Unread> {
-    match reader.list::<ElysiaCollection>(Some(&opened.spec.namespace)).await {
+    match reader.list_cached::<ElysiaCollection>(Some(&opened.spec.namespace)).await {
         Sighted::Seen(objects) => {
             let mut objects: Vec<_> = objects
                 .into_iter()
