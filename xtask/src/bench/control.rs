@@ -345,7 +345,9 @@ impl Watch {
         let columns = "custom-columns=EVENT:.type,NAME:.object.metadata.name,WANTED:.object.metadata.generation,SEEN:.object.status.observedGeneration,READY:.object.status.conditions[?(@.type==\"Ready\")].status";
         let mut command = kubectl.command();
         command.args(["get", "elysiacollections", "--namespace", NAMESPACE, "--watch", "--output-watch-events"]);
-        command.args([&format!("--selector=bench={}", label(prefix)), "--no-headers", "--output", columns]);
+        // In chunks it would begin with the first five hundred alone.
+        command.args([&format!("--selector=bench={}", label(prefix)), "--chunk-size=0"]);
+        command.args(["--no-headers", "--output", columns]);
         let mut child = command.stdout(Stdio::piped()).spawn().context("failed to start kubectl")?;
         let stdout = child.stdout.take().context("kubectl has no output")?;
         Ok(Self { child, lines: BufReader::new(stdout).lines() })
