@@ -1,0 +1,119 @@
+//! `index run NAME`: one more run of a feed, by the operator.
+
+use std::time::Duration;
+
+use clap::builder::NonEmptyStringValueParser;
+use elysia_api::IndexSource;
+use elysia_api::condition::ConditionType;
+use elysia_api::index_source::RunState;
+use elysia_api::names::{PLUGIN_MANAGER, RUN_NOW_ANNOTATION};
+use elysia_core::condition;
+use jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use super::super::Exit;
+use super::super::audit::{self, Change};
+use super::super::client::complaint;
+use super::super::health::duration;
+use super::super::owner;
+use super::super::session::{Session, Stop};
+use super::{find, status};
+
+/// Arguments of `index run`.
+#[derive(Debug, clap::Args)]
+pub(super) struct RunArgs {
+    /// IndexSource
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    name: String,
+    /// Let the API server check it, and start nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Start it here although a GitOps tool owns the object
+    #[arg(long)]
+    force: bool,
+    /// Wait until the run has ended, and tell how far it is
+    #[arg(long, conflicts_with = "dry_run")]
+    wait: bool,
+    /// Longest wait
+    #[arg(long, requires = "wait", value_name = "TIME", default_value = "1h", value_parser = duration::parse)]
+    timeout: Duration,
+}
+
+pub(super) async fn run(args: &RunArgs, session: &Session) -> Result<Exit, Stop> {
+    let feed = find::one(session, &args.name).await?;
+    let (name, namespace, printer) = (&args.name, &session.namespace, session.printer);
+    let word = Timestamp::now().to_string();
+    if let Some(tool) = owner::of(&feed.metadata).filter(|_| !args.force) {
+        printer.note(&format!(
+            "{tool} owns {name} and may undo a change made here. Make it in its repository:\n  {RUN_NOW_ANNOTATION}: \"{word}\"\nor add --force\n"
+        ));
+        return Ok(Exit::Fault);
+    }
+    let patch = json!({"metadata": {"uid": feed.metadata.uid, "annotations": {RUN_NOW_ANNOTATION: word}}});
+    let parameters =
+        PatchParams { field_manager: Some(PLUGIN_MANAGER.to_owned()), dry_run: args.dry_run, ..PatchParams::default() };
+    let api = session.api::<IndexSource>();
+    let next = format!("kubectl auth can-i patch indexsource/{name} -n {namespace}");
+    let answer = session.reader.within(api.patch(name, &parameters, &Patch::Merge(patch))).await;
+    let answer = answer.map_err(|message| Stop::unknown(message, next.clone()))?;
+    let answer = answer.map_err(|error| Stop::refused(format!("{name} was not changed: {}", complaint(&error)), next));
+    if !args.dry_run {
+        let failure = answer.as_ref().err().map(|_| "the API server refused it");
+        let change = Change {
+            reason: if failure.is_some() { "RunFailed" } else { "RunAsked" },
+            action: "index run",
+            note: failure.map_or_else(|| format!("asked for a run: {word}"), str::to_owned),
+            failed: failure.is_some(),
+        };
+        audit::record(session, &feed, session.user().await.as_deref(), change).await;
+    }
+    answer?;
+    if args.dry_run {
+        printer.note("dry run: the API server would accept it, and nothing was started\n");
+        return Ok(Exit::Healthy);
+    }
+    if !args.wait {
+        printer.note(&format!("asked for; see: kubectl elysia index status {name} -n {namespace}\n"));
+        return Ok(Exit::Healthy);
+    }
+    let text = ended(args, session, &word).await?;
+    printer.data(&text)?;
+    Ok(Exit::Healthy)
+}
+
+/// Waits for the end of the run that this word started: how the feed stands then.
+async fn ended(args: &RunArgs, session: &Session, word: &str) -> Result<String, Stop> {
+    let next = format!("kubectl elysia index status {} -n {}", args.name, session.namespace);
+    let mut told = None;
+    let look = async || {
+        let feed = find::one(session, &args.name).await?;
+        let Some(status) = status::current(&feed) else { return Ok(None) };
+        // Until it says so it speaks of an earlier run.
+        if status.last_handled.as_deref() != Some(word) {
+            return Ok(None);
+        }
+        let lines = status.counts.as_ref().map(|counts| counts.lines);
+        match status.run.as_ref().map(|run| (run.state, run.message.clone())) {
+            Some((RunState::Succeeded, _)) => Ok(Some(status::whole(&status::Standing::of(&feed), Timestamp::now()))),
+            Some((RunState::Failed, message)) => {
+                Err(Stop::refused(format!("the run failed: {}", message.unwrap_or_default()), next.clone()))
+            }
+            Some((state, _)) if told != Some((state, lines)) => {
+                told = Some((state, lines));
+                session.printer.note(&match (state, lines) {
+                    (RunState::Running, Some(lines)) => format!("running, {lines} lines\n"),
+                    _ => "starting\n".to_owned(),
+                });
+                Ok(None)
+            }
+            // It is not begun: paused, or the cluster is not there.
+            None => match condition::find(&status.conditions, ConditionType::Stalled) {
+                Some(stalled) => Err(Stop::refused(format!("{}: {}", stalled.reason, stalled.message), next.clone())),
+                None => Ok(None),
+            },
+            _ => Ok(None),
+        }
+    };
+    session.wait("the run to end", &next, args.timeout, look).await
+}

@@ -1,0 +1,161 @@
+//! What is shown of feeds, and what starting a run does.
+
+use std::time::Duration;
+
+use clap::Parser as _;
+use elysia_api::IndexSource;
+use elysia_testkit::kubernetes::KubernetesApi;
+use kube::core::ResourceExt as _;
+use serde_json::{Value, json};
+
+use super::super::client::Reader;
+use super::super::session::{Session, Stop};
+use super::errors::{Errors, ErrorsArgs};
+use super::start::{self, RunArgs};
+use super::status::{Standing, table, whole};
+
+fn feed(status: &Value) -> IndexSource {
+    serde_json::from_value(json!({
+        "apiVersion": "elysia.dev/v1alpha1", "kind": "IndexSource",
+        "metadata": {"name": "docs", "namespace": "search", "generation": 2},
+        "spec": {"clusterRef": {"name": "wiki"}, "collection": "Articles", "source": {"configMap": {"name": "lines"}}},
+        "status": status,
+    }))
+    .unwrap()
+}
+
+fn condition(kind: &str, value: &str, reason: &str) -> Value {
+    json!({"type": kind, "status": value, "reason": reason, "message": "5 lines\u{1b}[2J", "lastTransitionTime": "2026-11-21T11:00:00Z"})
+}
+
+fn indexed(state: &str, rejected: i64) -> Value {
+    let letter = |line: i64| json!({"file": "a.jsonl", "line": line, "offset": 0, "length": 9, "category": "validation", "reason": "`op` is missing"});
+    json!({
+        "observedGeneration": 2,
+        "counts": {"lines": 600, "added": 600 - rejected, "modified": 0, "deleted": 0, "renamed": 0, "unchanged": 0, "rejected": rejected},
+        "errors": if rejected > 0 { json!({"validation": rejected, "network": 1}) } else { json!({}) },
+        "checkpoint": {"file": "b.jsonl", "offset": 77, "filesDone": 1},
+        "run": {"id": "0123456789ab", "state": state, "job": "docs-0123456789ab", "startedAt": "2026-11-21T11:59:00Z"},
+        "deadLetter": (1..=rejected.min(3)).map(letter).collect::<Vec<_>>(),
+        "lastHandled": "earlier",
+        "conditions": [condition("Ready", "True", "Complete")],
+    })
+}
+
+fn text(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}
+
+#[test]
+fn what_is_not_known_is_not_zero() {
+    let now = "2026-11-21T12:00:00Z".parse().unwrap();
+    let mut stale = indexed("Succeeded", 0);
+    stale["observedGeneration"] = json!(1);
+    let standings =
+        [feed(&indexed("Running", 4)), feed(&json!({})), feed(&stale)].iter().map(Standing::of).collect::<Vec<_>>();
+    insta::assert_snapshot!(text(&table(&standings, now)), @r"
+    NAMESPACE   NAME   COLLECTION   RUN       LINES   REJECTED   LINES/S   READY           STARTED
+    search      docs   Articles     Running   600     4          10        True/Complete   60s
+    search      docs   Articles     -         ?       ?          ?         Unknown         -
+    search      docs   Articles     -         ?       ?          ?         Unknown         -
+    ");
+    insta::assert_snapshot!(text(&whole(&standings[0], now)), @r"
+    search/docs into Articles
+    ready      True/Complete: 5 lines [2J
+    run        0123456789ab, Running, Job docs-0123456789ab
+    lines      600 = 596 added + 0 modified + 0 deleted + 0 renamed + 0 unchanged + 4 rejected
+               why: kubectl elysia index errors docs -n search
+    rate       10 lines in each second
+    done       1 files, 77 bytes of b.jsonl
+    started    60s ago
+    ");
+    insta::assert_snapshot!(text(&whole(&standings[1], now)), @r"
+    search/docs into Articles
+    ready      Unknown: the operator has not looked at it yet
+    ");
+}
+
+#[derive(clap::Parser)]
+struct AskErrors {
+    #[command(flatten)]
+    args: ErrorsArgs,
+}
+
+fn errors(status: &Value, line: &str) -> String {
+    let parsed = AskErrors::try_parse_from(["errors", "docs"].into_iter().chain(line.split_whitespace())).unwrap();
+    Errors::of(&feed(status), &parsed.args).map_or_else(|| "unknown".to_owned(), |errors| text(&errors.text()))
+}
+
+#[test]
+fn what_was_rejected_is_told_by_category_and_by_line() {
+    insta::assert_snapshot!(errors(&indexed("Running", 5), ""), @r"
+    CATEGORY     COUNT
+    validation   5
+    network      1
+    a.jsonl:1: validation: `op` is missing
+    a.jsonl:2: validation: `op` is missing
+    a.jsonl:3: validation: `op` is missing
+    and 2 more
+    ");
+    insta::assert_snapshot!(errors(&indexed("Running", 5), "--recent 1"), @r"
+    CATEGORY     COUNT
+    validation   5
+    network      1
+    a.jsonl:3: validation: `op` is missing
+    and 4 more
+    ");
+    insta::assert_snapshot!(errors(&indexed("Running", 5), "--summary"), @r"
+    CATEGORY     COUNT
+    validation   5
+    network      1
+    ");
+    assert_eq!(errors(&indexed("Running", 0), ""), "");
+    assert_eq!(errors(&json!({"observedGeneration": 2}), ""), "unknown");
+}
+
+#[derive(clap::Parser)]
+struct AskRun {
+    #[command(flatten)]
+    args: RunArgs,
+}
+
+/// What `index run` ends with, and the word that stands on the object.
+async fn runs(api: &KubernetesApi, line: &str) -> (String, Option<String>) {
+    let reader = Reader::of(api.client(), "search".to_owned(), Duration::from_secs(2));
+    let session = Session::answering(reader, "search", None);
+    let parsed = AskRun::try_parse_from(["run", "docs"].into_iter().chain(line.split_whitespace())).unwrap();
+    let end = match start::run(&parsed.args, &session).await {
+        Ok(exit) => format!("{exit:?}"),
+        Err(Stop::Said { exit, message, .. }) => format!("{exit:?}: {message}"),
+        Err(Stop::Output(error)) => format!("{error}"),
+    };
+    let object = api.object::<IndexSource>("search", "docs");
+    (end, object.and_then(|object| object.annotations().get("elysia.dev/run-now").cloned()))
+}
+
+#[tokio::test]
+async fn a_run_is_asked_for_and_waited_for() {
+    let api = KubernetesApi::new();
+    assert_eq!(runs(&api, "").await.0, "Fault: there is no IndexSource docs in namespace search");
+    api.seed(&feed(&indexed("Succeeded", 0)));
+    let (end, word) = runs(&api, "").await;
+    assert_eq!(end, "Healthy");
+    assert!(api.transcript().contains("POST events Normal RunAsked"), "{}", api.transcript());
+    let word = word.unwrap();
+    assert!(word.parse::<jiff::Timestamp>().is_ok(), "{word}");
+    // The status speaks of the run before, so its end is not the end of this one.
+    let (end, later) = runs(&api, "--wait --timeout 1s").await;
+    assert_eq!(end, "Unknown: waited 1s in vain for the run to end");
+    assert_ne!(later.unwrap(), word);
+}
+
+#[tokio::test]
+async fn what_a_tool_owns_is_left_to_it() {
+    let api = KubernetesApi::new();
+    let mut owned = feed(&indexed("Succeeded", 0));
+    owned.metadata.labels = Some([("kustomize.toolkit.fluxcd.io/name".to_owned(), "apps".to_owned())].into());
+    api.seed(&owned);
+    assert_eq!(runs(&api, "").await, ("Fault".to_owned(), None));
+    let (end, word) = runs(&api, "--force").await;
+    assert!(end == "Healthy" && word.is_some(), "{end}");
+}
