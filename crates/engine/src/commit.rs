@@ -1,33 +1,41 @@
-//! One window, from its plan to the ledger.
+//! One window: read, planned, put, and all of it deleted that no replay would miss. Several at once, each for itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::future::join_all;
 use uuid::Uuid;
 
-use crate::category::{Category, Tally};
-use crate::checkpoint::Checkpoint;
+use crate::category::Category;
+use crate::category::Tally;
 use crate::counts::Counts;
-use crate::keeper::Keeper;
-use crate::ledger::{DEAD_LETTERS, Delta, FailureReason, Pending};
+use crate::ledger::{DEAD_LETTERS, FailureReason};
 use crate::object::Object;
-use crate::ports::{Clock, LedgerStore, PortError, Refusal, Sink};
-use crate::rejection::Rejection;
+use crate::pace::Pace;
+use crate::ports::{Clock, PortError, Refusal, Sink};
+use crate::rejection::{DeadLetter, Rejection};
 use crate::retry::{Patience, with_retry};
-use crate::run::{RunError, ledger_failed};
-use crate::window::{Outcome, Plan, Refused, Window};
-
-/// Objects of one put: within 5 % of the best rate that was measured, in calls of a second and a half.
-pub const BATCH_OBJECTS: usize = 500;
-
-/// Bytes of one put: large enough that the call is not the cost, small enough that sending it again is cheap.
-pub const BATCH_BYTES: usize = 4 << 20;
+use crate::run::RunError;
+use crate::window::{Outcome, Plan, Put, Refused, Window};
 
 /// Carries windows out.
-pub(crate) struct Committer<'a, K, L, C> {
+pub(crate) struct Committer<'a, K, C> {
     pub(crate) sink: &'a K,
     pub(crate) patience: Patience<'a, C>,
-    pub(crate) keeper: Keeper<'a, L, C>,
+    pub(crate) pace: &'a Pace,
     pub(crate) computed_vectors: &'a BTreeSet<String>,
+}
+
+/// A window whose effects are confirmed, but for what its renames moved away.
+#[derive(Debug, Default)]
+pub(crate) struct Carried {
+    /// What became of its lines.
+    pub(crate) counts: Counts,
+    /// The kinds of its rejections.
+    pub(crate) errors: Tally,
+    /// Its first rejected lines, at most as many as a ledger keeps.
+    pub(crate) dead_letters: Vec<DeadLetter>,
+    /// What is to be deleted once the ledger knows.
+    pub(crate) moved: Vec<Uuid>,
 }
 
 /// What a window builds upon: what was asked for, and what was there.
@@ -37,138 +45,118 @@ struct Base {
     read: BTreeMap<Uuid, Object>,
 }
 
-impl<K: Sink, L: LedgerStore, C: Clock> Committer<'_, K, L, C> {
-    /// Carries a window out; afterwards the checkpoint is at its end.
-    pub(crate) async fn commit(&mut self, window: &Window, end: Checkpoint) -> Result<(), RunError> {
-        let Plan { deletes, outcomes, .. } = self.put(window).await?;
-        let delta = self.delta(window, &outcomes, end);
-        if window.has_renames() && !deletes.is_empty() {
-            // From here on a replay would miss what the renames moved away: the ledger must know first.
-            self.keeper.ledger.pending = Some(Pending { deletes, delta });
-            self.save().await?;
-            return self.settle().await;
+impl<K: Sink, C: Clock> Committer<'_, K, C> {
+    /// Carries a window out. After an error any part of it may be done.
+    pub(crate) async fn carry_out(&self, window: &Window) -> Result<Carried, RunError> {
+        let Plan { deletes, moved, outcomes, .. } = self.put(window).await?;
+        self.delete(&deletes).await?;
+        let mut carried = Carried { moved, ..Carried::default() };
+        for (entry, outcome) in window.entries().iter().zip(&outcomes) {
+            carried.counts.count(outcome);
+            if let Outcome::Rejected(rejection) = outcome {
+                carried.errors.count(rejection.category);
+                if carried.dead_letters.len() < DEAD_LETTERS {
+                    carried.dead_letters.push(entry.place.dead_letter(rejection));
+                }
+            }
         }
-        self.delete(&deletes).await?;
-        self.count(delta).await
+        Ok(carried)
     }
 
-    /// Carries out the deletes that the ledger holds as pending, if it does.
-    pub(crate) async fn settle(&mut self) -> Result<(), RunError> {
-        let Some(Pending { deletes, delta }) = self.keeper.ledger.pending.clone() else { return Ok(()) };
-        self.delete(&deletes).await?;
-        self.keeper.ledger.pending = None;
-        self.count(delta).await
-    }
-
-    /// Writes the ledger as it is in memory.
-    pub(crate) async fn save(&mut self) -> Result<(), RunError> {
-        self.keeper.save().await.map_err(|error| ledger_failed(&error, self.patience.stop))
-    }
-
-    async fn count(&mut self, delta: Delta) -> Result<(), RunError> {
-        let joined = self.keeper.ledger.apply(delta);
-        joined.map_err(|error| RunError::failed(FailureReason::LedgerFailed, error.to_string()))?;
-        self.save().await
+    /// Deletes these objects.
+    pub(crate) async fn delete(&self, ids: &[Uuid]) -> Result<(), RunError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let deleted = with_retry(&self.patience, async || {
+            let _turn = self.pace.turn().await;
+            self.sink.delete(ids).await.inspect_err(|error| self.pace.failed(error))
+        });
+        deleted.await.map_err(|error| self.sink_failed("delete from", &error))
     }
 
     /// Puts what the window comes to. A line whose object the server refuses is rejected, and the window is planned
     /// again as if the line were not there: so a refused rename does not delete its source.
-    async fn put(&mut self, window: &Window) -> Result<Plan, RunError> {
+    async fn put(&self, window: &Window) -> Result<Plan, RunError> {
         let mut base = Base::default();
         let mut refused = Refused::new();
         let mut confirmed = BTreeMap::new();
         loop {
             self.read(&mut base, window.reads(&refused)).await?;
-            let plan = window.plan(&base.read, &refused, self.computed_vectors);
-            let refusals = self.put_objects(&plan, &mut confirmed).await?;
+            let mut plan = window.plan(&base.read, &refused, self.computed_vectors);
+            let outstanding = plan.puts.values().map(|put| &put.object);
+            let outstanding = outstanding.filter(|object| confirmed.get(&object.id) != Some(*object));
+            let refusals = self.put_objects(outstanding.collect()).await?;
             if refusals.is_empty() {
                 return Ok(plan);
             }
             for Refusal { id, error } in refusals {
                 // A sink that refuses what it was not given would have us plan for ever.
-                let put = plan.puts.get(&id).ok_or_else(|| {
+                let put = plan.puts.remove(&id).ok_or_else(|| {
                     RunError::failed(FailureReason::SinkFailed, format!("object {id} was refused but never sent"))
                 })?;
                 let reason = format!("the server refused the object: {}", error.message);
                 refused.insert(put.writer, Rejection::new(error.category, reason));
             }
+            confirmed.extend(plan.puts.into_iter().map(|(id, Put { object, .. })| (id, object)));
         }
     }
 
-    async fn read(&mut self, base: &mut Base, wanted: BTreeSet<Uuid>) -> Result<(), RunError> {
+    async fn read(&self, base: &mut Base, wanted: BTreeSet<Uuid>) -> Result<(), RunError> {
         let missing = wanted.difference(&base.asked).copied().collect::<Vec<_>>();
         if missing.is_empty() {
             return Ok(());
         }
-        let errors = &mut self.keeper.ledger.errors;
-        let fetched = with_retry(&self.patience, errors, async || self.sink.fetch(&missing).await).await;
+        let fetched = with_retry(&self.patience, async || self.sink.fetch(&missing).await).await;
         let fetched = fetched.map_err(|error| self.sink_failed("read", &error))?;
         base.read.extend(fetched.into_iter().map(|object| (object.id, object)));
         base.asked.extend(missing);
         Ok(())
     }
 
-    /// Puts what is not confirmed yet, and answers what was refused for good.
-    async fn put_objects(
-        &mut self,
-        plan: &Plan,
-        confirmed: &mut BTreeMap<Uuid, Object>,
-    ) -> Result<Vec<Refusal>, RunError> {
+    /// Puts objects of different ids, several batches at once, and answers what was refused for good. Every batch is
+    /// waited for, also when another failed: what was sent must not arrive after what somebody writes next.
+    async fn put_objects(&self, objects: Vec<&Object>) -> Result<Vec<Refusal>, RunError> {
+        let batches = batches(objects, self.pace.objects(), self.pace.bytes());
+        let outcomes = join_all(batches.into_iter().map(|batch| self.put_batch(batch))).await;
         let mut refusals = Vec::new();
-        let outstanding = plan.puts.values().map(|put| &put.object);
-        let outstanding = outstanding.filter(|object| confirmed.get(&object.id) != Some(object)).cloned();
-        for batch in batches(outstanding.collect()) {
-            let refused = self.put_batch(&batch).await?;
-            let is_refused = |object: &Object| refused.iter().any(|refusal| refusal.id == object.id);
-            confirmed.extend(batch.into_iter().filter(|object| !is_refused(object)).map(|object| (object.id, object)));
-            refusals.extend(refused);
+        for outcome in outcomes {
+            refusals.extend(outcome.map_err(|error| self.sink_failed("write", &error))?);
         }
         Ok(refusals)
     }
 
-    async fn put_batch(&mut self, batch: &[Object]) -> Result<Vec<Refusal>, RunError> {
-        let mut outstanding = batch.to_vec();
+    async fn put_batch(&self, mut outstanding: Vec<&Object>) -> Result<Vec<Refusal>, PortError> {
         let mut refused = Vec::new();
         let attempt = async || {
-            let refusals = self.sink.put(&outstanding).await?;
-            let (objects_fault, servers_fault) = refusals.into_iter().partition::<Vec<_>, _>(is_objects_fault);
-            refused.extend(objects_fault);
-            outstanding.retain(|object| servers_fault.iter().any(|refusal| refusal.id == object.id));
-            // Only what failed is sent again. One that can never succeed ends the run: it is not the line's fault.
-            servers_fault
-                .into_iter()
-                .map(|refusal| refusal.error)
-                .min_by_key(|error| error.retryable)
-                .map_or(Ok(()), Err)
-        };
-        let errors = &mut self.keeper.ledger.errors;
-        with_retry(&self.patience, errors, attempt).await.map_err(|error| self.sink_failed("write", &error))?;
-        Ok(refused)
-    }
-
-    async fn delete(&mut self, ids: &[Uuid]) -> Result<(), RunError> {
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let errors = &mut self.keeper.ledger.errors;
-        let deleted = with_retry(&self.patience, errors, async || self.sink.delete(ids).await).await;
-        deleted.map_err(|error| self.sink_failed("delete from", &error))
-    }
-
-    fn delta(&self, window: &Window, outcomes: &[Outcome], to: Checkpoint) -> Delta {
-        let from = self.keeper.ledger.checkpoint.clone();
-        let mut delta = Delta { from, to, counts: Counts::default(), errors: Tally::default(), dead_letters: vec![] };
-        let room = DEAD_LETTERS.saturating_sub(self.keeper.ledger.dead_letters.len());
-        for (entry, outcome) in window.entries().iter().zip(outcomes) {
-            delta.counts.count(outcome);
-            if let Outcome::Rejected(rejection) = outcome {
-                delta.errors.count(rejection.category);
-                if delta.dead_letters.len() < room {
-                    delta.dead_letters.push(entry.place.dead_letter(rejection));
+            while !outstanding.is_empty() {
+                let turn = self.pace.turn().await;
+                // The pace may have slowed since the batch was made.
+                let sent = outstanding.len().min(self.pace.objects());
+                let before = self.patience.clock.now();
+                let refusals = self.sink.put(&outstanding[..sent]).await;
+                let took = self.patience.clock.now().duration_since(before).unsigned_abs();
+                drop(turn);
+                let refusals = refusals.inspect_err(|error| self.pace.failed(error))?;
+                let (objects_fault, servers_fault) = refusals.into_iter().partition::<Vec<_>, _>(is_objects_fault);
+                refused.extend(objects_fault);
+                let failed = servers_fault.iter().map(|refusal| refusal.id).collect::<BTreeSet<_>>();
+                let mut index = 0;
+                outstanding.retain(|object| {
+                    index += 1;
+                    index > sent || failed.contains(&object.id)
+                });
+                // Only what failed is sent again. One that can never succeed ends the run: it is not the line's fault.
+                if let Some(refusal) = servers_fault.into_iter().min_by_key(|refusal| refusal.error.retryable) {
+                    self.pace.failed(&refusal.error);
+                    return Err(refusal.error);
                 }
+                self.pace.confirmed(sent, took);
             }
-        }
-        delta
+            Ok(())
+        };
+        with_retry(&self.patience, attempt).await?;
+        Ok(refused)
     }
 
     fn sink_failed(&self, action: &str, error: &PortError) -> RunError {
@@ -187,13 +175,13 @@ fn is_objects_fault(refusal: &Refusal) -> bool {
 }
 
 /// Splits objects, in their order, into batches within both bounds; an object beyond them is a batch of its own.
-fn batches(objects: Vec<Object>) -> Vec<Vec<Object>> {
-    let mut batches: Vec<Vec<Object>> = Vec::new();
+fn batches(objects: Vec<&Object>, most: usize, most_bytes: usize) -> Vec<Vec<&Object>> {
+    let mut batches: Vec<Vec<&Object>> = Vec::new();
     let mut bytes = 0;
     for object in objects {
         let size = object.bytes();
         match batches.last_mut() {
-            Some(batch) if batch.len() < BATCH_OBJECTS && bytes + size <= BATCH_BYTES => {
+            Some(batch) if batch.len() < most && bytes + size <= most_bytes => {
                 bytes += size;
                 batch.push(object);
             }
@@ -218,10 +206,11 @@ mod tests {
 
     #[test]
     fn batches_keep_both_bounds() {
-        let sizes = |objects: Vec<Object>| batches(objects).iter().map(Vec::len).collect::<Vec<_>>();
-        assert_eq!(sizes(vec![]), [0; 0]);
-        assert_eq!(sizes(vec![object(1); 2 * BATCH_OBJECTS + 1]), [BATCH_OBJECTS, BATCH_OBJECTS, 1]);
-        assert_eq!(sizes(vec![object(BATCH_BYTES / 2), object(BATCH_BYTES / 2), object(1)]), [2, 1]);
-        assert_eq!(sizes(vec![object(1), object(2 * BATCH_BYTES), object(1)]), [1, 1, 1]);
+        let sizes =
+            |objects: &[Object]| batches(objects.iter().collect(), 3, 100).iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(sizes(&[]), [0; 0]);
+        assert_eq!(sizes(&vec![object(1); 7]), [3, 3, 1]);
+        assert_eq!(sizes(&[object(50), object(50), object(1)]), [2, 1]);
+        assert_eq!(sizes(&[object(1), object(200), object(1)]), [1, 1, 1]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use crate::category::{Category, Tally};
+use crate::category::Category;
 use crate::ledger::{LEDGER_VERSION, Ledger};
 use crate::ports::{Clock, LedgerStore, PortError, SaveError};
 use crate::retry::{Patience, with_retry};
@@ -25,8 +25,7 @@ impl<'a, L: LedgerStore, C: Clock> Keeper<'a, L, C> {
         run: &str,
         collection: &str,
     ) -> Result<Self, PortError> {
-        let mut errors = Tally::default();
-        let stored = with_retry(&patience, &mut errors, async || store.load().await).await?;
+        let stored = with_retry(&patience, async || store.load().await).await?;
         let saved = stored.ledger;
         if let Some(found) = saved.as_ref().filter(|ledger| ledger.version != LEDGER_VERSION) {
             let message = format!("the ledger has version {}, this worker knows {LEDGER_VERSION}", found.version);
@@ -39,14 +38,14 @@ impl<'a, L: LedgerStore, C: Clock> Keeper<'a, L, C> {
     /// Writes the ledger. After an error it is not known whether it was written: nothing may follow that relies on it.
     pub(crate) async fn save(&mut self) -> Result<(), PortError> {
         self.ledger.updated_at = self.patience.clock.now();
-        let mut errors = Tally::default();
+        // What this write itself meets is counted by the next one.
+        self.ledger.errors.add(&self.patience.faults.take());
         let version = Cell::new(self.version.clone());
         let attempt = async || self.attempt(&version).await;
-        let written = with_retry(&self.patience, &mut errors, attempt).await;
+        let written = with_retry(&self.patience, attempt).await;
         self.version = version.into_inner();
         written?;
         self.saved = Some(self.ledger.clone());
-        self.ledger.errors.add(&errors);
         Ok(())
     }
 

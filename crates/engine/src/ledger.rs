@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::category::Tally;
+use crate::category::{Category, Tally};
 use crate::checkpoint::{Checkpoint, Misjoined};
 use crate::counts::Counts;
 use crate::rejection::DeadLetter;
@@ -80,14 +80,28 @@ pub struct Delta {
     pub dead_letters: Vec<DeadLetter>,
 }
 
-/// A window whose puts are confirmed and whose deletes are not: they destroy what a replay of it would read.
+/// A window whose puts are confirmed while what its renames moved away is still there: a replay would read it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pending {
-    /// What is to be deleted before the window counts.
+    /// What was moved away and is to be deleted before the window counts.
     pub deletes: Vec<Uuid>,
     /// What it counts then.
     pub delta: Delta,
+}
+
+/// A circuit breaker that is open: nobody calls the collection for a while, because one call after the other failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenBreaker {
+    /// When it opened.
+    pub since: Timestamp,
+    /// Failures in a row until now.
+    pub failures: u32,
+    /// The kind of the failure that opened it.
+    pub category: Category,
+    /// That failure in words, bounded.
+    pub message: String,
 }
 
 /// The whole of what is persisted, for one feed.
@@ -117,6 +131,9 @@ pub struct Ledger {
     /// A window that is half done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<Pending>,
+    /// The circuit breaker while it is open; absent = closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<OpenBreaker>,
     /// The first rejected lines, at most [`DEAD_LETTERS`].
     pub dead_letters: Vec<DeadLetter>,
     /// When the run began.
@@ -142,6 +159,7 @@ impl Ledger {
             errors: Tally::default(),
             checkpoint: Checkpoint::default(),
             pending: None,
+            breaker: None,
             dead_letters: Vec::new(),
             started_at: now,
             updated_at: now,
@@ -170,6 +188,7 @@ impl Ledger {
 
     /// The run is done.
     pub fn succeed(&mut self, now: Timestamp) {
+        self.breaker = None;
         self.state = State::Succeeded;
         self.finished_at = Some(now);
     }

@@ -1,21 +1,24 @@
 //! Feeds of change lines, indexed into a collection: bounded streams over ports.
 //!
 //! ```text
-//! Source ─▶ feed ─▶ line ─▶ step ─▶ window ─▶ plan ─▶ commit ─▶ Sink
-//!           files   JSON    what    ≤ 1,000   pure    puts,  └▶ LedgerStore
-//!           lines   rules   it does lines             deletes
+//! Source ─▶ feed ─▶ line ─▶ step ─▶ window ─▶ flight ─▶ plan ─▶ commit ─▶ Sink        several windows at once
+//!           files   JSON    what    some      which     pure    puts,
+//!           lines   rules   it does lines     may go            deletes
+//!                                                         settle ─▶ LedgerStore        one after the other
 //! ```
 //!
 //! The engine knows no server, no cluster and no clock: [`ports`] names what it needs, [`memory`] has small real
 //! implementations. It is exact: [`window`] says why a crash at any moment changes neither objects nor counts, and the
 //! property tests of [`run`] try to break it.
 
+pub mod breaker;
 pub mod category;
 pub mod checkpoint;
-pub mod commit;
+mod commit;
 pub mod compression;
 pub mod counts;
 pub mod feed;
+pub mod flight;
 pub mod identity;
 mod keeper;
 pub mod ledger;
@@ -23,11 +26,13 @@ pub mod line;
 pub mod mapping;
 pub mod memory;
 pub mod object;
+pub mod pace;
 pub mod ports;
 pub mod reader;
 pub mod rejection;
 pub mod retry;
 pub mod run;
+mod settle;
 pub mod step;
 pub mod validation;
 pub mod window;

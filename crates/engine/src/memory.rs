@@ -107,14 +107,73 @@ impl Source for MemorySource {
 /// Decides whether an object is refused, and why.
 pub type Refuse = fn(&Object) -> Option<PortError>;
 
-/// A collection in memory.
+/// A collection in memory. It panics when two calls write one object at the same time.
 #[derive(Clone, Debug, Default)]
 pub struct MemorySink {
     objects: Arc<Mutex<BTreeMap<Uuid, Object>>>,
     failures: Arc<Mutex<Vec<PortError>>>,
     refuse: Option<Refuse>,
     shuffle: u64,
+    dither: Dither,
+    written: Arc<Mutex<Written>>,
     fuse: Fuse,
+}
+
+/// Which objects are being written, and what that showed.
+#[derive(Debug, Default)]
+struct Written {
+    now: BTreeSet<Uuid>,
+    calls: usize,
+    most_calls: usize,
+}
+
+/// Yields to other calls now and then, as waiting for an answer does; how often depends on a number alone.
+#[derive(Clone, Debug, Default)]
+struct Dither(Option<Arc<Mutex<u64>>>);
+
+impl Dither {
+    async fn wait(&self) {
+        let Some(state) = &self.0 else { return };
+        let turns = {
+            let mut state = lock(state);
+            *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *state >> 61
+        };
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// One call that writes these objects: no other may, at the same time.
+struct Writing<'a> {
+    written: &'a Mutex<Written>,
+    ids: Vec<Uuid>,
+}
+
+impl<'a> Writing<'a> {
+    /// # Panics
+    /// When one of the objects is being written already: then their order is anybody's guess.
+    fn begin(written: &'a Mutex<Written>, ids: Vec<Uuid>) -> Self {
+        let mut state = lock(written);
+        for id in &ids {
+            assert!(state.now.insert(*id), "two calls write object {id} at the same time");
+        }
+        state.calls += 1;
+        state.most_calls = state.most_calls.max(state.calls);
+        drop(state);
+        Self { written, ids }
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        let mut state = lock(self.written);
+        state.calls -= 1;
+        for id in &self.ids {
+            state.now.remove(id);
+        }
+    }
 }
 
 impl MemorySink {
@@ -135,6 +194,17 @@ impl MemorySink {
     #[must_use]
     pub fn shuffled(self, shuffle: u64) -> Self {
         Self { shuffle, ..self }
+    }
+
+    /// Answers its calls in an order that depends on this number: several are under way at once then.
+    #[must_use]
+    pub fn dithered(self, seed: u64) -> Self {
+        Self { dither: Dither(Some(Arc::new(Mutex::new(seed)))), ..self }
+    }
+
+    /// How many calls that write were ever under way at once.
+    pub fn most_calls(&self) -> usize {
+        lock(&self.written).most_calls
     }
 
     /// The next calls fail with these errors, the last first.
@@ -165,32 +235,40 @@ impl MemorySink {
 
 impl Sink for MemorySink {
     async fn fetch(&self, ids: &[Uuid]) -> Result<Vec<Object>, PortError> {
+        self.dither.wait().await;
         self.begin_call()?;
         let objects = lock(&self.objects);
         Ok(ids.iter().collect::<BTreeSet<_>>().into_iter().filter_map(|id| objects.get(id).cloned()).collect())
     }
 
-    async fn put(&self, objects: &[Object]) -> Result<Vec<Refusal>, PortError> {
+    async fn put(&self, objects: &[&Object]) -> Result<Vec<Refusal>, PortError> {
+        let _writing = Writing::begin(&self.written, objects.iter().map(|object| object.id).collect());
+        self.dither.wait().await;
         self.begin_call()?;
         let mut refusals = Vec::new();
-        let mut ordered = objects.iter().collect::<Vec<_>>();
+        let mut ordered = objects.to_vec();
         ordered.sort_by_key(|object| self.order(object.id));
         for object in ordered {
             if let Some(error) = self.refuse.and_then(|refuse| refuse(object)) {
                 refusals.push(Refusal { id: object.id, error });
                 continue;
             }
+            self.dither.wait().await;
             self.fuse.burn()?;
             lock(&self.objects).insert(object.id, object.clone());
         }
+        self.dither.wait().await;
         Ok(refusals)
     }
 
     async fn delete(&self, ids: &[Uuid]) -> Result<(), PortError> {
+        let _writing = Writing::begin(&self.written, ids.to_vec());
+        self.dither.wait().await;
         self.begin_call()?;
         let mut ordered = ids.to_vec();
         ordered.sort_by_key(|id| self.order(*id));
         for id in ordered {
+            self.dither.wait().await;
             self.fuse.burn()?;
             lock(&self.objects).remove(&id);
         }
@@ -204,6 +282,7 @@ pub struct MemoryLedger {
     stored: Arc<Mutex<(Option<String>, u64)>>,
     failures: Arc<Mutex<Vec<SaveError>>>,
     history: Arc<Mutex<Vec<Ledger>>>,
+    dither: Dither,
     fuse: Fuse,
 }
 
@@ -212,6 +291,12 @@ impl MemoryLedger {
     #[must_use]
     pub fn with_fuse(&self, fuse: Fuse) -> Self {
         Self { fuse, ..self.clone() }
+    }
+
+    /// Answers after a while that depends on this number, while other calls go on.
+    #[must_use]
+    pub fn dithered(self, seed: u64) -> Self {
+        Self { dither: Dither(Some(Arc::new(Mutex::new(seed)))), ..self }
     }
 
     /// The next writes fail with these errors, the last first, **after** they were done: the answer was lost.
@@ -248,6 +333,7 @@ impl LedgerStore for MemoryLedger {
     }
 
     async fn save(&self, ledger: &Ledger, version: &str) -> Result<String, SaveError> {
+        self.dither.wait().await;
         self.fuse.burn()?;
         let mut stored = lock(&self.stored);
         if stored.1.to_string() != version {

@@ -64,7 +64,7 @@ pub trait Sink: Sync {
 
     /// Writes these objects over whatever has their ids. `Ok` names those that were refused; all others are confirmed.
     /// `Err` says nothing about any of them.
-    fn put(&self, objects: &[Object]) -> impl Future<Output = Result<Vec<Refusal>, PortError>> + Send;
+    fn put(&self, objects: &[&Object]) -> impl Future<Output = Result<Vec<Refusal>, PortError>> + Send;
 
     /// Deletes what has these ids; an id without an object is no error. `Ok` = none of them is there any more.
     fn delete(&self, ids: &[Uuid]) -> impl Future<Output = Result<(), PortError>> + Send;

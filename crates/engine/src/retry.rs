@@ -1,13 +1,14 @@
 //! Trying again: exponential backoff with full jitter, a bounded number of times.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tracing::warn;
 
-use crate::category::Tally;
+use crate::breaker::Breaker;
+use crate::category::{Category, Tally};
 use crate::ports::{Clock, PortError};
 
 /// How long and how often a call is tried.
@@ -41,7 +42,10 @@ impl Retry {
 
 /// A wish to stop, seen by a run between two windows and while it waits.
 #[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<Signal>);
+pub struct Stop {
+    own: Arc<Signal>,
+    above: Option<Arc<Signal>>,
+}
 
 #[derive(Debug, Default)]
 struct Signal {
@@ -49,23 +53,63 @@ struct Signal {
     notify: Notify,
 }
 
+impl Signal {
+    fn is_set(&self) -> bool {
+        self.set.load(Ordering::SeqCst)
+    }
+
+    async fn wait(&self) {
+        let notified = self.notify.notified();
+        if !self.is_set() {
+            notified.await;
+        }
+    }
+}
+
 impl Stop {
     /// Asks the run to stop.
     pub fn set(&self) {
-        self.0.set.store(true, Ordering::SeqCst);
-        self.0.notify.notify_waiters();
+        self.own.set.store(true, Ordering::SeqCst);
+        self.own.notify.notify_waiters();
     }
 
     /// Whether it was asked to.
     pub fn is_set(&self) -> bool {
-        self.0.set.load(Ordering::SeqCst)
+        self.own.is_set() || self.above.as_ref().is_some_and(|above| above.is_set())
     }
 
-    async fn wait(&self) {
-        let notified = self.0.notify.notified();
-        if !self.is_set() {
-            notified.await;
+    /// One that is set with this one, and by itself. Not for a child's child: one level is all that is needed.
+    pub(crate) fn child(&self) -> Self {
+        Self { own: Arc::default(), above: Some(self.own.clone()) }
+    }
+
+    pub(crate) async fn wait(&self) {
+        match &self.above {
+            None => self.own.wait().await,
+            Some(above) => tokio::select! {
+                () = self.own.wait() => {}
+                () = above.wait() => {}
+            },
         }
+    }
+}
+
+/// The faults that calls met, until the ledger counts them.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(Mutex<Tally>);
+
+impl Faults {
+    pub(crate) fn count(&self, category: Category) {
+        self.lock().count(category);
+    }
+
+    /// What was met since this was asked last.
+    pub(crate) fn take(&self) -> Tally {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tally> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -74,24 +118,36 @@ pub(crate) struct Patience<'a, C> {
     pub(crate) retry: Retry,
     pub(crate) clock: &'a C,
     pub(crate) stop: &'a Stop,
+    pub(crate) faults: &'a Faults,
+    /// For calls that share one.
+    pub(crate) breaker: Option<&'a Breaker>,
 }
 
 /// Tries a call until it succeeds, fails for good, or was tried often enough. Every failure is tallied. A stop ends the
-/// waiting: the last failure is answered then.
+/// waiting: the last failure is answered then, or that the breaker is open.
 pub(crate) async fn with_retry<T, C: Clock>(
     patience: &Patience<'_, C>,
-    errors: &mut Tally,
     mut call: impl AsyncFnMut() -> Result<T, PortError>,
 ) -> Result<T, PortError> {
-    let Patience { retry, clock, stop } = patience;
+    let Patience { retry, clock, stop, faults, breaker } = patience;
     let mut failures = 0;
     loop {
+        let pass = match breaker {
+            Some(breaker) => Some(breaker.pass(*clock, stop).await.ok_or_else(broken)?),
+            None => None,
+        };
         let error = match call().await {
-            Ok(value) => return Ok(value),
+            Ok(value) => {
+                breaker.inspect(|breaker| breaker.succeeded());
+                return Ok(value);
+            }
             Err(error) => error,
         };
         failures += 1;
-        errors.count(error.category);
+        faults.count(error.category);
+        if let (Some(breaker), Some(pass)) = (breaker, pass) {
+            breaker.failed(pass, &error, clock.now());
+        }
         if !error.retryable || failures >= retry.attempts || stop.is_set() {
             return Err(error);
         }
@@ -102,6 +158,11 @@ pub(crate) async fn with_retry<T, C: Clock>(
             () = stop.wait() => return Err(error),
         }
     }
+}
+
+fn broken() -> PortError {
+    let message = "stopped while the circuit breaker was open".to_owned();
+    PortError { category: Category::Unknown, retryable: true, message }
 }
 
 #[cfg(test)]

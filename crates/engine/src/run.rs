@@ -1,22 +1,38 @@
-//! The driver: gathers windows, commits them one after the other, and keeps the ledger.
+//! The driver: three hands that work at the same time, in one task.
 //!
-//! Bounds: one window, what it builds upon and what it becomes are in memory, nothing else. The order of writes is what
-//! makes a crash harmless: puts, then (where renames are) the pending deletes in the ledger, then deletes, then one
-//! write of the ledger that moves counts and checkpoint together.
+//! ```text
+//! gather ── windows, as soon as they may begin ──▶ carry out: several at once ──▶ settle: in the order of the feed
+//!   ▲                                                                                │
+//!   └──────────────────────── what is counted keeps nobody waiting ◀─────────────────┘
+//! ```
+//!
+//! Bounds: the windows in flight ([`FlightLimits`]) and one that waits are in memory, with what they build upon and what
+//! they become; nothing else. The order of writes is what makes a crash harmless: puts and deletes that a replay would
+//! repeat, then (where renames are) what they moved away as pending in the ledger, then those deletes, then one write of
+//! the ledger that moves counts and checkpoint together.
+//!
+//! A failure or a wish to stop lets no further window begin, and all that began are waited for: what was sent must not
+//! arrive after what the next worker writes.
 
 use std::collections::BTreeSet;
 
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
-use crate::commit::Committer;
+use crate::breaker::{Breaker, BreakerPolicy};
+use crate::commit::{Carried, Committer};
 use crate::feed::{Feed, FeedError, FeedLine, Mark};
+use crate::flight::{FlightLimits, Flights};
 use crate::keeper::Keeper;
 use crate::ledger::{FailureReason, Ledger, State};
 use crate::line;
 use crate::mapping::Mapping;
+use crate::pace::{BatchLimits, Pace};
 use crate::ports::{Clock, LedgerStore, PortError, Sink, Source};
 use crate::rejection::one_line;
-use crate::retry::{Patience, Retry, Stop};
+use crate::retry::{Faults, Patience, Retry, Stop};
+use crate::settle::{Landing, Settler};
 use crate::step::Step;
 use crate::window::{Entry, Place, Window, WindowLimits};
 
@@ -34,12 +50,19 @@ pub struct Settings {
     pub mapping: Mapping,
     /// Vectors that the server computes from text, the one without a name under the empty name.
     pub computed_vectors: BTreeSet<String>,
-    /// How many lines may be rejected; `None` = any number. Exceeded, the run fails.
+    /// How many lines may be rejected; `None` = any number. Exceeded, the run fails. Behind a line that the *server*
+    /// refused, windows in flight may be in the collection by then; they are not counted, and replaying them is harmless.
     pub max_rejected: Option<u64>,
     /// How large windows grow.
     pub window: WindowLimits,
+    /// How much is in flight.
+    pub flight: FlightLimits,
+    /// How large batches grow, and how many are under way.
+    pub batch: BatchLimits,
     /// How failed calls are tried again.
     pub retry: Retry,
+    /// When the collection is left alone for a while.
+    pub breaker: BreakerPolicy,
 }
 
 /// The world.
@@ -103,17 +126,31 @@ where
     L: LedgerStore,
     C: Clock,
 {
-    let patience = || Patience { retry: settings.retry, clock: ports.clock, stop };
-    let keeper = Keeper::load(ports.store, patience(), &settings.run, &settings.collection).await;
+    let faults = Faults::default();
+    let patience = Patience { retry: settings.retry, clock: ports.clock, stop, faults: &faults, breaker: None };
+    let keeper = Keeper::load(ports.store, patience, &settings.run, &settings.collection).await;
     let keeper = keeper.map_err(|error| ledger_failed(&error, stop))?;
     if keeper.ledger.run == settings.run && keeper.ledger.state == State::Succeeded {
         return Ok(keeper.ledger);
     }
-    let committer =
-        Committer { sink: ports.sink, patience: patience(), keeper, computed_vectors: &settings.computed_vectors };
-    let mut indexer = Indexer { settings, stop, committer };
-    let result = indexer.index(ports.source, ports.clock).await;
-    indexer.conclude(result, ports.clock).await
+    let abandoned = stop.child();
+    let breaker = Breaker::new(settings.breaker, keeper.ledger.breaker.clone());
+    let pace = Pace::new(settings.batch);
+    let flights = Flights::new(settings.flight);
+    let patience = Patience {
+        retry: settings.retry,
+        clock: ports.clock,
+        stop: &abandoned,
+        faults: &faults,
+        breaker: Some(&breaker),
+    };
+    let committer = Committer { sink: ports.sink, patience, pace: &pace, computed_vectors: &settings.computed_vectors };
+    let max_rejected = settings.max_rejected;
+    let mut settler =
+        Settler { keeper, committer: &committer, flights: &flights, breaker: &breaker, stop, max_rejected };
+    let indexer = Indexer { settings, stop, abandoned: &abandoned, committer: &committer, flights: &flights };
+    let result = indexer.index(&mut settler, ports.source, ports.clock).await;
+    conclude(settler, result, ports.clock).await
 }
 
 /// Writes into the ledger that a run cannot begin, for the status to tell. A ledger that holds the pending deletes of
@@ -127,7 +164,8 @@ pub async fn refuse<L: LedgerStore, C: Clock>(
 ) -> RunError {
     let RunError::Failed { reason, message } = &error else { return error };
     let stop = Stop::default();
-    let patience = Patience { retry: Retry::default(), clock, stop: &stop };
+    let faults = Faults::default();
+    let patience = Patience { retry: Retry::default(), clock, stop: &stop, faults: &faults, breaker: None };
     let mut keeper = match Keeper::load(store, patience, run, collection).await {
         Ok(keeper) => keeper,
         Err(error) => return ledger_failed(&error, &stop),
@@ -152,10 +190,66 @@ pub(crate) fn ledger_failed(error: &PortError, stop: &Stop) -> RunError {
     RunError::failed(FailureReason::LedgerFailed, format!("ledger: {error}"))
 }
 
-struct Indexer<'a, K, L, C> {
+/// Finishes what a crash left half done, and makes the ledger this run's. Its write also shows any other worker that it
+/// is no longer alone.
+async fn begin<K: Sink, L: LedgerStore, C: Clock>(
+    settings: &Settings,
+    settler: &mut Settler<'_, K, L, C>,
+    clock: &C,
+) -> Result<(), RunError> {
+    let Settings { run, collection, .. } = settings;
+    let same_collection = settler.ledger().collection == *collection;
+    if same_collection {
+        settler.finish_pending().await?;
+    }
+    let ledger = &mut settler.keeper.ledger;
+    if same_collection && ledger.run == *run {
+        ledger.resume();
+    } else {
+        *ledger = Ledger::begin(run, collection, clock.now());
+    }
+    info!(%run, %collection, checkpoint = ?ledger.checkpoint, "run begins");
+    settler.save().await?;
+    settler.check_rejected()
+}
+
+async fn conclude<K: Sink, L: LedgerStore, C: Clock>(
+    mut settler: Settler<'_, K, L, C>,
+    result: Result<(), RunError>,
+    clock: &C,
+) -> Result<Ledger, RunError> {
+    match result {
+        Ok(()) => {
+            settler.keeper.ledger.succeed(clock.now());
+            settler.save().await?;
+            info!(counts = ?settler.ledger().counts, "run succeeded");
+            Ok(settler.keeper.ledger)
+        }
+        Err(error) => {
+            if let RunError::Failed { reason, message } = &error
+                && *reason != FailureReason::LedgerFailed
+            {
+                settler.keeper.ledger.fail(*reason, message.clone(), clock.now());
+                settler.save().await?;
+            }
+            Err(error)
+        }
+    }
+}
+
+struct Indexer<'a, K, C> {
     settings: &'a Settings,
     stop: &'a Stop,
-    committer: Committer<'a, K, L, C>,
+    /// Set with `stop`, and when a window failed: what waits to be tried again is given up.
+    abandoned: &'a Stop,
+    committer: &'a Committer<'a, K, C>,
+    flights: &'a Flights,
+}
+
+/// A window on its way to be carried out.
+struct Flight {
+    window: Window,
+    carried: oneshot::Sender<Result<Carried, RunError>>,
 }
 
 struct Gathered {
@@ -164,57 +258,100 @@ struct Gathered {
     is_last: bool,
 }
 
-impl<K: Sink, L: LedgerStore, C: Clock> Indexer<'_, K, L, C> {
-    async fn index<S: Source>(&mut self, source: &S, clock: &C) -> Result<(), RunError> {
-        self.begin(clock).await?;
-        let mut feed = Feed::resume(source, &self.ledger().checkpoint).await?;
+impl<K: Sink, C: Clock> Indexer<'_, K, C> {
+    async fn index<S: Source, L: LedgerStore>(
+        &self,
+        settler: &mut Settler<'_, K, L, C>,
+        source: &S,
+        clock: &C,
+    ) -> Result<(), RunError> {
+        begin(self.settings, settler, clock).await?;
+        let feed = Feed::resume(source, &settler.ledger().checkpoint).await?;
+        let rejected = settler.ledger().counts.rejected;
+        // As many as may be in flight: then `Flights` alone decides who waits.
+        let (flights, to_carry_out) = mpsc::channel(self.settings.flight.windows.max(1));
+        let (landings, to_settle) = mpsc::channel(self.settings.flight.windows.max(1));
+        let settling = async {
+            let settled = settler.settle(to_settle).await;
+            if settled.is_err() {
+                self.abandoned.set();
+            }
+            settled
+        };
+        let (gathered, (), settled) = futures::join!(
+            self.gather_all(feed, rejected, flights, landings),
+            self.carry_out_all(to_carry_out),
+            settling
+        );
+        // What failed in the feed's order comes first.
+        settled.and(gathered)
+    }
+
+    /// Gathers windows and lets them begin. Returns without an error when somebody else has one to tell.
+    async fn gather_all<S: Source>(
+        &self,
+        mut feed: Feed<'_, S>,
+        mut rejected: u64,
+        flights: mpsc::Sender<Flight>,
+        landings: mpsc::Sender<Landing>,
+    ) -> Result<(), RunError> {
         let mut held_over = None;
         loop {
-            self.check_rejected()?;
             if self.stop.is_set() {
                 return Err(RunError::Stopped);
             }
-            let Gathered { window, end, is_last } = self.gather(&mut feed, &mut held_over).await?;
-            self.committer.commit(&window, end.checkpoint()).await?;
-            if is_last {
-                return self.check_rejected();
+            // Nothing behind the line that is one too many shall be indexed.
+            if self.abandoned.is_set() || self.is_too_many(rejected) {
+                return Ok(());
+            }
+            let Gathered { window, end, is_last } = self.gather(&mut feed, &mut held_over, &mut rejected).await?;
+            let number = tokio::select! {
+                number = self.flights.admit(&window) => number,
+                () = self.abandoned.wait() => continue,
+            };
+            let (sender, carried) = oneshot::channel();
+            let landing = Landing { number, end: end.checkpoint(), carried };
+            let is_closed = landings.send(landing).await.is_err()
+                || flights.send(Flight { window, carried: sender }).await.is_err();
+            if is_last || is_closed {
+                return Ok(());
             }
         }
     }
 
-    /// Finishes what a crash left half done, and makes the ledger this run's. Its write also shows any other worker
-    /// that it is no longer alone.
-    async fn begin(&mut self, clock: &C) -> Result<(), RunError> {
-        let Settings { run, collection, .. } = self.settings;
-        let same_collection = self.ledger().collection == *collection;
-        if same_collection {
-            self.committer.settle().await?;
+    /// Carries out windows as they come, each for itself, until there are no more.
+    async fn carry_out_all(&self, mut flights: mpsc::Receiver<Flight>) {
+        let mut aloft = FuturesUnordered::new();
+        let mut is_open = true;
+        loop {
+            tokio::select! {
+                flight = flights.recv(), if is_open => match flight {
+                    Some(Flight { window, carried }) => aloft.push(async move {
+                        // Nobody may be interested any more.
+                        let _ = carried.send(self.committer.carry_out(&window).await);
+                    }),
+                    None => is_open = false,
+                },
+                Some(()) = aloft.next() => {}
+                else => return,
+            }
         }
-        let keeper = &mut self.committer.keeper;
-        if same_collection && keeper.ledger.run == *run {
-            keeper.ledger.resume();
-        } else {
-            keeper.ledger = Ledger::begin(run, collection, clock.now());
-        }
-        info!(%run, %collection, checkpoint = ?keeper.ledger.checkpoint, "run begins");
-        self.committer.save().await
     }
 
     async fn gather<S: Source>(
         &self,
         feed: &mut Feed<'_, S>,
         held_over: &mut Option<Entry>,
+        rejected: &mut u64,
     ) -> Result<Gathered, RunError> {
         let mut window = Window::default();
-        let mut rejected = self.ledger().counts.rejected;
         if let Some(entry) = held_over.take() {
-            rejected += u64::from(entry.step.is_err());
+            *rejected += u64::from(entry.step.is_err());
             window.push(entry);
         }
         loop {
             let end = feed.mark();
-            // Nothing behind the line that is one too many shall be indexed.
-            if self.is_too_many(rejected) {
+            if self.is_too_many(*rejected) {
                 return Ok(Gathered { window, end, is_last: false });
             }
             let Some(line) = feed.next().await? else {
@@ -225,7 +362,7 @@ impl<K: Sink, L: LedgerStore, C: Clock> Indexer<'_, K, L, C> {
                 *held_over = Some(entry);
                 return Ok(Gathered { window, end, is_last: false });
             }
-            rejected += u64::from(entry.step.is_err());
+            *rejected += u64::from(entry.step.is_err());
             window.push(entry);
         }
     }
@@ -238,41 +375,7 @@ impl<K: Sink, L: LedgerStore, C: Clock> Indexer<'_, K, L, C> {
         Entry { place, step }
     }
 
-    async fn conclude(mut self, result: Result<(), RunError>, clock: &C) -> Result<Ledger, RunError> {
-        match result {
-            Ok(()) => {
-                self.committer.keeper.ledger.succeed(clock.now());
-                self.committer.save().await?;
-                info!(counts = ?self.ledger().counts, "run succeeded");
-                Ok(self.committer.keeper.ledger)
-            }
-            Err(error) => {
-                if let RunError::Failed { reason, message } = &error
-                    && *reason != FailureReason::LedgerFailed
-                {
-                    self.committer.keeper.ledger.fail(*reason, message.clone(), clock.now());
-                    self.committer.save().await?;
-                }
-                Err(error)
-            }
-        }
-    }
-
-    fn check_rejected(&self) -> Result<(), RunError> {
-        let rejected = self.ledger().counts.rejected;
-        if !self.is_too_many(rejected) {
-            return Ok(());
-        }
-        let most = self.settings.max_rejected.unwrap_or_default();
-        let message = format!("{rejected} lines were rejected, more than the {most} that maxRejected allows");
-        Err(RunError::failed(FailureReason::TooManyRejected, message))
-    }
-
     fn is_too_many(&self, rejected: u64) -> bool {
         self.settings.max_rejected.is_some_and(|most| rejected > most)
-    }
-
-    fn ledger(&self) -> &Ledger {
-        &self.committer.keeper.ledger
     }
 }

@@ -89,6 +89,15 @@ impl Step {
         }
     }
 
+    /// Every object that this reads, puts or deletes.
+    pub fn touched(&self) -> impl Iterator<Item = Uuid> + use<> {
+        let (first, second) = match self {
+            Self::Add { id, .. } | Self::Modify { id, .. } | Self::Delete { id } => (*id, None),
+            Self::Rename { from, to, .. } => (*from, Some(*to)),
+        };
+        std::iter::once(first).chain(second)
+    }
+
     /// Whether this changes what is there and makes nothing where there is nothing: a modify without content. A feed
     /// that is read again modifies documents that it renamed away in the meantime.
     pub fn makes_nothing(&self) -> bool {

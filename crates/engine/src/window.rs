@@ -4,8 +4,8 @@
 //! remains is a set of puts and a set of deletes. Pure: no port is known here.
 //!
 //! # Why a window may be replayed from its beginning
-//! Puts go first. A crash among them leaves some objects as the window wants them, and the rest as they were; nothing is
-//! deleted yet where a rename is in the window (the ledger holds those deletes as pending first). Then the same plan
+//! A crash leaves some objects as the window wants them, put or gone, and the rest as they were; what a rename moved
+//! away is all still there, because the ledger holds those deletes as pending before the first of them. Then the same plan
 //! must come out again. It does, because **no object that a rename moved away, or tried to, is put by the same window**
 //! ([`Window::admits`]): what renames read is untouched by the crash, so they give the same again. All else an object
 //! depends on is itself, by "is exactly this", "has these properties" and "is gone", and a sequence of those applied
@@ -14,6 +14,11 @@
 //! One sequence is not of that kind: a modify without content makes nothing of an unknown document
 //! ([`Step::makes_nothing`]), so what it does depends on whether the document is stored, and a later line of the window
 //! that makes the document would change that. The window ends in front of such a line.
+//!
+//! Several windows may be in flight. The [`crate::flight`] lets a window begin only when none of those touches any of its
+//! objects, so all of the above is true of each of them, whatever became of the others; and the checkpoint moves over
+//! them in their order, so a replay begins with the first that is not counted and meets each one as a crash of it alone
+//! would have left it.
 //!
 //! | lines | windows |
 //! |---|---|
@@ -39,11 +44,12 @@ use crate::step::{Set, Step};
 /// How large a window may grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowLimits {
-    /// Lines: what is repeated after a crash stays a matter of seconds, and pending deletes fit the ledger.
+    /// Lines: what is repeated after a crash stays a matter of seconds.
     pub lines: usize,
     /// Bytes of lines: a worker holds a window a few times over. A longer line is a window of its own.
     pub bytes: u64,
-    /// Objects that must be read: their size is not ours to bound, so their number is. 250 files of 64 KiB are 16 MiB.
+    /// Objects that must be read, and moved away: their size is not ours to bound, so their number is. 250 files of
+    /// 64 KiB are 16 MiB, and 250 pending deletes fit the ledger many times over.
     pub reads: usize,
 }
 
@@ -122,8 +128,10 @@ pub struct Window {
 pub struct Plan {
     /// What shall be stored, and which line wrote it last.
     pub puts: BTreeMap<Uuid, Put>,
-    /// What shall be gone.
+    /// What shall be gone, and no rename of the window asked for it.
     pub deletes: Vec<Uuid>,
+    /// What shall be gone and was moved away, or would have been: not before the ledger knows.
+    pub moved: Vec<Uuid>,
     /// What becomes of each line.
     pub outcomes: Vec<Outcome>,
 }
@@ -203,9 +211,19 @@ impl Window {
         self.entries.is_empty()
     }
 
-    /// Whether a line of it moves an object: then deletes wait until the ledger holds them.
-    pub fn has_renames(&self) -> bool {
-        !self.sources.is_empty()
+    /// Bytes of its lines.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// How many objects it may read, at most.
+    pub fn read_count(&self) -> usize {
+        self.reads.len()
+    }
+
+    /// Every object that it reads, puts or deletes.
+    pub fn touched(&self) -> BTreeSet<Uuid> {
+        self.entries.iter().filter_map(|entry| entry.step.as_ref().ok()).flat_map(Step::touched).collect()
     }
 
     /// The stored objects on which the plan depends, when these lines are out of it.
@@ -243,12 +261,13 @@ impl Window {
                 (Ok(step), None) => overlay.apply(index, step),
             });
         }
-        let mut plan = Plan { puts: BTreeMap::new(), deletes: Vec::new(), outcomes };
+        let mut plan = Plan { puts: BTreeMap::new(), deletes: Vec::new(), moved: Vec::new(), outcomes };
         for (id, slot) in overlay.slots {
             match slot {
                 Some(put) => {
                     plan.puts.insert(id, put);
                 }
+                None if self.sources.contains(&id) => plan.moved.push(id),
                 None => plan.deletes.push(id),
             }
         }

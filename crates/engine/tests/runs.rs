@@ -7,12 +7,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use async_compression::tokio::bufread::{GzipEncoder, ZstdEncoder};
+use elysia_engine::breaker::BreakerPolicy;
 use elysia_engine::category::Category;
 use elysia_engine::checkpoint::Digest;
+use elysia_engine::flight::FlightLimits;
 use elysia_engine::ledger::{FailureReason, Ledger, State};
 use elysia_engine::mapping::{DataType, Mapping, Unmapped};
 use elysia_engine::memory::{FixedClock, Fuse, MemoryLedger, MemorySink, MemorySource};
 use elysia_engine::object::Object;
+use elysia_engine::pace::BatchLimits;
 use elysia_engine::ports::{FileEntry, PortError, Source};
 use elysia_engine::reader::MAX_LINE_BYTES;
 use elysia_engine::retry::{Retry, Stop};
@@ -27,6 +30,7 @@ struct Scene {
     store: MemoryLedger,
     max_rejected: Option<u64>,
     window_lines: Option<usize>,
+    windows: Option<usize>,
     name: Option<&'static str>,
 }
 
@@ -53,7 +57,13 @@ impl Scene {
             computed_vectors: [].into(),
             max_rejected: self.max_rejected,
             window: WindowLimits { lines, ..WindowLimits::default() },
+            flight: FlightLimits {
+                windows: self.windows.unwrap_or(FlightLimits::default().windows),
+                ..FlightLimits::default()
+            },
+            batch: BatchLimits::default(),
             retry: Retry::default(),
+            breaker: BreakerPolicy::default(),
         }
     }
 
@@ -200,7 +210,7 @@ fn a_rewritten_truncated_or_joined_file_is_noticed_by_the_next_worker() {
     let text = [add("a"), add("b"), add("c")].concat();
     // Claims the ledger, puts one object, counts it; then dies.
     let killed = || {
-        let scene = Scene { window_lines: Some(1), ..Scene::of(&text) };
+        let scene = Scene { window_lines: Some(1), windows: Some(1), ..Scene::of(&text) };
         scene.run(&Fuse::after(3)).unwrap_err();
         assert_eq!(scene.store.ledger().unwrap().counts.added, 1);
         scene
@@ -316,6 +326,47 @@ fn a_server_that_takes_no_object_rejects_no_line() {
     let scene = Scene { sink: scene.sink.refusing(read_only), ..scene };
     assert_eq!(scene.fails().0, FailureReason::SinkFailed);
     assert_eq!(scene.store.ledger().unwrap().counts.rejected, 0);
+}
+
+#[test]
+fn windows_of_other_objects_are_in_flight_together_and_counted_in_order() {
+    let text = (0..12).map(|number| add(&number.to_string())).collect::<String>();
+    for (windows, most_calls) in [(1, 1), (3, 3), (8, 6)] {
+        let scene = Scene { window_lines: Some(1), windows: Some(windows), ..Scene::of(&text) };
+        let scene = Scene { sink: scene.sink.clone().dithered(7), ..scene };
+        scene.run(&Fuse::none()).unwrap();
+        assert_eq!(scene.sink.most_calls(), most_calls, "{windows} windows, at most 6 calls");
+        let lines = scene.store.history().iter().map(|ledger| ledger.counts.lines).collect::<Vec<_>>();
+        assert!(lines.is_sorted() && lines.last() == Some(&12), "{lines:?}");
+    }
+}
+
+#[test]
+fn windows_of_one_object_wait_for_each_other() {
+    // The collection in memory panics when two calls write one object at the same time.
+    let scene = Scene { window_lines: Some(1), ..Scene::of(&add("a").repeat(9)) };
+    let scene = Scene { sink: scene.sink.clone().dithered(7), ..scene };
+    scene.run(&Fuse::none()).unwrap();
+    assert_eq!(scene.sink.most_calls(), 1);
+}
+
+#[test]
+fn an_open_circuit_breaker_is_in_the_ledger_until_a_call_succeeds() {
+    let scene = Scene::of(&add("a"));
+    let scene = Scene { sink: scene.sink.clone().dithered(7), ..scene };
+    scene.sink.fail_next(vec![fault(Category::Network, true); 7]);
+    let ledger = scene.run(&Fuse::none()).unwrap();
+    assert_eq!((ledger.breaker, ledger.errors.of(Category::Network)), (None, 7));
+    let history = scene.store.history();
+    let open = history.iter().find_map(|ledger| ledger.breaker.as_ref()).unwrap();
+    assert_eq!((open.category, open.message.as_str()), (Category::Network, "told so"));
+    assert!(open.failures >= BreakerPolicy::default().failures);
+    assert!(history.iter().all(|ledger| ledger.counts.is_balanced()));
+    // A worker that gives up leaves it open for the next one to see.
+    let scene = Scene::of(&add("a"));
+    scene.sink.fail_next(vec![fault(Category::Network, true); 100]);
+    scene.fails();
+    assert_eq!(scene.store.ledger().unwrap().breaker.unwrap().failures, 12);
 }
 
 #[test]

@@ -104,6 +104,7 @@ fn picture(plan: &Plan) -> String {
         lines.push(words.join(" "));
     }
     lines.extend(plan.deletes.iter().map(|id| format!("delete {}", name(*id))));
+    lines.extend(plan.moved.iter().map(|id| format!("moved {}", name(*id))));
     let letter = |outcome: &Outcome| match outcome {
         Outcome::Added => 'a',
         Outcome::Modified => 'm',
@@ -135,26 +136,26 @@ fn lines_become_puts_and_deletes() {
         ("modify A content=1", "", "put A content=1, m"),
         ("modify A content=1; modify A k=1", "", "put A content=1 k=1, mm"),
         ("modify A k=1; add A k=2", "", "put A k=2, ma"),
-        ("modify A k=1; rename B A", "B k=2", "put A k=2, delete B, mr"),
+        ("modify A k=1; rename B A", "B k=2", "put A k=2, moved B, mr"),
         ("modify A k=null", "A k=0 l=0", "put A l=0, m"),
         ("delete A", "A k=0", "delete A, d"),
         ("delete A", "", "delete A, d"),
-        ("rename A B", "A k=0", "put B k=0, delete A, r"),
-        ("rename A B k=1", "A k=0 l=0", "put B k=1 l=0, delete A, r"),
-        ("rename A B", "A k=0; B l=1", "put B k=0, delete A, r"),
+        ("rename A B", "A k=0", "put B k=0, moved A, r"),
+        ("rename A B k=1", "A k=0 l=0", "put B k=1 l=0, moved A, r"),
+        ("rename A B", "A k=0; B l=1", "put B k=0, moved A, r"),
         ("rename A B", "B l=1", "x"),
         ("bad; add A k=1", "", "put A k=1, xa"),
-        ("modify A k=1; rename A B", "A l=0", "put B k=1 l=0, delete A, mr"),
+        ("modify A k=1; rename A B", "A l=0", "put B k=1 l=0, moved A, mr"),
         ("modify A k=1; rename A B", "", "mx"),
         ("modify A k=1; rename A B", "B l=1", "mx"),
-        ("modify A content=1; rename A B", "", "put B content=1, delete A, mr"),
-        ("add A k=1; rename A B; delete B", "", "delete A, delete B, ard"),
-        ("rename A B; rename B C", "A k=0", "put C k=0, delete A, delete B, rr"),
-        ("rename A B; rename A C", "A k=0", "put B k=0, delete A, rx"),
-        ("rename A B; delete A", "A k=0", "put B k=0, delete A, rd"),
-        ("rename A B; modify B k=1", "A k=0 l=0", "put B k=1 l=0, delete A, rm"),
-        ("add B l=1; rename A B", "A k=0", "put B k=0, delete A, ar"),
-        ("delete A; rename A B", "A k=0", "delete A, dx"),
+        ("modify A content=1; rename A B", "", "put B content=1, moved A, mr"),
+        ("add A k=1; rename A B; delete B", "", "delete B, moved A, ard"),
+        ("rename A B; rename B C", "A k=0", "put C k=0, moved A, moved B, rr"),
+        ("rename A B; rename A C", "A k=0", "put B k=0, moved A, rx"),
+        ("rename A B; delete A", "A k=0", "put B k=0, moved A, rd"),
+        ("rename A B; modify B k=1", "A k=0 l=0", "put B k=1 l=0, moved A, rm"),
+        ("add B l=1; rename A B", "A k=0", "put B k=0, moved A, ar"),
+        ("delete A; rename A B", "A k=0", "moved A, dx"),
         ("delete A; modify A k=1", "A k=0 l=0", "delete A, dm"),
         ("delete A; modify A content=1", "A k=0 l=0", "put A content=1, dm"),
         ("delete A; modify A k=1; modify A content=1", "A k=0", "put A content=1, dmm"),
@@ -167,17 +168,17 @@ fn lines_become_puts_and_deletes() {
 #[test]
 fn computed_vectors_stay_until_text_changes_and_others_always() {
     for (script, expected) in [
-        ("rename A B", "put B k=0 ^own ^text, delete A, r"),
-        ("rename A B k=1", "put B k=1 ^own, delete A, r"),
+        ("rename A B", "put B k=0 ^own ^text, moved A, r"),
+        ("rename A B k=1", "put B k=1 ^own, moved A, r"),
         ("modify A k=1", "put A k=1 ^own, m"),
-        ("modify A k=1; rename A B", "put B k=1 ^own, delete A, mr"),
+        ("modify A k=1; rename A B", "put B k=1 ^own, moved A, mr"),
         ("add A k=1", "put A k=1, a"),
         ("add A k=1 ^own", "put A k=1 ^own!, a"),
         ("modify A ^own", "put A k=0 ^own! ^text, m"),
         ("modify A ^text", "put A k=0 ^own ^text!, m"),
         ("modify A k=1 ^text", "put A k=1 ^own ^text!, m"),
         ("modify A ^text; modify A k=1", "put A k=1 ^own, mm"),
-        ("rename A B ^own", "put B k=0 ^own! ^text, delete A, r"),
+        ("rename A B ^own", "put B k=0 ^own! ^text, moved A, r"),
     ] {
         assert_eq!(plan_of(script, "A k=0 ^own ^text", &[]), expected, "{script}");
     }
@@ -187,7 +188,7 @@ fn computed_vectors_stay_until_text_changes_and_others_always() {
 fn a_refused_line_leaves_no_trace() {
     for (script, objects, refused, expected) in [
         ("rename A B", "A k=0", &[0][..], "x"),
-        ("rename A B; rename A C", "A k=0", &[0], "put C k=0, delete A, xr"),
+        ("rename A B; rename A C", "A k=0", &[0], "put C k=0, moved A, xr"),
         ("add A k=1; rename A B", "A k=0", &[1], "put A k=1, ax"),
         ("add A k=1; modify A l=2", "A k=0", &[0], "put A k=0 l=2, xm"),
         ("modify A k=1; delete B", "A k=0", &[0], "delete B, xd"),

@@ -1,10 +1,13 @@
 //! A collection, a ledger and a source that outlive workers.
 
+use elysia_engine::breaker::BreakerPolicy;
 use elysia_engine::category::Category;
+use elysia_engine::flight::FlightLimits;
 use elysia_engine::ledger::{Ledger, State};
 use elysia_engine::mapping::{DataType, Mapping, Unmapped};
 use elysia_engine::memory::{FixedClock, Fuse, MemoryLedger, MemorySink, MemorySource, Refuse};
 use elysia_engine::object::Object;
+use elysia_engine::pace::BatchLimits;
 use elysia_engine::ports::PortError;
 use elysia_engine::retry::{Retry, Stop};
 use elysia_engine::run::{Ports, RunError, Settings, run};
@@ -54,7 +57,11 @@ impl World {
             computed_vectors: [COMPUTED.to_owned()].into(),
             max_rejected: None,
             window,
+            // Batches of one or two objects, so that a window has several of them in flight.
+            flight: FlightLimits { windows: 4, ..FlightLimits::default() },
+            batch: BatchLimits { objects: 2, in_flight: 5, ..BatchLimits::default() },
             retry: Retry::default(),
+            breaker: BreakerPolicy::default(),
         };
         Self { sink, store: MemoryLedger::default(), source, settings }
     }
@@ -79,8 +86,8 @@ impl World {
     }
 
     pub(crate) fn worker_until(&self, fuse: &Fuse, shuffle: u64, stop: &Stop) -> Result<Ledger, RunError> {
-        let sink = self.sink.with_fuse(fuse.clone()).shuffled(shuffle);
-        let store = self.store.with_fuse(fuse.clone());
+        let sink = self.sink.with_fuse(fuse.clone()).shuffled(shuffle).dithered(shuffle);
+        let store = self.store.with_fuse(fuse.clone()).dithered(!shuffle);
         let clock = FixedClock::default();
         let ports = Ports { source: &self.source, sink: &sink, store: &store, clock: &clock };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
