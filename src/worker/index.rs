@@ -1,8 +1,13 @@
 //! One index run: joins files, Weaviate and the ledger.
 
+use std::time::Duration;
+
+use elysia_engine::breaker::BreakerPolicy;
+use elysia_engine::flight::FlightLimits;
 use elysia_engine::ledger::{FailureReason, State};
 use elysia_engine::mapping::Unmapped;
-use elysia_engine::ports::LedgerStore as _;
+use elysia_engine::pace::BatchLimits;
+use elysia_engine::ports::LedgerStore;
 use elysia_engine::retry::{Retry, Stop};
 use elysia_engine::run::{Ports, RunError, Settings, refuse, run};
 use elysia_engine::window::WindowLimits;
@@ -15,9 +20,10 @@ use url::Url;
 use super::class::{self, Class};
 use super::clock::SystemClock;
 use super::config_map::ConfigMapLedger;
+use super::file_ledger::FileLedger;
 use super::files::FileSource;
 use super::sink::{WeaviateSink, port};
-use super::work::{ConsistencyWork, IndexWork, UnmappedWork};
+use super::work::{ConsistencyWork, IndexWork, PaceWork, PatienceWork, UnmappedWork};
 use super::{API_KEY_VARIABLE, WORK_VARIABLE, WorkerError, chain};
 
 /// Indexes what the environment says.
@@ -27,39 +33,39 @@ pub(super) async fn index_from_environment() -> Result<(), WorkerError> {
     let work: IndexWork = serde_json::from_str(&text)
         .map_err(|error| WorkerError::Permanent(format!("environment variable {WORK_VARIABLE}: {error}")))?;
     let api_key = std::env::var(API_KEY_VARIABLE).ok().filter(|key| !key.is_empty()).map(SecretString::from);
-    let kube = kube::Client::try_default().await;
-    let kube = kube.map_err(|error| WorkerError::Again(format!("no way to Kubernetes: {}", chain(&error))))?;
     let stop = Stop::default();
     stop_on_signal(stop.clone())?;
-    index(work, api_key, kube, &stop).await
+    if let Some(file) = work.ledger_file.clone() {
+        return index(work, api_key, &FileLedger::new(file), &stop).await;
+    }
+    let kube = kube::Client::try_default().await;
+    let kube = kube.map_err(|error| WorkerError::Again(format!("no way to Kubernetes: {}", chain(&error))))?;
+    let store = ConfigMapLedger::new(kube, &work.namespace, &work.ledger);
+    index(work, api_key, &store, &stop).await
 }
 
 /// Runs one feed to its end, or goes on with it.
-async fn index(
+async fn index<L: LedgerStore>(
     work: IndexWork,
     api_key: Option<SecretString>,
-    kube: kube::Client,
+    store: &L,
     stop: &Stop,
 ) -> Result<(), WorkerError> {
     info!(namespace = work.namespace, feed = work.name, run = work.run, collection = work.collection, "indexing");
-    let store = ConfigMapLedger::new(kube, &work.namespace, &work.ledger);
-    if is_done(&store, &work.run).await? {
+    if is_done(store, &work.run).await? {
         info!("this run succeeded before");
         return Ok(());
     }
-    let options = ClientOptions::new(address(&work.endpoints.rest)?).grpc(address(&work.endpoints.grpc)?);
-    let options = match api_key {
-        Some(key) => options.api_key(key),
-        None => options,
-    };
-    let client = Client::new(options).map_err(|error| WorkerError::Permanent(chain(&error)))?;
+    let client = connect(&work.endpoints.rest, &work.endpoints.grpc, api_key.as_ref())?;
+    let nodes = work.endpoints.nodes.iter().map(|node| connect(&node.rest, &node.grpc, api_key.as_ref()));
+    let nodes = nodes.collect::<Result<Vec<_>, _>>()?;
     let class = match read_class(&client, &work).await {
         Ok(class) => class,
-        Err(error) => return Err(ended(&refuse(&work.run, &work.collection, &store, &SystemClock, error).await)),
+        Err(error) => return Err(ended(&refuse(&work.run, &work.collection, store, &SystemClock, error).await)),
     };
-    let sink = WeaviateSink::new(client, &work.collection, consistency(work.consistency));
+    let sink = WeaviateSink::new(client, nodes, &work.collection, consistency(work.consistency));
     let source = FileSource::new(work.source);
-    let ports = Ports { source: &source, sink: &sink, store: &store, clock: &SystemClock };
+    let ports = Ports { source: &source, sink: &sink, store, clock: &SystemClock };
     let settings = Settings {
         run: work.run,
         collection: work.collection,
@@ -67,11 +73,49 @@ async fn index(
         computed_vectors: class.computed_vectors,
         max_rejected: work.max_rejected,
         window: WindowLimits::default(),
-        retry: Retry::default(),
+        flight: FlightLimits::default(),
+        batch: batch_limits(work.pace),
+        retry: retry(work.patience),
+        breaker: breaker(work.patience),
     };
     let ledger = run(&settings, &ports, stop).await.map_err(|error| ended(&error))?;
     info!(counts = ?ledger.counts, "indexed");
     Ok(())
+}
+
+fn connect(rest: &str, grpc: &str, api_key: Option<&SecretString>) -> Result<Client, WorkerError> {
+    let options = ClientOptions::new(address(rest)?).grpc(address(grpc)?);
+    let options = match api_key {
+        Some(key) => options.api_key(key.clone()),
+        None => options,
+    };
+    Client::new(options).map_err(|error| WorkerError::Permanent(chain(&error)))
+}
+
+fn batch_limits(pace: PaceWork) -> BatchLimits {
+    let BatchLimits { objects, bytes, in_flight } = BatchLimits::default();
+    BatchLimits {
+        objects: pace.batch_objects.unwrap_or(objects),
+        bytes: pace.batch_bytes.unwrap_or(bytes),
+        in_flight: pace.parallelism.unwrap_or(in_flight),
+    }
+}
+
+fn retry(patience: PatienceWork) -> Retry {
+    let Retry { attempts, base, cap } = Retry::default();
+    Retry {
+        attempts: patience.attempts.unwrap_or(attempts),
+        base: patience.base_milliseconds.map_or(base, Duration::from_millis),
+        cap: patience.cap_milliseconds.map_or(cap, Duration::from_millis),
+    }
+}
+
+fn breaker(patience: PatienceWork) -> BreakerPolicy {
+    let BreakerPolicy { failures, cooldown } = BreakerPolicy::default();
+    BreakerPolicy {
+        failures: patience.breaker_failures.unwrap_or(failures),
+        cooldown: patience.breaker_cooldown_milliseconds.map_or(cooldown, Duration::from_millis),
+    }
 }
 
 fn address(text: &str) -> Result<Url, WorkerError> {
@@ -79,7 +123,7 @@ fn address(text: &str) -> Result<Url, WorkerError> {
 }
 
 /// A run that succeeded is not asked again, not even whether Weaviate is there.
-async fn is_done(store: &ConfigMapLedger, run: &str) -> Result<bool, WorkerError> {
+async fn is_done<L: LedgerStore>(store: &L, run: &str) -> Result<bool, WorkerError> {
     let stored = store.load().await.map_err(|error| WorkerError::Again(error.message))?;
     Ok(stored.ledger.is_some_and(|ledger| ledger.run == run && ledger.state == State::Succeeded))
 }

@@ -6,8 +6,10 @@
 mod class;
 mod clock;
 mod config_map;
+mod file_ledger;
 mod files;
 mod index;
+mod nodes;
 mod receive;
 mod sink;
 pub mod work;

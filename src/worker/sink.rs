@@ -13,6 +13,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::chain;
+use super::nodes::Nodes;
 
 /// Reads under way at once: each is a call of a few milliseconds, and one worker is not alone.
 const READS: usize = 16;
@@ -23,20 +24,25 @@ const UNEQUAL_REPLICAS: &str = "inconsistent consistency levels";
 
 /// One collection.
 pub(super) struct WeaviateSink {
+    /// For what only searches can tell.
     client: Client,
+    nodes: Nodes,
     class: String,
     consistency: Consistency,
 }
 
 impl WeaviateSink {
-    pub(super) fn new(client: Client, class: &str, consistency: Consistency) -> Self {
-        Self { client, class: class.to_owned(), consistency }
+    /// `client` asks the cluster; `nodes` are its nodes' own addresses, if they are known.
+    pub(super) fn new(client: Client, nodes: Vec<Client>, class: &str, consistency: Consistency) -> Self {
+        let nodes = if nodes.is_empty() { vec![client.clone()] } else { nodes };
+        Self { client, nodes: Nodes::new(nodes), class: class.to_owned(), consistency }
     }
 
     async fn read(&self, id: Uuid, with_vectors: bool) -> Result<Option<Object>, PortError> {
         let from = ReadFrom::Replicas(self.consistency);
-        let found =
-            self.client.object(&self.class, None, id, from, with_vectors).await.map_err(|error| port(&error))?;
+        let class = self.class.as_str();
+        let found = self.nodes.call(|node| async move { node.object(class, None, id, from, with_vectors).await });
+        let found = found.await?;
         found
             .map(|object| {
                 let vectors = vectors(object.vector, object.vectors)?;
@@ -73,7 +79,7 @@ impl Sink for WeaviateSink {
         Ok(found)
     }
 
-    async fn put(&self, objects: &[Object]) -> Result<Vec<Refusal>, PortError> {
+    async fn put(&self, objects: &[&Object]) -> Result<Vec<Refusal>, PortError> {
         let mut encoder = BatchEncoder::new();
         let mut sent = Vec::new();
         let mut refusals = Vec::new();
@@ -83,19 +89,28 @@ impl Sink for WeaviateSink {
                 Err(error) => refusals.push(Refusal { id: object.id, error: port(&error) }),
             }
         }
-        let outcome = self.client.send_batch(encoder.finish(self.consistency)).await.map_err(|error| port(&error))?;
+        let batch = encoder.finish(self.consistency);
+        let send_to = |node: Client| {
+            let batch = batch.clone();
+            async move { node.send_batch(batch).await }
+        };
+        let outcome = self.nodes.call(send_to).await?;
         let refused = |error: &ObjectError| sent.get(error.index).map(|id| Refusal { id: *id, error: refusal(error) });
         refusals.extend(outcome.errors.iter().filter_map(refused));
         Ok(refusals)
     }
 
     async fn delete(&self, ids: &[Uuid]) -> Result<(), PortError> {
-        let at = |consistency| self.client.batch_delete_ids(&self.class, None, ids, consistency);
+        let class = self.class.as_str();
+        let at = |consistency| {
+            let delete = move |node: Client| async move { node.batch_delete_ids(class, None, ids, consistency).await };
+            self.nodes.call(delete)
+        };
         let (outcome, is_sure) = match at(self.consistency).await {
-            Err(error) if error.to_string().contains(UNEQUAL_REPLICAS) => (at(Consistency::One).await, false),
+            Err(error) if error.message.contains(UNEQUAL_REPLICAS) => (at(Consistency::One).await, false),
             outcome => (outcome, true),
         };
-        let outcome = outcome.map_err(|error| port(&error))?;
+        let outcome = outcome?;
         if outcome.failed > 0 {
             return Err(disagree(format!("{} of {} objects were not deleted", outcome.failed, outcome.matches)));
         }

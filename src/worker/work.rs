@@ -1,6 +1,7 @@
 //! What the operator tells a worker. No secrets: whoever may read the Job reads this.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use elysia_engine::checkpoint::Digest;
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,11 @@ pub struct IndexWork {
     /// The run. The same one goes on where it stopped, another one begins anew.
     pub run: String,
     /// `ConfigMap` that holds the ledger. It exists already: the worker may get, update and patch this one alone.
+    #[serde(default)]
     pub ledger: String,
+    /// A file that holds the ledger instead: then no Kubernetes is asked.
+    #[serde(default)]
+    pub ledger_file: Option<PathBuf>,
     /// The collection, as Weaviate spells it.
     pub collection: String,
     /// Where Weaviate is.
@@ -37,6 +42,12 @@ pub struct IndexWork {
     /// How many replicas must confirm.
     #[serde(default)]
     pub consistency: ConsistencyWork,
+    /// How much is sent at once.
+    #[serde(default)]
+    pub pace: PaceWork,
+    /// With what failures are met.
+    #[serde(default)]
+    pub patience: PatienceWork,
 }
 
 /// Addresses of Weaviate.
@@ -46,6 +57,49 @@ pub struct Endpoints {
     pub rest: String,
     /// gRPC.
     pub grpc: String,
+    /// Each node's own addresses: data go to all of them by turns. Empty where they are not known; then all goes to the
+    /// addresses above.
+    #[serde(default)]
+    pub nodes: Vec<NodeEndpoints>,
+}
+
+/// Addresses of one node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeEndpoints {
+    /// Its name, as Weaviate says it.
+    pub name: String,
+    /// REST.
+    pub rest: String,
+    /// gRPC.
+    pub grpc: String,
+}
+
+/// How much is sent at once; what is left out is the worker's to choose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PaceWork {
+    /// Batches in flight, at most.
+    pub parallelism: Option<usize>,
+    /// Objects of one batch, at most.
+    pub batch_objects: Option<usize>,
+    /// Bytes of one batch, at most.
+    pub batch_bytes: Option<usize>,
+}
+
+/// With what failures are met; what is left out is the worker's to choose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PatienceWork {
+    /// Attempts of one call.
+    pub attempts: Option<u32>,
+    /// The longest first wait, in milliseconds.
+    pub base_milliseconds: Option<u64>,
+    /// The longest wait of all, in milliseconds.
+    pub cap_milliseconds: Option<u64>,
+    /// Failures in a row at which the circuit breaker opens.
+    pub breaker_failures: Option<u32>,
+    /// How long it stays open, in milliseconds.
+    pub breaker_cooldown_milliseconds: Option<u64>,
 }
 
 /// Where the files are: exactly one of the two.
@@ -134,6 +188,7 @@ mod tests {
             (work.unmapped, work.max_rejected, work.consistency),
             (UnmappedWork::Drop, None, ConsistencyWork::Quorum)
         );
+        assert_eq!((work.endpoints.nodes, work.pace.parallelism, work.patience.attempts), (vec![], None, None));
         let volume = serde_json::json!({"volume": {"mountPath": "/feed", "path": "", "pattern": "*.jsonl"}});
         assert!(matches!(serde_json::from_value(volume).unwrap(), SourceWork::Volume(_)));
     }
