@@ -8,11 +8,12 @@ use clap::Args;
 use serde_json::{Value, json};
 
 mod control;
+mod index;
 mod python;
 
 #[derive(Args)]
 pub(crate) struct BenchArguments {
-    /// What to measure: `control`
+    /// What to measure: `control`, `index`
     what: String,
     /// The smallest case: minutes
     #[arg(long)]
@@ -22,7 +23,8 @@ pub(crate) struct BenchArguments {
 pub(crate) fn run(arguments: &BenchArguments) -> Result<()> {
     match arguments.what.as_str() {
         "control" => control::run(arguments.quick),
-        other => bail!("there is no bench `{other}`; there is: control"),
+        "index" => index::run(arguments.quick),
+        other => bail!("there is no bench `{other}`; there are: control, index"),
     }
 }
 
@@ -53,9 +55,9 @@ impl Row {
 
 /// Prints the rows as a table and keeps them in `target/bench/NAME.json`.
 fn report(target: &Path, name: &str, versions: &Value, rows: &[Row], ratios: &Value) -> Result<()> {
-    println!("{:<34} {:<38} {:>10} {:<4} {:>20}", "what", "condition", "median", "unit", "least to most");
+    println!("{:<38} {:<44} {:>10} {:<9} {:>24}", "what", "condition", "median", "unit", "least to most");
     for Row { what, condition, value, unit, spread: [least, most] } in rows {
-        println!("{what:<34} {condition:<38} {value:>10.3} {unit:<4} {:>20}", format!("{least:.3} to {most:.3}"));
+        println!("{what:<38} {condition:<44} {value:>10.3} {unit:<9} {:>24}", format!("{least:.3} to {most:.3}"));
     }
     println!("ratios: {ratios}");
     let rows: Vec<Value> = rows

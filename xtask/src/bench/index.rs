@@ -1,0 +1,446 @@
+//! How fast a feed gets into a collection: our worker, the official Python client at its best setting, and a program
+//! that only sends what was encoded before, by turns on the same three nodes, factor 3, QUORUM. Then the first two into
+//! a server that throws everything away: what is left is the client.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use elysia_e2e::ground::{DEFAULT_WEAVIATE, Paths, cargo};
+use elysia_e2e::servers::{Servers, ServersOptions};
+use serde_json::{Value, json};
+use ureq::Agent;
+
+use super::python::Python;
+use super::{Row, report};
+
+const SCRIPT: &str = include_str!("index.py");
+const COLLECTION: &str = "Bench";
+/// Replicas of the collection.
+const FACTOR: usize = 3;
+/// Characters of an object's text: a short source file.
+const TEXT: usize = 1500;
+/// How Python is tried: the default, what its documents recommend, more of both, and its own choice.
+const PYTHON_MODES: [&str; 5] = ["dynamic", "fixed:100:2", "fixed:200:4", "fixed:500:4", "fixed:1000:4"];
+/// How the replay is tried: objects of a batch, and batches in flight.
+const REPLAY_MODES: [(usize, usize); 3] = [(200, 6), (500, 6), (1000, 4)];
+/// Between two looks at a worker's memory.
+const GLANCE: Duration = Duration::from_millis(20);
+/// Longest wait for a server to tell all objects that it confirmed.
+const COUNTED: Duration = Duration::from_secs(60);
+/// `USER_HZ`: what `/proc` counts time of processors in.
+const TICKS: f64 = 100.0;
+
+/// One size of vectors.
+struct Case {
+    dimensions: usize,
+    objects: usize,
+    swallowed: usize,
+}
+
+/// What is indexed, and where it goes.
+struct Feed<'a> {
+    file: &'a Path,
+    objects: usize,
+    /// Instead of the three nodes.
+    sink: Option<&'a Swallow>,
+}
+
+/// Who indexes.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Contender {
+    Ours,
+    Python(String),
+    Replay(usize, usize),
+}
+
+impl Contender {
+    fn name(&self) -> String {
+        match self {
+            Self::Ours => "elysia worker".to_owned(),
+            Self::Python(mode) => format!("Python client {mode}"),
+            Self::Replay(batch, in_flight) => format!("replay {batch} x {in_flight}"),
+        }
+    }
+}
+
+/// What one of them took.
+struct Figures {
+    seconds: f64,
+    processor: f64,
+    objects: usize,
+    /// Largest resident memory in MiB, where it was watched.
+    memory: Option<f64>,
+}
+
+impl Figures {
+    /// Objects in a second.
+    fn rate(&self) -> f64 {
+        self.count() / self.seconds
+    }
+
+    /// Microseconds of processor for each object.
+    fn processor_of_each(&self) -> f64 {
+        self.processor / self.count() * 1e6
+    }
+
+    fn count(&self) -> f64 {
+        f64::from(u32::try_from(self.objects).unwrap_or(u32::MAX))
+    }
+}
+
+pub(super) fn run(quick: bool) -> Result<()> {
+    let (rounds, cases) = if quick {
+        (3, vec![Case { dimensions: 0, objects: 6_000, swallowed: 30_000 }])
+    } else {
+        let case = |dimensions, objects, swallowed| Case { dimensions, objects, swallowed };
+        (7, vec![case(0, 15_000, 60_000), case(384, 8_000, 30_000), case(1536, 4_000, 10_000)])
+    };
+    let bench = Bench::set()?;
+    let mut rows = Vec::new();
+    let mut ratios = serde_json::Map::new();
+    for case in &cases {
+        bench.measure(case, rounds, &mut rows, &mut ratios)?;
+    }
+    let versions =
+        json!({"weaviate": DEFAULT_WEAVIATE, "python": Python::version(), "operator": env!("CARGO_PKG_VERSION")});
+    report(&bench.paths.target, "index", &versions, &rows, &Value::Object(ratios))
+}
+
+struct Bench {
+    paths: Paths,
+    python: Python,
+    agent: Agent,
+    folder: PathBuf,
+    servers: Servers,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Bench {
+    fn set() -> Result<Self> {
+        let paths = Paths::from_environment();
+        compile(&paths)?;
+        let python = Python::prepare(&paths.target)?;
+        let folder = paths.target.join("bench/index");
+        fs::create_dir_all(&folder)?;
+        let config = Agent::config_builder().timeout_global(Some(Duration::from_secs(60))).proxy(None).build();
+        let servers = Servers::start(ServersOptions::default())?;
+        Ok(Self { paths, python, agent: config.into(), folder, servers })
+    }
+
+    fn measure(
+        &self,
+        case: &Case,
+        rounds: usize,
+        rows: &mut Vec<Row>,
+        ratios: &mut serde_json::Map<String, Value>,
+    ) -> Result<()> {
+        let condition = match case.dimensions {
+            0 => "no vectors".to_owned(),
+            dimensions => format!("{dimensions} dimensions"),
+        };
+        let file = self.folder.join("feed.jsonl");
+        write_feed(&file, case.objects, case.dimensions)?;
+        let python = PYTHON_MODES.map(|mode| Contender::Python(mode.to_owned()));
+        let replay = REPLAY_MODES.map(|(batch, in_flight)| Contender::Replay(batch, in_flight));
+        let feed = Feed { file: &file, objects: case.objects, sink: None };
+        let python = self.fastest(&python, &feed)?;
+        let replay = self.fastest(&replay, &feed)?;
+        let contenders = [Contender::Ours, python.clone(), replay];
+        let factor = format!("{condition}, {} objects, factor {FACTOR}", case.objects);
+        let medians = self.by_turns(&contenders, &feed, rounds, &factor, rows)?;
+        ratios.insert(format!("replay, {condition}"), json!(medians[0].0 / medians[2].0));
+        ratios.insert(format!("python_client, {condition}"), json!(medians[0].0 / medians[1].0));
+        ratios.insert(format!("processor of python_client, {condition}"), json!(medians[0].1 / medians[1].1));
+
+        write_feed(&file, case.swallowed, case.dimensions)?;
+        let sink = Swallow::start(&self.paths)?;
+        let python = PYTHON_MODES.map(|mode| Contender::Python(mode.to_owned()));
+        let feed = Feed { file: &file, objects: case.swallowed, sink: Some(&sink) };
+        let python = self.fastest(&python, &feed)?;
+        let thrown = format!("{condition}, {} objects, thrown away", case.swallowed);
+        let contenders = [Contender::Ours, python];
+        let medians = self.by_turns(&contenders, &feed, rounds, &thrown, rows)?;
+        ratios.insert(format!("python_client, {condition}, thrown away"), json!(medians[0].0 / medians[1].0));
+        Ok(())
+    }
+
+    /// The one that is fastest in one go each.
+    fn fastest(&self, contenders: &[Contender], feed: &Feed<'_>) -> Result<Contender> {
+        let mut best = None;
+        for contender in contenders {
+            let figures = self.index(contender, feed)?;
+            println!("trial: {}: {:.0} objects/s", contender.name(), figures.rate());
+            if best.as_ref().is_none_or(|(seconds, _)| figures.seconds < *seconds) {
+                best = Some((figures.seconds, contender.clone()));
+            }
+        }
+        best.map(|(_, contender)| contender).context("nobody to choose from")
+    }
+
+    /// Rate and processor time for each object, medians, in the order of the contenders.
+    fn by_turns(
+        &self,
+        contenders: &[Contender],
+        feed: &Feed<'_>,
+        rounds: usize,
+        condition: &str,
+        rows: &mut Vec<Row>,
+    ) -> Result<Vec<(f64, f64)>> {
+        let mut figures: BTreeMap<&Contender, Vec<Figures>> = BTreeMap::new();
+        for round in 0..rounds {
+            for turn in 0..contenders.len() {
+                // Nobody always comes first.
+                let contender = &contenders[(round + turn) % contenders.len()];
+                let took = self.index(contender, feed)?;
+                println!("round {round}: {}: {:.0} objects/s", contender.name(), took.rate());
+                figures.entry(contender).or_default().push(took);
+            }
+        }
+        let mut medians = Vec::new();
+        for contender in contenders {
+            let taken = figures.remove(contender).context("nobody was measured")?;
+            let each = |value: fn(&Figures) -> f64| taken.iter().map(value).collect::<Vec<_>>();
+            let (name, rates) = (contender.name(), each(Figures::rate));
+            let rate = Row::of(&name, condition, "objects/s", &rates)?;
+            let processor = each(Figures::processor_of_each);
+            let processor = Row::of(&format!("{name}, processor"), condition, "us/object", &processor)?;
+            medians.push((rate.value, processor.value));
+            rows.extend([rate, processor]);
+            let memory = taken.iter().filter_map(|took| took.memory).collect::<Vec<_>>();
+            if !memory.is_empty() {
+                rows.push(Row::of(&format!("{name}, memory"), condition, "MiB", &memory)?);
+            }
+        }
+        Ok(medians)
+    }
+
+    /// From an empty collection to all objects in it.
+    fn index(&self, contender: &Contender, feed: &Feed<'_>) -> Result<Figures> {
+        let Feed { file, objects, sink } = *feed;
+        let rest = self.servers.rest("w-0")?;
+        self.delete_class(&rest)?;
+        self.servers.create_class("w-0", &class())?;
+        let nodes = self.servers.names();
+        let grpc = match sink {
+            Some(sink) => vec![format!("http://127.0.0.1:{}", sink.port)],
+            None => nodes.iter().map(|node| self.servers.grpc(node)).collect::<Result<Vec<_>>>()?,
+        };
+        let figures = match contender {
+            Contender::Ours => self.ours(file, &grpc)?,
+            Contender::Replay(batch, in_flight) => self.replay(file, *batch, *in_flight, &grpc)?,
+            Contender::Python(mode) => {
+                let port = |url: &str| url.rsplit(':').next().unwrap_or_default().to_owned();
+                let file = file.display().to_string();
+                let arguments = [&file, COLLECTION, mode, &port(&rest), &port(&grpc[0])];
+                figures(&self.python.run(SCRIPT, &arguments, &[])?)?
+            }
+        };
+        ensure!(figures.objects == objects, "{}: {} of {objects}", contender.name(), figures.objects);
+        if sink.is_none() {
+            self.counted(&rest, objects)?;
+        }
+        self.delete_class(&rest)?;
+        Ok(figures)
+    }
+
+    fn ours(&self, file: &Path, grpc: &[String]) -> Result<Figures> {
+        let ledger = self.folder.join("ledger.json");
+        if ledger.exists() {
+            fs::remove_file(&ledger)?;
+        }
+        let folder = file.parent().context("a feed lies in a folder")?;
+        let name = file.file_name().context("a feed has a name")?.to_string_lossy();
+        let nodes = self.servers.names();
+        let rests = nodes.iter().map(|node| self.servers.rest(node)).collect::<Result<Vec<_>>>()?;
+        let nodes = nodes.iter().zip(rests.iter().zip(grpc));
+        let nodes = nodes.map(|(name, (rest, grpc))| json!({"name": name, "rest": rest, "grpc": grpc}));
+        let work = json!({
+            "namespace": "bench", "name": "bench", "uid": "bench", "run": "bench", "ledgerFile": ledger,
+            "collection": COLLECTION,
+            "endpoints": {"rest": rests[0], "grpc": grpc[0], "nodes": nodes.collect::<Vec<_>>()},
+            "source": {"volume": {"mountPath": folder, "path": name, "pattern": "*"}},
+        });
+        let started = Instant::now();
+        let before = children_ticks()?;
+        let mut worker = Command::new(self.paths.target.join("release/elysia-operator"))
+            .args(["worker", "index"])
+            .env("ELYSIA_INDEX_WORK", work.to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(File::create(self.folder.join("worker.log"))?))
+            .spawn()
+            .context("failed to start the worker")?;
+        let mut memory = 0.0_f64;
+        let status = loop {
+            if let Some(peak) = peak_memory(worker.id()) {
+                memory = memory.max(peak);
+            }
+            if let Some(status) = worker.try_wait()? {
+                break status;
+            }
+            sleep(GLANCE);
+        };
+        let seconds = started.elapsed().as_secs_f64();
+        ensure!(status.success(), "the worker ended with {status}; its log is {}/worker.log", self.folder.display());
+        let ledger: Value = serde_json::from_slice(&fs::read(&ledger)?)?;
+        let objects = usize::try_from(ledger["counts"]["added"].as_u64().context("the ledger counts nothing")?)?;
+        Ok(Figures { seconds, processor: (children_ticks()? - before) / TICKS, objects, memory: Some(memory) })
+    }
+
+    fn replay(&self, file: &Path, batch: usize, in_flight: usize, grpc: &[String]) -> Result<Figures> {
+        let output = Command::new(self.paths.target.join("release/examples/replay"))
+            .arg(file)
+            .args([COLLECTION, &batch.to_string(), &in_flight.to_string()])
+            .args(grpc)
+            .stderr(Stdio::inherit())
+            .output()
+            .context("failed to start the replay")?;
+        ensure!(output.status.success(), "the replay failed");
+        figures(&serde_json::from_slice(&output.stdout).context("the replay printed no JSON")?)
+    }
+
+    fn delete_class(&self, rest: &str) -> Result<()> {
+        self.agent.delete(format!("{rest}/v1/schema/{COLLECTION}")).call().map(drop).context("failed to delete a class")
+    }
+
+    fn counted(&self, rest: &str, objects: usize) -> Result<()> {
+        let query = json!({"query": format!("{{Aggregate{{{COLLECTION}{{meta{{count}}}}}}}}")});
+        let started = Instant::now();
+        loop {
+            let mut answer = self.agent.post(format!("{rest}/v1/graphql")).send_json(&query)?;
+            let answer: Value = answer.body_mut().read_json()?;
+            let count = &answer["data"]["Aggregate"][COLLECTION][0]["meta"]["count"];
+            if count.as_u64() == u64::try_from(objects).ok() {
+                return Ok(());
+            }
+            if started.elapsed() > COUNTED {
+                bail!("{objects} objects were confirmed, and the collection has {count}");
+            }
+            sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+/// Compiled as a release is: what is measured must be what users run.
+fn compile(paths: &Paths) -> Result<()> {
+    for arguments in [
+        ["--package", "elysia-operator", "--bin", "elysia-operator"],
+        ["--package", "elysia-weaviate", "--example", "replay"],
+        ["--package", "elysia-weaviate", "--example", "swallow"],
+    ] {
+        let status = cargo(paths).args(["build", "--release"]).args(arguments).status();
+        ensure!(status.context("failed to start cargo")?.success(), "{} does not compile", arguments[3]);
+    }
+    Ok(())
+}
+
+fn class() -> Value {
+    let text = |name: &str| json!({"name": name, "dataType": ["text"]});
+    json!({
+        "class": COLLECTION,
+        "vectorizer": "none",
+        "properties": [text("repo"), text("path"), text("content"), text("language"),
+            {"name": "lines", "dataType": ["int"]}],
+        "replicationConfig": {"factor": FACTOR},
+        "shardingConfig": {"desiredCount": 3},
+    })
+}
+
+/// A feed of adds, always the same one.
+fn write_feed(file: &Path, objects: usize, dimensions: usize) -> Result<()> {
+    const WORDS: [&str; 24] = [
+        "fn", "let", "self", "return", "match", "window", "object", "property", "vector", "replica", "shard", "node",
+        "index", "batch", "commit", "error", "retry", "ledger", "source", "change", "rename", "delete", "if", "else",
+    ];
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    // xorshift64*: the same numbers everywhere, and no dependency.
+    let mut random = move || {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33
+    };
+    let mut out = BufWriter::new(File::create(file)?);
+    for number in 0..objects {
+        let mut content = String::with_capacity(TEXT + 16);
+        while content.len() < TEXT {
+            content.push_str(WORDS[usize::try_from(random())? % WORDS.len()]);
+            content.push_str(if random() % 12 == 0 { ";\n    " } else { " " });
+        }
+        let mut line = json!({
+            "repo": "bench/repo", "op": "add", "path": format!("src/folder-{}/file-{number}.rs", number % 97),
+            "content": content, "metadata": {"language": "rust", "lines": random() % 500},
+        });
+        if dimensions > 0 {
+            #[expect(clippy::cast_precision_loss, reason = "31 bits, of which 24 are wanted")]
+            let vector = (0..dimensions).map(|_| random() as f32 / 1_073_741_824.0 - 1.0).collect::<Vec<f32>>();
+            line["vector"] = json!(vector);
+        }
+        writeln!(out, "{line}")?;
+    }
+    out.flush().context("failed to write the feed")
+}
+
+fn figures(value: &Value) -> Result<Figures> {
+    let number = |name: &str| value[name].as_f64().with_context(|| format!("{value} lacks {name}"));
+    Ok(Figures {
+        seconds: number("seconds")?,
+        processor: number("processor")?,
+        objects: usize::try_from(value["objects"].as_u64().context("no count of objects")?)?,
+        memory: None,
+    })
+}
+
+/// Processor time of all children that ended and were waited for, in ticks: the 16th and 17th field.
+fn children_ticks() -> Result<f64> {
+    let text = fs::read_to_string("/proc/self/stat")?;
+    let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect::<Vec<_>>();
+    let ticks = |index: usize| fields.get(index).context("no such field").and_then(|field| Ok(field.parse::<f64>()?));
+    Ok(ticks(13)? + ticks(14)?)
+}
+
+/// The most memory that a process ever had, in MiB; nothing once it ended.
+fn peak_memory(process: u32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse::<f64>().ok().map(|kibibytes| kibibytes / 1024.0)
+}
+
+/// The server that throws away. It ends with its standard input, and so with this process.
+struct Swallow {
+    child: Child,
+    port: u16,
+    _output: BufReader<ChildStdout>,
+}
+
+impl Swallow {
+    fn start(paths: &Paths) -> Result<Self> {
+        let mut child = Command::new(paths.target.join("release/examples/swallow"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("failed to start the server that throws away")?;
+        let mut output = BufReader::new(child.stdout.take().context("no output")?);
+        let mut line = String::new();
+        output.read_line(&mut line)?;
+        let port = line.trim().parse().context("the server that throws away told no port")?;
+        Ok(Self { child, port, _output: output })
+    }
+}
+
+impl Drop for Swallow {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
