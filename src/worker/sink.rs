@@ -6,7 +6,7 @@ use elysia_engine::category::Category;
 use elysia_engine::object::{Object, Vector, Vectors};
 use elysia_engine::ports::{PortError, Refusal, Sink};
 use elysia_weaviate::{
-    BatchEncoder, BatchObject, Client, Consistency, ErrorCategory, NamedVector, ObjectError, ReadFrom, WeaviateError,
+    BatchEncoder, Client, Consistency, ErrorCategory, ObjectError, ObjectRef, ReadFrom, VectorRef, WeaviateError,
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
@@ -84,7 +84,7 @@ impl Sink for WeaviateSink {
         let mut sent = Vec::new();
         let mut refusals = Vec::new();
         for object in objects {
-            match encoder.push(&wire(&self.class, object)) {
+            match encoder.push_ref(&wire(&self.class, object)) {
                 Ok(_) => sent.push(object.id),
                 Err(error) => refusals.push(Refusal { id: object.id, error: port(&error) }),
             }
@@ -127,20 +127,23 @@ impl Sink for WeaviateSink {
     }
 }
 
-fn wire(class: &str, object: &Object) -> BatchObject {
-    let mut vectors = elysia_weaviate::Vectors::default();
+fn wire<'a>(class: &'a str, object: &'a Object) -> ObjectRef<'a> {
+    let mut wire = ObjectRef {
+        id: object.id,
+        class,
+        tenant: None,
+        properties: &object.properties,
+        unnamed: None,
+        named: Vec::new(),
+    };
     for (name, vector) in &object.vectors {
         match vector {
-            Vector::Single(numbers) if name.is_empty() => vectors.unnamed = Some(numbers.clone()),
-            Vector::Single(numbers) => {
-                vectors.named.insert(name.clone(), NamedVector::Single(numbers.clone()));
-            }
-            Vector::Multi(lists) => {
-                vectors.named.insert(name.clone(), NamedVector::Multi(lists.clone()));
-            }
+            Vector::Single(numbers) if name.is_empty() => wire.unnamed = Some(numbers),
+            Vector::Single(numbers) => wire.named.push((name, VectorRef::Single(numbers))),
+            Vector::Multi(lists) => wire.named.push((name, VectorRef::Multi(lists))),
         }
     }
-    BatchObject { id: object.id, class: class.to_owned(), tenant: None, properties: object.properties.clone(), vectors }
+    wire
 }
 
 fn vectors(unnamed: Option<Vec<f32>>, named: BTreeMap<String, Value>) -> Result<Vectors, PortError> {

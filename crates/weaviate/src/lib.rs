@@ -66,7 +66,7 @@ pub use digest::{ID_PAGE, OBJECT_PAGE, ReplicaDigest};
 pub use error::{BoxError, Call, ErrorCategory, Feature, MESSAGE_BYTES, WeaviateError};
 pub use grpc::{
     BatchDeleteOutcome, BatchEncoder, BatchObject, BatchOutcome, EncodedBatch, FetchedObject, GRPC_MESSAGE_BYTES,
-    NamedVector, ObjectError, Selection, Vectors,
+    NamedVector, ObjectError, ObjectRef, Selection, VectorRef, Vectors,
 };
 pub use objects::{Consistency, Object, Page, ReadFrom};
 pub use replica::AtReplica;

@@ -2,14 +2,15 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
+use prost::encoding::encode_varint;
 use serde_json::{Map, Value};
 use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, EncodeBuf, Encoder};
 use tonic_prost::ProstCodec;
 use uuid::Uuid;
 
-use super::messages::{BatchObjectsReply, BatchObjectsRequest, WireObject};
-use super::{GRPC_MESSAGE_BYTES, Method, Vectors, properties, vectors};
+use super::messages::{BatchObjectsReply, BatchObjectsRequest};
+use super::{GRPC_MESSAGE_BYTES, Method, NamedVector, Vectors, encoding};
 use crate::client::Client;
 use crate::error::{ErrorCategory, WeaviateError};
 use crate::objects::Consistency;
@@ -28,6 +29,32 @@ pub struct BatchObject {
     pub properties: Map<String, Value>,
     /// Its vectors; without them the class's vectorizer makes them, if it has one.
     pub vectors: Vectors,
+}
+
+/// One object to write that lies elsewhere. As [`BatchObject`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObjectRef<'a> {
+    /// Its id.
+    pub id: Uuid,
+    /// Its class, or an alias of it.
+    pub class: &'a str,
+    /// Its tenant, in a multi-tenant class.
+    pub tenant: Option<&'a str>,
+    /// Its properties.
+    pub properties: &'a Map<String, Value>,
+    /// The vector without a name.
+    pub unnamed: Option<&'a [f32]>,
+    /// Vectors by name.
+    pub named: Vec<(&'a str, VectorRef<'a>)>,
+}
+
+/// One named vector that lies elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum VectorRef<'a> {
+    /// One vector.
+    Single(&'a [f32]),
+    /// A list of vectors of equal length.
+    Multi(&'a [Vec<f32>]),
 }
 
 /// What became of a batch: every object that is not named was written.
@@ -97,12 +124,31 @@ impl BatchEncoder {
 
     /// Appends one object; answers the size of the batch so far. Nothing is appended when it cannot be encoded.
     pub fn push(&mut self, object: &BatchObject) -> Result<usize, WeaviateError> {
-        let wire = wire(object)?;
-        let length = wire.encoded_len();
+        let named = object.vectors.named.iter().map(|(name, vector)| {
+            let vector = match vector {
+                NamedVector::Single(numbers) => VectorRef::Single(numbers),
+                NamedVector::Multi(vectors) => VectorRef::Multi(vectors),
+            };
+            (name.as_str(), vector)
+        });
+        self.push_ref(&ObjectRef {
+            id: object.id,
+            class: &object.class,
+            tenant: object.tenant.as_deref(),
+            properties: &object.properties,
+            unnamed: object.vectors.unnamed.as_deref(),
+            named: named.collect(),
+        })
+    }
+
+    /// The same for an object that lies elsewhere: text and vectors are copied once, onto the wire.
+    pub fn push_ref(&mut self, object: &ObjectRef<'_>) -> Result<usize, WeaviateError> {
+        let object = encoding::Object::new(object)?;
+        let length = object.encoded_len();
         self.body.reserve(1 + prost::length_delimiter_len(length) + length);
         self.body.put_u8(OBJECTS_FIELD);
-        wire.encode_length_delimited(&mut self.body)
-            .map_err(|_| WeaviateError::Encode { property: String::new(), reason: "buffer too small" })?;
+        encode_varint(length as u64, &mut self.body);
+        object.encode(&mut self.body);
         self.count += 1;
         Ok(self.body.len())
     }
@@ -191,22 +237,6 @@ impl Client {
     }
 }
 
-fn wire(object: &BatchObject) -> Result<WireObject, WeaviateError> {
-    let mut named = Vec::with_capacity(object.vectors.named.len());
-    for (name, vector) in &object.vectors.named {
-        let refuse = || WeaviateError::Encode { property: name.clone(), reason: "vectors of a list differ in length" };
-        named.push(vectors::named(name, vector).ok_or_else(refuse)?);
-    }
-    Ok(WireObject {
-        uuid: object.id.to_string(),
-        properties: Some(properties::encode(&object.properties)?.into()),
-        collection: object.class.clone(),
-        tenant: object.tenant.clone().unwrap_or_default(),
-        vector_bytes: object.vectors.unnamed.as_deref().map(vectors::unnamed).unwrap_or_default(),
-        vectors: named,
-    })
-}
-
 /// Sends bytes that are a message already, and reads the reply.
 struct BatchCodec;
 
@@ -242,8 +272,51 @@ impl Encoder for BytesEncoder {
 mod tests {
     use serde_json::json;
 
+    use super::super::messages::{VectorType, WireObject, WireVector};
+    use super::super::vectors::MULTI_HEADER;
+    use super::super::{properties, vectors};
     use super::*;
-    use crate::grpc::NamedVector;
+
+    fn unnamed_bytes(vector: &[f32]) -> Bytes {
+        let mut bytes = BytesMut::with_capacity(std::mem::size_of_val(vector));
+        for number in vector {
+            bytes.put_f32_le(*number);
+        }
+        bytes.freeze()
+    }
+
+    fn named_message(name: &str, vector: &NamedVector) -> Option<WireVector> {
+        let (vector_bytes, vector_type) = match vector {
+            NamedVector::Single(vector) => (unnamed_bytes(vector), VectorType::Single),
+            NamedVector::Multi(vectors) => (multi(vectors)?, VectorType::Multi),
+        };
+        Some(WireVector { name: name.to_owned(), vector_bytes, vector_type: vector_type.into() })
+    }
+
+    fn multi(vectors: &[Vec<f32>]) -> Option<Bytes> {
+        let dimension = vectors.first()?.len();
+        if vectors.iter().any(|vector| vector.len() != dimension) {
+            return None;
+        }
+        let mut bytes = BytesMut::with_capacity(MULTI_HEADER + vectors.len() * dimension * size_of::<f32>());
+        bytes.put_u16_le(u16::try_from(dimension).ok()?);
+        vectors.iter().flatten().for_each(|number| bytes.put_f32_le(*number));
+        Some(bytes.freeze())
+    }
+
+    /// The same object as the message that prost encodes.
+    fn wire(object: &BatchObject) -> Result<WireObject, WeaviateError> {
+        let refuse = || WeaviateError::Encode { property: String::new(), reason: "ragged" };
+        let named = object.vectors.named.iter().map(|(name, vector)| named_message(name, vector).ok_or_else(refuse));
+        Ok(WireObject {
+            uuid: object.id.to_string(),
+            properties: Some(properties::encode(&object.properties)?.into()),
+            collection: object.class.clone(),
+            tenant: object.tenant.clone().unwrap_or_default(),
+            vector_bytes: object.vectors.unnamed.as_deref().map(unnamed_bytes).unwrap_or_default(),
+            vectors: named.collect::<Result<_, _>>()?,
+        })
+    }
 
     fn object(number: u128) -> BatchObject {
         let named = [("many".to_owned(), NamedVector::Multi(vec![vec![1.0, 2.0], vec![3.0, 4.0]]))];
@@ -267,6 +340,37 @@ mod tests {
         let message = BatchObjectsRequest::decode(batch.body.as_ref()).expect("it is a message");
         let objects = [1, 2, 3].map(|number| wire(&object(number)).expect("it encodes")).to_vec();
         assert_eq!(message, BatchObjectsRequest { objects, consistency_level: Some(2) });
+    }
+
+    #[test]
+    fn whatever_it_holds_an_object_is_encoded_as_prost_does() {
+        let every_kind = json!({
+            "null": null, "text": "a", "empty": "", "": "no name", "number": 1.5, "whole": -3, "yes": true, "no": false,
+            "none": [], "texts": ["a", "ü"], "flags": [true], "wholes": [1, -2], "reals": [1, 2.5],
+            "nested": { "a": [1], "b": "c" }, "list": [{ "a": "x" }, {}], "long": "x".repeat(300),
+        });
+        let named =
+            [("one".to_owned(), NamedVector::Single(vec![1.0; 100])), (String::new(), NamedVector::Single(vec![]))];
+        for properties in [every_kind, json!({}), json!({ "only": null }), json!({ "only": [1] })] {
+            for (tenant, unnamed, named) in [
+                (None, None, vec![]),
+                (Some(String::new()), Some(vec![]), vec![]),
+                (Some("t".to_owned()), Some(vec![0.25; 1536]), named.to_vec()),
+            ] {
+                let object = BatchObject {
+                    id: Uuid::from_u128(7),
+                    class: "Articles".to_owned(),
+                    tenant,
+                    properties: properties.as_object().cloned().expect("an object"),
+                    vectors: Vectors { unnamed, named: named.into_iter().collect() },
+                };
+                let mut encoder = BatchEncoder::new();
+                encoder.push(&object).expect("it encodes");
+                let wanted =
+                    BatchObjectsRequest { objects: vec![wire(&object).expect("it encodes")], consistency_level: None };
+                assert_eq!(encoder.body, wanted.encode_to_vec(), "{object:?}");
+            }
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod batch;
 mod delete;
+mod encoding;
 mod messages;
 mod properties;
 mod results;
@@ -19,7 +20,7 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Status};
 
-pub use batch::{BatchEncoder, BatchObject, BatchOutcome, EncodedBatch, ObjectError};
+pub use batch::{BatchEncoder, BatchObject, BatchOutcome, EncodedBatch, ObjectError, ObjectRef, VectorRef};
 pub use delete::BatchDeleteOutcome;
 pub use search::{FetchedObject, Selection};
 pub use vectors::{NamedVector, Vectors};

@@ -18,7 +18,9 @@ use prost_types::value::Kind;
 use prost_types::{Struct, Value as PlainValue};
 use serde_json::{Map, Value};
 
-use super::messages::{BooleanArray, IntArray, NestedObject, NestedObjectArray, NestedValue, NumberArray, TextArray};
+use super::messages::{
+    BooleanArray, IntArray, NestedObject, NestedObjectArray, NestedValue, NumberArray, Properties, TextArray,
+};
 use crate::error::WeaviateError;
 
 /// The fields of one object, top level or nested.
@@ -45,6 +47,22 @@ pub(super) fn encode(properties: &Map<String, Value>) -> Result<NestedValue, Wea
     }
     out.plain = (!plain.fields.is_empty()).then_some(plain);
     Ok(out)
+}
+
+/// The lists and nested objects of one object, without what is plain.
+pub(super) fn encode_lists_and_objects(properties: &Map<String, Value>) -> Result<Properties, WeaviateError> {
+    let mut out = NestedValue::default();
+    for (name, value) in properties {
+        match value {
+            Value::Object(members) => {
+                let value = encode(members).map_err(|error| below(name, error))?;
+                out.objects.push(NestedObject { value: Some(value), prop_name: name.clone() });
+            }
+            Value::Array(items) => array(&mut out, name, items)?,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    Ok(out.into())
 }
 
 fn array(out: &mut NestedValue, name: &str, items: &[Value]) -> Result<(), WeaviateError> {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::{Value, json};
 
 use super::messages::{VectorType, WireVector};
@@ -36,35 +35,7 @@ impl NamedVector {
 }
 
 /// A multi vector begins with its dimension as u16 (`Fp32SliceOfSlicesFromBytes`).
-const MULTI_HEADER: usize = 2;
-
-pub(super) fn unnamed(vector: &[f32]) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(std::mem::size_of_val(vector));
-    for number in vector {
-        bytes.put_f32_le(*number);
-    }
-    bytes.freeze()
-}
-
-/// `None` when the vectors of a list differ in length, or are too long for the header.
-pub(super) fn named(name: &str, vector: &NamedVector) -> Option<WireVector> {
-    let (vector_bytes, vector_type) = match vector {
-        NamedVector::Single(vector) => (unnamed(vector), VectorType::Single),
-        NamedVector::Multi(vectors) => (multi(vectors)?, VectorType::Multi),
-    };
-    Some(WireVector { name: name.to_owned(), vector_bytes, vector_type: vector_type.into() })
-}
-
-fn multi(vectors: &[Vec<f32>]) -> Option<Bytes> {
-    let dimension = vectors.first()?.len();
-    if vectors.iter().any(|vector| vector.len() != dimension) {
-        return None;
-    }
-    let mut bytes = BytesMut::with_capacity(MULTI_HEADER + vectors.len() * dimension * size_of::<f32>());
-    bytes.put_u16_le(u16::try_from(dimension).ok()?);
-    vectors.iter().flatten().for_each(|number| bytes.put_f32_le(*number));
-    Some(bytes.freeze())
-}
+pub(super) const MULTI_HEADER: usize = 2;
 
 /// What a search answered: `None` when the bytes are no vectors.
 pub(super) fn decode(unnamed: &[u8], named: &[WireVector]) -> Option<Vectors> {
