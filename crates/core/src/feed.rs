@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use elysia_api::IndexSource;
 use elysia_api::condition::{ConditionType, Reason};
 use elysia_api::index_source::{
-    CheckpointStatus, Counts, DeadLetter, IndexSourceStatus, RunState, RunStatus, Source, Unmapped,
+    CheckpointStatus, Counts, DeadLetter, IndexSourceSpec, IndexSourceStatus, RunState, RunStatus, Source, Unmapped,
 };
 use elysia_api::{Rules as _, names};
 use jiff::{SignedDuration, Timestamp};
@@ -41,10 +41,67 @@ pub struct FeedSpec {
     pub unmapped: Unmapped,
     /// Rejected lines at which a run fails.
     pub max_rejected: Option<i64>,
+    /// How hard a worker tries. No part of a run's id: it changes no outcome.
+    pub effort: Effort,
     /// Value of `elysia.dev/run-now`.
     pub run_now: Option<String>,
     /// Whether `elysia.dev/paused` is `"true"`.
     pub paused: bool,
+}
+
+/// How much a worker sends at once, and with what it meets failures. What is absent is the worker's to choose.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Effort {
+    /// Batches under way at once.
+    pub parallelism: Option<i32>,
+    /// Objects of one batch.
+    pub batch_objects: Option<i32>,
+    /// Bytes of one batch.
+    pub batch_bytes: Option<i32>,
+    /// Attempts of one call.
+    pub attempts: Option<i32>,
+    /// The longest wait after the first failure.
+    pub retry_base: Option<SignedDuration>,
+    /// The longest wait of all.
+    pub retry_cap: Option<SignedDuration>,
+    /// Failures in a row at which the circuit breaker opens.
+    pub breaker_failures: Option<i32>,
+    /// How long it stays open.
+    pub breaker_cooldown: Option<SignedDuration>,
+}
+
+impl Effort {
+    fn of(spec: &IndexSourceSpec) -> Result<Self, String> {
+        let time = |field: &str, text: Option<&String>| {
+            let read =
+                |text: &String| wait(text).ok_or_else(|| format!("spec.{field}: {text} is no time such as 200ms"));
+            text.map(read).transpose()
+        };
+        Ok(Self {
+            parallelism: spec.parallelism,
+            batch_objects: spec.batch.objects,
+            batch_bytes: spec.batch.bytes,
+            attempts: spec.retry.max,
+            retry_base: time("retry.base", spec.retry.base.as_ref())?,
+            retry_cap: time("retry.cap", spec.retry.cap.as_ref())?,
+            breaker_failures: spec.circuit_breaker.failures,
+            breaker_cooldown: time("circuitBreaker.cooldown", spec.circuit_breaker.cooldown.as_ref())?,
+        })
+    }
+}
+
+/// `200ms`, `20s`, `1m`.
+fn wait(text: &str) -> Option<SignedDuration> {
+    let digits = text.find(|character: char| !character.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let number = number.parse::<i64>().ok()?;
+    let milliseconds = match unit {
+        "ms" => number,
+        "s" => number.checked_mul(1_000)?,
+        "m" => number.checked_mul(60_000)?,
+        _ => return None,
+    };
+    Some(SignedDuration::from_millis(milliseconds))
 }
 
 impl FeedSpec {
@@ -63,6 +120,7 @@ impl FeedSpec {
             properties: spec.mapping.properties.clone(),
             unmapped: spec.mapping.unmapped,
             max_rejected: spec.max_rejected,
+            effort: Effort::of(spec)?,
             run_now: annotation(names::RUN_NOW_ANNOTATION),
             paused: annotation(names::PAUSED_ANNOTATION).as_deref() == Some("true"),
         })

@@ -20,6 +20,7 @@ fn spec() -> FeedSpec {
         properties: BTreeMap::new(),
         unmapped: Unmapped::Reject,
         max_rejected: None,
+        effort: Effort::default(),
         run_now: None,
         paused: false,
     }
@@ -133,4 +134,31 @@ fn nothing_starts_before_everything_is_there() {
     let other = vec![JobView { name: "f-older".to_owned(), state: JobState::Active }];
     check(&spec, &seen(None, other), "False Running");
     check(&FeedSpec { paused: true, ..spec }, &seen(None, vec![]), "False Running");
+}
+
+#[test]
+fn effort_is_read_from_its_fields_and_makes_no_other_run() {
+    let spec: IndexSourceSpec = serde_json::from_value(serde_json::json!({
+        "clusterRef": {"name": "search"}, "collection": "Articles", "source": {"configMap": {"name": "feed"}},
+        "parallelism": 3, "batch": {"objects": 100, "bytes": 65536},
+        "retry": {"max": 4, "base": "50ms", "cap": "2s"}, "circuitBreaker": {"failures": 2, "cooldown": "1m"},
+    }))
+    .unwrap();
+    let effort = Effort::of(&spec).unwrap();
+    let wanted = Effort {
+        parallelism: Some(3),
+        batch_objects: Some(100),
+        batch_bytes: Some(65_536),
+        attempts: Some(4),
+        retry_base: Some(SignedDuration::from_millis(50)),
+        retry_cap: Some(SignedDuration::from_secs(2)),
+        breaker_failures: Some(2),
+        breaker_cooldown: Some(SignedDuration::from_secs(60)),
+    };
+    assert_eq!(effort, wanted);
+    let other = FeedSpec { effort, ..self::spec() };
+    assert_eq!(other.run_id(&content("1")), self::spec().run_id(&content("1")));
+    for text in ["", "ms", "5", "5h", "-5s", "99999999999999999999s"] {
+        assert_eq!(wait(text), None, "{text}");
+    }
 }

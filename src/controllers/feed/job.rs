@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use elysia_api::index_source::Unmapped;
 use elysia_api::names;
 use elysia_core::feed::{Content, FeedSpec};
+use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -104,6 +105,9 @@ fn work(spec: &FeedSpec, run: &str, content: &Content, target: &Target) -> Value
             json!({"volume": {"mountPath": MOUNT, "path": path, "pattern": pattern}})
         }
     };
+    let nodes = target.nodes.iter().map(|(name, rest, grpc)| json!({"name": name, "rest": rest, "grpc": grpc}));
+    let nodes = nodes.collect::<Vec<_>>();
+    let milliseconds = |time: Option<SignedDuration>| time.and_then(|time| i64::try_from(time.as_millis()).ok());
     json!({
         "namespace": spec.namespace,
         "name": spec.name,
@@ -111,11 +115,23 @@ fn work(spec: &FeedSpec, run: &str, content: &Content, target: &Target) -> Value
         "run": run,
         "ledger": names::ledger(&spec.name),
         "collection": spec.collection,
-        "endpoints": {"rest": target.rest, "grpc": target.grpc},
+        "endpoints": {"rest": target.rest, "grpc": target.grpc, "nodes": nodes},
         "source": source,
         "properties": spec.properties,
         "unmapped": match spec.unmapped { Unmapped::Reject => "Reject", Unmapped::Drop => "Drop" },
         "maxRejected": spec.max_rejected,
+        "pace": {
+            "parallelism": spec.effort.parallelism,
+            "batchObjects": spec.effort.batch_objects,
+            "batchBytes": spec.effort.batch_bytes,
+        },
+        "patience": {
+            "attempts": spec.effort.attempts,
+            "baseMilliseconds": milliseconds(spec.effort.retry_base),
+            "capMilliseconds": milliseconds(spec.effort.retry_cap),
+            "breakerFailures": spec.effort.breaker_failures,
+            "breakerCooldownMilliseconds": milliseconds(spec.effort.breaker_cooldown),
+        },
     })
 }
 

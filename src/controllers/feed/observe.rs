@@ -30,6 +30,8 @@ pub(super) struct Target {
     pub(super) rest: String,
     /// gRPC address.
     pub(super) grpc: String,
+    /// Name, REST and gRPC address of each node, where they are known: the worker writes to all of them.
+    pub(super) nodes: Vec<(String, String, String)>,
     /// Secret and key of the API key; `None` when the servers ask for none.
     pub(super) api_key: Option<(String, String)>,
 }
@@ -78,6 +80,7 @@ pub(super) async fn observe(spec: &FeedSpec, context: &Context) -> Result<Scene,
     let target = cluster_spec.grpc().map(|grpc| Target {
         rest: cluster_spec.rest(),
         grpc,
+        nodes: cluster_spec.node_endpoints(),
         api_key: names::api_key_secret(&cluster),
     });
     if target.is_none() {

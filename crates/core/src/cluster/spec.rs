@@ -172,6 +172,23 @@ impl ClusterSpec {
         }
     }
 
+    /// Name, REST and gRPC address of each node, where both are known: those of managed nodes are. Of an external node
+    /// only the REST address is declared.
+    pub fn node_endpoints(&self) -> Vec<(String, String, String)> {
+        match &self.kind {
+            Kind::Managed(_) => {
+                let service = names::nodes_service(&self.name);
+                let host = |node: &str| format!("http://{node}.{service}.{}.svc", self.namespace);
+                let endpoints = |node: String| {
+                    let host = host(&node);
+                    (node, format!("{host}:{}", names::REST_PORT), format!("{host}:{}", names::GRPC_PORT))
+                };
+                self.node_names().into_iter().map(endpoints).collect()
+            }
+            Kind::External(_) => Vec::new(),
+        }
+    }
+
     /// Names of the nodes that should exist.
     pub fn node_names(&self) -> Vec<String> {
         match &self.kind {
