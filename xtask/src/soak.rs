@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
-use elysia_e2e::ground::{DEFAULT_WEAVIATE, Ground, Kubectl, cargo};
+use elysia_e2e::ground::{DEFAULT_WEAVIATE, Ground, Kubectl, Paths, cargo};
 use serde_json::{Value, json};
 
 /// Cold starts that are measured.
@@ -21,7 +21,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 #[derive(Args)]
 pub(crate) struct SoakArguments {
-    /// Which one: `cold-start`, `collections`, `gitops`
+    /// Which one: `cold-start`, `collections`, `feeds`, `gitops`
     name: String,
     /// Version of Weaviate; one that the ground has
     #[arg(long, default_value = DEFAULT_WEAVIATE)]
@@ -32,9 +32,24 @@ pub(crate) fn run(arguments: &SoakArguments) -> Result<()> {
     match arguments.name.as_str() {
         "cold-start" => cold_starts(&arguments.weaviate),
         "collections" => on_the_ground("collections"),
+        "feeds" => feeds(),
         "gitops" => gitops::run(&arguments.weaviate),
-        other => bail!("there is no soak `{other}`; there are: cold-start, collections, gitops"),
+        other => bail!("there is no soak `{other}`; there are: cold-start, collections, feeds, gitops"),
     }
+}
+
+/// Workers killed at random moments, and ledgers lost: simulated, with the engine's own oracle. Needs no ground.
+fn feeds() -> Result<()> {
+    let paths = Paths::from_environment();
+    let folder = paths.target.join("soak");
+    fs::create_dir_all(&folder)?;
+    let file = folder.join("feeds.json");
+    let mut command = cargo(&paths);
+    command.args(["test", "--package", "elysia-engine", "--test", "replay", "--", "--ignored", "--nocapture"]);
+    command.env("ELYSIA_SOAK_FIGURES", &file);
+    ensure!(command.status().context("failed to start cargo")?.success(), "the soak feeds failed");
+    println!("{}", fs::read_to_string(&file)?);
+    Ok(())
 }
 
 /// Runs one of the long tests of `e2e/soaks`, which says what it does while it does it.

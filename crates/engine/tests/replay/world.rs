@@ -76,6 +76,11 @@ impl World {
         Self { sink: MemorySink::default(), store: self.store.clone(), source: self.source.clone(), settings }
     }
 
+    /// The same feed and collection, and nothing known of what was done.
+    pub(crate) fn without_ledger(self) -> Self {
+        Self { store: MemoryLedger::default(), ..self }
+    }
+
     /// The same feed once more, over what the last run left.
     pub(crate) fn again(&self, run: &str) -> Self {
         Self { sink: self.sink.clone(), ..self.emptied(run) }
