@@ -169,6 +169,10 @@ pub enum Reason {
     CompleteWithRejects,
     /// The last run failed; the message carries the cause.
     RunFailed,
+    /// One call after the other failed: a worker leaves the collection alone for a while, then tries again.
+    CircuitOpen,
+    /// The worker's calls succeed.
+    CircuitClosed,
 }
 
 impl Reason {
@@ -228,6 +232,8 @@ impl Reason {
             Self::Complete => "Complete",
             Self::CompleteWithRejects => "CompleteWithRejects",
             Self::RunFailed => "RunFailed",
+            Self::CircuitOpen => "CircuitOpen",
+            Self::CircuitClosed => "CircuitClosed",
         }
     }
 }

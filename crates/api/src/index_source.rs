@@ -264,7 +264,7 @@ pub struct IndexSourceStatus {
     /// Value of `elysia.dev/run-now` that was handled last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_handled: Option<String>,
-    /// Ready, CaughtUp; Running, Reconciling and Stalled only while True.
+    /// Ready, CaughtUp; CircuitClosed once a worker has begun; Running, Reconciling and Stalled only while True.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

@@ -215,12 +215,25 @@ pub struct LedgerView {
     pub errors: BTreeMap<String, i64>,
     /// How far it came.
     pub checkpoint: CheckpointStatus,
+    /// The worker's circuit breaker while it is open.
+    pub breaker: Option<OpenCircuit>,
     /// The first rejected lines.
     pub dead_letters: Vec<DeadLetter>,
     /// When the run started.
     pub started_at: Timestamp,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+}
+
+/// A worker leaves the collection alone for a while.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OpenCircuit {
+    /// Since when.
+    pub since: Timestamp,
+    /// Calls in a row that failed.
+    pub failures: i64,
+    /// What the call met that opened it.
+    pub message: String,
 }
 
 /// What to do with a feed now.
@@ -256,6 +269,7 @@ pub enum Step {
 /// The plan for this look.
 pub fn plan(spec: &FeedSpec, observed: &Observed) -> Plan {
     let mut plan = decide(spec, observed);
+    plan.findings.extend(circuit(&plan, observed));
     if spec.paused {
         plan.step = None;
         plan.findings
@@ -264,6 +278,25 @@ pub fn plan(spec: &FeedSpec, observed: &Observed) -> Plan {
         plan.findings.push(Finding::holds(ConditionType::Stalled, Reason::Paused, message));
     }
     plan
+}
+
+/// Whether the worker of the plan's run can work; `None` before it has said anything.
+fn circuit(plan: &Plan, observed: &Observed) -> Option<Finding> {
+    let run = plan.run.as_ref()?;
+    let ledger = observed.ledger.seen()?.as_ref().filter(|ledger| ledger.run == run.id)?;
+    let kind = ConditionType::CircuitClosed;
+    // A worker that is gone waits for nothing, and whether the next one could call is not known.
+    if ledger.breaker.is_some() && run.state != RunState::Running {
+        return None;
+    }
+    Some(match &ledger.breaker {
+        None => Finding::holds(kind, Reason::CircuitClosed, "calls succeed"),
+        Some(OpenCircuit { failures, message, .. }) => {
+            let text =
+                format!("{failures} calls in a row failed; it is tried again after the cooldown. The last: {message}");
+            Finding::fails(kind, Reason::CircuitOpen, text)
+        }
+    })
 }
 
 fn decide(spec: &FeedSpec, observed: &Observed) -> Plan {

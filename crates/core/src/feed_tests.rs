@@ -38,6 +38,7 @@ fn ledger(run: &str, state: RunState, rejected: i64) -> LedgerView {
         counts: Counts { lines: 5, added: 5 - rejected, rejected, ..Counts::default() },
         errors: BTreeMap::new(),
         checkpoint: CheckpointStatus::default(),
+        breaker: None,
         dead_letters: Vec::new(),
         started_at: Timestamp::UNIX_EPOCH,
         finished_at: None,
@@ -161,4 +162,37 @@ fn effort_is_read_from_its_fields_and_makes_no_other_run() {
     for text in ["", "ms", "5", "5h", "-5s", "99999999999999999999s"] {
         assert_eq!(wait(text), None, "{text}");
     }
+}
+
+#[test]
+fn an_open_circuit_is_told_while_its_worker_runs() {
+    let spec = spec();
+    let run = spec.run_id(&content("1"));
+    let job = |state| vec![JobView { name: spec.job(&run), state }];
+    let told = |state, breaker: bool, jobs| {
+        let mut ledger = ledger(&run, state, 0);
+        ledger.breaker = breaker.then(|| OpenCircuit {
+            since: Timestamp::UNIX_EPOCH,
+            failures: 5,
+            message: "connection refused".to_owned(),
+        });
+        let observed = seen(Some(ledger), jobs);
+        let plan = plan(&spec, &observed);
+        record(&spec, &observed, &plan);
+        let circuit = plan.findings.into_iter().find(|finding| finding.kind == ConditionType::CircuitClosed);
+        circuit.map(|finding| (finding.value.as_str(), finding.message))
+    };
+    let open = "5 calls in a row failed; it is tried again after the cooldown. The last: connection refused";
+    for (state, breaker, jobs, expected) in [
+        (RunState::Running, true, job(JobState::Active), ("False", open)),
+        (RunState::Running, false, job(JobState::Active), ("True", "calls succeed")),
+        (RunState::Succeeded, false, job(JobState::Succeeded), ("True", "calls succeed")),
+    ] {
+        let (value, message) = told(state, breaker, jobs).unwrap();
+        assert_eq!((value, message.as_str()), expected, "{state:?} {breaker}");
+    }
+    // Its worker is gone: nobody knows whether the next one can call.
+    assert_eq!(told(RunState::Failed, true, vec![]), None);
+    let unseen = plan(&spec, &seen(None, vec![]));
+    assert!(unseen.findings.iter().all(|finding| finding.kind != ConditionType::CircuitClosed));
 }

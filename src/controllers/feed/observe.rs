@@ -6,7 +6,7 @@ use elysia_api::index_source::{CheckpointStatus, Counts, DeadLetter, RunState};
 use elysia_api::names;
 use elysia_core::cluster::{ClusterSpec, judge};
 use elysia_core::collection::ClusterSight;
-use elysia_core::feed::{Content, FeedSpec, JobState, JobView, LedgerView, Observed};
+use elysia_core::feed::{Content, FeedSpec, JobState, JobView, LedgerView, Observed, OpenCircuit};
 use elysia_core::fingerprint;
 use elysia_core::sight::{BlindnessKind, Sight};
 use elysia_engine::category::Category;
@@ -206,6 +206,11 @@ fn view(ledger: &Ledger) -> LedgerView {
             offset: current.map_or(0, |position| number(position.offset)),
             files_done: number(ledger.checkpoint.files),
         },
+        breaker: ledger.breaker.as_ref().map(|breaker| OpenCircuit {
+            since: breaker.since,
+            failures: i64::from(breaker.failures),
+            message: breaker.message.clone(),
+        }),
         dead_letters: ledger.dead_letters.iter().map(dead_letter).collect(),
         started_at: ledger.started_at,
         finished_at: ledger.finished_at,

@@ -111,6 +111,7 @@ async fn a_feed_that_is_done_is_at_rest() {
     assert_snapshot!(world.feed_conditions(), @r"
     Ready=True Complete: 1 lines
     CaughtUp=True Complete: 1 lines
+    CircuitClosed=True CircuitClosed: calls succeed
     ");
     for _ in 0..3 {
         advance(3600);
