@@ -5,8 +5,11 @@ mod catalogue;
 mod change;
 mod clear;
 mod create;
+mod health;
 mod look;
+mod optimize;
 mod remove;
+mod stats;
 #[cfg(test)]
 mod tests;
 
@@ -37,11 +40,11 @@ enum Command {
     /// One collection in detail
     Show(look::ShowArgs),
     /// Objects, shards and answering times at each node
-    Stats(look::StatsArgs),
+    Stats(stats::StatsArgs),
     /// Is the collection well? Exit codes as of `kubectl elysia health`
-    Health(look::HealthArgs),
+    Health(health::HealthArgs),
     /// Advice about settings; nothing is changed
-    Optimize(look::OptimizeArgs),
+    Optimize(optimize::OptimizeArgs),
     /// Declare a collection: creates an ElysiaCollection
     Create(create::CreateArgs),
     /// Delete collections with all their objects
@@ -94,9 +97,9 @@ async fn dispatch(args: &CollectionArgs, session: &Session) -> Result<Exit, Stop
     match &args.command {
         Command::Ls(args) => look::ls(args, session, cluster).await,
         Command::Show(args) => look::show(args, session, cluster).await,
-        Command::Stats(args) => look::stats(args, session, cluster).await,
-        Command::Health(args) => look::health(args, session, cluster).await,
-        Command::Optimize(args) => look::optimize(args, session, cluster).await,
+        Command::Stats(args) => stats::stats(args, session, cluster).await,
+        Command::Health(args) => health::health(args, session, cluster).await,
+        Command::Optimize(args) => optimize::optimize(args, session, cluster).await,
         Command::Create(args) => create::create(args, session, cluster).await,
         Command::Rm(args) => remove::rm(args, session, cluster).await,
         Command::Clear(args) => clear::clear(args, session, cluster).await,

@@ -62,10 +62,19 @@ pub(super) struct Seen {
     pub(super) missing: Vec<String>,
 }
 
+/// How new the list of the objects must be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Freshness {
+    /// A moment old, and several times as fast where there are a thousand: enough for who only looks.
+    Cached,
+    /// As it is now: whoever changes something must not take what was just declared for undeclared.
+    Latest,
+}
+
 /// Two calls to the servers and one list, however many collections there are.
-pub(super) async fn read(reader: &Reader, opened: &OpenedCluster) -> Result<Seen, Unread> {
+pub(super) async fn read(reader: &Reader, opened: &OpenedCluster, freshness: Freshness) -> Result<Seen, Unread> {
     let (classes, nodes, objects) =
-        futures::join!(opened.common.classes(), opened.common.node_shards(None), declared(reader, opened));
+        futures::join!(opened.common.classes(), opened.common.node_shards(None), declared(reader, opened, freshness));
     let classes = classes.map_err(|error| Unread {
         message: format!("the collections of cluster {} cannot be listed: {}", opened.spec.name, chain(&error)),
         next: format!("kubectl elysia health {} -n {}", opened.spec.name, opened.spec.namespace),
@@ -80,8 +89,17 @@ pub(super) async fn read(reader: &Reader, opened: &OpenedCluster) -> Result<Seen
 }
 
 /// The objects that declare collections of this cluster.
-pub(super) async fn declared(reader: &Reader, opened: &OpenedCluster) -> Result<Vec<ElysiaCollection>, Unread> {
-    match reader.list_cached::<ElysiaCollection>(Some(&opened.spec.namespace)).await {
+pub(super) async fn declared(
+    reader: &Reader,
+    opened: &OpenedCluster,
+    freshness: Freshness,
+) -> Result<Vec<ElysiaCollection>, Unread> {
+    let namespace = Some(opened.spec.namespace.as_str());
+    let listed = match freshness {
+        Freshness::Cached => reader.list_cached::<ElysiaCollection>(namespace).await,
+        Freshness::Latest => reader.list::<ElysiaCollection>(namespace).await,
+    };
+    match listed {
         Sighted::Seen(objects) => {
             let mut objects: Vec<_> = objects
                 .into_iter()

@@ -13,6 +13,7 @@ use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
+use super::catalogue::Freshness;
 use super::look::{self, One};
 use super::{ChangeArgs, ConsentArgs, change};
 use crate::cli::audit::{self, Change};
@@ -40,7 +41,7 @@ pub(super) struct ClearArgs {
 
 pub(super) async fn clear(args: &ClearArgs, session: &Session, cluster: Option<&str>) -> Result<Exit, Stop> {
     let opened = session.open(cluster).await?;
-    let one = look::live(session, &opened, &args.name).await?;
+    let one = look::live(session, &opened, &args.name, Freshness::Latest).await?;
     change::guard_protection(session, &opened, &args.name, &args.consent).await?;
     let user = session.user().await;
     let count = change::count(&opened, &one).await;

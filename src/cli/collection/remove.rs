@@ -7,8 +7,9 @@ use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::{Value, json};
 
+use super::catalogue::{self, Freshness};
 use super::look::{self, One};
-use super::{ChangeArgs, ConsentArgs, catalogue, change};
+use super::{ChangeArgs, ConsentArgs, change};
 use crate::cli::audit::{self, Change};
 use crate::cli::client::{Question, chain};
 use crate::cli::forward::OpenedCluster;
@@ -56,7 +57,7 @@ pub(super) async fn rm(args: &RmArgs, session: &Session, cluster: Option<&str>) 
 }
 
 async fn matching(session: &Session, opened: &OpenedCluster, glob: &Glob) -> Result<Vec<String>, Stop> {
-    let seen = catalogue::read(&session.reader, opened).await?;
+    let seen = catalogue::read(&session.reader, opened, Freshness::Latest).await?;
     // Without the objects a declared collection would be deleted as if nobody declared it, and be made again.
     if let Some(missing) = seen.missing.first() {
         return Err(Stop::unknown(missing.clone(), look::health_of(opened)));
@@ -67,7 +68,7 @@ async fn matching(session: &Session, opened: &OpenedCluster, glob: &Glob) -> Res
 }
 
 async fn remove(args: &RmArgs, session: &Session, opened: &OpenedCluster, name: &str) -> Result<(), Stop> {
-    let one = look::one(session, opened, name).await?;
+    let one = look::one(session, opened, name, Freshness::Latest).await?;
     change::guard_protection(session, opened, name, &args.consent).await?;
     let patch = one.object.as_ref().map(|object| {
         let spec = json!({"deletionPolicy": "Delete"});

@@ -10,6 +10,7 @@ use k8s_openapi::api::events::v1::Event;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::catalogue::Freshness;
 use super::*;
 use crate::cli::Cli;
 use crate::cli::audit;
@@ -98,7 +99,7 @@ async fn live_and_declared_stand_side_by_side() {
     ground.declare("drafts", "Drafts", &json!({}));
     let session = ground.session(None);
     let opened = session.open(None).await.unwrap();
-    let seen = catalogue::read(&session.reader, &opened).await.unwrap();
+    let seen = catalogue::read(&session.reader, &opened, Freshness::Latest).await.unwrap();
     let entries = catalogue::join(&seen, &opened.spec);
     let unpainted = |text: String| anstream::adapter::strip_str(&text).to_string();
     insta::assert_snapshot!("ls_table", unpainted(look::list(&entries, false)));
@@ -140,6 +141,30 @@ async fn only_the_typed_count_removes() {
     let lines = audit::read(&ground.session(None), Some("wiki")).await.unwrap();
     assert_eq!(lines.len(), 1);
     assert!(audit::read(&ground.session(None), Some("other")).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_was_declared_a_moment_ago_is_not_removed_as_undeclared() {
+    let ground = Ground::new().await;
+    ground.api.stop_cache();
+    ground.declare("articles", "Articles", &json!({}));
+    let session = ground.session(None);
+    let opened = session.open(None).await.unwrap();
+    let cached = catalogue::declared(&session.reader, &opened, Freshness::Cached).await.unwrap();
+    assert!(cached.is_empty(), "the cache is behind, or this proves nothing");
+    for line in ["rm Articles --yes --timeout 1s", "rm --filter Art* --yes --timeout 1s"] {
+        ground.run(line, None).await;
+        let object: ElysiaCollection = ground.api.object("search", "articles").unwrap();
+        assert_eq!(object.spec.deletion_policy, elysia_api::collection::DeletionPolicy::Delete, "{line}");
+        assert!(ground.weaviate.class("Articles").is_some(), "{line}");
+        ground.api.edit::<ElysiaCollection>("search", "articles", |object| {
+            object["spec"]["deletionPolicy"] = json!("Retain");
+        });
+    }
+    // The operator is asked to clear it; nothing is done straight at the servers.
+    ground.run("clear Articles --yes --timeout 1s", None).await;
+    let object: ElysiaCollection = ground.api.object("search", "articles").unwrap();
+    assert!(object.metadata.annotations.unwrap_or_default().contains_key(elysia_api::names::CLEAR_ANNOTATION));
 }
 
 #[tokio::test]

@@ -58,8 +58,7 @@ pub(super) struct Standing {
 
 impl Standing {
     pub(super) fn of(feed: &IndexSource) -> Self {
-        // A status of an older spec says nothing of this one.
-        let status = feed.status.as_ref().filter(|status| status.observed_generation == feed.metadata.generation);
+        let status = current(feed);
         let ready = status.and_then(|status| condition::find(&status.conditions, ConditionType::Ready));
         let run = status.and_then(|status| status.run.as_ref());
         Self {
@@ -90,7 +89,7 @@ impl Standing {
         match self.ready.split('/').next() {
             Some("True") => Exit::Healthy,
             // Under way is no fault.
-            Some("False") if self.state != Some(RunState::Failed) && self.is_moving() => Exit::Healthy,
+            Some("False") if self.is_moving() => Exit::Healthy,
             Some("False") => Exit::Fault,
             _ => Exit::Unknown,
         }
@@ -186,7 +185,7 @@ pub(super) fn whole(standing: &Standing, now: Timestamp) -> String {
     text
 }
 
-/// The status of the feed, if it is of the present spec.
+/// The status of the feed, if it is of the present spec: one of an older spec says nothing of this one.
 pub(super) fn current(feed: &IndexSource) -> Option<&IndexSourceStatus> {
     feed.status.as_ref().filter(|status| status.observed_generation == feed.metadata.generation)
 }

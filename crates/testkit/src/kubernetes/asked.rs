@@ -27,6 +27,8 @@ pub(super) struct Asked {
     pub(super) manager: String,
     /// Labels that must be equal.
     pub(super) labels: Vec<(String, String)>,
+    /// Any version will do: `resourceVersion=0`, which the real server answers from its cache.
+    pub(super) cached: bool,
     /// Only the metadata is wanted.
     pub(super) metadata_only: bool,
     pub(super) patch: PatchKind,
@@ -58,6 +60,7 @@ impl Asked {
             status: segments.get(at + 2) == Some(&"status"),
             manager: parameter("fieldManager").unwrap_or_default().to_owned(),
             labels: parameter("labelSelector").map(labels).unwrap_or_default(),
+            cached: parameter("resourceVersion") == Some("0"),
             metadata_only: header("accept").contains("PartialObjectMetadata"),
             patch: if header("content-type").contains("apply-patch") { PatchKind::Apply } else { PatchKind::Merge },
             body: serde_json::from_slice(body).unwrap_or_default(),

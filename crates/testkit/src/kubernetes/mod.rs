@@ -109,6 +109,11 @@ impl KubernetesApi {
         self.lock().end(&path::<K>(namespace, name));
     }
 
+    /// From now on lists that any version will do for answer what there is now: a cache that fell behind.
+    pub fn stop_cache(&self) {
+        self.lock().stop_cache();
+    }
+
     /// A namespace, by itself; everything else is there without one.
     pub fn seed_namespace(&self, name: &str, terminating: bool) {
         let phase = if terminating { "Terminating" } else { "Active" };

@@ -27,6 +27,7 @@ pub(super) struct Rule {
     pub(super) fate: Fate,
 }
 
+#[derive(Clone)]
 struct Stored {
     value: Value,
     /// What each manager applied last, to the object and to its status.
@@ -38,6 +39,8 @@ type Decide = Box<dyn FnMut(&str) -> Fate + Send>;
 
 pub(super) struct State {
     objects: BTreeMap<String, Stored>,
+    /// What lists that any version will do for are answered from, where the cache has stopped.
+    cache: Option<BTreeMap<String, Stored>>,
     transcript: Vec<String>,
     made: u128,
     version: u64,
@@ -55,6 +58,7 @@ impl Default for State {
     fn default() -> Self {
         Self {
             objects: BTreeMap::new(),
+            cache: None,
             transcript: Vec::new(),
             made: 0,
             version: 0,
@@ -102,6 +106,10 @@ impl State {
 
     pub(super) fn remove(&mut self, path: &str) {
         self.objects.remove(path);
+    }
+
+    pub(super) fn stop_cache(&mut self) {
+        self.cache = Some(self.objects.clone());
     }
 
     pub(super) fn seed(&mut self, path: String, value: Value) -> Value {
@@ -173,7 +181,8 @@ impl State {
         };
         let whole = |value: &Value| value.clone();
         let part = |value: &Value| json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": value["metadata"]});
-        let found = self.objects.iter().filter(|(path, stored)| path.starts_with(&prefix) && matches(&stored.value));
+        let objects = self.cache.as_ref().filter(|_| asked.cached).unwrap_or(&self.objects);
+        let found = objects.iter().filter(|(path, stored)| path.starts_with(&prefix) && matches(&stored.value));
         let items =
             found.map(|(_, stored)| if asked.metadata_only { part(&stored.value) } else { whole(&stored.value) });
         let items = items.collect::<Vec<_>>();
