@@ -15,6 +15,7 @@ mod gitops;
 mod health;
 mod operator_killed;
 mod plugin_collections;
+mod plugin_index;
 mod recreate;
 mod replacement;
 mod replicas;

@@ -4,6 +4,7 @@
 
 mod adversary;
 mod collections;
+mod feeds;
 mod oracle;
 #[path = "../journeys/support.rs"]
 #[allow(dead_code, reason = "the journeys use the rest of it")]

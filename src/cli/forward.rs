@@ -62,6 +62,18 @@ impl OpenedCluster {
     }
 }
 
+impl OpenedCluster {
+    /// The nodes that take batches at addresses of their own.
+    pub(super) fn nodes_with_grpc(&self) -> Vec<Client> {
+        self.nodes.values().filter(|node| node.has_grpc()).cloned().collect()
+    }
+
+    /// Which ways could not be gone the last time, and why.
+    pub(super) fn troubles(&self) -> impl Iterator<Item = String> {
+        self.tunnels.values().filter_map(Tunnel::trouble).map(|trouble| trouble.message)
+    }
+}
+
 /// One connection to a pod.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 

@@ -1,12 +1,15 @@
 //! `kubectl elysia index`: feeds and their files.
 
+mod direct;
 mod errors;
 mod find;
+mod perf;
 mod start;
 mod status;
 #[cfg(test)]
 mod tests;
 mod validate;
+mod way;
 
 use std::io;
 
@@ -28,8 +31,12 @@ enum Command {
     Status(status::StatusArgs),
     /// What was rejected, where it stands, and why
     Errors(errors::ErrorsArgs),
-    /// Have the operator run a feed once more
+    /// Have the operator run a feed once more; or index files from here: with `--collection`
     Run(start::RunArgs),
+    /// Index what comes in on standard input
+    Sync(direct::SyncArgs),
+    /// How fast are the feeds, what does it cost the servers, and what holds them up?
+    Perf(perf::PerfArgs),
     /// Are these files feeds? Reads every line as a run would, asks no cluster and changes nothing
     Validate(validate::ValidateArgs),
 }
@@ -43,8 +50,15 @@ async fn dispatch(command: &Command, target: &Target, printer: Printer) -> Resul
         // Asks no cluster, so it needs no kubeconfig.
         Command::Validate(args) => Ok(validate::run(args, printer).await?),
         Command::Status(args) => status::run(args, target, Reader::connect(target).await?, printer).await,
+        Command::Perf(args) => perf::run(args, target, Reader::connect(target).await?, printer).await,
         Command::Errors(args) => errors::run(args, &connect(target, printer).await?).await,
-        Command::Run(args) => start::run(args, &connect(target, printer).await?).await,
+        Command::Run(args) => match args.task()? {
+            start::Task::Feed(name) => start::run(name, args, &connect(target, printer).await?).await,
+            start::Task::Files { files, collection } => {
+                direct::run(files, collection, &args.direct, target, printer).await
+            }
+        },
+        Command::Sync(args) => direct::sync(args, target, printer).await,
     }
 }
 

@@ -3,26 +3,32 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use elysia_engine::category::Category;
 use elysia_engine::ports::{FileEntry, PortError, Source};
 use globset::{GlobBuilder, GlobMatcher};
 use tokio::fs::File;
+use tokio::io::AsyncRead;
 
 use super::work::{ConfigMapWork, SourceWork, VolumeWork};
 
 /// How deep folders are searched: deeper than any sane feed, so that a loop of mounts ends.
 const DEPTH: usize = 32;
 
+/// Standard input, as a file's name.
+const STDIN: &str = "-";
+
 /// Files below a mount. What a link leads out of the mount is refused: the feed may be written by somebody who may not
 /// read what else this container sees.
 pub(super) struct FileSource {
     work: SourceWork,
+    is_stdin_read: AtomicBool,
 }
 
 impl FileSource {
     pub(super) fn new(work: SourceWork) -> Self {
-        Self { work }
+        Self { work, is_stdin_read: AtomicBool::new(false) }
     }
 
     fn entries(&self) -> Result<Vec<FileEntry>, PortError> {
@@ -38,12 +44,14 @@ impl FileSource {
                 entries.map(entry).collect()
             }
             SourceWork::Volume(volume) => volume_entries(volume),
+            SourceWork::Here(files) => files.iter().map(|file| file_here(file)).collect(),
         }
     }
 
     fn locate(&self, name: &str) -> Result<PathBuf, PortError> {
         let (mount, path) = match &self.work {
             SourceWork::Volume(volume) => (volume.mount_path.as_str(), name),
+            SourceWork::Here(_) => return Ok(PathBuf::from(name)),
             SourceWork::ConfigMaps(maps) => {
                 let (map, key) = match name.split_once('/') {
                     Some((map, key)) => (maps.iter().find(|found| found.name == map), key),
@@ -58,15 +66,22 @@ impl FileSource {
 }
 
 impl Source for FileSource {
-    type Reader = File;
+    type Reader = Box<dyn AsyncRead + Send + Unpin>;
 
     async fn list(&self) -> Result<Vec<FileEntry>, PortError> {
         self.entries()
     }
 
-    async fn open(&self, name: &str) -> Result<File, PortError> {
+    async fn open(&self, name: &str) -> Result<Self::Reader, PortError> {
+        if matches!(self.work, SourceWork::Here(_)) && name == STDIN {
+            if self.is_stdin_read.swap(true, Ordering::Relaxed) {
+                return Err(refused("standard input cannot be read a second time".to_owned()));
+            }
+            return Ok(Box::new(tokio::io::stdin()));
+        }
         let path = self.locate(name)?;
-        File::open(&path).await.map_err(|error| failed("open", &path, &error))
+        let file = File::open(&path).await.map_err(|error| failed("open", &path, &error))?;
+        Ok(Box::new(file))
     }
 }
 
@@ -80,6 +95,17 @@ fn inside(mount: &Path, path: &Path) -> Result<(PathBuf, u64), PortError> {
     }
     let size = found.metadata().map_err(|error| failed("look at", &found, &error))?.len();
     Ok((found, size))
+}
+
+/// A file of this machine; how much standard input has, nobody knows.
+fn file_here(name: &str) -> Result<FileEntry, PortError> {
+    let size = if name == STDIN {
+        0
+    } else {
+        let path = Path::new(name);
+        path.metadata().map_err(|error| failed("look at", path, &error))?.len()
+    };
+    Ok(FileEntry { name: name.to_owned(), size, expected: None })
 }
 
 /// The files of a volume by their paths on it, in the order of those.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use elysia_engine::breaker::BreakerPolicy;
 use elysia_engine::flight::FlightLimits;
-use elysia_engine::ledger::{FailureReason, State};
+use elysia_engine::ledger::{FailureReason, Ledger, State};
 use elysia_engine::mapping::Unmapped;
 use elysia_engine::pace::BatchLimits;
 use elysia_engine::ports::LedgerStore;
@@ -59,9 +59,23 @@ async fn index<L: LedgerStore>(
     let client = connect(&work.endpoints.rest, &work.endpoints.grpc, api_key.as_ref())?;
     let nodes = work.endpoints.nodes.iter().map(|node| connect(&node.rest, &node.grpc, api_key.as_ref()));
     let nodes = nodes.collect::<Result<Vec<_>, _>>()?;
+    let ledger = index_feed(work, client, nodes, store, stop).await.map_err(|error| ended(&error))?;
+    info!(counts = ?ledger.counts, "indexed");
+    Ok(())
+}
+
+/// Runs one feed to its end, or goes on with it, over ways that are there: `client` asks the cluster, `nodes` are its
+/// nodes' own addresses, if they are known.
+pub(super) async fn index_feed<L: LedgerStore>(
+    work: IndexWork,
+    client: Client,
+    nodes: Vec<Client>,
+    store: &L,
+    stop: &Stop,
+) -> Result<Ledger, RunError> {
     let class = match read_class(&client, &work).await {
         Ok(class) => class,
-        Err(error) => return Err(ended(&refuse(&work.run, &work.collection, store, &SystemClock, error).await)),
+        Err(error) => return Err(refuse(&work.run, &work.collection, store, &SystemClock, error).await),
     };
     let sink = WeaviateSink::new(client, nodes, &work.collection, consistency(work.consistency));
     let source = FileSource::new(work.source);
@@ -78,9 +92,7 @@ async fn index<L: LedgerStore>(
         retry: retry(work.patience),
         breaker: breaker(work.patience),
     };
-    let ledger = run(&settings, &ports, stop).await.map_err(|error| ended(&error))?;
-    info!(counts = ?ledger.counts, "indexed");
-    Ok(())
+    run(&settings, &ports, stop).await
 }
 
 fn connect(rest: &str, grpc: &str, api_key: Option<&SecretString>) -> Result<Client, WorkerError> {

@@ -6,6 +6,7 @@
 mod class;
 mod clock;
 mod config_map;
+mod direct;
 mod file_ledger;
 mod files;
 mod index;
@@ -13,6 +14,8 @@ mod nodes;
 mod receive;
 mod sink;
 pub mod work;
+
+pub(crate) use direct::index_here;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -102,7 +102,7 @@ pub struct PatienceWork {
     pub breaker_cooldown_milliseconds: Option<u64>,
 }
 
-/// Where the files are: exactly one of the two.
+/// Where the files are: exactly one of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SourceWork {
@@ -110,6 +110,8 @@ pub enum SourceWork {
     ConfigMaps(Vec<ConfigMapWork>),
     /// A mounted volume.
     Volume(VolumeWork),
+    /// Files of this machine in the order in which they are read, `-` for standard input: a run without a Job.
+    Here(Vec<String>),
 }
 
 /// A mounted `ConfigMap`.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
-use elysia_e2e::ground::{DEFAULT_WEAVIATE, Ground, Kubectl, Paths, cargo};
+use elysia_e2e::ground::{DEFAULT_WEAVIATE, Ground, Kubectl, cargo};
 use serde_json::{Value, json};
 
 /// Cold starts that are measured.
@@ -38,18 +38,19 @@ pub(crate) fn run(arguments: &SoakArguments) -> Result<()> {
     }
 }
 
-/// Workers killed at random moments, and ledgers lost: simulated, with the engine's own oracle. Needs no ground.
+/// Workers killed at random moments, and ledgers lost: a thousand simulated with the engine's own oracle, then on the
+/// ground with real workers, operators and servers.
 fn feeds() -> Result<()> {
-    let paths = Paths::from_environment();
-    let folder = paths.target.join("soak");
+    let ground = Ground::running().context("run `cargo xtask up` and `cargo xtask deploy` first")?;
+    let folder = ground.paths().target.join("soak");
     fs::create_dir_all(&folder)?;
-    let file = folder.join("feeds.json");
-    let mut command = cargo(&paths);
+    let file = folder.join("feeds-simulated.json");
+    let mut command = cargo(ground.paths());
     command.args(["test", "--package", "elysia-engine", "--test", "replay", "--", "--ignored", "--nocapture"]);
     command.env("ELYSIA_SOAK_FIGURES", &file);
-    ensure!(command.status().context("failed to start cargo")?.success(), "the soak feeds failed");
+    ensure!(command.status().context("failed to start cargo")?.success(), "the simulated part of the soak failed");
     println!("{}", fs::read_to_string(&file)?);
-    Ok(())
+    on_the_ground("feeds")
 }
 
 /// Runs one of the long tests of `e2e/soaks`, which says what it does while it does it.

@@ -255,6 +255,9 @@ pub struct IndexSourceStatus {
     /// How far the present run came.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<CheckpointStatus>,
+    /// How fast the present run is, and what it costs the servers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<Throughput>,
     /// The present or last run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<RunStatus>,
@@ -300,6 +303,27 @@ pub struct CheckpointStatus {
     pub offset: i64,
     /// Files that are done.
     pub files_done: i64,
+}
+
+/// How fast a run is, and what it costs the servers. `objects / calls` tells what batches save; lines that changed the
+/// same path shortly one after another are one object.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Throughput {
+    /// Lines in each second, from the run's start to the last write of its ledger, waits for another worker included.
+    pub lines_per_second: i64,
+    /// Calls that wrote objects and were confirmed.
+    pub calls: i64,
+    /// Objects in them.
+    pub objects: i64,
+    /// How long such a call took on average, in milliseconds; several are under way at once.
+    pub call_milliseconds: i64,
+    /// Calls that failed.
+    pub failed_calls: i64,
+    /// Objects of a batch, at most, at present: grown and shrunk by what the servers answer.
+    pub batch_objects: i64,
+    /// Batches under way, at most, at present.
+    pub parallelism: i64,
 }
 
 /// One run of a feed.

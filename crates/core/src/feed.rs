@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use elysia_api::IndexSource;
 use elysia_api::condition::{ConditionType, Reason};
 use elysia_api::index_source::{
-    CheckpointStatus, Counts, DeadLetter, IndexSourceSpec, IndexSourceStatus, RunState, RunStatus, Source, Unmapped,
+    CheckpointStatus, Counts, DeadLetter, IndexSourceSpec, IndexSourceStatus, RunState, RunStatus, Source, Throughput,
+    Unmapped,
 };
 use elysia_api::{Rules as _, names};
 use jiff::{SignedDuration, Timestamp};
@@ -215,6 +216,8 @@ pub struct LedgerView {
     pub errors: BTreeMap<String, i64>,
     /// How far it came.
     pub checkpoint: CheckpointStatus,
+    /// How fast it is.
+    pub throughput: Throughput,
     /// The worker's circuit breaker while it is open.
     pub breaker: Option<OpenCircuit>,
     /// The first rejected lines.
@@ -480,6 +483,7 @@ pub fn status(
         status.counts = Some(ledger.counts.clone());
         status.errors.clone_from(&ledger.errors);
         status.checkpoint = Some(ledger.checkpoint.clone());
+        status.throughput = Some(ledger.throughput.clone());
         status.dead_letter = ledger.dead_letters.iter().take(elysia_api::STATUS_LIST_LIMIT).cloned().collect();
     }
     status

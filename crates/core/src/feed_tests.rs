@@ -38,6 +38,7 @@ fn ledger(run: &str, state: RunState, rejected: i64) -> LedgerView {
         counts: Counts { lines: 5, added: 5 - rejected, rejected, ..Counts::default() },
         errors: BTreeMap::new(),
         checkpoint: CheckpointStatus::default(),
+        throughput: Throughput::default(),
         breaker: None,
         dead_letters: Vec::new(),
         started_at: Timestamp::UNIX_EPOCH,

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::category::{Category, Tally};
 use crate::checkpoint::{Checkpoint, Misjoined};
 use crate::counts::Counts;
+use crate::pace::{Pace, Sent};
 use crate::rejection::DeadLetter;
 
 /// How many rejected lines a ledger keeps, the first ones: every list in a status holds at most as many.
@@ -104,6 +105,24 @@ pub struct OpenBreaker {
     pub message: String,
 }
 
+/// What the collection was asked to write, by all workers of the run, and the pace at present.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Traffic {
+    /// Calls that wrote objects and were confirmed.
+    pub calls: u64,
+    /// Objects in them. More than the lines where windows were repeated, fewer where changes of one path came together.
+    pub objects: u64,
+    /// Time of these calls together, in milliseconds; several are under way at once.
+    pub milliseconds: u64,
+    /// Calls that failed, whether they were tried again or not.
+    pub failed: u64,
+    /// Objects of a batch, at most, at present.
+    pub batch_objects: u64,
+    /// Batches in flight, at most, at present.
+    pub in_flight: u64,
+}
+
 /// The whole of what is persisted, for one feed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -128,6 +147,9 @@ pub struct Ledger {
     pub errors: Tally,
     /// How far it is.
     pub checkpoint: Checkpoint,
+    /// What the collection was asked to write.
+    #[serde(default)]
+    pub traffic: Traffic,
     /// A window that is half done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<Pending>,
@@ -158,6 +180,7 @@ impl Ledger {
             counts: Counts::default(),
             errors: Tally::default(),
             checkpoint: Checkpoint::default(),
+            traffic: Traffic::default(),
             pending: None,
             breaker: None,
             dead_letters: Vec::new(),
@@ -176,6 +199,18 @@ impl Ledger {
         self.dead_letters.extend(dead_letters);
         self.dead_letters.truncate(DEAD_LETTERS);
         Ok(())
+    }
+
+    /// Adds what was sent since the last write.
+    pub(crate) fn add_traffic(&mut self, pace: &Pace) {
+        let Sent { calls, objects, time, failed } = pace.take_sent();
+        let traffic = &mut self.traffic;
+        traffic.calls += calls;
+        traffic.objects += objects;
+        traffic.milliseconds += u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        traffic.failed += failed;
+        traffic.batch_objects = pace.objects() as u64;
+        traffic.in_flight = pace.slots() as u64;
     }
 
     /// The run goes on.

@@ -51,10 +51,24 @@ struct State {
     used: usize,
     /// Confirmed batches since the slots last changed.
     confirmed: usize,
+    /// What was sent since it was asked last.
+    sent: Sent,
+}
+
+/// Calls that wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) calls: u64,
+    pub(crate) objects: u64,
+    pub(crate) time: Duration,
+    pub(crate) failed: u64,
 }
 
 impl State {
     fn confirmed(&mut self, limits: &BatchLimits, objects: usize, took: Duration) {
+        self.sent.calls += 1;
+        self.sent.objects += objects as u64;
+        self.sent.time += took;
         if took > SLOW {
             return self.overloaded();
         }
@@ -94,7 +108,7 @@ impl Pace {
             in_flight: limits.in_flight.max(1),
         };
         let objects = (limits.objects / BEGIN).max(1);
-        let state = State { objects, slots: limits.in_flight, used: 0, confirmed: 0 };
+        let state = State { objects, slots: limits.in_flight, used: 0, confirmed: 0, sent: Sent::default() };
         Self { limits, state: Mutex::new(state), freed: Notify::new() }
     }
 
@@ -133,9 +147,20 @@ impl Pace {
 
     /// A call failed. Only what another pace would help against slows it down.
     pub(crate) fn failed(&self, error: &PortError) {
+        self.lock().sent.failed += 1;
         if matches!(error.category, Category::RateLimit | Category::Memory | Category::Timeout) {
             self.lock().overloaded();
         }
+    }
+
+    /// Batches in flight, at most, at present.
+    pub(crate) fn slots(&self) -> usize {
+        self.lock().slots
+    }
+
+    /// What was sent since this was asked last.
+    pub(crate) fn take_sent(&self) -> Sent {
+        std::mem::take(&mut self.lock().sent)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -188,6 +213,16 @@ mod tests {
             pace.confirmed(400, Duration::ZERO);
         }
         assert_eq!(state(&pace), (400, 4), "and a most");
+    }
+
+    #[test]
+    fn what_was_sent_is_told_once() {
+        let pace = Pace::new(LIMITS);
+        pace.confirmed(200, Duration::from_millis(300));
+        pace.confirmed(50, Duration::from_millis(100));
+        pace.failed(&error(Category::Network));
+        let sent = Sent { calls: 2, objects: 250, time: Duration::from_millis(400), failed: 1 };
+        assert_eq!((pace.take_sent(), pace.take_sent(), pace.slots()), (sent, Sent::default(), 4));
     }
 
     #[test]

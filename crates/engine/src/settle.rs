@@ -132,6 +132,7 @@ impl<K: Sink, L: LedgerStore, C: Clock> Settler<'_, K, L, C> {
     /// Writes the ledger as it is in memory.
     pub(crate) async fn save(&mut self) -> Result<(), RunError> {
         self.keeper.ledger.breaker = self.breaker.open();
+        self.keeper.ledger.add_traffic(self.committer.pace);
         self.keeper.save().await.map_err(|error| ledger_failed(&error, self.stop))
     }
 

@@ -18,14 +18,19 @@ use super::super::client::complaint;
 use super::super::health::duration;
 use super::super::owner;
 use super::super::session::{Session, Stop};
+use super::direct::DirectArgs;
 use super::{find, status};
 
 /// Arguments of `index run`.
 #[derive(Debug, clap::Args)]
 pub(super) struct RunArgs {
-    /// IndexSource
-    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    name: String,
+    /// IndexSource; with `--collection` files to index from here, `-` for standard input
+    #[arg(required = true, value_name = "NAME|FILE", value_parser = NonEmptyStringValueParser::new())]
+    names: Vec<String>,
+    /// Index files from here into this collection, without an IndexSource
+    #[arg(long, value_name = "COLLECTION", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(conflicts_with_all = ["dry_run", "force", "wait"])]
+    collection: Option<String>,
     /// Let the API server check it, and start nothing
     #[arg(long)]
     dry_run: bool,
@@ -38,11 +43,38 @@ pub(super) struct RunArgs {
     /// Longest wait
     #[arg(long, requires = "wait", value_name = "TIME", default_value = "1h", value_parser = duration::parse)]
     timeout: Duration,
+    #[command(flatten)]
+    pub(super) direct: Box<DirectArgs>,
 }
 
-pub(super) async fn run(args: &RunArgs, session: &Session) -> Result<Exit, Stop> {
-    let feed = find::one(session, &args.name).await?;
-    let (name, namespace, printer) = (&args.name, &session.namespace, session.printer);
+/// What is to run.
+#[derive(Debug)]
+pub(super) enum Task<'a> {
+    /// An IndexSource.
+    Feed(&'a str),
+    /// Files of this machine.
+    Files { files: &'a [String], collection: &'a str },
+}
+
+impl RunArgs {
+    pub(super) fn task(&self) -> Result<Task<'_>, Stop> {
+        match (&self.collection, self.names.as_slice()) {
+            (Some(collection), files) => Ok(Task::Files { files, collection }),
+            (None, [name]) if self.direct.is_default() => Ok(Task::Feed(name)),
+            (None, [name]) => Err(Stop::usage(format!(
+                "how to index is said by the IndexSource {name} itself; if {name} is a file, say --collection as well"
+            ))),
+            (None, names) => Err(Stop::usage(format!(
+                "name one IndexSource; if {} are files, say --collection as well",
+                names.join(", ")
+            ))),
+        }
+    }
+}
+
+pub(super) async fn run(name: &str, args: &RunArgs, session: &Session) -> Result<Exit, Stop> {
+    let feed = find::one(session, name).await?;
+    let (namespace, printer) = (&session.namespace, session.printer);
     let word = Timestamp::now().to_string();
     if let Some(tool) = owner::of(&feed.metadata).filter(|_| !args.force) {
         printer.note(&format!(
@@ -77,17 +109,17 @@ pub(super) async fn run(args: &RunArgs, session: &Session) -> Result<Exit, Stop>
         printer.note(&format!("asked for; see: kubectl elysia index status {name} -n {namespace}\n"));
         return Ok(Exit::Healthy);
     }
-    let text = ended(args, session, &word).await?;
+    let text = ended(name, args, session, &word).await?;
     printer.data(&text)?;
     Ok(Exit::Healthy)
 }
 
 /// Waits for the end of the run that this word started: how the feed stands then.
-async fn ended(args: &RunArgs, session: &Session, word: &str) -> Result<String, Stop> {
-    let next = format!("kubectl elysia index status {} -n {}", args.name, session.namespace);
+async fn ended(name: &str, args: &RunArgs, session: &Session, word: &str) -> Result<String, Stop> {
+    let next = format!("kubectl elysia index status {name} -n {}", session.namespace);
     let mut told = None;
     let look = async || {
-        let feed = find::one(session, &args.name).await?;
+        let feed = find::one(session, name).await?;
         let Some(status) = status::current(&feed) else { return Ok(None) };
         // Until it says so it speaks of an earlier run.
         if status.last_handled.as_deref() != Some(word) {

@@ -124,13 +124,44 @@ async fn runs(api: &KubernetesApi, line: &str) -> (String, Option<String>) {
     let reader = Reader::of(api.client(), "search".to_owned(), Duration::from_secs(2));
     let session = Session::answering(reader, "search", None);
     let parsed = AskRun::try_parse_from(["run", "docs"].into_iter().chain(line.split_whitespace())).unwrap();
-    let end = match start::run(&parsed.args, &session).await {
+    let end = match start::run("docs", &parsed.args, &session).await {
         Ok(exit) => format!("{exit:?}"),
         Err(Stop::Said { exit, message, .. }) => format!("{exit:?}: {message}"),
         Err(Stop::Output(error)) => format!("{error}"),
     };
     let object = api.object::<IndexSource>("search", "docs");
     (end, object.and_then(|object| object.annotations().get("elysia.dev/run-now").cloned()))
+}
+
+#[test]
+fn files_are_told_from_feeds_by_the_collection() {
+    let task = |line: &str| {
+        let parsed = match AskRun::try_parse_from(line.split_whitespace()) {
+            Ok(parsed) => parsed,
+            Err(error) => return format!("{:?}", error.kind()),
+        };
+        match parsed.args.task() {
+            Ok(task) => format!("{task:?}"),
+            Err(Stop::Said { message, .. }) => message,
+            Err(Stop::Output(error)) => error.to_string(),
+        }
+    };
+    for (line, wanted) in [
+        ("run docs", r#"Feed("docs")"#),
+        ("run a.jsonl - --collection Files", r#"Files { files: ["a.jsonl", "-"], collection: "Files" }"#),
+        ("run", "MissingRequiredArgument"),
+        ("run docs --wait --collection Files", "ArgumentConflict"),
+        ("run docs --grpc http://here:1", "MissingRequiredArgument"),
+        ("run docs --cluster a --url http://here:1 --collection Files", "ArgumentConflict"),
+        ("run a.jsonl b.jsonl", "name one IndexSource; if a.jsonl, b.jsonl are files, say --collection as well"),
+        (
+            "run a.jsonl --ledger there",
+            "how to index is said by the IndexSource a.jsonl itself; if a.jsonl is a file, say --collection as well",
+        ),
+        ("run a --collection Files --property =x", "ValueValidation"),
+    ] {
+        assert_eq!(task(line), wanted, "{line}");
+    }
 }
 
 #[tokio::test]

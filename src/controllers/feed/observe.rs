@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use elysia_api::index_source::{CheckpointStatus, Counts, DeadLetter, RunState};
+use elysia_api::index_source::{CheckpointStatus, Counts, DeadLetter, RunState, Throughput};
 use elysia_api::names;
 use elysia_core::cluster::{ClusterSpec, judge};
 use elysia_core::collection::ClusterSight;
@@ -10,7 +10,7 @@ use elysia_core::feed::{Content, FeedSpec, JobState, JobView, LedgerView, Observ
 use elysia_core::fingerprint;
 use elysia_core::sight::{BlindnessKind, Sight};
 use elysia_engine::category::Category;
-use elysia_engine::ledger::{Ledger, State};
+use elysia_engine::ledger::{Ledger, State, Traffic};
 use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
@@ -206,6 +206,7 @@ fn view(ledger: &Ledger) -> LedgerView {
             offset: current.map_or(0, |position| number(position.offset)),
             files_done: number(ledger.checkpoint.files),
         },
+        throughput: throughput(ledger),
         breaker: ledger.breaker.as_ref().map(|breaker| OpenCircuit {
             since: breaker.since,
             failures: i64::from(breaker.failures),
@@ -214,6 +215,22 @@ fn view(ledger: &Ledger) -> LedgerView {
         dead_letters: ledger.dead_letters.iter().map(dead_letter).collect(),
         started_at: ledger.started_at,
         finished_at: ledger.finished_at,
+    }
+}
+
+fn throughput(ledger: &Ledger) -> Throughput {
+    let Traffic { calls, objects, milliseconds, failed, batch_objects, in_flight } = ledger.traffic;
+    let elapsed = ledger.updated_at.duration_since(ledger.started_at).as_millis();
+    // Of less than a second nothing can be said.
+    let per_second = |count: u64| if elapsed < 1_000 { 0 } else { i128::from(count) * 1_000 / elapsed };
+    Throughput {
+        lines_per_second: i64::try_from(per_second(ledger.counts.lines)).unwrap_or(i64::MAX),
+        calls: number(calls),
+        objects: number(objects),
+        call_milliseconds: number(milliseconds.checked_div(calls).unwrap_or_default()),
+        failed_calls: number(failed),
+        batch_objects: number(batch_objects),
+        parallelism: number(in_flight),
     }
 }
 

@@ -1,0 +1,416 @@
+//! `index run FILE` and `index sync --stdin`: a feed that is indexed from here, without an IndexSource.
+//!
+//! The same engine as in a Job, the same rules for lines and ids; what is different is where the ledger lies, and that
+//! this process is the worker.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::builder::NonEmptyStringValueParser;
+use elysia_engine::checkpoint::Digest;
+use elysia_engine::counts::Counts;
+use elysia_engine::ledger::{Ledger, State};
+use elysia_engine::retry::Stop as Halt;
+use elysia_engine::run::RunError;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::super::printer::{Printer, plain};
+use super::super::session::Stop;
+use super::super::{Exit, Output, Target, encode};
+use super::way::{self, WayArgs};
+use crate::worker::index_here;
+use crate::worker::work::{Endpoints, IndexWork, PaceWork, PatienceWork, SourceWork, UnmappedWork};
+
+/// Standard input, as a file's name.
+const STDIN: &str = "-";
+/// Rejected lines that are shown at the end; the counts have all of them.
+const SHOWN: usize = 5;
+/// Between two lines of progress where nothing can be drawn over, for logs.
+const TOLD_EACH: Duration = Duration::from_secs(10);
+
+/// How a feed is indexed from here.
+#[derive(Debug, clap::Args)]
+pub(super) struct DirectArgs {
+    #[command(flatten)]
+    way: WayArgs,
+    /// Where to keep how far it is: with the same file an interrupted run goes on, and a finished one does nothing
+    #[arg(long, value_name = "FILE")]
+    ledger: Option<PathBuf>,
+    /// Rejected lines at which the run fails; any number when left out
+    #[arg(long, value_name = "NUMBER")]
+    max_rejected: Option<u64>,
+    /// Leave metadata keys out that the collection has no property for, instead of rejecting the line
+    #[arg(long)]
+    drop_unmapped: bool,
+    /// A field or metadata key that belongs into a property of another name; may be repeated
+    #[arg(long = "property", value_name = "KEY=PROPERTY", value_parser = pair)]
+    properties: Vec<(String, String)>,
+    /// Batches under way at once, at most
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=64))]
+    parallelism: Option<u16>,
+    /// Objects of one batch, at most
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    batch_objects: Option<u16>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Output,
+}
+
+impl DirectArgs {
+    /// Whether nothing is said that concerns only files.
+    pub(super) fn is_default(&self) -> bool {
+        let Self { way, ledger, max_rejected, drop_unmapped, properties, parallelism, batch_objects, output: _ } = self;
+        way.is_default()
+            && ledger.is_none()
+            && max_rejected.is_none()
+            && !drop_unmapped
+            && properties.is_empty()
+            && parallelism.is_none()
+            && batch_objects.is_none()
+    }
+}
+
+/// Arguments of `index sync`.
+#[derive(Debug, clap::Args)]
+pub(super) struct SyncArgs {
+    /// Read the lines from standard input
+    #[arg(long, required = true)]
+    stdin: bool,
+    /// Collection to index into
+    #[arg(long, value_name = "COLLECTION", value_parser = NonEmptyStringValueParser::new())]
+    collection: String,
+    #[command(flatten)]
+    direct: Box<DirectArgs>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, property)) if !key.is_empty() && !property.is_empty() => Ok((key.to_owned(), property.to_owned())),
+        _ => Err("write KEY=PROPERTY, e.g. content=body".to_owned()),
+    }
+}
+
+pub(super) async fn sync(args: &SyncArgs, target: &Target, printer: Printer) -> Result<Exit, Stop> {
+    run(&[STDIN.to_owned()], &args.collection, &args.direct, target, printer).await
+}
+
+/// What became of the lines.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Done<'a> {
+    collection: &'a str,
+    state: State,
+    counts: &'a Counts,
+    errors: &'a elysia_engine::category::Tally,
+    seconds: f64,
+    /// The first rejected lines.
+    rejected_lines: &'a [elysia_engine::rejection::DeadLetter],
+}
+
+/// Indexes these files into a collection.
+pub(super) async fn run(
+    files: &[String],
+    collection: &str,
+    args: &DirectArgs,
+    target: &Target,
+    printer: Printer,
+) -> Result<Exit, Stop> {
+    let bytes = sizes(files)?;
+    let way = way::open(&args.way, target, printer).await?;
+    let work = work(files, collection, args, &way.address)?;
+    if let Some(before) = finished_before(args.ledger.as_deref(), &work.run) {
+        printer.note(&format!(
+            "these files were indexed before, as {} says; delete it to index them again\n",
+            before.display()
+        ));
+        return Ok(Exit::Healthy);
+    }
+    let halt = Halt::default();
+    let (told, hears) = watch::channel(None);
+    let begun = Timestamp::now();
+    let work_done = index_here(work, way.common.clone(), way.nodes.clone(), &halt, &told);
+    let ended = tokio::select! {
+        ended = work_done => ended,
+        () = show(hears, bytes, printer) => Err(RunError::Stopped),
+        () = interrupted(&halt, args.ledger.is_some(), printer) => Err(RunError::Stopped),
+    };
+    let told = told.borrow().clone();
+    let seconds = Timestamp::now().duration_since(begun).as_secs_f64();
+    conclude(ended, told, seconds, files, collection, args, &way, printer)
+}
+
+/// Their sizes together where all are known.
+fn sizes(files: &[String]) -> Result<Option<u64>, Stop> {
+    let mut all = Some(0);
+    for file in files {
+        if file == STDIN {
+            all = None;
+            continue;
+        }
+        let found = std::fs::metadata(file).map_err(|error| {
+            Stop::refused(format!("{file}: {error}; nothing was changed"), "kubectl elysia index validate FILE")
+        })?;
+        if !found.is_file() {
+            return Err(Stop::refused(
+                format!("{file} is no file; nothing was changed"),
+                "name files, or index a folder with: kubectl elysia index watch FOLDER",
+            ));
+        }
+        all = all.map(|all| all + found.len());
+    }
+    Ok(all)
+}
+
+fn work(files: &[String], collection: &str, args: &DirectArgs, address: &str) -> Result<IndexWork, Stop> {
+    let absolute = |file: &String| match file.as_str() {
+        STDIN => Ok(file.clone()),
+        file => {
+            let path = std::path::absolute(file)?;
+            Ok(path.to_string_lossy().into_owned())
+        }
+    };
+    let files = files.iter().map(absolute).collect::<std::io::Result<Vec<_>>>()?;
+    // The same files into the same collection in the same manner are the same run.
+    let what = serde_json::json!([files, collection, address, args.properties, args.drop_unmapped]);
+    let run = Digest::of(what.to_string().as_bytes()).to_string();
+    Ok(IndexWork {
+        namespace: String::new(),
+        name: String::new(),
+        uid: String::new(),
+        run,
+        ledger: String::new(),
+        ledger_file: args.ledger.clone(),
+        collection: collection.to_owned(),
+        // The ways are open already.
+        endpoints: Endpoints { rest: String::new(), grpc: String::new(), nodes: Vec::new() },
+        source: SourceWork::Here(files),
+        properties: args.properties.iter().cloned().collect(),
+        unmapped: if args.drop_unmapped { UnmappedWork::Drop } else { UnmappedWork::Reject },
+        max_rejected: args.max_rejected,
+        consistency: args.way.consistency.into(),
+        pace: PaceWork {
+            parallelism: args.parallelism.map(usize::from),
+            batch_objects: args.batch_objects.map(usize::from),
+            batch_bytes: None,
+        },
+        patience: PatienceWork::default(),
+    })
+}
+
+/// The ledger of a run that is done.
+fn finished_before<'a>(ledger: Option<&'a Path>, run: &str) -> Option<&'a Path> {
+    let path = ledger?;
+    let found: Ledger = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    (found.run == run && found.state == State::Succeeded).then_some(path)
+}
+
+/// The first Ctrl-C lets what is in flight land; returns at the second one, which does not wait.
+async fn interrupted(halt: &Halt, is_kept: bool, printer: Printer) {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        let after =
+            if is_kept { "" } else { " (without --ledger it begins anew the next time; that changes no result)" };
+        printer.note(&format!("\nstopping behind what is in flight{after}; Ctrl-C again ends at once\n"));
+        halt.set();
+        if tokio::signal::ctrl_c().await.is_ok() {
+            return;
+        }
+    }
+    // Without signals there is nothing to wait for.
+    std::future::pending::<()>().await;
+}
+
+/// Draws how far it is, or tells it now and then where nothing can be drawn over. Never returns.
+async fn show(mut hears: watch::Receiver<Option<Ledger>>, bytes: Option<u64>, printer: Printer) {
+    let bar = bar(bytes);
+    let begun = Timestamp::now();
+    let mut told = Instant::now();
+    // The ledger has no sizes of files that are done: what is known of them is the last offset that was seen.
+    let (mut files, mut behind) = (0, 0);
+    while hears.changed().await.is_ok() {
+        let Some((done, offset, counts)) = hears.borrow_and_update().as_ref().map(|ledger| {
+            let offset = ledger.checkpoint.current.as_ref().map_or(0, |position| position.offset);
+            (ledger.checkpoint.files, offset, ledger.counts)
+        }) else {
+            continue;
+        };
+        if done > files {
+            (files, behind) = (done, bar.position());
+        }
+        bar.set_position(behind + offset);
+        let Counts { lines, rejected, .. } = counts;
+        let text = format!("{lines} lines, {rejected} rejected, {:.0} lines/s", rate(lines, begun));
+        if bar.is_hidden() && told.elapsed() >= TOLD_EACH {
+            printer.note(&format!("{text}\n"));
+            told = Instant::now();
+        }
+        bar.set_message(text);
+    }
+    std::future::pending::<()>().await;
+}
+
+fn rate(lines: u64, begun: Timestamp) -> f64 {
+    let seconds = Timestamp::now().duration_since(begun).as_secs_f64();
+    if seconds <= 0.0 { 0.0 } else { f64::from(u32::try_from(lines).unwrap_or(u32::MAX)) / seconds }
+}
+
+fn bar(bytes: Option<u64>) -> ProgressBar {
+    let (bar, template) = match bytes.filter(|bytes| *bytes > 0) {
+        Some(bytes) => (ProgressBar::new(bytes), "{bar:30} {bytes}/{total_bytes} {msg}, {eta} left"),
+        None => (ProgressBar::new_spinner(), "{spinner} {bytes} {msg}"),
+    };
+    bar.set_draw_target(ProgressDrawTarget::stderr());
+    // A template that does not parse would only look plainer.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+#[expect(clippy::too_many_arguments, reason = "the end of one function, cut off for its length")]
+fn conclude(
+    ended: Result<Ledger, RunError>,
+    told: Option<Ledger>,
+    seconds: f64,
+    files: &[String],
+    collection: &str,
+    args: &DirectArgs,
+    way: &way::Way,
+    printer: Printer,
+) -> Result<Exit, Stop> {
+    let (ledger, error) = match ended {
+        Ok(ledger) => (Some(ledger), None),
+        Err(error) => (told, Some(error)),
+    };
+    if let Some(ledger) = &ledger {
+        let Ledger { state, counts, errors, dead_letters, .. } = ledger;
+        let shown = &dead_letters[..dead_letters.len().min(SHOWN)];
+        let done = Done { collection, state: *state, counts, errors, seconds, rejected_lines: shown };
+        let text = match args.output {
+            Output::Table => render(&done, files),
+            output => encode(&done, output)?,
+        };
+        printer.data(&text)?;
+    }
+    let again = match &args.ledger {
+        Some(_) => "run the same command again: it goes on where it stopped",
+        None => "run the same command again: it begins anew, which changes no result",
+    };
+    match error {
+        None => Ok(Exit::Healthy),
+        Some(RunError::Stopped) => Err(Stop::unknown("stopped as asked; what is counted is indexed", again)),
+        Some(RunError::Failed { reason, message }) => {
+            let message = way.explain(&message);
+            if reason.is_permanent() {
+                let next = format!("kubectl elysia index validate {}", files.join(" "));
+                return Err(Stop::refused(message, next));
+            }
+            Err(Stop::unknown(message, again))
+        }
+    }
+}
+
+fn render(done: &Done<'_>, files: &[String]) -> String {
+    let Counts { lines, added, modified, deleted, renamed, unchanged, rejected } = done.counts;
+    let mut text = format!(
+        "{lines} lines into {} = {added} added + {modified} modified + {deleted} deleted + {renamed} renamed + \
+         {unchanged} unchanged + {rejected} rejected, in {:.1}s\n",
+        done.collection, done.seconds
+    );
+    for letter in done.rejected_lines {
+        // Writing to a String cannot fail.
+        writeln!(
+            text,
+            "{}:{}: {}: {}",
+            plain(&letter.file),
+            letter.line,
+            letter.category.as_str(),
+            plain(&letter.reason)
+        )
+        .ok();
+    }
+    let shown = u64::try_from(done.rejected_lines.len()).unwrap_or(u64::MAX);
+    if *rejected > shown {
+        let all = if files.iter().any(|file| file == STDIN) { "FILE".to_owned() } else { files.join(" ") };
+        writeln!(text, "and {} more; see: kubectl elysia index validate {all}", rejected - shown).ok();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use elysia_engine::category::Category;
+    use elysia_engine::rejection::DeadLetter;
+
+    use super::*;
+
+    fn letter(line: u64) -> DeadLetter {
+        DeadLetter {
+            file: "a\u{1b}.jsonl".to_owned(),
+            line,
+            offset: 0,
+            length: 9,
+            category: Category::Validation,
+            reason: "`op` is missing".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_first_rejected_lines_are_shown_and_all_are_counted() {
+        let letters: Vec<DeadLetter> = (1..=2).map(letter).collect();
+        let counts = Counts { lines: 10, added: 6, rejected: 4, ..Counts::default() };
+        let done = Done {
+            collection: "Files",
+            state: State::Succeeded,
+            counts: &counts,
+            errors: &elysia_engine::category::Tally::default(),
+            seconds: 1.25,
+            rejected_lines: &letters,
+        };
+        insta::assert_snapshot!(render(&done, &["a.jsonl".to_owned()]), @r"
+        10 lines into Files = 6 added + 0 modified + 0 deleted + 0 renamed + 0 unchanged + 4 rejected, in 1.2s
+        a .jsonl:1: validation: `op` is missing
+        a .jsonl:2: validation: `op` is missing
+        and 2 more; see: kubectl elysia index validate a.jsonl
+        ");
+        assert!(render(&done, &["-".to_owned()]).ends_with("and 2 more; see: kubectl elysia index validate FILE\n"));
+    }
+
+    #[test]
+    fn a_run_is_named_after_what_it_is_and_not_after_how_it_is_done() {
+        #[derive(clap::Parser)]
+        struct Parsed {
+            #[command(flatten)]
+            args: DirectArgs,
+        }
+        let run = |file: &str, collection: &str, line: &str| {
+            let parsed: Parsed = clap::Parser::parse_from(std::iter::once("run").chain(line.split_whitespace()));
+            work(&[file.to_owned()], collection, &parsed.args, "http://here").unwrap().run
+        };
+        let one = run("a.jsonl", "Files", "");
+        assert_eq!(one, run("./a.jsonl", "Files", "--parallelism 2 --max-rejected 9"));
+        for other in
+            [run("b.jsonl", "Files", ""), run("a.jsonl", "Notes", ""), run("a.jsonl", "Files", "--property a=b")]
+        {
+            assert_ne!(one, other);
+        }
+    }
+
+    #[test]
+    fn sizes_are_known_of_files_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.jsonl");
+        std::fs::write(&file, "12345").unwrap();
+        let file = file.to_str().unwrap().to_owned();
+        assert_eq!(sizes(&[file.clone(), file.clone()]).unwrap(), Some(10));
+        assert_eq!(sizes(&[file, "-".to_owned()]).unwrap(), None);
+        for wrong in ["nowhere.jsonl", folder.path().to_str().unwrap()] {
+            let Err(Stop::Said { exit, message, .. }) = sizes(&[wrong.to_owned()]) else { panic!("{wrong}") };
+            assert!(exit == Exit::Fault && message.ends_with("nothing was changed"), "{message}");
+        }
+    }
+}

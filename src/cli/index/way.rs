@@ -1,0 +1,136 @@
+//! The way of `index run FILE`, `sync`, `watch` and `tune` to the servers: through a WeaviateCluster, or by an address
+//! without any Kubernetes.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use clap::builder::NonEmptyStringValueParser;
+use elysia_weaviate::{Client, ClientOptions};
+use secrecy::SecretString;
+use url::Url;
+
+use super::super::Target;
+use super::super::client::{Reader, chain};
+use super::super::forward::OpenedCluster;
+use super::super::printer::Printer;
+use super::super::session::{Session, Stop};
+use crate::worker::work::ConsistencyWork;
+
+/// Environment variable with the API key where no WeaviateCluster names a Secret. Never an argument: everybody on the
+/// machine sees those.
+const KEY_VARIABLE: &str = "WEAVIATE_API_KEY";
+/// Where Weaviate serves gRPC unless it is told otherwise (`GRPC_PORT`).
+const GRPC_PORT: u16 = 50051;
+
+/// How to reach the servers.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Way to the servers")]
+pub(super) struct WayArgs {
+    /// WeaviateCluster; the only one in the namespace when left out
+    #[arg(long, conflicts_with = "url", value_parser = NonEmptyStringValueParser::new())]
+    cluster: Option<String>,
+    /// Address of a Weaviate server, e.g. `http://localhost:8080`: then no Kubernetes is asked. The API key is read from
+    /// the environment variable `WEAVIATE_API_KEY`
+    #[arg(long, value_name = "URL")]
+    url: Option<Url>,
+    /// Its address for gRPC; port 50051 of the same host when left out
+    #[arg(long, value_name = "URL", requires = "url")]
+    grpc: Option<Url>,
+    /// File with the API key, instead of `WEAVIATE_API_KEY`
+    #[arg(long, value_name = "FILE", requires = "url")]
+    api_key_file: Option<PathBuf>,
+    /// How many replicas must confirm a write
+    #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
+    pub(super) consistency: ConsistencyArg,
+}
+
+impl WayArgs {
+    /// Whether nothing is said.
+    pub(super) fn is_default(&self) -> bool {
+        let Self { cluster, url, grpc, api_key_file, consistency } = self;
+        cluster.is_none()
+            && url.is_none()
+            && grpc.is_none()
+            && api_key_file.is_none()
+            && *consistency == ConsistencyArg::default()
+    }
+}
+
+/// How many replicas must confirm.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub(super) enum ConsistencyArg {
+    One,
+    #[default]
+    Quorum,
+    All,
+}
+
+impl From<ConsistencyArg> for ConsistencyWork {
+    fn from(level: ConsistencyArg) -> Self {
+        match level {
+            ConsistencyArg::One => Self::One,
+            ConsistencyArg::Quorum => Self::Quorum,
+            ConsistencyArg::All => Self::All,
+        }
+    }
+}
+
+/// An open way. Dropping it closes it.
+pub(super) struct Way {
+    pub(super) common: Client,
+    /// Nodes that take data at their own addresses; empty where those are not known.
+    pub(super) nodes: Vec<Client>,
+    /// What tells this cluster from others, for people and for the name of a run.
+    pub(super) address: String,
+    opened: Option<OpenedCluster>,
+}
+
+impl Way {
+    /// A failure in words, with what the forwarding of ports has to say about it.
+    pub(super) fn explain(&self, message: &str) -> String {
+        let troubles = self.opened.iter().flat_map(OpenedCluster::troubles);
+        troubles.fold(message.to_owned(), |text, trouble| format!("{text}; {trouble}"))
+    }
+}
+
+pub(super) async fn open(args: &WayArgs, target: &Target, printer: Printer) -> Result<Way, Stop> {
+    if let Some(url) = &args.url {
+        return at(args, url);
+    }
+    let reader = Reader::connect(target).await?;
+    let session = Session::new(reader, target, printer)?;
+    let opened = session.open(args.cluster.as_deref()).await?;
+    let address = format!("{}/{}", opened.spec.namespace, opened.spec.name);
+    let common = opened.common.clone();
+    let nodes = opened.nodes_with_grpc();
+    Ok(Way { common, nodes, address, opened: Some(opened) })
+}
+
+fn at(args: &WayArgs, url: &Url) -> Result<Way, Stop> {
+    let grpc = if let Some(grpc) = &args.grpc {
+        grpc.clone()
+    } else {
+        let mut grpc = url.clone();
+        grpc.set_path("");
+        let set = grpc.set_port(Some(GRPC_PORT));
+        set.map_err(|()| Stop::usage(format!("{url} cannot have a port: say --grpc URL")))?;
+        grpc
+    };
+    let mut options = ClientOptions::new(url.clone()).grpc(grpc);
+    if let Some(key) = key(args)? {
+        options = options.api_key(key);
+    }
+    let common = Client::new(options).map_err(|error| Stop::usage(chain(&error)))?;
+    Ok(Way { common, nodes: Vec::new(), address: url.to_string(), opened: None })
+}
+
+fn key(args: &WayArgs) -> Result<Option<SecretString>, Stop> {
+    let text = match &args.api_key_file {
+        Some(file) => Some(std::fs::read_to_string(file).map_err(|error| {
+            Stop::refused(format!("{}: {error}", file.display()), "write the API key into it, and nothing else")
+        })?),
+        None => std::env::var(KEY_VARIABLE).ok(),
+    };
+    let text = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    Ok(text.map(SecretString::from))
+}
