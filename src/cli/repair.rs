@@ -1,6 +1,7 @@
-//! `kubectl elysia repair`: the plans of collections. Nothing here repairs: the operator does, when a plan is approved.
+//! `kubectl elysia repair`: the plans of collections and feeds. Nothing here repairs: the operator does, when a plan is approved.
 
 mod act;
+mod find;
 mod journal;
 mod show;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use super::health::duration;
 use super::printer::Printer;
 use super::session::{self, Session, Stop};
 use super::{Exit, Output, Target};
+use find::Asked;
 
 /// Arguments of `repair`.
 #[derive(Debug, clap::Args)]
@@ -29,7 +31,7 @@ pub(super) struct RepairArgs {
 enum RepairCommand {
     /// Show what the operator would do, and what it waits for
     Plan(PlanArgs),
-    /// Approve the plan of a collection, after showing it
+    /// Approve the plan of a collection or a feed, after showing it
     Approve(ApproveArgs),
     /// Call off an approved plan, or propose the settings from before it
     Rollback(RollbackArgs),
@@ -39,9 +41,9 @@ enum RepairCommand {
 
 #[derive(Debug, clap::Args)]
 struct PlanArgs {
-    /// ElysiaCollection; all that have a plan when left out
-    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    name: Option<String>,
+    /// ElysiaCollection or IndexSource, as `NAME`, `collection/NAME` or `feed/NAME`; all that have a plan when left out
+    #[arg(value_name = "NAME", value_parser = Asked::parse)]
+    name: Option<Asked>,
     /// How to print
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Output,
@@ -63,9 +65,9 @@ struct Change {
 
 #[derive(Debug, clap::Args)]
 struct ApproveArgs {
-    /// ElysiaCollection
-    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    name: String,
+    /// ElysiaCollection or IndexSource, as `NAME`, `collection/NAME` or `feed/NAME`
+    #[arg(value_name = "NAME", value_parser = Asked::parse)]
+    name: Asked,
     /// Approve only the plan with this hash
     #[arg(long, value_name = "HASH", value_parser = NonEmptyStringValueParser::new())]
     hash: Option<String>,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use elysia_engine::breaker::BreakerPolicy;
 use elysia_engine::flight::FlightLimits;
+use elysia_engine::guard::{Guard, Limits};
 use elysia_engine::ledger::{FailureReason, Ledger, State};
 use elysia_engine::mapping::Unmapped;
 use elysia_engine::pace::BatchLimits;
@@ -23,7 +24,7 @@ use super::config_map::ConfigMapLedger;
 use super::file_ledger::FileLedger;
 use super::files::FileSource;
 use super::sink::{WeaviateSink, port};
-use super::work::{ConsistencyWork, IndexWork, PaceWork, PatienceWork, UnmappedWork};
+use super::work::{ConsistencyWork, DeleteGuardWork, IndexWork, PaceWork, PatienceWork, UnmappedWork};
 use super::{API_KEY_VARIABLE, WORK_VARIABLE, WorkerError, chain};
 
 /// Indexes what the environment says.
@@ -86,6 +87,7 @@ pub(super) async fn index_feed<L: LedgerStore>(
         mapping: class.mapping,
         computed_vectors: class.computed_vectors,
         max_rejected: work.max_rejected,
+        guard: work.delete_guard.map(guard),
         window: WindowLimits::default(),
         flight: FlightLimits::default(),
         batch: batch_limits(work.pace),
@@ -102,6 +104,11 @@ fn connect(rest: &str, grpc: &str, api_key: Option<&SecretString>) -> Result<Cli
         None => options,
     };
     Client::new(options).map_err(|error| WorkerError::Permanent(chain(&error)))
+}
+
+fn guard(work: DeleteGuardWork) -> Guard {
+    let DeleteGuardWork { objects, percent, approval } = work;
+    Guard { limits: Limits { objects, percent }, approval }
 }
 
 fn batch_limits(pace: PaceWork) -> BatchLimits {

@@ -10,6 +10,7 @@ use elysia_weaviate::{
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
+use tracing::warn;
 use uuid::Uuid;
 
 use super::chain;
@@ -77,6 +78,21 @@ impl Sink for WeaviateSink {
             self.prove_absent(&absent).await?;
         }
         Ok(found)
+    }
+
+    async fn present(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, PortError> {
+        let known = self.read_all(ids, false).await?.iter().map(|object| object.id).collect::<BTreeSet<_>>();
+        let absent = ids.iter().copied().filter(|id| !known.contains(id)).collect::<Vec<_>>();
+        if !absent.is_empty() {
+            self.prove_absent(&absent).await?;
+        }
+        Ok(known.into_iter().collect())
+    }
+
+    async fn count(&self) -> Result<Option<u64>, PortError> {
+        // It counts the shards that answered: too few make a share of them larger, and so allow less.
+        let counted = self.client.object_count(&self.class).await.map_err(|error| port(&error))?;
+        Ok(counted.inspect_err(|reason| warn!(reason, "the objects could not be counted")).ok())
     }
 
     async fn put(&self, objects: &[&Object]) -> Result<Vec<Refusal>, PortError> {

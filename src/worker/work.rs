@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use elysia_engine::checkpoint::Digest;
+use elysia_engine::guard::Approval;
 use serde::{Deserialize, Serialize};
 
 /// One index run.
@@ -39,6 +40,9 @@ pub struct IndexWork {
     /// How many lines may be rejected; any number when absent.
     #[serde(default)]
     pub max_rejected: Option<u64>,
+    /// How many documents may be deleted without a person's word; any number when absent.
+    #[serde(default)]
+    pub delete_guard: Option<DeleteGuardWork>,
     /// How many replicas must confirm.
     #[serde(default)]
     pub consistency: ConsistencyWork,
@@ -72,6 +76,18 @@ pub struct NodeEndpoints {
     pub rest: String,
     /// gRPC.
     pub grpc: String,
+}
+
+/// How many documents may be deleted without a person's word. Both numbers hold where both are there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DeleteGuardWork {
+    /// Documents.
+    pub objects: Option<u64>,
+    /// Of a hundred objects in the collection.
+    pub percent: Option<u8>,
+    /// What a person approved.
+    pub approval: Option<Approval>,
 }
 
 /// How much is sent at once; what is left out is the worker's to choose.

@@ -7,6 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::collection::PlanStatus;
 use crate::common::{ClusterReference, Empty};
 
 /// A feed of JSONL change files that is kept indexed into one collection.
@@ -30,6 +31,7 @@ use crate::common::{ClusterReference, Empty};
     printcolumn(name = "CaughtUp", type_ = "string", json_path = ".status.conditions[?(@.type==\"CaughtUp\")].status"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Plan", type_ = "string", priority = 1, json_path = ".status.plan.hash"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -53,6 +55,14 @@ pub struct IndexSourceSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub max_rejected: Option<i64>,
+    /// How many documents a run may delete without a person's word. Before its first write a run counts the documents
+    /// that are there and that the lines delete, also those that a rename brings to the deleted path and those that are
+    /// added again later. Are there more, it writes nothing and waits: `status.plan` shows the number and a hash, which
+    /// `elysia.dev/approve` approves, once, for this content and no more deletes. What a run on a volume appends to the
+    /// files meanwhile is left for the next run. Left out: any number; in a protected collection
+    /// (`protectedCollections` of the WeaviateCluster) none. It starts no run by itself; a waiting run is counted again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delete_guard: Option<DeleteGuard>,
     /// Batches under way at once, at most; 6 when left out. Fewer go out while the servers are slow or short of memory.
     /// Like `batch`, `retry` and `circuitBreaker` it changes no outcome: it starts no run, and takes effect with the next.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,6 +77,22 @@ pub struct IndexSourceSpec {
     /// When the collection is left alone for a while because one call after the other failed.
     #[serde(default, skip_serializing_if = "CircuitBreaker::is_default")]
     pub circuit_breaker: CircuitBreaker,
+}
+
+/// How many documents a run may delete without a person's word. Both numbers hold where both are given.
+#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[x_kube(validation = Rule::new("has(self.objects) || has(self.percent)")
+    .message("deleteGuard needs objects, percent or both; leave it out to allow any number"))]
+#[serde(rename_all = "camelCase")]
+pub struct DeleteGuard {
+    /// Documents; 0 asks about every delete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub objects: Option<i64>,
+    /// Of a hundred objects that the collection has before the run. A collection that cannot be counted allows no delete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub percent: Option<i32>,
 }
 
 /// How large one batch may grow. It begins at half and finds its size by how long calls take and what fails.
@@ -261,6 +287,9 @@ pub struct IndexSourceStatus {
     /// The present or last run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<RunStatus>,
+    /// Deletes that wait for a person's word: the run begins when its hash is approved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanStatus>,
     /// The first rejected lines; at most 20. `counts.rejected` is the total.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dead_letter: Vec<DeadLetter>,
@@ -355,6 +384,8 @@ pub enum RunState {
     Pending,
     /// A worker is at it.
     Running,
+    /// Nothing was written: it would delete more than `deleteGuard` allows, and waits for an approval.
+    Waiting,
     /// Every line was dealt with.
     Succeeded,
     /// It ended before the last line.

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use elysia_api::IndexSource;
+use elysia_api::collection::PlanStatus;
 use elysia_api::condition::{ConditionType, Reason};
 use elysia_api::index_source::{
-    CheckpointStatus, Counts, DeadLetter, IndexSourceSpec, IndexSourceStatus, RunState, RunStatus, Source, Throughput,
-    Unmapped,
+    CheckpointStatus, Counts, DeadLetter, IndexSourceStatus, RunState, RunStatus, Source, Throughput, Unmapped,
 };
 use elysia_api::{Rules as _, names};
 use jiff::{SignedDuration, Timestamp};
@@ -17,6 +17,12 @@ use crate::collection::ClusterSight;
 use crate::condition::{self, Finding};
 use crate::fingerprint;
 use crate::sight::Sight;
+
+mod effort;
+pub mod guard;
+
+pub use effort::Effort;
+pub use guard::{Approval, Guard, Guarded, Limits};
 
 /// How soon to look again when something outside has to change first.
 pub const RECHECK_LATER: SignedDuration = SignedDuration::from_secs(5);
@@ -42,67 +48,16 @@ pub struct FeedSpec {
     pub unmapped: Unmapped,
     /// Rejected lines at which a run fails.
     pub max_rejected: Option<i64>,
+    /// How many documents a run may delete without approval, as declared. No part of a run's id.
+    pub delete_guard: Option<Limits>,
     /// How hard a worker tries. No part of a run's id: it changes no outcome.
     pub effort: Effort,
     /// Value of `elysia.dev/run-now`.
     pub run_now: Option<String>,
+    /// Value of `elysia.dev/approve`.
+    pub approve: Option<String>,
     /// Whether `elysia.dev/paused` is `"true"`.
     pub paused: bool,
-}
-
-/// How much a worker sends at once, and with what it meets failures. What is absent is the worker's to choose.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Effort {
-    /// Batches under way at once.
-    pub parallelism: Option<i32>,
-    /// Objects of one batch.
-    pub batch_objects: Option<i32>,
-    /// Bytes of one batch.
-    pub batch_bytes: Option<i32>,
-    /// Attempts of one call.
-    pub attempts: Option<i32>,
-    /// The longest wait after the first failure.
-    pub retry_base: Option<SignedDuration>,
-    /// The longest wait of all.
-    pub retry_cap: Option<SignedDuration>,
-    /// Failures in a row at which the circuit breaker opens.
-    pub breaker_failures: Option<i32>,
-    /// How long it stays open.
-    pub breaker_cooldown: Option<SignedDuration>,
-}
-
-impl Effort {
-    fn of(spec: &IndexSourceSpec) -> Result<Self, String> {
-        let time = |field: &str, text: Option<&String>| {
-            let read =
-                |text: &String| wait(text).ok_or_else(|| format!("spec.{field}: {text} is no time such as 200ms"));
-            text.map(read).transpose()
-        };
-        Ok(Self {
-            parallelism: spec.parallelism,
-            batch_objects: spec.batch.objects,
-            batch_bytes: spec.batch.bytes,
-            attempts: spec.retry.max,
-            retry_base: time("retry.base", spec.retry.base.as_ref())?,
-            retry_cap: time("retry.cap", spec.retry.cap.as_ref())?,
-            breaker_failures: spec.circuit_breaker.failures,
-            breaker_cooldown: time("circuitBreaker.cooldown", spec.circuit_breaker.cooldown.as_ref())?,
-        })
-    }
-}
-
-/// `200ms`, `20s`, `1m`.
-fn wait(text: &str) -> Option<SignedDuration> {
-    let digits = text.find(|character: char| !character.is_ascii_digit())?;
-    let (number, unit) = text.split_at(digits);
-    let number = number.parse::<i64>().ok()?;
-    let milliseconds = match unit {
-        "ms" => number,
-        "s" => number.checked_mul(1_000)?,
-        "m" => number.checked_mul(60_000)?,
-        _ => return None,
-    };
-    Some(SignedDuration::from_millis(milliseconds))
 }
 
 impl FeedSpec {
@@ -121,7 +76,9 @@ impl FeedSpec {
             properties: spec.mapping.properties.clone(),
             unmapped: spec.mapping.unmapped,
             max_rejected: spec.max_rejected,
+            delete_guard: spec.delete_guard.as_ref().map(Limits::of),
             effort: Effort::of(spec)?,
+            approve: annotation(names::APPROVE_ANNOTATION),
             run_now: annotation(names::RUN_NOW_ANNOTATION),
             paused: annotation(names::PAUSED_ANNOTATION).as_deref() == Some("true"),
         })
@@ -173,6 +130,8 @@ pub struct Observed {
     pub cluster: ClusterSight,
     /// Whether the collection exists.
     pub collection: Sight<bool>,
+    /// The pattern of the cluster that protects the collection's name.
+    pub protection: Option<String>,
     /// What the source holds; `Seen(Err)`: what it names does not exist.
     pub content: Sight<Result<Content, String>>,
     /// What the worker wrote; `Seen(None)` before the first run.
@@ -210,6 +169,8 @@ pub struct LedgerView {
     pub state: RunState,
     /// Why it failed.
     pub message: Option<String>,
+    /// What the guard over deletes counted.
+    pub guarded: Option<Guarded>,
     /// Lines and what became of them.
     pub counts: Counts,
     /// Troubles by category.
@@ -250,6 +211,8 @@ pub struct Plan {
     pub findings: Vec<Finding>,
     /// The present or last run.
     pub run: Option<RunStatus>,
+    /// Deletes that wait for approval.
+    pub shown: Option<PlanStatus>,
 }
 
 /// One step.
@@ -266,6 +229,8 @@ pub enum Step {
         run: String,
         /// The content it is made for.
         content: Content,
+        /// How many documents it may delete, and what a person approved.
+        guard: Option<Guard>,
     },
 }
 
@@ -329,6 +294,9 @@ fn decide(spec: &FeedSpec, observed: &Observed) -> Plan {
             let message = ledger.message.clone().unwrap_or_else(|| "the run failed".to_owned());
             failed(spec, &name, Some(ledger), &run, &message)
         }
+        (Some(ledger), None | Some(JobState::Succeeded)) if ledger.state == RunState::Waiting => {
+            guard::waiting(spec, observed, content, ledger, job)
+        }
         (ledger, Some(JobState::Failed(message))) => failed(spec, &name, ledger, &run, message),
         // Its outcome was written over by a later run: this content came back.
         (None, Some(JobState::Succeeded)) => {
@@ -337,11 +305,18 @@ fn decide(spec: &FeedSpec, observed: &Observed) -> Plan {
             plan
         }
         (ledger, Some(JobState::Active | JobState::Succeeded)) => running(&name, ledger, &run),
-        (ledger, None) => start(spec, observed, content, ledger, run),
+        (ledger, None) => start(spec, observed, content, ledger, None),
     }
 }
 
-fn start(spec: &FeedSpec, observed: &Observed, content: &Content, ledger: Option<&LedgerView>, run: String) -> Plan {
+fn start(
+    spec: &FeedSpec,
+    observed: &Observed,
+    content: &Content,
+    ledger: Option<&LedgerView>,
+    approval: Option<Approval>,
+) -> Plan {
+    let run = spec.run_id(content);
     if let Some(other) = observed.jobs.iter().find(|job| job.state == JobState::Active) {
         let message = format!("Job {} of an earlier run is still at it; one run at a time", other.name);
         return waits(Finding::fails(ConditionType::Ready, Reason::Running, message));
@@ -372,10 +347,11 @@ fn start(spec: &FeedSpec, observed: &Observed, content: &Content, ledger: Option
             Finding::holds(ConditionType::Ready, Reason::NoChanges, "the ConfigMap holds no lines"),
             Finding::holds(ConditionType::CaughtUp, Reason::NoChanges, "there is nothing to index"),
         ];
-        return Plan { step: None, recheck: None, findings, run: None };
+        return Plan { step: None, recheck: None, findings, run: None, shown: None };
     }
     let mut plan = running(&spec.job(&run), ledger, &run);
-    plan.step = Some(Step::StartRun { run, content: content.clone() });
+    let guard = guard::limits(spec, observed).map(|limits| Guard { limits, approval });
+    plan.step = Some(Step::StartRun { run, content: content.clone(), guard });
     plan
 }
 
@@ -403,7 +379,7 @@ fn complete(name: &str, ledger: &LedgerView) -> Plan {
         Finding::holds(ConditionType::CaughtUp, reason, message),
     ];
     let run = run_status(name, Some(ledger), &ledger.run, RunState::Succeeded, None);
-    Plan { step: None, recheck: None, findings, run: Some(run) }
+    Plan { step: None, recheck: None, findings, run: Some(run), shown: None }
 }
 
 fn running(name: &str, ledger: Option<&LedgerView>, run: &str) -> Plan {
@@ -419,7 +395,8 @@ fn running(name: &str, ledger: Option<&LedgerView>, run: &str) -> Plan {
         Finding::holds(ConditionType::Reconciling, Reason::Running, message),
     ];
     let state = if ledger.is_some() { RunState::Running } else { RunState::Pending };
-    Plan { step: None, recheck: Some(RECHECK_LATER), findings, run: Some(run_status(name, ledger, run, state, None)) }
+    let run = run_status(name, ledger, run, state, None);
+    Plan { step: None, recheck: Some(RECHECK_LATER), findings, run: Some(run), shown: None }
 }
 
 fn failed(spec: &FeedSpec, name: &str, ledger: Option<&LedgerView>, run: &str, message: &str) -> Plan {
@@ -433,7 +410,7 @@ fn failed(spec: &FeedSpec, name: &str, ledger: Option<&LedgerView>, run: &str, m
         Finding::holds(ConditionType::Stalled, Reason::RunFailed, text),
     ];
     let run = run_status(name, ledger, run, RunState::Failed, Some(message));
-    Plan { step: None, recheck: None, findings, run: Some(run) }
+    Plan { step: None, recheck: None, findings, run: Some(run), shown: None }
 }
 
 /// Ready as found; nothing can start before something outside changes, which it may do by itself.
@@ -443,7 +420,7 @@ fn waits(ready: Finding) -> Plan {
     if ready.value == condition::Value::False {
         findings.push(Finding::holds(ConditionType::Reconciling, ready.reason, ready.message));
     }
-    Plan { step: None, recheck: Some(RECHECK_LATER), findings, run: None }
+    Plan { step: None, recheck: Some(RECHECK_LATER), findings, run: None, shown: None }
 }
 
 /// Ready as found; nothing can start before a person changes something.
@@ -453,7 +430,7 @@ fn stuck(ready: Finding) -> Plan {
         Finding { kind: ConditionType::CaughtUp, ..ready.clone() },
         Finding::holds(ConditionType::Stalled, ready.reason, ready.message),
     ];
-    Plan { step: None, recheck: Some(RECHECK_LATER), findings, run: None }
+    Plan { step: None, recheck: Some(RECHECK_LATER), findings, run: None, shown: None }
 }
 
 /// The status that follows.
@@ -475,6 +452,7 @@ pub fn status(
     let mut status = IndexSourceStatus {
         observed_generation: feed.metadata.generation,
         run: plan.run.clone(),
+        plan: plan.shown.clone(),
         last_handled: spec.run_now.clone(),
         conditions: condition::merge(&before.conditions, &findings, feed.metadata.generation, now),
         ..before

@@ -20,7 +20,9 @@ fn spec() -> FeedSpec {
         properties: BTreeMap::new(),
         unmapped: Unmapped::Reject,
         max_rejected: None,
+        delete_guard: None,
         effort: Effort::default(),
+        approve: None,
         run_now: None,
         paused: false,
     }
@@ -35,6 +37,7 @@ fn ledger(run: &str, state: RunState, rejected: i64) -> LedgerView {
         run: run.to_owned(),
         state,
         message: None,
+        guarded: None,
         counts: Counts { lines: 5, added: 5 - rejected, rejected, ..Counts::default() },
         errors: BTreeMap::new(),
         checkpoint: CheckpointStatus::default(),
@@ -50,6 +53,7 @@ fn seen(ledger: Option<LedgerView>, jobs: Vec<JobView>) -> Observed {
     Observed {
         cluster: ClusterSight::Fit,
         collection: Sight::Seen(true),
+        protection: None,
         content: Sight::Seen(Ok(content("1"))),
         ledger: Sight::Seen(ledger),
         jobs,
@@ -114,6 +118,9 @@ fn run_now_and_a_changed_rule_make_another_run() {
     assert_ne!(run, FeedSpec { run_now: Some("1".to_owned()), ..spec() }.run_id(&content("1")));
     assert_ne!(run, FeedSpec { max_rejected: Some(0), ..spec() }.run_id(&content("1")));
     assert_ne!(run, FeedSpec { unmapped: Unmapped::Drop, ..spec() }.run_id(&content("1")));
+    let effort = Effort { parallelism: Some(3), ..Effort::default() };
+    let delete_guard = Some(Limits { objects: Some(0), percent: None });
+    assert_eq!(run, FeedSpec { delete_guard, effort, ..spec() }.run_id(&content("1")));
     let properties = BTreeMap::from([("content".to_owned(), "body".to_owned())]);
     assert_ne!(run, FeedSpec { properties, ..spec() }.run_id(&content("1")));
 }
@@ -136,33 +143,6 @@ fn nothing_starts_before_everything_is_there() {
     let other = vec![JobView { name: "f-older".to_owned(), state: JobState::Active }];
     check(&spec, &seen(None, other), "False Running");
     check(&FeedSpec { paused: true, ..spec }, &seen(None, vec![]), "False Running");
-}
-
-#[test]
-fn effort_is_read_from_its_fields_and_makes_no_other_run() {
-    let spec: IndexSourceSpec = serde_json::from_value(serde_json::json!({
-        "clusterRef": {"name": "search"}, "collection": "Articles", "source": {"configMap": {"name": "feed"}},
-        "parallelism": 3, "batch": {"objects": 100, "bytes": 65536},
-        "retry": {"max": 4, "base": "50ms", "cap": "2s"}, "circuitBreaker": {"failures": 2, "cooldown": "1m"},
-    }))
-    .unwrap();
-    let effort = Effort::of(&spec).unwrap();
-    let wanted = Effort {
-        parallelism: Some(3),
-        batch_objects: Some(100),
-        batch_bytes: Some(65_536),
-        attempts: Some(4),
-        retry_base: Some(SignedDuration::from_millis(50)),
-        retry_cap: Some(SignedDuration::from_secs(2)),
-        breaker_failures: Some(2),
-        breaker_cooldown: Some(SignedDuration::from_secs(60)),
-    };
-    assert_eq!(effort, wanted);
-    let other = FeedSpec { effort, ..self::spec() };
-    assert_eq!(other.run_id(&content("1")), self::spec().run_id(&content("1")));
-    for text in ["", "ms", "5", "5h", "-5s", "99999999999999999999s"] {
-        assert_eq!(wait(text), None, "{text}");
-    }
 }
 
 #[test]

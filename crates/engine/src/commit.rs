@@ -17,6 +17,9 @@ use crate::retry::{Patience, with_retry};
 use crate::run::RunError;
 use crate::window::{Outcome, Plan, Put, Refused, Window};
 
+/// Documents that are looked for by one call: what is asked again when one of them fails.
+const LOOKED_FOR_AT_ONCE: usize = 500;
+
 /// Carries windows out.
 pub(crate) struct Committer<'a, K, C> {
     pub(crate) sink: &'a K,
@@ -61,6 +64,23 @@ impl<K: Sink, C: Clock> Committer<'_, K, C> {
             }
         }
         Ok(carried)
+    }
+
+    /// How many of these documents are there.
+    pub(crate) async fn present(&self, ids: &BTreeSet<Uuid>) -> Result<u64, RunError> {
+        let ids = ids.iter().copied().collect::<Vec<_>>();
+        let mut there = 0;
+        for some in ids.chunks(LOOKED_FOR_AT_ONCE) {
+            let found = with_retry(&self.patience, async || self.sink.present(some).await).await;
+            there += found.map_err(|error| self.sink_failed("read", &error))?.len() as u64;
+        }
+        Ok(there)
+    }
+
+    /// How many objects the collection has; `None` = it could not say.
+    pub(crate) async fn count(&self) -> Result<Option<u64>, RunError> {
+        let counted = with_retry(&self.patience, async || self.sink.count().await).await;
+        counted.map_err(|error| self.sink_failed("count", &error))
     }
 
     /// Deletes these objects.

@@ -3,7 +3,7 @@
 //! Offsets and hashes of marks are those of the text, not of the archive in which it may be stored: resuming reads an
 //! archive again from its beginning. What a file is expected to be is said of its stored bytes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use crate::category::Category;
 use crate::checkpoint::{Checkpoint, Digest, Position, chain_name};
 use crate::compression::{Decoded, ReadError};
+use crate::guard::Extent;
 use crate::ports::{FileEntry, PortError, Source};
 use crate::reader::{Lines, RawLine};
 
@@ -44,6 +45,12 @@ pub enum FeedError {
     FileListChanged {
         /// How many were done.
         done: u64,
+    },
+    /// A file is not what it was when its deletes were counted.
+    #[error("{file}: the content changed after its deletes were counted: start a new run, which counts them anew")]
+    ChangedSinceCounted {
+        /// Which file.
+        file: String,
     },
     /// A file is an archive that is damaged, or of a kind that is not read.
     #[error("{file}: {problem}")]
@@ -124,13 +131,28 @@ pub struct Feed<'a, S: Source> {
     done: usize,
     names: Digest,
     open: Option<OpenFile<S::Reader>>,
+    /// Where reading ends, of files whose content was not fixed when the run was made.
+    extents: Option<BTreeMap<String, Extent>>,
 }
 
 impl<'a, S: Source> Feed<'a, S> {
     /// Lists the files, proves that they are what they must be, and stands where the checkpoint says.
-    pub async fn resume(source: &'a S, checkpoint: &Checkpoint) -> Result<Self, FeedError> {
-        let files = source.list().await?;
+    /// With `extents`, no file is read further than that, and each must be there what it was.
+    pub async fn resume(
+        source: &'a S,
+        checkpoint: &Checkpoint,
+        extents: Option<BTreeMap<String, Extent>>,
+    ) -> Result<Self, FeedError> {
+        let mut files = source.list().await?;
         no_name_twice(&files)?;
+        if let Some(extents) = &extents {
+            // What appeared since belongs to the next run; what went is missing.
+            files.retain(|file| extents.contains_key(&file.name));
+            let listed = files.iter().map(|file| &file.name).collect::<BTreeSet<_>>();
+            if let Some(file) = extents.keys().find(|name| !listed.contains(name)) {
+                return Err(FeedError::ChangedSinceCounted { file: file.clone() });
+            }
+        }
         for file in &files {
             verify_expected(source, file).await?;
         }
@@ -140,7 +162,7 @@ impl<'a, S: Source> Feed<'a, S> {
         if names != checkpoint.names {
             return Err(changed());
         }
-        let mut feed = Self { source, files, done, names, open: None };
+        let mut feed = Self { source, files, done, names, open: None, extents };
         if let Some(position) = &checkpoint.current {
             feed.open_at(position).await?;
         }
@@ -178,7 +200,10 @@ impl<'a, S: Source> Feed<'a, S> {
         let reader = self.source.open(&file.name).await?;
         let decoded = Decoded::open(reader, file.expected.is_some()).await;
         let decoded = decoded.map_err(|error| unreadable(&file.name, &error))?;
-        let lines = Lines::new(decoded);
+        let mut lines = Lines::new(decoded);
+        if let Some(extent) = self.extent(&file.name, file.expected) {
+            lines.end_at(extent.bytes);
+        }
         self.open = Some(OpenFile { name: file.name.as_str().into(), expected: file.expected, lines });
         Ok(true)
     }
@@ -197,9 +222,20 @@ impl<'a, S: Source> Feed<'a, S> {
         Ok(())
     }
 
+    /// How far this file was counted; `None` where it is read to its end, whatever that is, or is fixed by its hash.
+    fn extent(&self, name: &str, expected: Option<Digest>) -> Option<Extent> {
+        self.extents.as_ref().filter(|_| expected.is_none())?.get(name).copied()
+    }
+
     /// The open file was read to its end.
     fn close(&mut self) -> Result<(), FeedError> {
         let Some(open) = self.open.take() else { return Ok(()) };
+        let found = || (open.lines.offset(), Digest::finish(open.lines.hasher().clone()));
+        if let Some(extent) = self.extent(&open.name, open.expected)
+            && found() != (extent.bytes, extent.sha256)
+        {
+            return Err(FeedError::ChangedSinceCounted { file: open.name.to_string() });
+        }
         // It was right when the run began; a mount may have been exchanged since.
         if let (Some(expected), Some(found)) = (open.expected, open.lines.reader().stored_digest()) {
             compare(&open.name, expected, found)?;
@@ -243,7 +279,7 @@ fn compare(file: &str, expected: Digest, found: Digest) -> Result<(), FeedError>
     Err(FeedError::ContentChanged { file: file.to_owned(), expected, found })
 }
 
-fn unreadable(file: &str, error: &ReadError) -> FeedError {
+pub(crate) fn unreadable(file: &str, error: &ReadError) -> FeedError {
     match error {
         ReadError::Failed(_) => {
             let message = format!("{file}: {error}");

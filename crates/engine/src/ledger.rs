@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::category::{Category, Tally};
 use crate::checkpoint::{Checkpoint, Misjoined};
 use crate::counts::Counts;
+use crate::guard::Guarded;
 use crate::pace::{Pace, Sent};
 use crate::rejection::DeadLetter;
 
@@ -21,6 +22,8 @@ pub const LEDGER_VERSION: u32 = 1;
 pub enum State {
     /// Under way, or stopped and to be resumed.
     Running,
+    /// Nothing was written: the files would delete more than the guard allows, and a person has not approved it.
+    Waiting,
     /// Every line is counted.
     Succeeded,
     /// Stopped by what another attempt may or may not overcome; the checkpoint stands.
@@ -153,6 +156,9 @@ pub struct Ledger {
     /// A window that is half done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<Pending>,
+    /// What the guard over deletes counted before the first write; absent where there is no guard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guarded: Option<Guarded>,
     /// The circuit breaker while it is open; absent = closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<OpenBreaker>,
@@ -182,6 +188,7 @@ impl Ledger {
             checkpoint: Checkpoint::default(),
             traffic: Traffic::default(),
             pending: None,
+            guarded: None,
             breaker: None,
             dead_letters: Vec::new(),
             started_at: now,
@@ -219,6 +226,13 @@ impl Ledger {
         self.reason = None;
         self.message = None;
         self.finished_at = None;
+    }
+
+    /// The run waits for a person.
+    pub fn wait(&mut self, now: Timestamp) {
+        self.breaker = None;
+        self.state = State::Waiting;
+        self.finished_at = Some(now);
     }
 
     /// The run is done.

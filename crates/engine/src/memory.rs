@@ -241,6 +241,15 @@ impl Sink for MemorySink {
         Ok(ids.iter().collect::<BTreeSet<_>>().into_iter().filter_map(|id| objects.get(id).cloned()).collect())
     }
 
+    async fn present(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, PortError> {
+        Ok(self.fetch(ids).await?.into_iter().map(|object| object.id).collect())
+    }
+
+    async fn count(&self) -> Result<Option<u64>, PortError> {
+        self.begin_call()?;
+        Ok(Some(lock(&self.objects).len() as u64))
+    }
+
     async fn put(&self, objects: &[&Object]) -> Result<Vec<Refusal>, PortError> {
         let _writing = Writing::begin(&self.written, objects.iter().map(|object| object.id).collect());
         self.dither.wait().await;

@@ -62,6 +62,13 @@ pub trait Sink: Sync {
     /// object are left out; an object must never be left out because one replica lacks it.
     fn fetch(&self, ids: &[Uuid]) -> impl Future<Output = Result<Vec<Object>, PortError>> + Send;
 
+    /// Which of these ids have an object, as a majority of replicas knows it. One is never left out because one replica
+    /// lacks it.
+    fn present(&self, ids: &[Uuid]) -> impl Future<Output = Result<Vec<Uuid>, PortError>> + Send;
+
+    /// How many objects the collection has, rather too few than too many; `None` when that cannot be told.
+    fn count(&self) -> impl Future<Output = Result<Option<u64>, PortError>> + Send;
+
     /// Writes these objects over whatever has their ids. `Ok` names those that were refused; all others are confirmed.
     /// `Err` says nothing about any of them.
     fn put(&self, objects: &[&Object]) -> impl Future<Output = Result<Vec<Refusal>, PortError>> + Send;

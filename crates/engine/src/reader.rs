@@ -44,6 +44,8 @@ pub struct Lines<R> {
     offset: u64,
     number: u64,
     hasher: Sha256,
+    /// Where reading ends although the file may go on.
+    end: u64,
 }
 
 impl<R: AsyncBufRead + Unpin> Lines<R> {
@@ -54,7 +56,12 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
 
     /// With another bound than [`MAX_LINE_BYTES`].
     pub fn with_limit(reader: R, limit: usize) -> Self {
-        Self { reader, limit, offset: 0, number: 0, hasher: Sha256::new() }
+        Self { reader, limit, offset: 0, number: 0, hasher: Sha256::new(), end: u64::MAX }
+    }
+
+    /// Reads no further than this: what lies behind is as if it were not there.
+    pub fn end_at(&mut self, end: u64) {
+        self.end = end;
     }
 
     /// Where the lines come from.
@@ -106,6 +113,8 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
         let mut is_ended = false;
         while !is_ended {
             let chunk = self.reader.fill_buf().await?;
+            let left = usize::try_from(self.end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+            let chunk = &chunk[..chunk.len().min(left)];
             if chunk.is_empty() {
                 break;
             }

@@ -24,6 +24,7 @@ use crate::breaker::{Breaker, BreakerPolicy};
 use crate::commit::{Carried, Committer};
 use crate::feed::{Feed, FeedError, FeedLine, Mark};
 use crate::flight::{FlightLimits, Flights};
+use crate::guard::{self, Counted, Guard, Guarded};
 use crate::keeper::Keeper;
 use crate::ledger::{FailureReason, Ledger, State};
 use crate::line;
@@ -53,6 +54,8 @@ pub struct Settings {
     /// How many lines may be rejected; `None` = any number. Exceeded, the run fails. Behind a line that the *server*
     /// refused, windows in flight may be in the collection by then; they are not counted, and replaying them is harmless.
     pub max_rejected: Option<u64>,
+    /// How many documents may be deleted without a person's word; `None` = any number.
+    pub guard: Option<Guard>,
     /// How large windows grow.
     pub window: WindowLimits,
     /// How much is in flight.
@@ -104,7 +107,7 @@ impl RunError {
 impl From<FeedError> for RunError {
     fn from(error: FeedError) -> Self {
         let reason = match &error {
-            FeedError::ContentChanged { .. } => FailureReason::ContentChanged,
+            FeedError::ContentChanged { .. } | FeedError::ChangedSinceCounted { .. } => FailureReason::ContentChanged,
             FeedError::FileRewritten { .. } => FailureReason::FileRewritten,
             FeedError::FileListChanged { .. } => FailureReason::FileListChanged,
             FeedError::FileDamaged { .. } => FailureReason::FileDamaged,
@@ -114,7 +117,8 @@ impl From<FeedError> for RunError {
     }
 }
 
-/// Runs a feed to its end, or goes on with it. A run that succeeded before is answered as it is, without a call.
+/// Runs a feed to its end, or goes on with it. A run that succeeded before is answered as it is, without a call. A ledger
+/// in state [`State::Waiting`] is an end as well: nothing was written, and a person has to approve what would be deleted.
 pub async fn run<S, K, L, C>(
     settings: &Settings,
     ports: &Ports<'_, S, K, L, C>,
@@ -219,6 +223,10 @@ async fn conclude<K: Sink, L: LedgerStore, C: Clock>(
     clock: &C,
 ) -> Result<Ledger, RunError> {
     match result {
+        Ok(()) if settler.ledger().state == State::Waiting => {
+            info!(guarded = ?settler.ledger().guarded, "the run waits for an approval");
+            Ok(settler.keeper.ledger)
+        }
         Ok(()) => {
             settler.keeper.ledger.succeed(clock.now());
             settler.save().await?;
@@ -266,7 +274,15 @@ impl<K: Sink, C: Clock> Indexer<'_, K, C> {
         clock: &C,
     ) -> Result<(), RunError> {
         begin(self.settings, settler, clock).await?;
-        let feed = Feed::resume(source, &settler.ledger().checkpoint).await?;
+        let mut extents = None;
+        if let Some(guard) = &self.settings.guard {
+            let counted = guard::count(source, &self.settings.collection).await?;
+            if !self.may_delete(guard, &counted, settler, clock).await? {
+                return Ok(());
+            }
+            extents = Some(counted.extents);
+        }
+        let feed = Feed::resume(source, &settler.ledger().checkpoint, extents).await?;
         let rejected = settler.ledger().counts.rejected;
         // As many as may be in flight: then `Flights` alone decides who waits.
         let (flights, to_carry_out) = mpsc::channel(self.settings.flight.windows.max(1));
@@ -285,6 +301,52 @@ impl<K: Sink, C: Clock> Indexer<'_, K, C> {
         );
         // What failed in the feed's order comes first.
         settled.and(gathered)
+    }
+
+    /// Whether the run may delete what was counted. Either answer is in the ledger before anything is written.
+    async fn may_delete<L: LedgerStore>(
+        &self,
+        guard: &Guard,
+        counted: &Counted,
+        settler: &mut Settler<'_, K, L, C>,
+        clock: &C,
+    ) -> Result<bool, RunError> {
+        let ledger = settler.ledger();
+        let before = ledger.guarded;
+        let is_under_way = ledger.counts.lines > 0;
+        if is_under_way && before.is_some_and(|before| before.content == counted.content) {
+            // It was allowed before the first write; by now fewer are left to delete.
+            return Ok(true);
+        }
+        // Of files that changed under a run the deletes so far cannot be told from those to come.
+        let already = before.filter(|_| is_under_way).map_or(0, |before| before.deletes);
+        let limits = guard.limits;
+        let mut deletes = counted.most() + already;
+        let mut objects = None;
+        if deletes > 0 && limits.percent.is_some() {
+            objects = self.committer.count().await?;
+        }
+        if !limits.allow(deletes, objects) {
+            deletes = self.committer.present(&counted.documents).await? + counted.beyond + already;
+            // For whoever has to decide.
+            objects = match objects {
+                None => self.committer.count().await?,
+                known => known,
+            };
+        }
+        let approved =
+            guard.approval.is_some_and(|approval| approval.content == counted.content && deletes <= approval.deletes);
+        let content = counted.content;
+        let is_allowed = limits.allow(deletes, objects);
+        let approved = approved && !is_allowed;
+        let guarded = Guarded { content, deletes, objects, limits, approved, since: clock.now() };
+        let ledger = &mut settler.keeper.ledger;
+        ledger.guarded = Some(guarded.since_before(before.as_ref()));
+        if !is_allowed && !approved {
+            ledger.wait(clock.now());
+        }
+        settler.save().await?;
+        Ok(is_allowed || approved)
     }
 
     /// Gathers windows and lets them begin. Returns without an error when somebody else has one to tell.

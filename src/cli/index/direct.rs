@@ -192,6 +192,7 @@ fn work(files: &[String], collection: &str, args: &DirectArgs, address: &str) ->
         properties: args.properties.iter().cloned().collect(),
         unmapped: if args.drop_unmapped { UnmappedWork::Drop } else { UnmappedWork::Reject },
         max_rejected: args.max_rejected,
+        delete_guard: None,
         consistency: args.way.consistency.into(),
         pace: PaceWork {
             parallelism: args.parallelism.map(usize::from),

@@ -1,8 +1,8 @@
 //! `repair approve` and `repair rollback`.
 
-use elysia_api::ElysiaCollection;
 use elysia_api::condition::{ConditionType, Reason};
 use elysia_api::names::{APPROVE_ANNOTATION, APPROVED_BY_ANNOTATION, PLUGIN_MANAGER, ROLLBACK_ANNOTATION};
+use elysia_api::{ElysiaCollection, IndexSource};
 use elysia_core::collection::{Cursor, Journal};
 use elysia_core::condition;
 use jiff::Timestamp;
@@ -15,13 +15,14 @@ use super::super::client::{Question, complaint};
 use super::super::owner;
 use super::super::printer::{DOUBTFUL, paint};
 use super::super::session::{Session, Stop};
-use super::show::{Planned, whole};
+use super::find::{self, Asked, Kind, Owner, Planned};
+use super::show::whole;
 use super::{ApproveArgs, Change, RollbackArgs, journal};
 
 pub(super) async fn approve(args: &ApproveArgs, session: &Session) -> Result<Exit, Stop> {
-    let object = get(session, &args.name).await?;
+    let object = find::owner(session, &args.name).await?;
     let printer = session.printer;
-    let Some(planned) = Planned::of(&object).filter(|planned| planned.plan.waiting_for.is_some()) else {
+    let Some(planned) = Planned::of(&object).filter(Planned::waits) else {
         printer.note(&format!("no plan of {} waits for approval\n", args.name));
         return Ok(Exit::Healthy);
     };
@@ -42,20 +43,21 @@ pub(super) async fn approve(args: &ApproveArgs, session: &Session) -> Result<Exi
     }
     printer.note(&format!("approved as {user}\n"));
     if args.wait && !args.change.dry_run {
-        let message = carried_out(args, session, &hash).await?;
+        let message = carried_out(args, planned.kind, session, &hash).await?;
         printer.note(&format!("done: {message}\n"));
     }
     Ok(Exit::Healthy)
 }
 
 /// Waits until the plan is gone and the object is as declared, or stands still; the words of Ready.
-async fn carried_out(args: &ApproveArgs, session: &Session, hash: &str) -> Result<String, Stop> {
-    let next = format!("kubectl elysia why {} -n {}", args.name, session.namespace);
+async fn carried_out(args: &ApproveArgs, kind: Kind, session: &Session, hash: &str) -> Result<String, Stop> {
+    let asked = &Asked { kind: Some(kind), ..args.name.clone() };
+    let next = format!("kubectl elysia why {asked} -n {}", session.namespace);
     let look = async || {
-        let status = get(session, &args.name).await?.status.unwrap_or_default();
-        let waits = status.plan.as_ref().is_some_and(|plan| plan.hash == hash);
-        let ready = condition::find(&status.conditions, ConditionType::Ready);
-        let stalled = condition::find(&status.conditions, ConditionType::Stalled);
+        let Owner { plan, conditions, .. } = find::owner(session, asked).await?;
+        let waits = plan.as_ref().is_some_and(|plan| plan.hash == hash);
+        let ready = condition::find(&conditions, ConditionType::Ready);
+        let stalled = condition::find(&conditions, ConditionType::Stalled);
         match (ready, stalled) {
             (Some(ready), None) if ready.status == "True" && !waits => Ok(Some(ready.message.clone())),
             (_, Some(stalled)) if !(waits && stalled.reason == Reason::NeedsApproval.as_str()) => {
@@ -99,6 +101,7 @@ pub(super) fn way(journal: Option<&Journal>) -> Way {
 
 pub(super) async fn rollback(args: &RollbackArgs, session: &Session) -> Result<Exit, Stop> {
     let object = get(session, &args.name).await?;
+    let owner = Owner::from(object.clone());
     let printer = session.printer;
     let journal = journal::newest(session, &args.name).await?;
     let patch = match way(journal.as_ref()) {
@@ -110,7 +113,7 @@ pub(super) async fn rollback(args: &RollbackArgs, session: &Session) -> Result<E
             let hash = journal.map(|journal| journal.hash).unwrap_or_default();
             let patch = json!({"metadata": {"annotations": {ROLLBACK_ANNOTATION: hash}}});
             printer.note(&format!("the approved plan {hash} is called off; the collection stays as it is\n"));
-            let done = changed(&object, &args.change, session, Patch::Merge(patch), &args.name).await?;
+            let done = changed(&owner, &args.change, session, Patch::Merge(patch), &args.name).await?;
             if done {
                 printer.note(
                     "called off, unless the collection was deleted in this moment; see: kubectl elysia repair plan\n",
@@ -128,7 +131,7 @@ pub(super) async fn rollback(args: &RollbackArgs, session: &Session) -> Result<E
         object.spec.collection
     ));
     let operations = serde_json::from_value(patch).map_err(|error| Stop::unknown(error.to_string(), ""))?;
-    if changed(&object, &args.change, session, Patch::<Value>::Json(operations), &args.name).await? {
+    if changed(&owner, &args.change, session, Patch::<Value>::Json(operations), &args.name).await? {
         printer.note(&format!("declared; next: kubectl elysia repair plan {} -n {}\n", args.name, session.namespace));
     }
     Ok(Exit::Healthy)
@@ -145,13 +148,14 @@ async fn get(session: &Session, name: &str) -> Result<ElysiaCollection, Stop> {
 
 /// Makes the change, after asking; false when somebody else has to make it, or it was only tried.
 async fn changed(
-    object: &ElysiaCollection,
+    object: &Owner,
     change: &Change,
     session: &Session,
     patch: Patch<Value>,
     word: &str,
 ) -> Result<bool, Stop> {
-    let (namespace, name, printer) = (&session.namespace, object.name_any(), session.printer);
+    let (namespace, name, printer) = (&session.namespace, object.name(), session.printer);
+    let short = object.kind.short();
     if let Some(tool) = owner::of(&object.metadata).filter(|_| !change.force) {
         let (kind, body) = match &patch {
             Patch::Json(body) => ("json", serde_json::to_string(body)),
@@ -159,7 +163,7 @@ async fn changed(
             _ => ("merge", Ok(String::new())),
         };
         printer.note(&format!(
-            "{tool} owns {name} and would undo a change made here. Make it in its repository:\n  kubectl patch ecol {name} -n {namespace} --type {kind} --patch '{}'\nor add --force\n",
+            "{tool} owns {name} and would undo a change made here. Make it in its repository:\n  kubectl patch {short} {name} -n {namespace} --type {kind} --patch '{}'\nor add --force\n",
             body.unwrap_or_default()
         ));
         return Ok(false);
@@ -169,10 +173,15 @@ async fn changed(
     }
     let mut parameters = PatchParams { field_manager: Some(PLUGIN_MANAGER.to_owned()), ..PatchParams::default() };
     parameters.dry_run = change.dry_run;
-    let api = session.api::<ElysiaCollection>();
     let next =
-        format!("kubectl auth can-i patch ecol/{name} -n {namespace}; an approval needs the verb `approve` as well");
-    let answer = session.reader.within(api.patch(&name, &parameters, &patch)).await;
+        format!("kubectl auth can-i patch {short}/{name} -n {namespace}; an approval needs the verb `approve` as well");
+    let sent = async {
+        match object.kind {
+            Kind::Collection => session.api::<ElysiaCollection>().patch(&name, &parameters, &patch).await.map(drop),
+            Kind::Feed => session.api::<IndexSource>().patch(&name, &parameters, &patch).await.map(drop),
+        }
+    };
+    let answer = session.reader.within(sent).await;
     let answer = answer.map_err(|message| Stop::unknown(message, next.clone()))?;
     // An admission policy says why in its own words.
     answer.map_err(|error| Stop::refused(format!("{name} was not changed: {}", complaint(&error)), next))?;

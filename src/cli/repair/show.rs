@@ -1,14 +1,14 @@
 //! `repair plan`.
 
-use std::fmt::Write as _;
+use std::fmt::{Debug, Write as _};
 
-use elysia_api::ElysiaCollection;
 use elysia_api::collection::PlanStatus;
-use elysia_api::names::APPROVE_ANNOTATION;
+use elysia_api::{ElysiaCollection, IndexSource};
 use elysia_core::health::Sighted;
 use jiff::Timestamp;
-use kube::core::ResourceExt as _;
-use serde::Serialize;
+use k8s_openapi::NamespaceResourceScope;
+use kube::{Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
 
 use super::super::client::Reader;
 use super::super::health::duration::age;
@@ -17,32 +17,7 @@ use super::super::printer::{HEADING, Printer, paint, plain};
 use super::super::session::Stop;
 use super::super::{Exit, Output, Target, encode};
 use super::PlanArgs;
-
-/// One plan with the object that it is for.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Planned {
-    pub(super) namespace: String,
-    pub(super) name: String,
-    pub(super) collection: String,
-    /// Whether the object carries this plan's hash.
-    pub(super) approved: bool,
-    #[serde(flatten)]
-    pub(super) plan: PlanStatus,
-}
-
-impl Planned {
-    pub(super) fn of(object: &ElysiaCollection) -> Option<Self> {
-        let plan = object.status.as_ref()?.plan.clone()?;
-        Some(Self {
-            namespace: object.namespace().unwrap_or_default(),
-            name: object.name_any(),
-            collection: object.spec.collection.clone(),
-            approved: object.annotations().get(APPROVE_ANNOTATION) == Some(&plan.hash),
-            plan,
-        })
-    }
-}
+use super::find::{Kind, Owner, Planned};
 
 pub(super) async fn run(args: &PlanArgs, target: &Target, reader: &Reader, printer: Printer) -> Result<Exit, Stop> {
     let plans = plans(args, target, reader, printer).await?;
@@ -54,35 +29,49 @@ pub(super) async fn run(args: &PlanArgs, target: &Target, reader: &Reader, print
     };
     printer.data(&text)?;
     if plans.is_empty() {
-        printer.note("no collection has a plan\n");
+        printer.note("no collection and no feed has a plan\n");
     }
     Ok(Exit::Healthy)
 }
 
 async fn plans(args: &PlanArgs, target: &Target, reader: &Reader, printer: Printer) -> Result<Vec<Planned>, Stop> {
+    let mut owners = Vec::new();
+    let may_be = |kind| args.name.as_ref().is_none_or(|asked| asked.may_be(kind));
+    if may_be(Kind::Collection) {
+        owners.extend(listed::<ElysiaCollection>(args, target, reader, printer).await?);
+    }
+    if may_be(Kind::Feed) {
+        owners.extend(listed::<IndexSource>(args, target, reader, printer).await?);
+    }
+    match &args.name {
+        Some(asked) if owners.is_empty() => {
+            Err(Stop::refused(format!("there is no {asked} there"), "kubectl get ecol,isrc -A"))
+        }
+        _ => Ok(owners.iter().filter_map(Planned::of).collect()),
+    }
+}
+
+/// All objects of a kind that are meant.
+async fn listed<K>(args: &PlanArgs, target: &Target, reader: &Reader, printer: Printer) -> Result<Vec<Owner>, Stop>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Into<Owner>,
+{
     let namespace = target.namespace(reader);
-    let objects = match reader.list::<ElysiaCollection>(namespace.as_deref()).await {
+    let objects = match reader.list::<K>(namespace.as_deref()).await {
         Sighted::Seen(objects) => objects,
         Sighted::Unreadable(unread) => return Err(unread.into()),
     };
     let mut found = Vec::new();
-    let mut known = false;
     for object in objects {
         match object {
-            Ok(object) if args.name.as_ref().is_none_or(|name| *name == object.name_any()) => {
-                known = true;
-                found.extend(Planned::of(&object));
+            Ok(object) if args.name.as_ref().is_none_or(|asked| asked.name == object.name_any()) => {
+                found.push(object.into());
             }
             Ok(_) => {}
             Err(odd) => printer.complain(&format!("{}/{} cannot be read: {}", odd.namespace, odd.name, odd.message)),
         }
     }
-    match &args.name {
-        Some(name) if !known => {
-            Err(Stop::refused(format!("there is no ElysiaCollection {name} there"), "kubectl get ecol -A"))
-        }
-        _ => Ok(found),
-    }
+    Ok(found)
 }
 
 /// All plans, a line each.
@@ -95,7 +84,7 @@ pub(super) fn table(plans: &[Planned], now: Timestamp) -> String {
         let plan = &planned.plan;
         block.row([
             planned.namespace.clone(),
-            planned.name.clone(),
+            planned.word(),
             plan.action.clone(),
             plan.hash.clone(),
             plan.total_steps.to_string(),
@@ -138,7 +127,8 @@ pub(super) fn whole(planned: &Planned, now: Timestamp) -> String {
         writeln!(text, "      and {rest} more like these").ok();
     }
     if plan.waiting_for.is_some() && !planned.approved {
-        writeln!(text, "approve it: kubectl elysia repair approve {} -n {}", plain(name), plain(namespace)).ok();
+        writeln!(text, "approve it: kubectl elysia repair approve {} -n {}", plain(&planned.word()), plain(namespace))
+            .ok();
     }
     text
 }

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use clap::Parser as _;
-use elysia_api::ElysiaCollection;
+use elysia_api::{ElysiaCollection, IndexSource};
 use elysia_core::collection::{Cursor, Journal};
 use elysia_testkit::kubernetes::KubernetesApi;
 use kube::core::ResourceExt as _;
 use serde_json::{Map, Value, json};
 
 use super::act::{Way, way};
-use super::show::{Planned, table, whole};
+use super::find::{Kind, Planned};
+use super::show::{table, whole};
 use super::*;
 
 fn object(waiting: bool, approved: bool) -> ElysiaCollection {
@@ -33,7 +34,7 @@ fn object(waiting: bool, approved: bool) -> ElysiaCollection {
 }
 
 fn planned(waiting: bool, approved: bool) -> Planned {
-    Planned::of(&object(waiting, approved)).unwrap()
+    Planned::of(&object(waiting, approved).into()).unwrap()
 }
 
 #[derive(clap::Parser)]
@@ -95,6 +96,56 @@ async fn an_approval_that_is_refused_says_so_and_changes_nothing() {
     api.seed(&object(false, true));
     assert_eq!(approves(&api, "--yes", None).await.0, "Healthy");
     assert!(!api.transcript().contains("PATCH"), "{}", api.transcript());
+}
+
+#[tokio::test]
+async fn a_feed_is_approved_by_its_kind_or_where_it_alone_waits() {
+    let feed = |name: &str, waits: bool| -> IndexSource {
+        serde_json::from_value(json!({
+            "apiVersion": "elysia.dev/v1alpha1", "kind": "IndexSource",
+            "metadata": {"name": name, "namespace": "search"},
+            "spec": {"clusterRef": {"name": "wiki"}, "collection": "Articles", "source": {"configMap": {"name": "l"}}},
+            "status": {"plan": {
+                "hash": "beefbeefbeef", "action": "Delete", "destructive": true, "totalSteps": 1, "steps": [],
+                "waitingFor": waits.then_some("approval: elysia.dev/approve=beefbeefbeef"),
+            }},
+        }))
+        .unwrap()
+    };
+    // Does a collection of the name wait, what is typed, and which of the two is approved.
+    for (collection, asked, expected) in [
+        (Some(true), "articles", Some(Kind::Collection)),
+        (Some(true), "collection/articles", Some(Kind::Collection)),
+        (Some(true), "feed/articles", Some(Kind::Feed)),
+        (Some(false), "articles", Some(Kind::Feed)),
+        (Some(false), "ecol/articles", None),
+        (None, "articles", Some(Kind::Feed)),
+        (None, "isrc/articles", Some(Kind::Feed)),
+    ] {
+        let api = KubernetesApi::new();
+        if let Some(waits) = collection {
+            api.seed(&object(waits, false));
+        }
+        api.seed(&feed("articles", true));
+        let reader = Reader::of(api.client(), "search".to_owned(), Duration::from_secs(2));
+        let session = Session::answering(reader, "search", None);
+        let parsed = Approve::try_parse_from(["approve", asked, "--yes"]).unwrap();
+        act::approve(&parsed.args, &session).await.unwrap();
+        let hash =
+            |annotations: &std::collections::BTreeMap<String, String>| annotations.get("elysia.dev/approve").cloned();
+        let on_collection =
+            api.object::<ElysiaCollection>("search", "articles").and_then(|found| hash(found.annotations()));
+        let on_feed = api.object::<IndexSource>("search", "articles").and_then(|found| hash(found.annotations()));
+        let approved = match (on_collection.as_deref(), on_feed.as_deref()) {
+            (Some("3f9ac21b0d11"), None) => Some(Kind::Collection),
+            (None, Some("beefbeefbeef")) => Some(Kind::Feed),
+            (None, None) => None,
+            odd => panic!("{odd:?}"),
+        };
+        assert_eq!(approved, expected, "{collection:?} {asked}");
+    }
+    assert!(Approve::try_parse_from(["approve", "cluster/wiki"]).is_err());
+    assert!(Approve::try_parse_from(["approve", "feed/"]).is_err());
 }
 
 fn text(text: &str) -> String {

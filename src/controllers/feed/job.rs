@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use elysia_api::index_source::Unmapped;
 use elysia_api::names;
-use elysia_core::feed::{Content, FeedSpec};
+use elysia_core::feed::{Content, FeedSpec, Guard};
 use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
@@ -46,6 +46,7 @@ pub(super) fn objects(
     spec: &FeedSpec,
     run: &str,
     content: &Content,
+    guard: Option<&Guard>,
     target: &Target,
     image: &WorkerImage,
 ) -> Result<Objects, String> {
@@ -69,7 +70,7 @@ pub(super) fn objects(
     }))
     .map_err(written)?;
     let ledger = ConfigMap { metadata: metadata(spec, names::ledger(&spec.name)), ..ConfigMap::default() };
-    let job = job(spec, run, content, target, image).map_err(written)?;
+    let job = job(spec, run, content, guard, target, image).map_err(written)?;
     Ok(Objects { account, role, binding, ledger, job })
 }
 
@@ -94,7 +95,7 @@ fn metadata(spec: &FeedSpec, name: String) -> ObjectMeta {
 }
 
 /// What the worker is told. It holds no secret: anybody who may read the Job reads it.
-fn work(spec: &FeedSpec, run: &str, content: &Content, target: &Target) -> Value {
+fn work(spec: &FeedSpec, run: &str, content: &Content, guard: Option<&Guard>, target: &Target) -> Value {
     let source = match content {
         Content::ConfigMap { name, files } => json!({"configMaps": [{
             "name": name,
@@ -120,6 +121,13 @@ fn work(spec: &FeedSpec, run: &str, content: &Content, target: &Target) -> Value
         "properties": spec.properties,
         "unmapped": match spec.unmapped { Unmapped::Reject => "Reject", Unmapped::Drop => "Drop" },
         "maxRejected": spec.max_rejected,
+        "deleteGuard": guard.map(|Guard { limits, approval }| json!({
+            "objects": limits.objects,
+            "percent": limits.percent,
+            "approval": approval.as_ref().map(|approval| json!({
+                "content": approval.content, "deletes": approval.deletes,
+            })),
+        })),
         "pace": {
             "parallelism": spec.effort.parallelism,
             "batchObjects": spec.effort.batch_objects,
@@ -139,11 +147,12 @@ fn job(
     spec: &FeedSpec,
     run: &str,
     content: &Content,
+    guard: Option<&Guard>,
     target: &Target,
     image: &WorkerImage,
 ) -> Result<Job, serde_json::Error> {
     let mut environment =
-        vec![json!({"name": worker::WORK_VARIABLE, "value": work(spec, run, content, target).to_string()})];
+        vec![json!({"name": worker::WORK_VARIABLE, "value": work(spec, run, content, guard, target).to_string()})];
     if let Some((name, key)) = &target.api_key {
         environment.push(json!({
             "name": worker::API_KEY_VARIABLE,

@@ -49,16 +49,16 @@ async fn act(
     owner: &IndexSource,
     context: &Shared,
 ) -> Result<(), EffectError> {
-    let (run, source) = match &plan.step {
+    let (run, source, guard) = match &plan.step {
         None => return Ok(()),
         Some(Step::ForgetJob { name }) => return kubernetes::forget_job(&context.kube, &spec.namespace, name).await,
-        Some(Step::StartRun { run, content }) => (run, content),
+        Some(Step::StartRun { run, content, guard }) => (run, content, guard.as_ref()),
     };
     let Some(target) = &scene.target else {
         return Err(EffectError::Refused("the cluster has no address that a Job could use".to_owned()));
     };
     let job::Objects { account, role, binding, ledger, job } =
-        job::objects(spec, run, source, target, &context.worker).map_err(EffectError::Refused)?;
+        job::objects(spec, run, source, guard, target, &context.worker).map_err(EffectError::Refused)?;
     let client = &context.kube;
     // Nothing is written if one of the names is somebody else's: an account must not get the rights of another.
     let account = kubernetes::may_apply(client, account, owner).await?;

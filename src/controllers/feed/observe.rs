@@ -6,7 +6,7 @@ use elysia_api::index_source::{CheckpointStatus, Counts, DeadLetter, RunState, T
 use elysia_api::names;
 use elysia_core::cluster::{ClusterSpec, judge};
 use elysia_core::collection::ClusterSight;
-use elysia_core::feed::{Content, FeedSpec, JobState, JobView, LedgerView, Observed, OpenCircuit};
+use elysia_core::feed::{Content, FeedSpec, Guarded, JobState, JobView, LedgerView, Limits, Observed, OpenCircuit};
 use elysia_core::fingerprint;
 use elysia_core::sight::{BlindnessKind, Sight};
 use elysia_engine::category::Category;
@@ -54,6 +54,7 @@ pub(super) async fn observe(spec: &FeedSpec, context: &Context) -> Result<Scene,
     let mut observed = Observed {
         cluster: ClusterSight::Missing,
         collection: Sight::unseen(BlindnessKind::Failed, "not asked"),
+        protection: None,
         content: content(spec, context).await,
         ledger: ledger(spec, context).await,
         jobs,
@@ -73,6 +74,7 @@ pub(super) async fn observe(spec: &FeedSpec, context: &Context) -> Result<Scene,
             return Ok(Scene { observed, target: None, interval });
         }
     };
+    observed.protection = cluster_spec.protection(&spec.collection).map(str::to_owned);
     observed.collection = match open(&cluster, &cluster_spec, context).await {
         Ok(clients) => exists(&clients.common, &spec.collection).await,
         Err(message) => Sight::unseen(BlindnessKind::Failed, message),
@@ -183,10 +185,12 @@ fn view(ledger: &Ledger) -> LedgerView {
         run: ledger.run.clone(),
         state: match ledger.state {
             State::Running => RunState::Running,
+            State::Waiting => RunState::Waiting,
             State::Succeeded => RunState::Succeeded,
             State::Failed => RunState::Failed,
         },
         message: ledger.message.clone(),
+        guarded: ledger.guarded.map(guarded),
         counts: Counts {
             lines: number(counts.lines),
             added: number(counts.added),
@@ -232,6 +236,12 @@ fn throughput(ledger: &Ledger) -> Throughput {
         batch_objects: number(batch_objects),
         parallelism: number(in_flight),
     }
+}
+
+fn guarded(guarded: elysia_engine::guard::Guarded) -> Guarded {
+    let elysia_engine::guard::Guarded { content, deletes, objects, limits, since, approved: _ } = guarded;
+    let limits = Limits { objects: limits.objects, percent: limits.percent };
+    Guarded { content: content.to_string(), deletes, objects, limits, since }
 }
 
 fn dead_letter(letter: &elysia_engine::rejection::DeadLetter) -> DeadLetter {

@@ -1,12 +1,16 @@
 //! Transcripts of rounds over feeds.
 
 use elysia_api::IndexSource;
+use elysia_engine::checkpoint::Digest;
+use elysia_engine::guard::{Guarded, Limits};
 use elysia_engine::ledger::Ledger;
 use insta::assert_snapshot;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use serde_json::json;
+
+use crate::worker::work::{DeleteGuardWork, IndexWork};
 
 use super::super::fixture::{NAMESPACE, World, advance, manifest, shown};
 
@@ -65,6 +69,36 @@ impl World {
         self.end_job(job, "Complete", "");
     }
 
+    /// The worker of this Job counts, and finds too many deletes.
+    fn wait(&self, job: &str, deletes: u64) {
+        let run = job.trim_start_matches("docs-");
+        let at = Timestamp::from_second(1_800_000_000).unwrap();
+        let mut ledger = Ledger::begin(run, "Articles", at);
+        ledger.guarded = Some(Guarded {
+            content: Digest::of(b"lines"),
+            deletes,
+            objects: Some(9),
+            limits: Limits { objects: Some(1), percent: None },
+            approved: false,
+            since: at,
+        });
+        ledger.wait(at);
+        let text = serde_json::to_string(&ledger).unwrap();
+        self.api.edit::<ConfigMap>(NAMESPACE, "docs-ledger", |config| {
+            config["data"] = json!({crate::worker::LEDGER_KEY: text});
+        });
+        self.end_job(job, "Complete", "");
+    }
+
+    /// What the one Job's worker is told of the guard.
+    fn told_of_the_guard(&self) -> String {
+        let jobs = serde_json::to_value(self.api.objects::<Job>()).unwrap();
+        let text = jobs[0].pointer("/spec/template/spec/containers/0/env/0/value").unwrap().as_str().unwrap();
+        let work: IndexWork = serde_json::from_str(text).unwrap();
+        let DeleteGuardWork { objects, percent, approval } = work.delete_guard.unwrap();
+        format!("{objects:?} {percent:?} {:?}", approval.map(|approval| approval.deletes))
+    }
+
     fn end_job(&self, job: &str, how: &str, message: &str) {
         self.api.edit::<Job>(NAMESPACE, job, |job| {
             job["status"] = json!({"conditions": [{"type": how, "status": "True", "message": message}]});
@@ -117,6 +151,46 @@ async fn a_feed_that_is_done_is_at_rest() {
         advance(3600);
         assert_eq!(world.docs().await, "");
     }
+}
+
+#[tokio::test]
+async fn deletes_above_the_guard_wait_for_their_hash_and_are_approved_once() {
+    let mut world = world().await;
+    world.api.edit::<IndexSource>(NAMESPACE, "docs", |docs| docs["spec"]["deleteGuard"] = json!({"objects": 1}));
+    world.docs().await;
+    assert_eq!(world.told_of_the_guard(), "Some(1) None None");
+    let job = world.jobs()[0].clone();
+    world.wait(&job, 5);
+    assert_snapshot!(world.docs().await, @r"
+    PATCH indexsources/docs/status Ready=False NeedsApproval
+    POST events Warning NeedsApproval
+    ");
+    let hash = |world: &World| world.get::<IndexSource>("docs").status.unwrap().plan.unwrap().hash;
+    let first = hash(&world);
+    // A lost status, a Job that was cleared away: it waits all the same.
+    world.api.edit::<IndexSource>(NAMESPACE, "docs", |docs| drop(docs.as_object_mut().unwrap().remove("status")));
+    world.api.remove::<Job>(NAMESPACE, &job);
+    world.restart();
+    world.docs().await;
+    assert_eq!((hash(&world), world.jobs().len()), (first.clone(), 0));
+    world.annotate::<IndexSource>("docs", "elysia.dev/approve", &first);
+    world.docs().await;
+    assert_eq!((world.jobs(), world.told_of_the_guard()), (vec![job.clone()], "Some(1) None Some(5)".to_owned()));
+    assert!(world.get::<IndexSource>("docs").status.unwrap().plan.is_none());
+    // It finds more than was approved: another hash, and the old approval is none.
+    world.wait(&job, 6);
+    world.docs().await;
+    let second = hash(&world);
+    assert_ne!(first, second);
+    assert_eq!(world.docs().await, "");
+    world.annotate::<IndexSource>("docs", "elysia.dev/approve", &second);
+    world.docs().await;
+    assert_eq!(world.jobs(), Vec::<String>::new(), "the ended Job goes first");
+    world.docs().await;
+    assert_eq!(world.told_of_the_guard(), "Some(1) None Some(6)");
+    world.succeed(&job);
+    world.docs().await;
+    assert!(world.feed_conditions().starts_with("Ready=True Complete"));
 }
 
 #[tokio::test]

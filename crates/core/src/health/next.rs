@@ -47,6 +47,9 @@ pub(super) fn for_feed(feed: &IndexSource, standing: &Standing) -> String {
     if standing.is_paused() {
         return unpause("isrc", &namespace, &name);
     }
+    if reason == Reason::NeedsApproval.as_str() {
+        return plan(&namespace, &format!("feed/{name}"));
+    }
     let run = feed.status.as_ref().and_then(|status| status.run.as_ref());
     if let Some(job) = run.and_then(|run| run.job.as_ref()).filter(|_| reason == Reason::RunFailed.as_str()) {
         return format!("kubectl logs job/{job} -n {namespace}");

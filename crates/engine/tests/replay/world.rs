@@ -56,6 +56,7 @@ impl World {
             mapping: Mapping::new(words, Unmapped::Reject).unwrap(),
             computed_vectors: [COMPUTED.to_owned()].into(),
             max_rejected: None,
+            guard: None,
             window,
             // Batches of one or two objects, so that a window has several of them in flight.
             flight: FlightLimits { windows: 4, ..FlightLimits::default() },

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod guard;
+
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,6 +13,7 @@ use elysia_engine::breaker::BreakerPolicy;
 use elysia_engine::category::Category;
 use elysia_engine::checkpoint::Digest;
 use elysia_engine::flight::FlightLimits;
+use elysia_engine::guard::Guard;
 use elysia_engine::ledger::{FailureReason, Ledger, State};
 use elysia_engine::mapping::{DataType, Mapping, Unmapped};
 use elysia_engine::memory::{FixedClock, Fuse, MemoryLedger, MemorySink, MemorySource};
@@ -29,6 +32,7 @@ struct Scene {
     sink: MemorySink,
     store: MemoryLedger,
     max_rejected: Option<u64>,
+    guard: Option<Guard>,
     window_lines: Option<usize>,
     windows: Option<usize>,
     name: Option<&'static str>,
@@ -56,6 +60,7 @@ impl Scene {
             mapping: Mapping::new(["repo", "path", "content"].map(text), Unmapped::Reject).unwrap(),
             computed_vectors: [].into(),
             max_rejected: self.max_rejected,
+            guard: self.guard,
             window: WindowLimits { lines, ..WindowLimits::default() },
             flight: FlightLimits {
                 windows: self.windows.unwrap_or(FlightLimits::default().windows),
