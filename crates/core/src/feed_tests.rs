@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::sight::BlindnessKind;
 
-fn spec() -> FeedSpec {
+pub(super) fn spec() -> FeedSpec {
     FeedSpec {
         namespace: "n".to_owned(),
         name: "f".to_owned(),
@@ -28,11 +28,11 @@ fn spec() -> FeedSpec {
     }
 }
 
-fn content(hash: &str) -> Content {
+pub(super) fn content(hash: &str) -> Content {
     Content::ConfigMap { name: "lines".to_owned(), files: vec![("a.jsonl".to_owned(), hash.to_owned())] }
 }
 
-fn ledger(run: &str, state: RunState, rejected: i64) -> LedgerView {
+pub(super) fn ledger(run: &str, state: RunState, rejected: i64) -> LedgerView {
     LedgerView {
         run: run.to_owned(),
         state,
@@ -49,7 +49,7 @@ fn ledger(run: &str, state: RunState, rejected: i64) -> LedgerView {
     }
 }
 
-fn seen(ledger: Option<LedgerView>, jobs: Vec<JobView>) -> Observed {
+pub(super) fn seen(ledger: Option<LedgerView>, jobs: Vec<JobView>) -> Observed {
     Observed {
         cluster: ClusterSight::Fit,
         collection: Sight::Seen(true),

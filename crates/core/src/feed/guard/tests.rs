@@ -1,38 +1,17 @@
 //! Pictures of a run that would delete too much.
 
-use elysia_api::index_source::{CheckpointStatus, ConfigMapSource, Counts, Source, Unmapped};
-
+use super::super::tests as pictures;
 use super::*;
-use crate::collection::ClusterSight;
-use crate::feed::{Effort, JobState, plan};
-use crate::sight::Sight;
+use crate::feed::{JobState, plan};
 
 const DECLARED: Limits = Limits { objects: Some(10), percent: None };
 
 fn spec(delete_guard: Option<Limits>) -> FeedSpec {
-    FeedSpec {
-        namespace: "n".to_owned(),
-        name: "f".to_owned(),
-        uid: "u".to_owned(),
-        cluster: "w".to_owned(),
-        collection: "A".to_owned(),
-        source: Source {
-            config_map: Some(ConfigMapSource { name: "lines".to_owned(), keys: Vec::new() }),
-            volume: None,
-        },
-        properties: [].into(),
-        unmapped: Unmapped::Reject,
-        max_rejected: None,
-        delete_guard,
-        effort: Effort::default(),
-        run_now: None,
-        approve: None,
-        paused: false,
-    }
+    FeedSpec { delete_guard, ..pictures::spec() }
 }
 
 fn content() -> Content {
-    Content::ConfigMap { name: "lines".to_owned(), files: vec![("a.jsonl".to_owned(), "1".to_owned())] }
+    pictures::content("1")
 }
 
 fn guarded(limits: Limits) -> Guarded {
@@ -41,31 +20,13 @@ fn guarded(limits: Limits) -> Guarded {
 }
 
 fn ledger(spec: &FeedSpec, state: RunState, guarded: Guarded) -> LedgerView {
-    LedgerView {
-        run: spec.run_id(&content()),
-        state,
-        message: None,
-        guarded: Some(guarded),
-        counts: Counts::default(),
-        errors: [].into(),
-        checkpoint: CheckpointStatus::default(),
-        breaker: None,
-        dead_letters: Vec::new(),
-        started_at: Timestamp::UNIX_EPOCH,
-        finished_at: None,
-    }
+    LedgerView { guarded: Some(guarded), ..pictures::ledger(&spec.run_id(&content()), state, 0) }
 }
 
 fn seen(ledger: Option<LedgerView>, job: Option<JobState>, protection: Option<&str>) -> Observed {
-    let name = format!("f-{}", spec(None).run_id(&content()));
-    Observed {
-        cluster: ClusterSight::Fit,
-        collection: Sight::Seen(true),
-        protection: protection.map(str::to_owned),
-        content: Sight::Seen(Ok(content())),
-        ledger: Sight::Seen(ledger),
-        jobs: job.map(|state| JobView { name, state }).into_iter().collect(),
-    }
+    let name = spec(None).job(&spec(None).run_id(&content()));
+    let jobs = job.map(|state| JobView { name, state }).into_iter().collect();
+    Observed { protection: protection.map(str::to_owned), ..pictures::seen(ledger, jobs) }
 }
 
 /// The reason of Ready, and what is done.
