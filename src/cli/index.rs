@@ -8,6 +8,7 @@ mod start;
 mod status;
 #[cfg(test)]
 mod tests;
+mod tune;
 mod validate;
 mod way;
 
@@ -37,6 +38,8 @@ enum Command {
     Sync(direct::SyncArgs),
     /// How fast are the feeds, what does it cost the servers, and what holds them up?
     Perf(perf::PerfArgs),
+    /// Which settings are fastest on this cluster? Tries them with a sample, in a collection of its own
+    Tune(tune::TuneArgs),
     /// Are these files feeds? Reads every line as a run would, asks no cluster and changes nothing
     Validate(validate::ValidateArgs),
 }
@@ -58,6 +61,7 @@ async fn dispatch(command: &Command, target: &Target, printer: Printer) -> Resul
                 direct::run(files, collection, &args.direct, target, printer).await
             }
         },
+        Command::Tune(args) => tune::run(args, target, printer).await,
         Command::Sync(args) => direct::sync(args, target, printer).await,
     }
 }

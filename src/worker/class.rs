@@ -43,6 +43,11 @@ fn vectors(class: &Value) -> ClassVectors {
     ClassVectors { unnamed: named.is_empty() || class["vectorIndexConfig"].is_object(), named }
 }
 
+/// Whether the server computes vectors of what is written.
+pub(crate) fn computes_vectors(class: &Value) -> bool {
+    !computed_vectors(class).is_empty()
+}
+
 fn computed_vectors(class: &Value) -> BTreeSet<String> {
     const NONE: &str = "none";
     if let Some(vectors) = class["vectorConfig"].as_object().filter(|vectors| !vectors.is_empty()) {

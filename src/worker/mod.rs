@@ -15,6 +15,7 @@ mod receive;
 mod sink;
 pub mod work;
 
+pub(crate) use class::computes_vectors;
 pub(crate) use direct::index_here;
 
 use std::path::PathBuf;

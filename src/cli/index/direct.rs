@@ -37,7 +37,7 @@ const TOLD_EACH: Duration = Duration::from_secs(10);
 #[derive(Debug, clap::Args)]
 pub(super) struct DirectArgs {
     #[command(flatten)]
-    way: WayArgs,
+    pub(super) way: WayArgs,
     /// Where to keep how far it is: with the same file an interrupted run goes on, and a finished one does nothing
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,
@@ -58,7 +58,7 @@ pub(super) struct DirectArgs {
     batch_objects: Option<u16>,
     /// How to print
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Output,
+    pub(super) output: Output,
 }
 
 impl DirectArgs {
@@ -166,7 +166,7 @@ fn sizes(files: &[String]) -> Result<Option<u64>, Stop> {
     Ok(all)
 }
 
-fn work(files: &[String], collection: &str, args: &DirectArgs, address: &str) -> Result<IndexWork, Stop> {
+pub(super) fn work(files: &[String], collection: &str, args: &DirectArgs, address: &str) -> Result<IndexWork, Stop> {
     let absolute = |file: &String| match file.as_str() {
         STDIN => Ok(file.clone()),
         file => {
