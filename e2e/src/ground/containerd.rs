@@ -1,6 +1,6 @@
 //! containerd of our own: its socket, root and state in our folder, its images kept from one `up` to the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -106,15 +106,30 @@ fn forget_containers(paths: &Paths) -> Result<()> {
     if !containers.is_empty() {
         run(ctr(paths).args(["containers", "delete"]).args(containers))?;
     }
-    let listing = run(ctr(paths).args(["images", "list", "--quiet"]))?;
-    let old = listing.lines().filter(|name| name.contains(&format!("/{}:dev-", super::operator::REPOSITORY)));
-    let old = old.collect::<Vec<_>>();
+    let listing = run(ctr(paths).args(["images", "list"]))?;
+    let old = old_images(&listing);
     if !old.is_empty() {
         run(ctr(paths).args(["images", "delete"]).args(old))?;
     }
     // The only call that waits until what nothing refers to is off the disk.
     let lease = run(ctr(paths).args(["leases", "create"]))?;
     run(ctr(paths).args(["leases", "delete", "--sync", lease.trim()])).map(drop)
+}
+
+/// The operator's images, and the names that the kubelet's interface gives to every image besides its own
+/// (`sha256:…`): such a name alone would keep half a gigabyte for ever.
+fn old_images(listing: &str) -> Vec<&str> {
+    let images = listing.lines().skip(1).filter_map(|line| {
+        let mut words = line.split_whitespace();
+        Some((words.next()?, words.nth(1)?))
+    });
+    let images = images.collect::<Vec<_>>();
+    let is_ours = |name: &str| name.contains(&format!("/{}:dev-", super::operator::REPOSITORY));
+    let is_nameless = |name: &str| name.starts_with("sha256:");
+    let kept = images.iter().filter(|(name, _)| !is_ours(name) && !is_nameless(name));
+    let kept = kept.map(|(_, digest)| *digest).collect::<BTreeSet<_>>();
+    let is_old = |(name, digest): &&(&str, &str)| is_ours(name) || is_nameless(name) && !kept.contains(digest);
+    images.iter().filter(is_old).map(|(name, _)| *name).collect()
 }
 
 /// What was imported, by name: kept beside the images themselves.
