@@ -11,6 +11,7 @@ mod drift;
 mod examples;
 mod external;
 mod feed;
+mod feed_s3;
 mod gitops;
 mod health;
 mod operator_killed;

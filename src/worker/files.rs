@@ -39,12 +39,13 @@ impl FileSource {
                 let entry = |(map, file): (&ConfigMapWork, &super::work::FileWork)| {
                     let (_, size) = inside(Path::new(&map.mount_path), Path::new(&file.path))?;
                     let name = if several { format!("{}/{}", map.name, file.path) } else { file.path.clone() };
-                    Ok(FileEntry { name, size, expected: Some(file.sha256) })
+                    Ok(FileEntry { name, size, version: None, expected: Some(file.sha256) })
                 };
                 entries.map(entry).collect()
             }
             SourceWork::Volume(volume) => volume_entries(volume),
             SourceWork::Here(files) => files.iter().map(|file| file_here(file)).collect(),
+            SourceWork::S3(_) => Err(no_files()),
         }
     }
 
@@ -60,6 +61,7 @@ impl FileSource {
                 let map = map.ok_or_else(|| refused(format!("{name}: no such file in this run")))?;
                 (map.mount_path.as_str(), key)
             }
+            SourceWork::S3(_) => return Err(no_files()),
         };
         inside(Path::new(mount), Path::new(path)).map(|(path, _)| path)
     }
@@ -72,7 +74,8 @@ impl Source for FileSource {
         self.entries()
     }
 
-    async fn open(&self, name: &str) -> Result<Self::Reader, PortError> {
+    async fn open(&self, file: &FileEntry) -> Result<Self::Reader, PortError> {
+        let name = file.name.as_str();
         if matches!(self.work, SourceWork::Here(_)) && name == STDIN {
             if self.is_stdin_read.swap(true, Ordering::Relaxed) {
                 return Err(refused("standard input cannot be read a second time".to_owned()));
@@ -105,7 +108,7 @@ fn file_here(name: &str) -> Result<FileEntry, PortError> {
         let path = Path::new(name);
         path.metadata().map_err(|error| failed("look at", path, &error))?.len()
     };
-    Ok(FileEntry { name: name.to_owned(), size, expected: None })
+    Ok(FileEntry { name: name.to_owned(), size, version: None, expected: None })
 }
 
 /// The files of a volume by their paths on it, in the order of those.
@@ -128,7 +131,7 @@ fn volume_entries(volume: &VolumeWork) -> Result<Vec<FileEntry>, PortError> {
             mount.join(&volume.path).display()
         )));
     }
-    Ok(found.into_iter().map(|(name, size)| FileEntry { name, size, expected: None }).collect())
+    Ok(found.into_iter().map(|(name, size)| FileEntry { name, size, version: None, expected: None }).collect())
 }
 
 struct Walk<'a> {
@@ -166,6 +169,11 @@ impl Walk<'_> {
 fn failed(action: &str, path: &Path, error: &io::Error) -> PortError {
     let message = format!("failed to {action} {}: {error}", path.display());
     PortError { category: Category::FileSystem, retryable: true, message }
+}
+
+/// Only a defect of ours leads here.
+fn no_files() -> PortError {
+    refused("a bucket holds no files".to_owned())
 }
 
 fn refused(message: String) -> PortError {

@@ -22,8 +22,8 @@ use super::class::{self, Class};
 use super::clock::SystemClock;
 use super::config_map::ConfigMapLedger;
 use super::file_ledger::FileLedger;
-use super::files::FileSource;
 use super::sink::{WeaviateSink, port};
+use super::source::WorkSource;
 use super::work::{ConsistencyWork, DeleteGuardWork, IndexWork, PaceWork, PatienceWork, UnmappedWork};
 use super::{API_KEY_VARIABLE, WORK_VARIABLE, WorkerError, chain};
 
@@ -79,7 +79,13 @@ pub(super) async fn index_feed<L: LedgerStore>(
         Err(error) => return Err(refuse(&work.run, &work.collection, store, &SystemClock, error).await),
     };
     let sink = WeaviateSink::new(client, nodes, &work.collection, consistency(work.consistency));
-    let source = FileSource::new(work.source);
+    let source = match WorkSource::new(work.source) {
+        Ok(source) => source,
+        Err(problem) => {
+            let error = RunError::failed(FailureReason::SourceFailed, problem);
+            return Err(refuse(&work.run, &work.collection, store, &SystemClock, error).await);
+        }
+    };
     let ports = Ports { source: &source, sink: &sink, store, clock: &SystemClock };
     let settings = Settings {
         run: work.run,

@@ -12,7 +12,9 @@ mod files;
 mod index;
 mod nodes;
 mod receive;
+mod s3;
 mod sink;
+mod source;
 pub mod work;
 
 pub(crate) use class::computes_vectors;
@@ -31,6 +33,12 @@ pub const LEDGER_KEY: &str = "ledger.json";
 pub const WORK_VARIABLE: &str = "ELYSIA_INDEX_WORK";
 /// Environment variable with the API key of Weaviate; absent where none is asked for.
 pub const API_KEY_VARIABLE: &str = "ELYSIA_WEAVIATE_API_KEY";
+/// Environment variable with the id of an object store's key; absent for a bucket that anybody may read.
+pub const S3_ACCESS_KEY_ID_VARIABLE: &str = "ELYSIA_S3_ACCESS_KEY_ID";
+/// Environment variable with that key itself.
+pub const S3_SECRET_ACCESS_KEY_VARIABLE: &str = "ELYSIA_S3_SECRET_ACCESS_KEY";
+/// Environment variable with the token of a temporary key.
+pub const S3_SESSION_TOKEN_VARIABLE: &str = "ELYSIA_S3_SESSION_TOKEN";
 
 /// Exit code when another attempt would fail alike until somebody changes something: the Job gives up at once.
 pub const EXIT_PERMANENT: i32 = 3;

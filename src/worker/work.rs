@@ -128,6 +128,8 @@ pub enum SourceWork {
     Volume(VolumeWork),
     /// Files of this machine in the order in which they are read, `-` for standard input: a run without a Job.
     Here(Vec<String>),
+    /// A folder of a bucket.
+    S3(S3Work),
 }
 
 /// A mounted `ConfigMap`.
@@ -162,6 +164,28 @@ pub struct VolumeWork {
     pub path: String,
     /// Which files below the folder: `*` within a name, `**` across folders.
     pub pattern: String,
+}
+
+/// A folder of a bucket. The key is not here: it comes in environment variables of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct S3Work {
+    /// The bucket.
+    pub bucket: String,
+    /// Folder in it; its top when empty.
+    #[serde(default)]
+    pub prefix: String,
+    /// Which objects below the folder: `*` within a part of the key, `**` across slashes.
+    pub pattern: String,
+    /// Where the server is; Amazon's own of the region when absent.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// Region of the bucket.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// Whether requests go unsigned.
+    #[serde(default)]
+    pub anonymous: bool,
 }
 
 /// What becomes of metadata that the collection has no property for.

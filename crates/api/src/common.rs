@@ -25,6 +25,41 @@ pub struct SecretKeyReference {
     pub key: String,
 }
 
+/// A Secret in the same namespace.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretReference {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// A folder of a bucket in an object store that speaks S3. One shape for every kind.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct S3Store {
+    /// Name of the bucket. It must exist.
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[A-Za-z0-9][-._A-Za-z0-9]*$"))]
+    pub bucket: String,
+    /// Folder in the bucket, such as `exports/wiki`; its top when left out.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 512), regex(pattern = r"^([^/]+(/[^/]+)*)?$"))]
+    pub prefix: String,
+    /// Address of the server, e.g. `https://minio.storage.svc:9000`; Amazon's own of the region when left out. With
+    /// `http://` everything but the secret key travels in the clear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 8, max = 512), regex(pattern = r"^https?://[^/?#@\s]+/?$"))]
+    pub endpoint: Option<String>,
+    /// Region of the bucket; `us-east-1` when left out, which most servers other than Amazon's are content with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[-A-Za-z0-9]+$"))]
+    pub region: Option<String>,
+    /// Secret with the keys `accessKeyId` and `secretAccessKey`, and `sessionToken` where they are temporary. Left out:
+    /// requests are not signed, for buckets that anybody may read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials_secret_ref: Option<SecretReference>,
+}
+
 /// Says nothing; present means yes.
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub struct Empty {}

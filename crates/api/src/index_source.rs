@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::collection::PlanStatus;
-use crate::common::{ClusterReference, Empty};
+use crate::common::{ClusterReference, Empty, S3Store};
 
 /// A feed of JSONL change files that is kept indexed into one collection.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -163,19 +163,22 @@ impl CircuitBreaker {
     }
 }
 
-/// Where the lines come from: exactly one of the two.
+/// Where the lines come from: exactly one of the three.
 #[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
-#[x_kube(validation = Rule::new("has(self.configMap) != has(self.volume)")
-    .message("exactly one of source.configMap and source.volume must be set"))]
+#[x_kube(validation = Rule::new("[has(self.configMap), has(self.volume), has(self.s3)].exists_one(there, there)")
+    .message("exactly one of source.configMap, source.volume and source.s3 must be set"))]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
     /// Keys of a ConfigMap, each one a file. `kubectl apply` stops at 256 KiB, the object at 1 MiB: more belongs on a
-    /// volume.
+    /// volume or into a bucket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_map: Option<ConfigMapSource>,
     /// Files on a PersistentVolumeClaim.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume: Option<VolumeSource>,
+    /// Objects in a bucket, of S3 or a server that speaks it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3: Option<S3Source>,
 }
 
 /// Keys of a ConfigMap in the same namespace.
@@ -211,6 +214,20 @@ pub struct VolumeSource {
     pub pattern: String,
 }
 
+/// Objects in a bucket, read in the order of their keys.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct S3Source {
+    /// Where they are.
+    #[serde(flatten)]
+    pub store: S3Store,
+    /// Which objects below `prefix`, e.g. `*.jsonl` (the default). A `*` matches inside one part of a key, `**` across
+    /// slashes. Empty objects are left out.
+    #[serde(default = "default_pattern")]
+    #[schemars(length(min = 1, max = 256))]
+    pub pattern: String,
+}
+
 fn default_pattern() -> String {
     "*.jsonl".to_owned()
 }
@@ -219,7 +236,8 @@ fn default_pattern() -> String {
 #[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Run {
-    /// Once for each content of a ConfigMap, once for each spec of a volume; `elysia.dev/run-now` starts one more.
+    /// Once for each content of a ConfigMap, once for each spec of a volume or bucket; `elysia.dev/run-now` starts one
+    /// more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub once: Option<Empty>,
 }

@@ -46,6 +46,13 @@ pub const LEASE_NAME: &str = "elysia-operator";
 /// Key of the API key in the Secret [`auth_secret`].
 pub const API_KEY: &str = "apiKey";
 
+/// Key of the access key's id in the Secret of an object store.
+pub const S3_ACCESS_KEY_ID: &str = "accessKeyId";
+/// Key of the secret access key there.
+pub const S3_SECRET_ACCESS_KEY: &str = "secretAccessKey";
+/// Key of the session token there, of temporary credentials.
+pub const S3_SESSION_TOKEN: &str = "sessionToken";
+
 /// Port of the REST API on every Weaviate pod and Service.
 pub const REST_PORT: i32 = 8080;
 /// Port of the gRPC API on every Weaviate pod and Service.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use elysia_api::IndexSource;
 use elysia_api::collection::PlanStatus;
+use elysia_api::common::S3Store;
 use elysia_api::condition::{ConditionType, Reason};
 use elysia_api::index_source::{
     CheckpointStatus, Counts, DeadLetter, IndexSourceStatus, RunState, RunStatus, Source, Throughput, Unmapped,
@@ -12,6 +13,7 @@ use elysia_api::{Rules as _, names};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::core::ResourceExt as _;
+use serde::{Serialize as _, Serializer};
 
 use crate::collection::ClusterSight;
 use crate::condition::{self, Finding};
@@ -121,6 +123,20 @@ pub enum Content {
         /// Which files.
         pattern: String,
     },
+    /// Objects in a bucket, which only a worker can list.
+    S3 {
+        /// Where they are.
+        #[serde(serialize_with = "identity")]
+        store: S3Store,
+        /// Which objects.
+        pattern: String,
+    },
+}
+
+/// What makes a folder of a bucket this one and no other. Region and key are only the way to it.
+fn identity<S: Serializer>(store: &S3Store, serializer: S) -> Result<S::Ok, S::Error> {
+    let S3Store { bucket, prefix, endpoint, region: _, credentials_secret_ref: _ } = store;
+    (endpoint, bucket, prefix).serialize(serializer)
 }
 
 /// Everything that one look at a feed gave.
@@ -383,10 +399,14 @@ fn complete(name: &str, ledger: &LedgerView) -> Plan {
 }
 
 fn running(name: &str, ledger: Option<&LedgerView>, run: &str) -> Plan {
-    let message = ledger.map_or_else(
+    let mut message = ledger.map_or_else(
         || format!("Job {name} is starting"),
         |ledger| format!("Job {name} has dealt with {} lines", ledger.counts.lines),
     );
+    if let Some(ledger) = ledger.filter(|ledger| ledger.state == RunState::Failed) {
+        let why = ledger.message.as_deref().unwrap_or("it failed");
+        message = format!("{message}; its last worker ended, and another one goes on: {why}");
+    }
     // A first run moves Ready as well: until it is done the collection is not as declared.
     let findings = vec![
         Finding::fails(ConditionType::Ready, Reason::Running, message.clone()),

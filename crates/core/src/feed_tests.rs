@@ -1,5 +1,6 @@
 //! Pictures of feeds and what follows from them.
 
+use elysia_api::common::SecretReference;
 use elysia_api::index_source::ConfigMapSource;
 use serde_json::json;
 
@@ -15,7 +16,7 @@ pub(super) fn spec() -> FeedSpec {
         collection: "A".to_owned(),
         source: Source {
             config_map: Some(ConfigMapSource { name: "lines".to_owned(), keys: Vec::new() }),
-            volume: None,
+            ..Source::default()
         },
         properties: BTreeMap::new(),
         unmapped: Unmapped::Reject,
@@ -143,6 +144,31 @@ fn nothing_starts_before_everything_is_there() {
     let other = vec![JobView { name: "f-older".to_owned(), state: JobState::Active }];
     check(&spec, &seen(None, other), "False Running");
     check(&FeedSpec { paused: true, ..spec }, &seen(None, vec![]), "False Running");
+}
+
+#[test]
+fn the_way_to_a_bucket_is_no_part_of_the_run_but_the_bucket_is() {
+    let store = |bucket: &str, region: Option<&str>, secret: Option<&str>| S3Store {
+        bucket: bucket.to_owned(),
+        prefix: "wiki".to_owned(),
+        endpoint: None,
+        region: region.map(str::to_owned),
+        credentials_secret_ref: secret.map(|name| SecretReference { name: name.to_owned() }),
+    };
+    let id = |store: S3Store| spec().run_id(&Content::S3 { store, pattern: "*.jsonl".to_owned() });
+    let one = id(store("one", None, None));
+    assert_eq!(one, id(store("one", Some("eu-west-1"), Some("key"))));
+    assert_ne!(one, id(store("two", None, None)));
+}
+
+#[test]
+fn what_ended_the_last_worker_is_told_while_another_goes_on() {
+    let run = spec().run_id(&content("1"));
+    let failed = LedgerView { message: Some("access is denied".to_owned()), ..ledger(&run, RunState::Failed, 0) };
+    let job = JobView { name: spec().job(&run), state: JobState::Active };
+    let plan = plan(&spec(), &seen(Some(failed), vec![job]));
+    assert_eq!(plan.step, None);
+    assert!(plan.findings[0].message.ends_with("and another one goes on: access is denied"), "{:?}", plan.findings);
 }
 
 #[test]

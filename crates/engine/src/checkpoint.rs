@@ -3,7 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
+use sha2::digest::common::hazmat::{SerializableState as _, SerializedState};
 use sha2::{Digest as _, Sha256};
 
 /// The sha256 of some bytes; printed and stored as 64 hexadecimal digits.
@@ -78,7 +81,7 @@ impl From<Digest> for String {
 }
 
 /// Where in one file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Position {
     /// The file's name in the source.
@@ -89,6 +92,56 @@ pub struct Position {
     pub line: u64,
     /// The sha256 of those bytes: reading goes on only where it still fits.
     pub sha256: Digest,
+    /// The file's version when they were read, where the source knows versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// That hash before its end, of a file that is not compressed and has a version: while the version is the same,
+    /// those bytes need not be read again to hash on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub midstate: Option<Midstate>,
+}
+
+/// A hash that is not finished, to be fed on later.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Midstate(SerializedState<Sha256>);
+
+impl Midstate {
+    /// The state of this hash.
+    pub fn of(hasher: &Sha256) -> Self {
+        Self(hasher.serialize())
+    }
+
+    /// The hash at that state; `None` when it is no state of this hash.
+    pub fn hasher(&self) -> Option<Sha256> {
+        Sha256::deserialize(&self.0).ok()
+    }
+}
+
+impl fmt::Debug for Midstate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Midstate")
+    }
+}
+
+impl From<Midstate> for String {
+    fn from(midstate: Midstate) -> Self {
+        BASE64.encode(midstate.0)
+    }
+}
+
+/// A text that is no state of a hash.
+#[derive(Debug, thiserror::Error)]
+#[error("this is no state of a sha256")]
+pub struct NoMidstate;
+
+impl TryFrom<String> for Midstate {
+    type Error = NoMidstate;
+
+    fn try_from(text: String) -> Result<Self, NoMidstate> {
+        let bytes = BASE64.decode(text).map_err(|_| NoMidstate)?;
+        SerializedState::<Sha256>::try_from(bytes.as_slice()).map(Self).map_err(|_| NoMidstate)
+    }
 }
 
 /// How far a feed is indexed: whole files, then a part of one, in the order of the source.
@@ -105,10 +158,14 @@ pub struct Checkpoint {
     pub current: Option<Position>,
 }
 
-/// The chain over names, one link longer.
-pub fn chain_name(names: Digest, name: &str) -> Digest {
+/// The chain over names, one link longer; the version of the file is a part of its link, where it has one.
+pub fn chain_name(names: Digest, name: &str, version: Option<&str>) -> Digest {
     let mut hasher = Sha256::new_with_prefix(names.0);
     hasher.update(name.as_bytes());
+    if let Some(version) = version {
+        hasher.update(b"\0");
+        hasher.update(version.as_bytes());
+    }
     Digest::finish(hasher)
 }
 
@@ -144,7 +201,7 @@ mod tests {
     use super::*;
 
     fn at(offset: u64) -> Checkpoint {
-        let position = Position { file: "a".to_owned(), offset, line: 1, sha256: Digest::default() };
+        let position = Position { file: "a".to_owned(), offset, line: 1, ..Position::default() };
         Checkpoint { current: Some(position), ..Checkpoint::default() }
     }
 
@@ -169,9 +226,22 @@ mod tests {
 
     #[test]
     fn the_chain_tells_names_and_their_order_apart() {
-        let chain = |names: &[&str]| names.iter().fold(Digest::default(), |chain, name| chain_name(chain, name));
+        let chain = |names: &[&str]| names.iter().fold(Digest::default(), |chain, name| chain_name(chain, name, None));
         assert_ne!(chain(&["a", "b"]), chain(&["b", "a"]));
         assert_ne!(chain(&["a", "b"]), chain(&["ab"]));
         assert_ne!(chain(&["a"]), chain(&["a", "b"]));
+        let version = |version| chain_name(Digest::default(), "a", version);
+        assert_ne!(version(Some("1")), version(Some("2")));
+        assert_ne!(version(Some("1")), version(None));
+    }
+
+    #[test]
+    fn a_hash_goes_on_from_its_text() {
+        let midstate = Midstate::of(&Sha256::new_with_prefix("first, "));
+        let text = serde_json::to_string(&midstate).unwrap();
+        let mut hasher = serde_json::from_str::<Midstate>(&text).unwrap().hasher().unwrap();
+        hasher.update("second");
+        assert_eq!(Digest::finish(hasher), Digest::of(b"first, second"));
+        serde_json::from_str::<Midstate>("\"aGFsZg\"").unwrap_err();
     }
 }

@@ -159,6 +159,13 @@ impl<R: AsyncRead + Unpin> Decoded<R> {
         }))
     }
 
+    /// A file that is known to be plain, read from somewhere in its midst: its next bytes tell nothing.
+    pub fn plain(reader: R) -> Self {
+        let head = [0; MARK_BYTES];
+        let stored = Stored { head, given: 0, known: 0, inner: reader, bytes: 0, hasher: None, failed: false };
+        Self(Kind::Plain(BufReader::with_capacity(READ_BYTES, stored)))
+    }
+
     /// How the file is stored.
     pub fn compression(&self) -> Compression {
         match &self.0 {

@@ -1,7 +1,8 @@
 //! The files of a source as one sequence of lines, with a mark behind each of them that a checkpoint can be made of.
 //!
 //! Offsets and hashes of marks are those of the text, not of the archive in which it may be stored: resuming reads an
-//! archive again from its beginning. What a file is expected to be is said of its stored bytes.
+//! archive again from its beginning. So does it with plain text, unless the source has versions and the file still has
+//! the one that was read. What a file is expected to be is said of its stored bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::category::Category;
-use crate::checkpoint::{Checkpoint, Digest, Position, chain_name};
-use crate::compression::{Decoded, ReadError};
+use crate::checkpoint::{Checkpoint, Digest, Midstate, Position, chain_name};
+use crate::compression::{Compression, Decoded, ReadError};
 use crate::guard::Extent;
 use crate::ports::{FileEntry, PortError, Source};
 use crate::reader::{Lines, RawLine};
@@ -52,6 +53,12 @@ pub enum FeedError {
         /// Which file.
         file: String,
     },
+    /// A file got another version while the run read the source.
+    #[error("{file} was replaced while it was read: start a new run to read all again")]
+    FileReplaced {
+        /// Which file.
+        file: String,
+    },
     /// A file is an archive that is damaged, or of a kind that is not read.
     #[error("{file}: {problem}")]
     FileDamaged {
@@ -79,6 +86,8 @@ pub struct Mark {
 #[derive(Clone, Debug)]
 struct MarkInFile {
     file: Arc<str>,
+    version: Option<Arc<str>>,
+    is_plain: bool,
     offset: u64,
     line: u64,
     hasher: Sha256,
@@ -92,6 +101,8 @@ impl Mark {
             offset: mark.offset,
             line: mark.line,
             sha256: Digest::finish(mark.hasher.clone()),
+            version: mark.version.as_deref().map(str::to_owned),
+            midstate: (mark.is_plain && mark.version.is_some()).then(|| Midstate::of(&mark.hasher)),
         });
         Checkpoint { files: self.files, names: self.names, current }
     }
@@ -108,11 +119,17 @@ pub struct FeedLine {
 
 struct OpenFile<R> {
     name: Arc<str>,
+    version: Option<Arc<str>>,
     expected: Option<Digest>,
     lines: Lines<Decoded<R>>,
 }
 
 impl<R: AsyncRead + Unpin> OpenFile<R> {
+    fn new(file: &FileEntry, lines: Lines<Decoded<R>>) -> Self {
+        let version = file.version.as_deref().map(Arc::from);
+        Self { name: file.name.as_str().into(), version, expected: file.expected, lines }
+    }
+
     async fn next(&mut self) -> Result<Option<RawLine>, FeedError> {
         let line = self.lines.next().await;
         line.map_err(|error| unreadable(&self.name, &self.lines.reader().explain(error)))
@@ -173,6 +190,7 @@ impl<'a, S: Source> Feed<'a, S> {
     pub async fn next(&mut self) -> Result<Option<FeedLine>, FeedError> {
         loop {
             if self.open.is_none() && !self.open_next().await? {
+                self.prove_unchanged().await?;
                 return Ok(None);
             }
             let Some(open) = &mut self.open else { return Ok(None) };
@@ -188,6 +206,8 @@ impl<'a, S: Source> Feed<'a, S> {
     pub fn mark(&self) -> Mark {
         let current = self.open.as_ref().filter(|open| open.lines.offset() > 0).map(|open| MarkInFile {
             file: open.name.clone(),
+            version: open.version.clone(),
+            is_plain: open.lines.reader().compression() == Compression::Plain,
             offset: open.lines.offset(),
             line: open.lines.number(),
             hasher: open.lines.hasher().clone(),
@@ -197,21 +217,39 @@ impl<'a, S: Source> Feed<'a, S> {
 
     async fn open_next(&mut self) -> Result<bool, FeedError> {
         let Some(file) = self.files.get(self.done) else { return Ok(false) };
-        let reader = self.source.open(&file.name).await?;
+        let reader = self.source.open(file).await?;
         let decoded = Decoded::open(reader, file.expected.is_some()).await;
         let decoded = decoded.map_err(|error| unreadable(&file.name, &error))?;
         let mut lines = Lines::new(decoded);
         if let Some(extent) = self.extent(&file.name, file.expected) {
             lines.end_at(extent.bytes);
         }
-        self.open = Some(OpenFile { name: file.name.as_str().into(), expected: file.expected, lines });
+        self.open = Some(OpenFile::new(file, lines));
         Ok(true)
     }
 
+    /// What has versions may have been replaced behind the reading: then not all of what is there now was read.
+    async fn prove_unchanged(&self) -> Result<(), FeedError> {
+        if self.files.iter().all(|file| file.version.is_none()) {
+            return Ok(());
+        }
+        let now = self.source.list().await?;
+        let now = now.iter().map(|file| (&file.name, &file.version)).collect::<BTreeMap<_, _>>();
+        match self.files.iter().find(|file| now.get(&file.name).is_some_and(|version| **version != file.version)) {
+            Some(file) => Err(FeedError::FileReplaced { file: file.name.clone() }),
+            None => Ok(()),
+        }
+    }
+
     async fn open_at(&mut self, position: &Position) -> Result<(), FeedError> {
-        let next = self.files.get(self.done).map(|file| file.name.as_str());
-        if next != Some(position.file.as_str()) {
-            return Err(FeedError::FileListChanged { done: self.done as u64 });
+        let next = self.files.get(self.done).filter(|file| file.name == position.file);
+        let Some(file) = next else { return Err(FeedError::FileListChanged { done: self.done as u64 }) };
+        if let Some(mut lines) = reopen(self.source, file, position).await? {
+            if let Some(extent) = self.extent(&file.name, file.expected) {
+                lines.end_at(extent.bytes);
+            }
+            self.open = Some(OpenFile::new(file, lines));
+            return Ok(());
         }
         self.open_next().await?;
         let Some(open) = &mut self.open else { return Ok(()) };
@@ -240,14 +278,32 @@ impl<'a, S: Source> Feed<'a, S> {
         if let (Some(expected), Some(found)) = (open.expected, open.lines.reader().stored_digest()) {
             compare(&open.name, expected, found)?;
         }
-        self.names = chain_name(self.names, &open.name);
+        self.names = chain_name(self.names, &open.name, open.version.as_deref());
         self.done += 1;
         Ok(())
     }
 }
 
 fn chain_link(names: Digest, file: &FileEntry) -> Digest {
-    chain_name(names, &file.name)
+    chain_name(names, &file.name, file.version.as_deref())
+}
+
+/// The lines behind this position, without those before it being read again; `None` where it takes the bytes to prove
+/// that they are the same.
+async fn reopen<S: Source>(
+    source: &S,
+    file: &FileEntry,
+    position: &Position,
+) -> Result<Option<Lines<Decoded<S::Reader>>>, FeedError> {
+    if file.version.is_none() || file.version != position.version {
+        return Ok(None);
+    }
+    let hasher = position.midstate.as_ref().and_then(Midstate::hasher);
+    let Some(hasher) = hasher.filter(|hasher| Digest::finish(hasher.clone()) == position.sha256) else {
+        return Ok(None);
+    };
+    let Some(reader) = source.open_at(file, position.offset).await? else { return Ok(None) };
+    Ok(Some(Lines::resumed(Decoded::plain(reader), position.offset, position.line, hasher)))
 }
 
 fn no_name_twice(files: &[FileEntry]) -> Result<(), FeedError> {
@@ -260,7 +316,7 @@ fn no_name_twice(files: &[FileEntry]) -> Result<(), FeedError> {
 
 async fn verify_expected<S: Source>(source: &S, file: &FileEntry) -> Result<(), FeedError> {
     let Some(expected) = file.expected else { return Ok(()) };
-    let mut reader = source.open(&file.name).await?;
+    let mut reader = source.open(file).await?;
     let mut hasher = Sha256::new();
     let mut chunk = vec![0; HASH_BYTES];
     loop {

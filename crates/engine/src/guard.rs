@@ -212,7 +212,7 @@ pub async fn count<S: Source>(source: &S, collection: &str) -> Result<Counted, F
 }
 
 async fn read<S: Source>(source: &S, file: &FileEntry, mut each: impl FnMut(&RawLine)) -> Result<Extent, FeedError> {
-    let reader = source.open(&file.name).await?;
+    let reader = source.open(file).await?;
     let decoded = Decoded::open(reader, false).await.map_err(|error| unreadable(&file.name, &error))?;
     let mut lines = Lines::new(decoded);
     loop {

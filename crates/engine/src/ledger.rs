@@ -33,7 +33,7 @@ pub enum State {
 /// Why a run failed. Stable words, for conditions and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureReason {
-    /// A file is not the one for which the run was made.
+    /// A file is not the one for which the run was made, or was replaced while the run read it.
     ContentChanged,
     /// What was indexed of a file is no longer what it begins with.
     FileRewritten,

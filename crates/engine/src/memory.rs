@@ -76,12 +76,26 @@ pub struct MemorySource {
     pub files: BTreeMap<String, Vec<u8>>,
     /// What they must be, where that is fixed.
     pub expected: BTreeMap<String, Digest>,
+    /// Whether it has versions, as an object store has.
+    pub has_versions: bool,
+    /// Where reading began of the files that were opened, in their order.
+    pub opened: Arc<Mutex<Vec<(String, u64)>>>,
 }
 
 impl MemorySource {
     /// One file.
     pub fn of(name: &str, bytes: impl Into<Vec<u8>>) -> Self {
-        Self { files: BTreeMap::from([(name.to_owned(), bytes.into())]), expected: BTreeMap::new() }
+        Self { files: BTreeMap::from([(name.to_owned(), bytes.into())]), ..Self::default() }
+    }
+
+    fn opened_at(&self, name: &str, offset: u64) -> Result<Cursor<Vec<u8>>, PortError> {
+        let missing =
+            || PortError { category: Category::FileSystem, retryable: false, message: format!("{name}: no such file") };
+        let bytes = self.files.get(name).ok_or_else(missing)?;
+        lock(&self.opened).push((name.to_owned(), offset));
+        Ok(Cursor::new(
+            usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default().to_vec(),
+        ))
     }
 }
 
@@ -92,15 +106,18 @@ impl Source for MemorySource {
         let entry = |(name, bytes): (&String, &Vec<u8>)| FileEntry {
             name: name.clone(),
             size: bytes.len() as u64,
+            version: self.has_versions.then(|| Digest::of(bytes).to_string()),
             expected: self.expected.get(name).copied(),
         };
         Ok(self.files.iter().map(entry).collect())
     }
 
-    async fn open(&self, name: &str) -> Result<Self::Reader, PortError> {
-        let missing =
-            || PortError { category: Category::FileSystem, retryable: false, message: format!("{name}: no such file") };
-        self.files.get(name).cloned().map(Cursor::new).ok_or_else(missing)
+    async fn open(&self, file: &FileEntry) -> Result<Self::Reader, PortError> {
+        self.opened_at(&file.name, 0)
+    }
+
+    async fn open_at(&self, file: &FileEntry, offset: u64) -> Result<Option<Self::Reader>, PortError> {
+        if self.has_versions { self.opened_at(&file.name, offset).map(Some) } else { Ok(None) }
     }
 }
 

@@ -31,6 +31,8 @@ pub struct FileEntry {
     pub name: String,
     /// How large it is.
     pub size: u64,
+    /// Names what is in it, where the source can tell: as long as it is the same, not a byte has changed.
+    pub version: Option<String>,
     /// What it must be, where that was fixed when the run was made.
     pub expected: Option<Digest>,
 }
@@ -44,7 +46,18 @@ pub trait Source: Sync {
     fn list(&self) -> impl Future<Output = Result<Vec<FileEntry>, PortError>> + Send;
 
     /// Opens one of them at its beginning: what a checkpoint covers is hashed before reading goes on behind it.
-    fn open(&self, name: &str) -> impl Future<Output = Result<Self::Reader, PortError>> + Send;
+    fn open(&self, file: &FileEntry) -> impl Future<Output = Result<Self::Reader, PortError>> + Send;
+
+    /// Opens one of them at this byte, if it can see to it that every byte comes from this very version; `None` where it
+    /// cannot.
+    fn open_at(
+        &self,
+        file: &FileEntry,
+        offset: u64,
+    ) -> impl Future<Output = Result<Option<Self::Reader>, PortError>> + Send {
+        let _ = (file, offset);
+        std::future::ready(Ok(None))
+    }
 }
 
 /// One object that the server refused while it took others.

@@ -64,6 +64,11 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
         self.end = end;
     }
 
+    /// Behind what was read earlier: so many bytes and lines, with this hash.
+    pub fn resumed(reader: R, offset: u64, number: u64, hasher: Sha256) -> Self {
+        Self { reader, limit: MAX_LINE_BYTES, offset, number, hasher, end: u64::MAX }
+    }
+
     /// Where the lines come from.
     pub fn reader(&self) -> &R {
         &self.reader

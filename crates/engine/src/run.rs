@@ -107,7 +107,9 @@ impl RunError {
 impl From<FeedError> for RunError {
     fn from(error: FeedError) -> Self {
         let reason = match &error {
-            FeedError::ContentChanged { .. } | FeedError::ChangedSinceCounted { .. } => FailureReason::ContentChanged,
+            FeedError::ContentChanged { .. }
+            | FeedError::ChangedSinceCounted { .. }
+            | FeedError::FileReplaced { .. } => FailureReason::ContentChanged,
             FeedError::FileRewritten { .. } => FailureReason::FileRewritten,
             FeedError::FileListChanged { .. } => FailureReason::FileListChanged,
             FeedError::FileDamaged { .. } => FailureReason::FileDamaged,

@@ -29,7 +29,7 @@ pub use self::network::NODE_ADDRESS;
 pub use self::operator::{DeployTarget, NAMESPACE, OperatorImage, build_operator_image, cargo, deploy};
 pub use self::paths::Paths;
 pub use self::progress::{elapsed, say, wait_for_every};
-pub use self::up::{DEFAULT_WEAVIATE, Ground, Options, TOOLS_IMAGE, down, up, weaviate_server};
+pub use self::up::{DEFAULT_WEAVIATE, Ground, Options, TOOLS_IMAGE, down, s3_server, up, weaviate_server};
 
 pub(crate) use self::host::{program, tail};
 pub(crate) use self::leavings::mounts_under;

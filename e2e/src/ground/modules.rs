@@ -59,6 +59,13 @@ impl Module {
         Ok(Self { ldflags, ..Self::tool("helm", folder, &version, &["helm"], 2) })
     }
 
+    /// A server that speaks S3, over a folder.
+    pub(crate) fn versitygw(paths: &Paths) -> Result<Self> {
+        let folder = paths.modules().join("versitygw");
+        let version = required_version(&folder, "github.com/versity/versitygw")?;
+        Ok(Self::tool("versitygw", folder, &version, &["versitygw"], 3))
+    }
+
     /// Our own thirty lines, without any dependency.
     pub(crate) fn pause(paths: &Paths) -> Self {
         Self { target: ".", ..Self::tool("pause", paths.pause_source(), "1", &["pause"], 1) }

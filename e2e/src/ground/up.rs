@@ -194,6 +194,13 @@ pub fn weaviate_server(version: &str) -> Result<PathBuf> {
     Ok(built.path("weaviate-server"))
 }
 
+/// The server that speaks S3 as a program of this machine. Built unless it is in the cache.
+pub fn s3_server() -> Result<PathBuf> {
+    let paths = Paths::from_environment();
+    let built = ensure_built(&paths, &Compiler::find()?, &Module::versitygw(&paths)?)?;
+    Ok(built.path("versitygw"))
+}
+
 fn wanted(name: &str, built: &Built, binary: &str, path: &str) -> Wanted {
     let recipe = ImageRecipe::of_static_binary(name, &built.path(binary), path);
     Wanted { recipe, key: built.hash(binary).to_owned() }

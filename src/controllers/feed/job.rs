@@ -105,6 +105,14 @@ fn work(spec: &FeedSpec, run: &str, content: &Content, guard: Option<&Guard>, ta
         Content::Volume { claim: _, path, pattern } => {
             json!({"volume": {"mountPath": MOUNT, "path": path, "pattern": pattern}})
         }
+        Content::S3 { store, pattern } => json!({"s3": {
+            "bucket": store.bucket,
+            "prefix": store.prefix,
+            "pattern": pattern,
+            "endpoint": store.endpoint,
+            "region": store.region,
+            "anonymous": store.credentials_secret_ref.is_none(),
+        }}),
     };
     let nodes = target.nodes.iter().map(|(name, rest, grpc)| json!({"name": name, "rest": rest, "grpc": grpc}));
     let nodes = nodes.collect::<Vec<_>>();
@@ -159,12 +167,15 @@ fn job(
             "valueFrom": {"secretKeyRef": {"name": name, "key": key}},
         }));
     }
+    environment.extend(s3_environment(content));
     let volume = match content {
-        Content::ConfigMap { name, .. } => json!({"name": "feed", "configMap": {"name": name}}),
+        Content::ConfigMap { name, .. } => Some(json!({"name": "feed", "configMap": {"name": name}})),
         Content::Volume { claim, .. } => {
-            json!({"name": "feed", "persistentVolumeClaim": {"claimName": claim, "readOnly": true}})
+            Some(json!({"name": "feed", "persistentVolumeClaim": {"claimName": claim, "readOnly": true}}))
         }
+        Content::S3 { .. } => None,
     };
+    let mount = volume.as_ref().map(|_| json!({"name": "feed", "mountPath": MOUNT, "readOnly": true}));
     serde_json::from_value(json!({
         "metadata": metadata(spec, spec.job(run)),
         "spec": {
@@ -208,11 +219,28 @@ fn job(
                             "readOnlyRootFilesystem": true,
                             "capabilities": {"drop": ["ALL"]},
                         },
-                        "volumeMounts": [{"name": "feed", "mountPath": MOUNT, "readOnly": true}],
+                        "volumeMounts": mount.into_iter().collect::<Vec<_>>(),
                     }],
-                    "volumes": [volume],
+                    "volumes": volume.into_iter().collect::<Vec<_>>(),
                 },
             },
         },
     }))
+}
+
+/// The key of an object store, from its Secret: the kubelet reads it, the Job only names it.
+fn s3_environment(content: &Content) -> Vec<Value> {
+    let Content::S3 { store, .. } = content else { return Vec::new() };
+    let Some(secret) = &store.credentials_secret_ref else { return Vec::new() };
+    let from = |variable: &str, key: &str, optional: bool| {
+        json!({
+            "name": variable,
+            "valueFrom": {"secretKeyRef": {"name": secret.name, "key": key, "optional": optional}},
+        })
+    };
+    vec![
+        from(worker::S3_ACCESS_KEY_ID_VARIABLE, names::S3_ACCESS_KEY_ID, false),
+        from(worker::S3_SECRET_ACCESS_KEY_VARIABLE, names::S3_SECRET_ACCESS_KEY, false),
+        from(worker::S3_SESSION_TOKEN_VARIABLE, names::S3_SESSION_TOKEN, true),
+    ]
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use elysia_api::index_source::{CheckpointStatus, Counts, DeadLetter, RunState, Throughput};
+use elysia_api::index_source::{CheckpointStatus, Counts, DeadLetter, RunState, S3Source, Throughput};
 use elysia_api::names;
 use elysia_core::cluster::{ClusterSpec, judge};
 use elysia_core::collection::ClusterSight;
@@ -13,7 +13,7 @@ use elysia_engine::category::Category;
 use elysia_engine::ledger::{Ledger, State, Traffic};
 use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, ListParams};
 use kube::core::ResourceExt as _;
@@ -101,6 +101,9 @@ async fn content(spec: &FeedSpec, context: &Context) -> Sight<Result<Content, St
             Err(error) => unreadable("ConfigMap", &source.name, &error),
         };
     }
+    if let Some(source) = &spec.source.s3 {
+        return bucket(spec, source, context).await;
+    }
     let Some(source) = &spec.source.volume else {
         return Sight::Seen(Err("spec.source names nothing".to_owned()));
     };
@@ -113,6 +116,27 @@ async fn content(spec: &FeedSpec, context: &Context) -> Sight<Result<Content, St
         })),
         Ok(None) => Sight::Seen(Err(format!("PersistentVolumeClaim {} does not exist; create it", source.claim_name))),
         Err(error) => unreadable("PersistentVolumeClaim", &source.claim_name, &error),
+    }
+}
+
+/// What is in a bucket only a worker sees; that it will find its key is seen here, for a pod without it never starts.
+async fn bucket(spec: &FeedSpec, source: &S3Source, context: &Context) -> Sight<Result<Content, String>> {
+    let objects = Content::S3 { store: source.store.clone(), pattern: source.pattern.clone() };
+    let Some(reference) = &source.store.credentials_secret_ref else { return Sight::Seen(Ok(objects)) };
+    let api: Api<Secret> = Api::namespaced(context.kube.clone(), &spec.namespace);
+    let secret = match api.get_opt(&reference.name).await {
+        Ok(secret) => secret,
+        Err(error) => return unreadable("Secret", &reference.name, &error),
+    };
+    let wanted = [names::S3_ACCESS_KEY_ID, names::S3_SECRET_ACCESS_KEY];
+    let Some(secret) = secret else {
+        let keys = wanted.join(" and ");
+        return Sight::Seen(Err(format!("Secret {} does not exist; create it with the keys {keys}", reference.name)));
+    };
+    let keys = secret.data.unwrap_or_default();
+    match wanted.into_iter().find(|key| keys.get(*key).is_none_or(|value| value.0.is_empty())) {
+        Some(key) => Sight::Seen(Err(format!("Secret {} has no key {key}; add it", reference.name))),
+        None => Sight::Seen(Ok(objects)),
     }
 }
 

@@ -7,7 +7,7 @@ use elysia_engine::ledger::Ledger;
 use insta::assert_snapshot;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
 use serde_json::json;
 
 use crate::worker::work::{DeleteGuardWork, IndexWork};
@@ -331,6 +331,48 @@ async fn a_missing_source_is_told_and_nothing_is_made() {
     POST events Warning SourceMissing
     ");
     assert_eq!(world.docs().await, "");
+}
+
+#[tokio::test]
+async fn the_key_of_a_bucket_is_named_in_the_job_and_nowhere_told() {
+    let mut world = world().await;
+    world.api.edit::<IndexSource>(NAMESPACE, "docs", |docs| {
+        docs["spec"]["source"] = json!({"s3": {
+            "bucket": "feeds", "prefix": "wiki", "endpoint": "http://s3:7070", "credentialsSecretRef": {"name": "key"},
+        }});
+    });
+    world.docs().await;
+    assert_snapshot!(world.feed_conditions(), @r"
+    Ready=False SourceMissing: Secret key does not exist; create it with the keys accessKeyId and secretAccessKey
+    CaughtUp=False SourceMissing: Secret key does not exist; create it with the keys accessKeyId and secretAccessKey
+    Stalled=True SourceMissing: Secret key does not exist; create it with the keys accessKeyId and secretAccessKey
+    ");
+    let secret = |data: serde_json::Value| {
+        manifest::<Secret>(json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key", "namespace": NAMESPACE}, "data": data,
+        }))
+    };
+    world.api.seed(&secret(json!({"accessKeyId": "SFVTSA=="})));
+    world.docs().await;
+    assert!(world.feed_conditions().contains("Secret key has no key secretAccessKey; add it"));
+    assert_eq!(world.jobs(), Vec::<String>::new());
+    world.api.seed(&secret(json!({"accessKeyId": "SFVTSA==", "secretAccessKey": "SFVTSA=="})));
+    world.docs().await;
+    let job = world.api.objects::<Job>().remove(0);
+    let text = serde_json::to_string(&job).unwrap();
+    assert!(!text.contains("HUSH") && !text.contains("SFVTSA"), "{text}");
+    let pod = job.spec.unwrap().template.spec.unwrap();
+    assert_eq!(pod.volumes.unwrap_or_default(), []);
+    let variables = pod.containers[0].env.clone().unwrap();
+    let from = |name: &str| {
+        let variable = variables.iter().find(|variable| variable.name == name).unwrap();
+        let key = variable.value_from.clone().unwrap().secret_key_ref.unwrap();
+        (key.name, key.key, key.optional)
+    };
+    let key = |key: &str, optional| ("key".to_owned(), key.to_owned(), Some(optional));
+    assert_eq!(from("ELYSIA_S3_ACCESS_KEY_ID"), key("accessKeyId", false));
+    assert_eq!(from("ELYSIA_S3_SECRET_ACCESS_KEY"), key("secretAccessKey", false));
+    assert_eq!(from("ELYSIA_S3_SESSION_TOKEN"), key("sessionToken", true));
 }
 
 #[tokio::test]

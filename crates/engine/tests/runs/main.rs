@@ -171,10 +171,10 @@ impl Source for Growing {
     type Reader = GrowingReader;
 
     async fn list(&self) -> Result<Vec<FileEntry>, PortError> {
-        Ok(vec![FileEntry { name: "feed.jsonl".to_owned(), size: 1, expected: None }])
+        Ok(vec![FileEntry { name: "feed.jsonl".to_owned(), size: 1, version: None, expected: None }])
     }
 
-    async fn open(&self, _: &str) -> Result<GrowingReader, PortError> {
+    async fn open(&self, _: &FileEntry) -> Result<GrowingReader, PortError> {
         Ok(GrowingReader(Vec::new(), self.chunks.clone()))
     }
 }
@@ -235,6 +235,42 @@ fn a_rewritten_truncated_or_joined_file_is_noticed_by_the_next_worker() {
     let mut scene = killed();
     scene.source = MemorySource::of("feed.jsonl", text.clone() + &add("d"));
     assert_eq!(scene.run(&Fuse::none()).unwrap().counts.added, 4, "what was appended is read");
+}
+
+#[test]
+fn what_has_a_version_is_read_on_where_it_was_left_and_replacing_it_is_noticed() {
+    let text = [add("a"), add("b"), add("c")].concat();
+    let killed = || {
+        let mut scene = Scene { window_lines: Some(1), windows: Some(1), ..Scene::of(&text) };
+        scene.source.has_versions = true;
+        scene.run(&Fuse::after(3)).unwrap_err();
+        scene.source.opened.lock().unwrap().clear();
+        scene
+    };
+    let offset = u64::try_from(add("a").len()).unwrap();
+    let opened = |scene: &Scene| scene.source.opened.lock().unwrap().clone();
+    let scene = killed();
+    assert_eq!(scene.run(&Fuse::none()).unwrap().counts.added, 3);
+    assert_eq!(opened(&scene), [("feed.jsonl".to_owned(), offset)], "the first line is not read again");
+    let put = |scene: &mut Scene, name: &str, text: String| {
+        scene.source.files.insert(name.to_owned(), text.into_bytes());
+    };
+    let mut scene = killed();
+    put(&mut scene, "feed.jsonl", text.clone() + &add("d"));
+    assert_eq!(scene.run(&Fuse::none()).unwrap().counts.added, 4);
+    assert_eq!(opened(&scene), [("feed.jsonl".to_owned(), 0)], "another version: its beginning is hashed");
+    let mut scene = killed();
+    put(&mut scene, "feed.jsonl", text.replace("\"a\"", "\"z\""));
+    assert_eq!(scene.fails().0, FailureReason::FileRewritten);
+
+    // Two files; the first is done, the second in its midst.
+    let mut scene = Scene { window_lines: Some(1), windows: Some(1), ..Scene::of(&add("a")) };
+    scene.source.has_versions = true;
+    put(&mut scene, "next.jsonl", add("b") + &add("c"));
+    scene.run(&Fuse::after(5)).unwrap_err();
+    assert_eq!(scene.store.ledger().unwrap().checkpoint.files, 1);
+    put(&mut scene, "feed.jsonl", add("A"));
+    assert_eq!(scene.fails().0, FailureReason::FileListChanged, "what is done was replaced");
 }
 
 fn gzip(text: &str) -> Vec<u8> {
@@ -410,9 +446,9 @@ impl Source for Meddler {
         self.files.list().await
     }
 
-    async fn open(&self, name: &str) -> Result<Self::Reader, PortError> {
+    async fn open(&self, file: &FileEntry) -> Result<Self::Reader, PortError> {
         (self.meddle)();
-        self.files.open(name).await
+        self.files.open(file).await
     }
 }
 

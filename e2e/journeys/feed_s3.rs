@@ -1,0 +1,165 @@
+//! A feed from a bucket: its key, a worker and a server that are killed, an object that is replaced.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use elysia_api::{ElysiaCollection, IndexSource, names};
+use elysia_e2e::ground::NODE_ADDRESS;
+use elysia_e2e::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::api::{DeleteParams, ListParams};
+use kube::core::ResourceExt as _;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::path::Path;
+use object_store::{ClientOptions, ObjectStoreExt as _};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::feed::notes;
+use crate::support::{Stage, is, on_a_thread};
+
+const BUCKET: &str = "feeds";
+
+/// Lines of the large object: it takes a worker some seconds with the small batches that the feed asks for.
+const LINES: usize = 12_000;
+
+fn client(server: &S3Server) -> AmazonS3 {
+    let builder = AmazonS3Builder::new().with_bucket_name(BUCKET).with_endpoint(server.endpoint());
+    let builder = builder.with_access_key_id(ACCESS_KEY_ID).with_secret_access_key(SECRET_ACCESS_KEY);
+    builder.with_client_options(ClientOptions::new().with_allow_http(true)).build().unwrap()
+}
+
+async fn put(store: &AmazonS3, key: &str, text: &str) {
+    store.put(&Path::from(key), text.as_bytes().to_vec().into()).await.unwrap();
+}
+
+fn adds(prefix: &str, count: usize, content: &str) -> String {
+    let mut text = String::new();
+    for number in 0..count {
+        writeln!(text, r#"{{"repo":"r","op":"add","path":"{prefix}{number}","content":"{content}"}}"#).unwrap();
+    }
+    text
+}
+
+/// What Weaviate's own clients compute.
+fn ids(paths: impl IntoIterator<Item = String>) -> Vec<Uuid> {
+    let id = |path: String| Uuid::new_v5(&Uuid::NAMESPACE_DNS, format!("Notesr:{path}").as_bytes());
+    paths.into_iter().map(id).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+async fn secret(stage: &Stage, secret_access_key: &str) {
+    let data = json!({names::S3_ACCESS_KEY_ID: ACCESS_KEY_ID, names::S3_SECRET_ACCESS_KEY: secret_access_key});
+    stage.apply::<Secret>(json!({"metadata": {"name": "bucket-key"}, "stringData": data})).await;
+}
+
+async fn kill_worker(stage: &Stage) {
+    let workers = ListParams::default().labels(names::FEED_LABEL);
+    for pod in stage.api::<Pod>().list(&workers).await.unwrap() {
+        stage.api::<Pod>().delete(&pod.name_any(), &DeleteParams::default().grace_period(0)).await.unwrap();
+        println!("   killed worker {}", pod.name_any());
+    }
+}
+
+async fn says(stage: &Stage, condition: &str, words: &str) {
+    let api = stage.api::<IndexSource>();
+    stage
+        .wait(&format!("{condition} to say: {words}"), Duration::from_secs(120), async || {
+            let status = api.get("bucket").await.unwrap().status?;
+            let found = |seen: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
+                seen.type_ == condition && seen.message.contains(words)
+            };
+            status.conditions.iter().any(found).then_some(())
+        })
+        .await;
+}
+
+async fn run_now(stage: &Stage, value: &str) {
+    stage.annotate::<IndexSource>("bucket", names::RUN_NOW_ANNOTATION, value).await;
+    let api = stage.api::<IndexSource>();
+    stage
+        .wait("the run to begin", Duration::from_secs(60), async || {
+            (api.get("bucket").await.unwrap().status?.last_handled.as_deref() == Some(value)).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_feed_from_a_bucket() {
+    let stage = Stage::set("feed-s3").await;
+    let nodes = stage.cluster("search").await;
+    stage.apply::<ElysiaCollection>(notes()).await;
+    stage.collection_says("notes", "Ready", "True", "").await;
+    let mut server = on_a_thread(|| S3Server::start(NODE_ADDRESS, &[BUCKET]).unwrap()).await;
+    let store = client(&server);
+    put(&store, "wiki/a.jsonl", &adds("a", 10, "first")).await;
+    put(&store, "wiki/b.jsonl", &adds("b", LINES, "first")).await;
+    put(&store, "wiki/read me.txt", "no feed").await;
+    put(&store, "wikipedia.jsonl", "not below the prefix").await;
+    stage
+        .apply::<IndexSource>(json!({
+            "metadata": {"name": "bucket"},
+            "spec": {
+                "clusterRef": {"name": "search"},
+                "collection": "Notes",
+                "source": {"s3": {
+                    "bucket": BUCKET, "prefix": "wiki", "endpoint": server.endpoint(),
+                    "credentialsSecretRef": {"name": "bucket-key"},
+                }},
+                "parallelism": 1,
+                "batch": {"objects": 50},
+            },
+        }))
+        .await;
+    says(&stage, "Stalled", "Secret bucket-key does not exist").await;
+    secret(&stage, "not-the-key").await;
+    says(&stage, "Running", "correct secretAccessKey in the Secret").await;
+    secret(&stage, SECRET_ACCESS_KEY).await;
+
+    let api = stage.api::<IndexSource>();
+    let lines = async |least: i64| {
+        let counts = api.get("bucket").await.unwrap().status?.counts?;
+        (counts.lines >= least).then_some(counts.lines)
+    };
+    stage.wait("the first windows", Duration::from_secs(120), async || lines(11).await).await;
+    let (mut gone, endpoint) = on_a_thread(move || {
+        server.kill().unwrap();
+        let endpoint = server.endpoint();
+        (server, endpoint)
+    })
+    .await;
+    println!("   killed the S3 server");
+    kill_worker(&stage).await;
+    let before = lines(0).await.unwrap();
+    says(&stage, "Running", &format!("at {endpoint}")).await;
+    let server = on_a_thread(move || {
+        gone.restart().unwrap();
+        gone
+    })
+    .await;
+    let status = stage.feed_ended("bucket", Duration::from_secs(240)).await.status.unwrap();
+    assert!(is(&status.conditions, "Ready", "True"), "{:?}", status.conditions);
+    let counts = status.counts.unwrap();
+    let total = i64::try_from(LINES).unwrap() + 10;
+    assert!(before < total, "the run was over before anything was killed");
+    let sum = counts.added + counts.modified + counts.deleted + counts.renamed + counts.unchanged + counts.rejected;
+    assert_eq!((counts.lines, sum, counts.rejected), (total, total, 0), "{counts:?}");
+    let all =
+        |count: usize| (0..10).map(|number| format!("a{number}")).chain((0..count).map(|number| format!("b{number}")));
+    nodes.assert_all_hold("Notes", &ids(all(LINES))).await;
+
+    // What is done is replaced in the middle of a run: nothing of it is taken for read.
+    run_now(&stage, "again").await;
+    stage.wait("the second run", Duration::from_secs(120), async || lines(11).await.filter(|seen| *seen < total)).await;
+    put(&store, "wiki/a.jsonl", &adds("c", 10, "second")).await;
+    let status = stage.feed_ended("bucket", Duration::from_secs(240)).await.status.unwrap();
+    assert!(is(&status.conditions, "Stalled", "True"), "{:?}", status.conditions);
+    says(&stage, "Stalled", "wiki/a.jsonl was replaced while it was read").await;
+    run_now(&stage, "once more").await;
+    let status = stage.feed_ended("bucket", Duration::from_secs(240)).await.status.unwrap();
+    assert!(is(&status.conditions, "Ready", "True"), "{:?}", status.conditions);
+    let all = all(LINES).chain((0..10).map(|number| format!("c{number}")));
+    nodes.assert_all_hold("Notes", &ids(all)).await;
+    on_a_thread(move || drop(server)).await;
+    stage.strike().await;
+}

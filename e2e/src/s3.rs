@@ -1,0 +1,87 @@
+//! A real server that speaks S3, as a process of this machine: versitygw over a folder.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::ground::{s3_server, wait_for_every};
+use crate::servers::process::{spawn, tied};
+
+/// The one user of it.
+pub const ACCESS_KEY_ID: &str = "ground";
+/// His key.
+pub const SECRET_ACCESS_KEY: &str = "ground-secret-key";
+
+const START: Duration = Duration::from_secs(20);
+
+/// The server; it ends with this, and with the process that started it.
+#[derive(Debug)]
+pub struct S3Server {
+    folder: TempDir,
+    address: String,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl S3Server {
+    /// Listens at this address of the machine, on a free port, with these buckets.
+    pub fn start(address: &str, buckets: &[&str]) -> Result<Self> {
+        let folder = TempDir::new().context("failed to make a folder for objects")?;
+        for bucket in buckets {
+            fs::create_dir(folder.path().join(bucket)).with_context(|| format!("failed to make bucket {bucket}"))?;
+        }
+        let port = free_port(address)?;
+        let mut server = Self { folder, address: address.to_owned(), port, child: None };
+        server.restart()?;
+        Ok(server)
+    }
+
+    /// Where it is.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}:{}", self.address, self.port)
+    }
+
+    /// Ends it at once; its objects stay.
+    pub fn kill(&mut self) -> Result<()> {
+        if let Some(mut child) = self.child.take() {
+            child.kill().context("failed to kill the S3 server")?;
+            child.wait().context("failed to wait for the S3 server")?;
+        }
+        Ok(())
+    }
+
+    /// Starts it, unless it runs, and waits until it answers.
+    pub fn restart(&mut self) -> Result<()> {
+        if self.child.is_some() {
+            return Ok(());
+        }
+        let log = File::create(self.folder.path().join(".log")).context("failed to write the log of the S3 server")?;
+        let mut command = tied(&s3_server()?);
+        command.args(["--port", &format!("{}:{}", self.address, self.port), "--health", "/health", "--quiet", "posix"]);
+        command.arg(self.folder.path()).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command.env("ROOT_ACCESS_KEY_ID", ACCESS_KEY_ID).env("ROOT_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY);
+        self.child = Some(spawn(command)?);
+        let health = format!("{}/health", self.endpoint());
+        wait_for_every(Duration::from_millis(50), "the S3 server", START, || {
+            let request = ureq::get(&health).config().timeout_global(Some(Duration::from_secs(1))).build();
+            Ok(request.call().ok().map(drop))
+        })
+    }
+}
+
+/// Free at this moment: the listener that found it is gone when this returns.
+fn free_port(address: &str) -> Result<u16> {
+    let listener =
+        TcpListener::bind((address, 0)).with_context(|| format!("{address} is no address of this machine"))?;
+    Ok(listener.local_addr()?.port())
+}
+
+impl Drop for S3Server {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
+}
