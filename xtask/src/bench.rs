@@ -13,7 +13,7 @@ mod python;
 
 #[derive(Args)]
 pub(crate) struct BenchArguments {
-    /// What to measure: `control`, `index`
+    /// What to measure: `control`, `drift` (its second part alone), `index`
     what: String,
     /// The smallest case: minutes
     #[arg(long)]
@@ -23,8 +23,9 @@ pub(crate) struct BenchArguments {
 pub(crate) fn run(arguments: &BenchArguments) -> Result<()> {
     match arguments.what.as_str() {
         "control" => control::run(arguments.quick),
+        "drift" => control::drift(arguments.quick),
         "index" => index::run(arguments.quick),
-        other => bail!("there is no bench `{other}`; there are: control, index"),
+        other => bail!("there is no bench `{other}`; there are: control, drift, index"),
     }
 }
 

@@ -40,27 +40,46 @@ struct Size {
     drifting: usize,
 }
 
+impl Size {
+    fn of(quick: bool) -> Self {
+        if quick {
+            Self { rounds: 1, collections: 20, thousand: 100, drifting: 20 }
+        } else {
+            Self { rounds: 5, collections: 100, thousand: 1000, drifting: 200 }
+        }
+    }
+}
+
+/// Both parts.
 pub(super) fn run(quick: bool) -> Result<()> {
-    let size = if quick {
-        Size { rounds: 1, collections: 20, thousand: 100, drifting: 20 }
-    } else {
-        Size { rounds: 5, collections: 100, thousand: 1000, drifting: 200 }
-    };
-    let ground = Ground::running().context("run `cargo xtask up` first")?;
-    deploy(&DeployTarget { optimised: true, ..DeployTarget::default() })?;
+    let size = Size::of(quick);
+    let ground = deployed()?;
     let target = ground.paths().target.clone();
     let python = Python::prepare(&target)?;
     let bench = Bench::set(ground, &json!([]))?;
     let mut rows = bench.side_by_side(&python, &size)?;
     let ratios = ratios(&rows);
-    // Servers build the whole GraphQL schema anew at each change of any class: with a thousand classes seconds of
-    // processor time for each, which would be all that is measured.
-    let bench = Bench::set(bench.ground, &json!([{"name": "DISABLE_GRAPHQL", "value": "true"}]))?;
+    let bench = Bench::of_many(bench.ground)?;
     rows.extend(bench.drift(&size)?);
     let versions =
         json!({"weaviate": DEFAULT_WEAVIATE, "python": Python::version(), "operator": env!("CARGO_PKG_VERSION")});
     report(&target, "control", &versions, &rows, &ratios)?;
     bench.strike()
+}
+
+/// Drift among a thousand alone.
+pub(super) fn drift(quick: bool) -> Result<()> {
+    let bench = Bench::of_many(deployed()?)?;
+    let rows = bench.drift(&Size::of(quick))?;
+    let versions = json!({"weaviate": DEFAULT_WEAVIATE, "operator": env!("CARGO_PKG_VERSION")});
+    report(&bench.ground.paths().target, "drift", &versions, &rows, &json!({}))?;
+    bench.strike()
+}
+
+fn deployed() -> Result<Ground> {
+    let ground = Ground::running().context("run `cargo xtask up` first")?;
+    deploy(&DeployTarget { optimised: true, ..DeployTarget::default() })?;
+    Ok(ground)
 }
 
 fn ratios(rows: &[Row]) -> Value {
@@ -89,6 +108,12 @@ struct Bench {
 }
 
 impl Bench {
+    /// A cluster for a thousand collections. Servers build the whole GraphQL schema anew at each change of any class:
+    /// with a thousand of them seconds of processor time for each, which would be all that is measured.
+    fn of_many(ground: Ground) -> Result<Self> {
+        Self::set(ground, &json!([{"name": "DISABLE_GRAPHQL", "value": "true"}]))
+    }
+
     /// A cluster whose servers have this environment.
     fn set(ground: Ground, environment: &Value) -> Result<Self> {
         let kubectl = ground.kubectl();
