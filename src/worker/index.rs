@@ -94,6 +94,7 @@ pub(super) async fn index_feed<L: LedgerStore>(
         computed_vectors: class.computed_vectors,
         max_rejected: work.max_rejected,
         guard: work.delete_guard.map(guard),
+        skip_unchanged: work.skip_unchanged,
         window: WindowLimits::default(),
         flight: FlightLimits::default(),
         batch: batch_limits(work.pace),

@@ -43,6 +43,9 @@ pub struct IndexWork {
     /// How many documents may be deleted without a person's word; any number when absent.
     #[serde(default)]
     pub delete_guard: Option<DeleteGuardWork>,
+    /// Whether lines that change nothing are found, counted so, and not written.
+    #[serde(default)]
+    pub skip_unchanged: bool,
     /// How many replicas must confirm.
     #[serde(default)]
     pub consistency: ConsistencyWork,

@@ -63,6 +63,12 @@ pub struct IndexSourceSpec {
     /// (`protectedCollections` of the WeaviateCluster) none. It starts no run by itself; a waiting run is counted again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delete_guard: Option<DeleteGuard>,
+    /// Whether lines that would leave their document exactly as it is are found, counted as `unchanged`, and not written;
+    /// `false` when left out. What an `add` or `modify` replaces is then read first, by id and from a majority of
+    /// replicas, and compared property by property and vector by vector. Worth it where Weaviate computes vectors, which
+    /// are kept then, and where most lines change nothing; otherwise reading costs more than writing. It starts no run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skip_unchanged: bool,
     /// Batches under way at once, at most; 6 when left out. Fewer go out while the servers are slow or short of memory.
     /// Like `batch`, `retry` and `circuitBreaker` it changes no outcome: it starts no run, and takes effect with the next.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -333,7 +339,7 @@ pub struct Counts {
     pub deleted: i64,
     /// Objects renamed.
     pub renamed: i64,
-    /// Lines that changed nothing, proved by a content hash.
+    /// Lines that changed nothing, proved by a comparison with what was stored; see `skipUnchanged`.
     pub unchanged: i64,
     /// Lines that could not be dealt with.
     pub rejected: i64,

@@ -52,6 +52,8 @@ pub struct FeedSpec {
     pub max_rejected: Option<i64>,
     /// How many documents a run may delete without approval, as declared. No part of a run's id.
     pub delete_guard: Option<Limits>,
+    /// Whether lines that change nothing are found and not written. No part of a run's id.
+    pub skip_unchanged: bool,
     /// How hard a worker tries. No part of a run's id: it changes no outcome.
     pub effort: Effort,
     /// Value of `elysia.dev/run-now`.
@@ -79,6 +81,7 @@ impl FeedSpec {
             unmapped: spec.mapping.unmapped,
             max_rejected: spec.max_rejected,
             delete_guard: spec.delete_guard.as_ref().map(Limits::of),
+            skip_unchanged: spec.skip_unchanged,
             effort: Effort::of(spec)?,
             approve: annotation(names::APPROVE_ANNOTATION),
             run_now: annotation(names::RUN_NOW_ANNOTATION),

@@ -22,6 +22,7 @@ pub(super) fn spec() -> FeedSpec {
         unmapped: Unmapped::Reject,
         max_rejected: None,
         delete_guard: None,
+        skip_unchanged: false,
         effort: Effort::default(),
         approve: None,
         run_now: None,
@@ -121,7 +122,7 @@ fn run_now_and_a_changed_rule_make_another_run() {
     assert_ne!(run, FeedSpec { unmapped: Unmapped::Drop, ..spec() }.run_id(&content("1")));
     let effort = Effort { parallelism: Some(3), ..Effort::default() };
     let delete_guard = Some(Limits { objects: Some(0), percent: None });
-    assert_eq!(run, FeedSpec { delete_guard, effort, ..spec() }.run_id(&content("1")));
+    assert_eq!(run, FeedSpec { delete_guard, skip_unchanged: true, effort, ..spec() }.run_id(&content("1")));
     let properties = BTreeMap::from([("content".to_owned(), "body".to_owned())]);
     assert_ne!(run, FeedSpec { properties, ..spec() }.run_id(&content("1")));
 }

@@ -18,7 +18,7 @@ pub struct Counts {
     pub deleted: u64,
     /// Documents moved to another path.
     pub renamed: u64,
-    /// Lines proved, by a comparison of hashes, to change nothing.
+    /// Lines proved, by a comparison with what is stored, to change nothing.
     pub unchanged: u64,
     /// Lines that were not indexed; each has a reason.
     pub rejected: u64,
@@ -33,6 +33,7 @@ impl Counts {
             Outcome::Modified => &mut self.modified,
             Outcome::Deleted => &mut self.deleted,
             Outcome::Renamed => &mut self.renamed,
+            Outcome::Unchanged => &mut self.unchanged,
             Outcome::Rejected(_) => &mut self.rejected,
         };
         *slot += 1;

@@ -33,6 +33,7 @@ pub mod reader;
 pub mod rejection;
 pub mod retry;
 pub mod run;
+mod same;
 mod settle;
 pub mod step;
 pub mod validation;

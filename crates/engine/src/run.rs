@@ -56,6 +56,9 @@ pub struct Settings {
     pub max_rejected: Option<u64>,
     /// How many documents may be deleted without a person's word; `None` = any number.
     pub guard: Option<Guard>,
+    /// Whether lines that change nothing are found by comparison with what is stored, counted so, and not written. Then
+    /// what an add replaces is read first.
+    pub skip_unchanged: bool,
     /// How large windows grow.
     pub window: WindowLimits,
     /// How much is in flight.
@@ -408,7 +411,7 @@ impl<K: Sink, C: Clock> Indexer<'_, K, C> {
         held_over: &mut Option<Entry>,
         rejected: &mut u64,
     ) -> Result<Gathered, RunError> {
-        let mut window = Window::default();
+        let mut window = Window::new(self.settings.skip_unchanged);
         if let Some(entry) = held_over.take() {
             *rejected += u64::from(entry.step.is_err());
             window.push(entry);

@@ -39,6 +39,7 @@ use uuid::Uuid;
 
 use crate::object::Object;
 use crate::rejection::{DeadLetter, Rejection};
+use crate::same::is_same;
 use crate::step::{Set, Step};
 
 /// How large a window may grow.
@@ -106,6 +107,8 @@ pub enum Outcome {
     Deleted,
     /// The object is at another id.
     Renamed,
+    /// The object was exactly so already, and was not written.
+    Unchanged,
     /// Nothing came of it.
     Rejected(Rejection),
 }
@@ -114,6 +117,8 @@ pub enum Outcome {
 #[derive(Debug, Default)]
 pub struct Window {
     entries: Vec<Entry>,
+    /// Whether lines that change nothing are looked for: then what an add replaces is read.
+    compares: bool,
     bytes: u64,
     sources: BTreeSet<Uuid>,
     reads: BTreeSet<Uuid>,
@@ -149,6 +154,11 @@ pub struct Put {
 pub type Refused = BTreeMap<usize, Rejection>;
 
 impl Window {
+    /// An empty one. With `compares`, lines that change nothing are found, and write nothing.
+    pub fn new(compares: bool) -> Self {
+        Self { compares, ..Self::default() }
+    }
+
     /// Whether this line may join, or must begin the next window.
     pub fn admits(&self, entry: &Entry, limits: &WindowLimits) -> bool {
         if self.entries.is_empty() {
@@ -192,7 +202,13 @@ impl Window {
                 Step::Rename { from, .. } => {
                     self.reads.insert(*from);
                 }
-                Step::Add { id, .. } | Step::Delete { id } => {
+                Step::Add { id, .. } => {
+                    self.determined.insert(*id);
+                    if self.compares {
+                        self.reads.insert(*id);
+                    }
+                }
+                Step::Delete { id } => {
                     self.determined.insert(*id);
                 }
             }
@@ -233,7 +249,12 @@ impl Window {
         let included = self.entries.iter().enumerate().filter(|(index, _)| !refused.contains_key(index));
         for step in included.filter_map(|(_, entry)| entry.step.as_ref().ok()) {
             match step {
-                Step::Add { id, .. } | Step::Delete { id } => {
+                Step::Add { id, .. } => {
+                    if known.insert(*id) && self.compares {
+                        reads.insert(*id);
+                    }
+                }
+                Step::Delete { id } => {
                     known.insert(*id);
                 }
                 Step::Modify { id, .. } if !known.contains(id) => {
@@ -253,7 +274,7 @@ impl Window {
     /// Applies the lines in order to what was read. `computed` are the vectors that the server makes from text: they
     /// are left out where text changed.
     pub fn plan(&self, read: &BTreeMap<Uuid, Object>, refused: &Refused, computed: &BTreeSet<String>) -> Plan {
-        let mut overlay = Overlay { read, computed, slots: BTreeMap::new() };
+        let mut overlay = Overlay { read, computed, compares: self.compares, slots: BTreeMap::new() };
         let mut outcomes = Vec::with_capacity(self.entries.len());
         for (index, entry) in self.entries.iter().enumerate() {
             outcomes.push(match (&entry.step, refused.get(&index)) {
@@ -279,6 +300,7 @@ impl Window {
 struct Overlay<'a> {
     read: &'a BTreeMap<Uuid, Object>,
     computed: &'a BTreeSet<String>,
+    compares: bool,
     slots: BTreeMap<Uuid, Option<Put>>,
 }
 
@@ -287,14 +309,20 @@ impl Overlay<'_> {
         match step {
             Step::Add { id, properties, vectors } => {
                 let object = Object { id: *id, properties: properties.clone(), vectors: vectors.clone() };
+                if self.is_stored(&object) {
+                    return Outcome::Unchanged;
+                }
                 self.slots.insert(*id, Some(Put { object, writer }));
                 Outcome::Added
             }
             // Made of metadata alone it would be a document without text, and a rename would put it over another.
             Step::Modify { id, .. } if step.makes_nothing() && !self.has(*id) => Outcome::Modified,
             Step::Modify { id, set } => {
-                let base = self.take(*id);
-                self.put(writer, *id, base, set);
+                let object = self.changed(*id, self.get(*id), set);
+                if self.is_stored(&object) {
+                    return Outcome::Unchanged;
+                }
+                self.slots.insert(*id, Some(Put { object, writer }));
                 Outcome::Modified
             }
             Step::Delete { id } => {
@@ -307,8 +335,9 @@ impl Overlay<'_> {
                         "rename: no document at `{old_path}`: add it under its new path instead"
                     )));
                 }
-                let base = self.take(*from);
-                self.put(writer, *to, base, set);
+                let object = self.changed(*to, self.get(*from), set);
+                self.slots.insert(*from, None);
+                self.slots.insert(*to, Some(Put { object, writer }));
                 Outcome::Renamed
             }
         }
@@ -318,17 +347,23 @@ impl Overlay<'_> {
         self.slots.get(&id).map_or_else(|| self.read.contains_key(&id), Option::is_some)
     }
 
-    /// The object at this id, which is gone from there afterwards.
-    fn take(&mut self, id: Uuid) -> Option<Object> {
-        match self.slots.insert(id, None) {
-            Some(slot) => slot.map(|put| put.object),
-            None => self.read.get(&id).cloned(),
+    /// The object at this id, if there is one.
+    fn get(&self, id: Uuid) -> Option<&Object> {
+        match self.slots.get(&id) {
+            Some(slot) => slot.as_ref().map(|put| &put.object),
+            None => self.read.get(&id),
         }
     }
 
-    fn put(&mut self, writer: usize, id: Uuid, base: Option<Object>, set: &Set) {
+    /// Whether the object is exactly so before the line: then the line writes nothing.
+    fn is_stored(&self, object: &Object) -> bool {
+        self.compares && self.get(object.id).is_some_and(|stored| is_same(stored, object, self.computed))
+    }
+
+    /// What a line makes of an object, at this id.
+    fn changed(&self, id: Uuid, base: Option<&Object>, set: &Set) -> Object {
         let (mut properties, mut vectors) =
-            base.map_or_else(Default::default, |object| (object.properties, object.vectors));
+            base.map_or_else(Default::default, |object| (object.properties.clone(), object.vectors.clone()));
         for (name, value) in &set.properties {
             match value {
                 Value::Null => properties.remove(name),
@@ -339,7 +374,7 @@ impl Overlay<'_> {
             vectors.retain(|name, _| !self.computed.contains(name));
         }
         vectors.extend(set.vectors.iter().map(|(name, vector)| (name.clone(), vector.clone())));
-        self.slots.insert(id, Some(Put { object: Object { id, properties, vectors }, writer }));
+        Object { id, properties, vectors }
     }
 }
 

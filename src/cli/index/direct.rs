@@ -193,6 +193,7 @@ pub(super) fn work(files: &[String], collection: &str, args: &DirectArgs, addres
         unmapped: if args.drop_unmapped { UnmappedWork::Drop } else { UnmappedWork::Reject },
         max_rejected: args.max_rejected,
         delete_guard: None,
+        skip_unchanged: false,
         consistency: args.way.consistency.into(),
         pace: PaceWork {
             parallelism: args.parallelism.map(usize::from),

@@ -136,6 +136,7 @@ fn work(spec: &FeedSpec, run: &str, content: &Content, guard: Option<&Guard>, ta
                 "content": approval.content, "deletes": approval.deletes,
             })),
         })),
+        "skipUnchanged": spec.skip_unchanged,
         "pace": {
             "parallelism": spec.effort.parallelism,
             "batchObjects": spec.effort.batch_objects,

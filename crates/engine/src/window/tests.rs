@@ -110,6 +110,7 @@ fn picture(plan: &Plan) -> String {
         Outcome::Modified => 'm',
         Outcome::Deleted => 'd',
         Outcome::Renamed => 'r',
+        Outcome::Unchanged => 'u',
         Outcome::Rejected(_) => 'x',
     };
     lines.push(plan.outcomes.iter().map(letter).collect());

@@ -109,6 +109,48 @@ proptest! {
         }
     }
 
+    /// What changes nothing is found and not written, and all else is as it would be without looking. Killed at each
+    /// effect, lines at most move to or from `unchanged`, and the sum holds.
+    #[test]
+    fn skipping_what_is_unchanged_changes_nothing_else(
+        files in feed(9), before in lines(0..4), limits in limits(), shuffle in any::<u64>(),
+    ) {
+        let oracle = Oracle::replay_skipping(&before, &files.concat());
+        let fuse = Fuse::none();
+        let world = World::new(&before, &files, limits).skipping();
+        world.worker(&fuse, shuffle).unwrap();
+        world.check(&oracle)?;
+        let again = world.again("second");
+        again.worker(&Fuse::none(), shuffle).unwrap();
+        again.check(&oracle.again(&files.concat()))?;
+        let oracle = Oracle::replay_skipping(&before, &files.concat());
+        for effect in 0..fuse.spent() {
+            let world = World::new(&before, &files, limits).skipping();
+            world.worker(&Fuse::after(effect), shuffle).unwrap_err();
+            world.worker(&Fuse::none(), shuffle.rotate_left(7)).unwrap();
+            world.check_skipping(&oracle)?;
+        }
+    }
+
+    /// The same while the server refuses some.
+    #[test]
+    fn skipping_meets_refusals_as_writing_does(
+        files in proptest::collection::vec(lines(0..6), 1..3), before in lines(0..4), limits in limits(),
+        shuffle in any::<u64>(),
+    ) {
+        let world = World::new(&before, &files, limits).refusing(refuse_some);
+        let skipping = World::new(&before, &files, limits).refusing(refuse_some).skipping();
+        let fuse = Fuse::none();
+        skipping.worker(&fuse, shuffle).unwrap();
+        if before.is_empty() {
+            world.worker(&Fuse::none(), shuffle).unwrap();
+            prop_assert_eq!(skipping.sink.objects(), world.sink.objects());
+            let rejected = |world: &World| world.store.ledger().unwrap().counts.rejected;
+            prop_assert_eq!(rejected(&skipping), rejected(&world));
+        }
+        skipping.check_history()?;
+    }
+
     /// A worker that is asked to stop leaves a checkpoint from which the next one ends the run.
     #[test]
     fn a_stopped_run_goes_on(files in feed(9), limits in limits()) {

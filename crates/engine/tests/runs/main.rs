@@ -61,6 +61,7 @@ impl Scene {
             computed_vectors: [].into(),
             max_rejected: self.max_rejected,
             guard: self.guard,
+            skip_unchanged: false,
             window: WindowLimits { lines, ..WindowLimits::default() },
             flight: FlightLimits {
                 windows: self.windows.unwrap_or(FlightLimits::default().windows),
