@@ -238,3 +238,47 @@ pub fn sight<T>(answer: Result<T, WeaviateError>) -> Sight<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use elysia_testkit::kubernetes::KubernetesApi;
+    use secrecy::ExposeSecret as _;
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_key_that_was_changed_is_known_a_little_later() {
+        let api = KubernetesApi::new();
+        let secret = |key: &str| {
+            let data = json!({"apiKey": k8s_openapi::ByteString(key.as_bytes().to_vec())});
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "k", "namespace": "n"}, "data": data})
+        };
+        api.seed::<Secret>(&serde_json::from_value(secret("first")).unwrap());
+        let cluster: WeaviateCluster = serde_json::from_value(json!({
+            "apiVersion": "elysia.dev/v1alpha1", "kind": "WeaviateCluster", "metadata": {"name": "w", "namespace": "n"},
+            "spec": {"external": {
+                "url": "http://w:8080", "auth": {"apiKeySecretRef": {"name": "k", "key": "apiKey"}},
+            }},
+        }))
+        .unwrap();
+        let connections = Connections::default();
+        let read = async |second: i64| {
+            let now = Timestamp::from_second(second).unwrap();
+            match connections.api_key(&api.client(), &cluster, now).await {
+                Key::Some(key) => key.expose_secret().to_owned(),
+                Key::NoSecret(why) | Key::Unreadable(why) => why,
+                Key::None => "none".to_owned(),
+            }
+        };
+        assert_eq!(read(0).await, "first");
+        api.edit::<Secret>("n", "k", |stored| *stored = secret("second"));
+        assert_eq!(read(9).await, "first");
+        assert_eq!(read(10).await, "second");
+        // What could not be read is asked for again at once.
+        api.remove::<Secret>("n", "k");
+        assert_eq!(read(20).await, "Secret k does not exist; create it with the key apiKey");
+        api.seed::<Secret>(&serde_json::from_value(secret("third")).unwrap());
+        assert_eq!(read(20).await, "third");
+    }
+}

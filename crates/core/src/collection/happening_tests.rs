@@ -3,18 +3,21 @@
 use std::collections::BTreeSet;
 
 use elysia_api::ElysiaCollection;
-use elysia_api::collection::{PlanStatus, RepairProgress, ReplicationStatus, ShardReplicas};
+use elysia_api::collection::{DataVerification, PlanStatus, RepairProgress, ReplicationStatus, ShardReplicas};
+use elysia_api::condition::ConditionType;
+use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::copies::{Copy, Replica};
-use super::super::observed::ClusterSight;
-use super::super::recreate::{ClearRefusal, ClearRequest, TenantState};
-use super::super::repair::Removal;
+use super::super::observed::{ClusterSight, Operation, OperationState};
+use super::super::plan::Step;
+use super::super::recreate::{ClearRefusal, ClearRequest, Cursor, Journal, Purpose, TenantState};
+use super::super::repair::{self, Removal};
 use super::*;
 use crate::condition::{Finding, Value as Holds};
 use crate::sight::Sight;
-use crate::verification::look::Request;
+use crate::verification::look::{Ended, Request};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
