@@ -88,7 +88,24 @@ async fn files_are_indexed_from_here() {
     assert_eq!(code, 0, "{text}");
     assert_holds(&nodes, &expected).await;
 
-    // From a pipe, straight to an address, with bad lines.
+    // What would delete more than was said changes nothing.
+    let gone = folder.path().join("gone.jsonl");
+    let mut lines = String::new();
+    for path in 0..20 {
+        writeln!(lines, r#"{{"repo":"r","op":"delete","path":"{path}.md"}}"#).unwrap();
+    }
+    std::fs::write(&gone, lines).unwrap();
+    let there = u64::try_from((0..20).filter(|path| expected.contains(&id(*path))).count()).unwrap();
+    let few = (there - 1).to_string();
+    let delete = ["index", "run", gone.to_str().unwrap(), "--collection", "Notes", "--max-deletes", &few];
+    let (code, text) = stage.plug_in(&delete).await;
+    assert!(
+        code == 1 && text.contains(&format!("{there} documents")) && text.contains("nothing was changed"),
+        "{text}"
+    );
+    assert_holds(&nodes, &expected).await;
+
+    // From a pipe, with bad lines.
     let (code, text) =
         pipe(&stage, "{\"repo\":\"r\",\"op\":\"add\",\"path\":\"p.md\",\"content\":\"x\"}\nnonsense\n").await;
     assert_eq!(code, 0, "{text}");

@@ -22,9 +22,9 @@ use tokio::time::Instant;
 use super::super::printer::{Printer, plain};
 use super::super::session::Stop;
 use super::super::{Exit, Output, Target, encode};
-use super::way::{self, WayArgs};
+use super::way::{self, Way, WayArgs};
 use crate::worker::index_here;
-use crate::worker::work::{Endpoints, IndexWork, PaceWork, PatienceWork, SourceWork, UnmappedWork};
+use crate::worker::work::{DeleteGuardWork, Endpoints, IndexWork, PaceWork, PatienceWork, SourceWork, UnmappedWork};
 
 /// Standard input, as a file's name.
 const STDIN: &str = "-";
@@ -44,6 +44,13 @@ pub(super) struct DirectArgs {
     /// Rejected lines at which the run fails; any number when left out
     #[arg(long, value_name = "NUMBER")]
     max_rejected: Option<u64>,
+    /// Documents that may be deleted; files that would delete more change nothing. Any number when left out, none in
+    /// protected collections
+    #[arg(long, value_name = "NUMBER")]
+    max_deletes: Option<u64>,
+    /// Find lines that change nothing, count them as unchanged, and do not write them
+    #[arg(long)]
+    skip_unchanged: bool,
     /// Leave metadata keys out that the collection has no property for, instead of rejecting the line
     #[arg(long)]
     drop_unmapped: bool,
@@ -64,10 +71,23 @@ pub(super) struct DirectArgs {
 impl DirectArgs {
     /// Whether nothing is said that concerns only files.
     pub(super) fn is_default(&self) -> bool {
-        let Self { way, ledger, max_rejected, drop_unmapped, properties, parallelism, batch_objects, output: _ } = self;
+        let Self {
+            way,
+            ledger,
+            max_rejected,
+            max_deletes,
+            skip_unchanged,
+            drop_unmapped,
+            properties,
+            parallelism,
+            batch_objects,
+            output: _,
+        } = self;
         way.is_default()
             && ledger.is_none()
             && max_rejected.is_none()
+            && max_deletes.is_none()
+            && !skip_unchanged
             && !drop_unmapped
             && properties.is_empty()
             && parallelism.is_none()
@@ -122,7 +142,8 @@ pub(super) async fn run(
 ) -> Result<Exit, Stop> {
     let bytes = sizes(files)?;
     let way = way::open(&args.way, target, printer).await?;
-    let work = work(files, collection, args, &way.address)?;
+    let mut work = work(files, collection, args, &way.address)?;
+    work.delete_guard = guard(files, collection, args, &way)?;
     if let Some(before) = finished_before(args.ledger.as_deref(), &work.run) {
         printer.note(&format!(
             "these files were indexed before, as {} says; delete it to index them again\n",
@@ -142,6 +163,23 @@ pub(super) async fn run(
     let told = told.borrow().clone();
     let seconds = Timestamp::now().duration_since(begun).as_secs_f64();
     conclude(ended, told, seconds, files, collection, args, &way, printer)
+}
+
+/// How many documents may be deleted.
+fn guard(files: &[String], collection: &str, args: &DirectArgs, way: &Way) -> Result<Option<DeleteGuardWork>, Stop> {
+    let (objects, why) = match (args.max_deletes, way.protection(collection)) {
+        (Some(most), _) => (most, "--max-deletes was said".to_owned()),
+        (None, Some(pattern)) => (0, format!("{collection} is protected by {pattern}")),
+        (None, None) => return Ok(None),
+    };
+    if files.iter().any(|file| file == STDIN) {
+        // Counting comes first, and it can be read only once.
+        return Err(Stop::refused(
+            format!("{why}, so deletes are counted before anything is written, which standard input does not allow"),
+            "write the lines into a file, and index that",
+        ));
+    }
+    Ok(Some(DeleteGuardWork { objects: Some(objects), percent: None, approval: None }))
 }
 
 /// Their sizes together where all are known.
@@ -193,7 +231,7 @@ pub(super) fn work(files: &[String], collection: &str, args: &DirectArgs, addres
         unmapped: if args.drop_unmapped { UnmappedWork::Drop } else { UnmappedWork::Reject },
         max_rejected: args.max_rejected,
         delete_guard: None,
-        skip_unchanged: false,
+        skip_unchanged: args.skip_unchanged,
         consistency: args.way.consistency.into(),
         pace: PaceWork {
             parallelism: args.parallelism.map(usize::from),
@@ -288,6 +326,16 @@ fn conclude(
         Ok(ledger) => (Some(ledger), None),
         Err(error) => (told, Some(error)),
     };
+    if let Some(guarded) = ledger.as_ref().filter(|ledger| ledger.state == State::Waiting).and_then(|it| it.guarded) {
+        let held = guarded.objects.map(|objects| format!(" of {objects} objects")).unwrap_or_default();
+        return Err(Stop::refused(
+            format!(
+                "{} documents{held} in {collection} would be deleted, more than allowed; nothing was changed",
+                guarded.deletes
+            ),
+            format!("if that is meant, the same command with --max-deletes {}", guarded.deletes),
+        ));
+    }
     if let Some(ledger) = &ledger {
         let Ledger { state, counts, errors, dead_letters, .. } = ledger;
         let shown = &dead_letters[..dead_letters.len().min(SHOWN)];

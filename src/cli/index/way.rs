@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
+use elysia_core::cluster::{PROTECTED_ALWAYS, matches_pattern};
 use elysia_weaviate::{Client, ClientOptions};
 use secrecy::SecretString;
 use url::Url;
@@ -86,6 +87,16 @@ pub(super) struct Way {
 }
 
 impl Way {
+    /// The pattern that protects a collection. Without a WeaviateCluster only those are known that hold everywhere.
+    pub(super) fn protection(&self, collection: &str) -> Option<String> {
+        match &self.opened {
+            Some(opened) => opened.spec.protection(collection).map(str::to_owned),
+            None => {
+                PROTECTED_ALWAYS.into_iter().find(|pattern| matches_pattern(pattern, collection)).map(str::to_owned)
+            }
+        }
+    }
+
     /// A failure in words, with what the forwarding of ports has to say about it.
     pub(super) fn explain(&self, message: &str) -> String {
         let troubles = self.opened.iter().flat_map(OpenedCluster::troubles);

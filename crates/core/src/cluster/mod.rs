@@ -10,4 +10,4 @@ pub mod spec;
 
 pub use observed::{MemberSight, NodeAnswer, NodeSight, Observed, PodView, StatefulSetView};
 pub use plan::{Plan, Step, plan};
-pub use spec::{ClusterSpec, Kind, NodeAddress, SpecError, VerifyData};
+pub use spec::{ClusterSpec, Kind, NodeAddress, PROTECTED_ALWAYS, SpecError, VerifyData, matches_pattern};
