@@ -19,22 +19,22 @@ use uuid::Uuid;
 use crate::feed::notes;
 use crate::support::{Stage, is, on_a_thread};
 
-const BUCKET: &str = "feeds";
+pub(crate) const BUCKET: &str = "feeds";
 
 /// Lines of the large object: it takes a worker some seconds with the small batches that the feed asks for.
 const LINES: usize = 12_000;
 
-fn client(server: &S3Server) -> AmazonS3 {
+pub(crate) fn client(server: &S3Server) -> AmazonS3 {
     let builder = AmazonS3Builder::new().with_bucket_name(BUCKET).with_endpoint(server.endpoint());
     let builder = builder.with_access_key_id(ACCESS_KEY_ID).with_secret_access_key(SECRET_ACCESS_KEY);
     builder.with_client_options(ClientOptions::new().with_allow_http(true)).build().unwrap()
 }
 
-async fn put(store: &AmazonS3, key: &str, text: &str) {
+pub(crate) async fn put(store: &AmazonS3, key: &str, text: &str) {
     store.put(&Path::from(key), text.as_bytes().to_vec().into()).await.unwrap();
 }
 
-fn adds(prefix: &str, count: usize, content: &str) -> String {
+pub(crate) fn adds(prefix: &str, count: usize, content: &str) -> String {
     let mut text = String::new();
     for number in 0..count {
         writeln!(text, r#"{{"repo":"r","op":"add","path":"{prefix}{number}","content":"{content}"}}"#).unwrap();
@@ -43,7 +43,7 @@ fn adds(prefix: &str, count: usize, content: &str) -> String {
 }
 
 /// What Weaviate's own clients compute.
-fn ids(paths: impl IntoIterator<Item = String>) -> Vec<Uuid> {
+pub(crate) fn ids(paths: impl IntoIterator<Item = String>) -> Vec<Uuid> {
     let id = |path: String| Uuid::new_v5(&Uuid::NAMESPACE_DNS, format!("Notesr:{path}").as_bytes());
     paths.into_iter().map(id).collect::<BTreeSet<_>>().into_iter().collect()
 }
@@ -53,7 +53,7 @@ async fn secret(stage: &Stage, secret_access_key: &str) {
     stage.apply::<Secret>(json!({"metadata": {"name": "bucket-key"}, "stringData": data})).await;
 }
 
-async fn kill_worker(stage: &Stage) {
+pub(crate) async fn kill_worker(stage: &Stage) {
     let workers = ListParams::default().labels(names::FEED_LABEL);
     for pod in stage.api::<Pod>().list(&workers).await.unwrap() {
         stage.api::<Pod>().delete(&pod.name_any(), &DeleteParams::default().grace_period(0)).await.unwrap();

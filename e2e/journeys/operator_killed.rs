@@ -15,7 +15,7 @@ use crate::feed::notes;
 use crate::support::{Stage, collection, is};
 
 /// Kills every pod of the operator at once, as a lost machine does.
-async fn kill_operator(stage: &Stage) {
+pub(crate) async fn kill_operator(stage: &Stage) {
     let api: Api<Pod> = Api::namespaced(stage.client.clone(), "elysia-system");
     api.delete_collection(&DeleteParams::default().grace_period(0), &ListParams::default()).await.unwrap();
     println!("   killed the operator");

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use elysia_api::{ElysiaCollection, IndexSource, WeaviateCluster, names};
+use elysia_api::{ElysiaCollection, IndexSource, IndexSourceStatus, WeaviateCluster, names};
 use elysia_weaviate::{Client as Weaviate, ClientOptions, Consistency, Object, Page};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -255,6 +255,16 @@ impl Stage {
             let current = status.observed_generation == object.metadata.generation;
             let ended = is(&status.conditions, "CaughtUp", "True") || is(&status.conditions, "Stalled", "True");
             (current && ended).then_some(object)
+        })
+        .await
+    }
+
+    /// Waits until a feed says that nothing moves without a person.
+    pub(crate) async fn feed_ended_stalled(&self, name: &str) -> IndexSourceStatus {
+        let api = self.api::<IndexSource>();
+        self.wait(&format!("feed {name} to be stalled"), Duration::from_secs(120), async || {
+            let status = api.get(name).await.unwrap().status?;
+            is(&status.conditions, "Stalled", "True").then_some(status)
         })
         .await
     }

@@ -229,6 +229,31 @@ pub async fn restart_pod(client: &Client, namespace: &str, name: &str, uid: &str
     }
 }
 
+/// Ends a Job that runs. It is there until its pods are gone, so that whoever looks knows that they may still write.
+pub async fn end_job(client: &Client, namespace: &str, name: &str) -> Result<(), EffectError> {
+    let api: Api<Job> = Api::namespaced(client.clone(), namespace);
+    match api.delete(name, &DeleteParams::foreground()).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(EffectError::kubernetes(format!("end Job {namespace}/{name}"))(error)),
+    }
+}
+
+/// Sets one annotation of a ConfigMap and leaves everything else of it alone.
+pub async fn annotate_config_map(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    key: &str,
+    value: &str,
+) -> Result<(), EffectError> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let patch = json!({"metadata": {"annotations": {key: value}}});
+    let parameters = PatchParams { field_manager: Some(names::OPERATOR_MANAGER.to_owned()), ..PatchParams::default() };
+    let written = api.patch(name, &parameters, &Patch::Merge(&patch)).await;
+    written.map(|_| ()).map_err(EffectError::kubernetes(format!("annotate ConfigMap {namespace}/{name}")))
+}
+
 /// Deletes an ended Job and its pods.
 pub async fn forget_job(client: &Client, namespace: &str, name: &str) -> Result<(), EffectError> {
     let api: Api<Job> = Api::namespaced(client.clone(), namespace);

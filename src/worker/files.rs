@@ -1,7 +1,9 @@
 //! Mounted files as a source.
 
 use std::collections::BTreeMap;
+use std::fs::Metadata;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -124,14 +126,29 @@ fn volume_entries(volume: &VolumeWork) -> Result<Vec<FileEntry>, PortError> {
         let walk = Walk { mount, folder: Path::new(&volume.path), pattern: pattern.compile_matcher() };
         walk.visit(Path::new(""), DEPTH, &mut found)?;
     }
-    if found.is_empty() {
+    if found.is_empty() && !volume.is_followed {
         return Err(refused(format!(
             "no file matches {} below {}",
             volume.pattern,
             mount.join(&volume.path).display()
         )));
     }
-    Ok(found.into_iter().map(|(name, size)| FileEntry { name, size, version: None, expected: None }).collect())
+    let entry = |(name, size): (String, u64)| {
+        let version = if volume.is_followed {
+            let (path, _) = inside(mount, Path::new(&name))?;
+            Some(version(&path.metadata().map_err(|error| failed("look at", &path, &error))?))
+        } else {
+            None
+        };
+        Ok(FileEntry { name, size, version, expected: None })
+    };
+    found.into_iter().map(entry).collect()
+}
+
+/// What changes with the content of a file: its size, and the time of its last change, which no program can set. Only for
+/// leaving a file alone that is indexed; and for reading on in one whose beginning was hashed a moment ago.
+fn version(metadata: &Metadata) -> String {
+    format!("{} {}.{:09} {}", metadata.len(), metadata.ctime(), metadata.ctime_nsec(), metadata.ino())
 }
 
 struct Walk<'a> {

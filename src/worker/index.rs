@@ -1,9 +1,10 @@
 //! One index run: joins files, Weaviate and the ledger.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use elysia_engine::breaker::BreakerPolicy;
 use elysia_engine::flight::FlightLimits;
+use elysia_engine::follow::{Follow, Rewritten};
 use elysia_engine::guard::{Guard, Limits};
 use elysia_engine::ledger::{FailureReason, Ledger, State};
 use elysia_engine::mapping::Unmapped;
@@ -26,6 +27,9 @@ use super::sink::{WeaviateSink, port};
 use super::source::WorkSource;
 use super::work::{ConsistencyWork, DeleteGuardWork, IndexWork, PaceWork, PatienceWork, UnmappedWork};
 use super::{API_KEY_VARIABLE, WORK_VARIABLE, WorkerError, chain};
+
+/// How long one worker watches. The next one has the operator's present image, key and settings.
+const WATCH_LIFE: Duration = Duration::from_secs(3600);
 
 /// Indexes what the environment says.
 pub(super) async fn index_from_environment() -> Result<(), WorkerError> {
@@ -53,16 +57,31 @@ async fn index<L: LedgerStore>(
     stop: &Stop,
 ) -> Result<(), WorkerError> {
     info!(namespace = work.namespace, feed = work.name, run = work.run, collection = work.collection, "indexing");
-    if is_done(store, &work.run).await? {
+    let interval = work.follow.as_ref().and_then(|follow| follow.watch_seconds).map(Duration::from_secs);
+    if interval.is_none() && is_done(store, &work.run).await? {
         info!("this run succeeded before");
         return Ok(());
     }
     let client = connect(&work.endpoints.rest, &work.endpoints.grpc, api_key.as_ref())?;
     let nodes = work.endpoints.nodes.iter().map(|node| connect(&node.rest, &node.grpc, api_key.as_ref()));
     let nodes = nodes.collect::<Result<Vec<_>, _>>()?;
-    let ledger = index_feed(work, client, nodes, store, stop).await.map_err(|error| ended(&error))?;
-    info!(counts = ?ledger.counts, "indexed");
-    Ok(())
+    let begun = Instant::now();
+    loop {
+        let indexed = index_feed(work.clone(), client.clone(), nodes.clone(), store, stop).await;
+        let ledger = indexed.map_err(|error| ended(&error))?;
+        let Some(interval) = interval else {
+            info!(counts = ?ledger.counts, "indexed");
+            return Ok(());
+        };
+        tokio::select! {
+            () = tokio::time::sleep(interval) => {}
+            () = stop.wait() => return Err(ended(&RunError::Stopped)),
+        }
+        if begun.elapsed() > WATCH_LIFE {
+            info!("this worker has looked long enough: the next one goes on");
+            return Ok(());
+        }
+    }
 }
 
 /// Runs one feed to its end, or goes on with it, over ways that are there: `client` asks the cluster, `nodes` are its
@@ -95,6 +114,10 @@ pub(super) async fn index_feed<L: LedgerStore>(
         max_rejected: work.max_rejected,
         guard: work.delete_guard.map(guard),
         skip_unchanged: work.skip_unchanged,
+        follow: work.follow.map(|follow| Follow {
+            basis: follow.basis,
+            rewritten: if follow.reread_rewritten { Rewritten::ReadAgain } else { Rewritten::Refuse },
+        }),
         window: WindowLimits::default(),
         flight: FlightLimits::default(),
         batch: batch_limits(work.pace),

@@ -204,7 +204,7 @@ impl Source for S3Source {
             let version = meta.e_tag.is_some().then(|| version(&meta));
             files.push(FileEntry { name: key.to_owned(), size: meta.size, version, expected: None });
         }
-        if files.is_empty() {
+        if files.is_empty() && !self.work.is_followed {
             return Err(refused(format!(
                 "no object matches {} below {}/{}",
                 self.work.pattern, self.work.bucket, self.work.prefix

@@ -46,6 +46,9 @@ pub struct IndexWork {
     /// Whether lines that change nothing are found, counted so, and not written.
     #[serde(default)]
     pub skip_unchanged: bool,
+    /// For a feed that goes on from run to run; absent where each run reads all.
+    #[serde(default)]
+    pub follow: Option<FollowWork>,
     /// How many replicas must confirm.
     #[serde(default)]
     pub consistency: ConsistencyWork,
@@ -55,6 +58,20 @@ pub struct IndexWork {
     /// With what failures are met.
     #[serde(default)]
     pub patience: PatienceWork,
+}
+
+/// How a feed goes on from run to run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FollowWork {
+    /// Under another one everything is read again.
+    pub basis: String,
+    /// Whether a rewritten file is read again, instead of failing the run.
+    #[serde(default)]
+    pub reread_rewritten: bool,
+    /// Time between two looks of a worker that stays; absent: it looks once.
+    #[serde(default)]
+    pub watch_seconds: Option<u64>,
 }
 
 /// Addresses of Weaviate.
@@ -167,6 +184,9 @@ pub struct VolumeWork {
     pub path: String,
     /// Which files below the folder: `*` within a name, `**` across folders.
     pub pattern: String,
+    /// Whether the feed goes on from run to run: then there may be no file yet, and a file has a version.
+    #[serde(default)]
+    pub is_followed: bool,
 }
 
 /// A folder of a bucket. The key is not here: it comes in environment variables of its own.
@@ -189,6 +209,9 @@ pub struct S3Work {
     /// Whether requests go unsigned.
     #[serde(default)]
     pub anonymous: bool,
+    /// Whether the feed goes on from run to run: then there may be no object yet.
+    #[serde(default)]
+    pub is_followed: bool,
 }
 
 /// What becomes of metadata that the collection has no property for.

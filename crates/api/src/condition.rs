@@ -163,6 +163,10 @@ pub enum Reason {
     NoChanges,
     /// A run is under way.
     Running,
+    /// A run is due at its time.
+    Scheduled,
+    /// A worker looks for what is new.
+    Watching,
     /// The last run dealt with every line.
     Complete,
     /// The last run dealt with every line; some of them were rejected.
@@ -229,6 +233,8 @@ impl Reason {
             Self::SourceMissing => "SourceMissing",
             Self::NoChanges => "NoChanges",
             Self::Running => "Running",
+            Self::Scheduled => "Scheduled",
+            Self::Watching => "Watching",
             Self::Complete => "Complete",
             Self::CompleteWithRejects => "CompleteWithRejects",
             Self::RunFailed => "RunFailed",

@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::collection::PlanStatus;
-use crate::common::{ClusterReference, Empty, S3Store};
+use crate::common::{ClusterReference, Empty, S3Store, Schedule};
 
 /// A feed of JSONL change files that is kept indexed into one collection.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -25,6 +25,8 @@ use crate::common::{ClusterReference, Empty, S3Store};
     doc = "A feed of JSONL change files that is kept indexed into one collection.",
     validation = Rule::new("size(self.metadata.name) <= 40")
         .message("metadata.name must have at most 40 characters: Jobs and the ledger are named after it"),
+    validation = Rule::new("!has(self.spec.deleteGuard) || !has(self.spec.run) || !(has(self.spec.run.schedule) || has(self.spec.run.watch))")
+        .message("deleteGuard cannot wait for a person in a feed with run.schedule or run.watch yet: use run.once"),
     printcolumn(name = "Collection", type_ = "string", json_path = ".spec.collection"),
     printcolumn(name = "Lines", type_ = "integer", json_path = ".status.counts.lines"),
     printcolumn(name = "Rejected", type_ = "integer", json_path = ".status.counts.rejected"),
@@ -238,14 +240,51 @@ fn default_pattern() -> String {
     "*.jsonl".to_owned()
 }
 
-/// When a run starts.
+/// When a run starts, and what it reads: at most one of `once`, `schedule` and `watch`.
 #[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[x_kube(
+    validation = Rule::new("[has(self.once), has(self.schedule), has(self.watch)].filter(there, there).size() <= 1")
+        .message("at most one of run.once, run.schedule and run.watch may be set"),
+    validation = Rule::new("!has(self.rewritten) || has(self.schedule) || has(self.watch)")
+        .message("run.rewritten is for run.schedule and run.watch: every other run reads all from the beginning")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct Run {
     /// Once for each content of a ConfigMap, once for each spec of a volume or bucket; `elysia.dev/run-now` starts one
-    /// more.
+    /// more. Each run reads all from the beginning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub once: Option<Empty>,
+    /// At these times. Each run reads what came since the last one: new files, and what files grew by. One run at a time;
+    /// what was missed is made up for by one run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+    /// As soon as there is something new. A worker stays and looks again and again; of a ConfigMap, the operator sees it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Watch>,
+    /// What happens when the indexed part of a file was rewritten or cut off and is under no other name either;
+    /// `Refuse` when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewritten: Option<Rewritten>,
+}
+
+/// How a worker watches a volume or a bucket.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Watch {
+    /// Time between two looks, e.g. `10s` (the default); at least one second. Each look lists all files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), regex(pattern = r"^[1-9][0-9]{0,6}(s|m)$"))]
+    pub interval: Option<String>,
+}
+
+/// What happens to a file whose indexed part was rewritten or cut off.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Rewritten {
+    /// The run fails before it reads anything.
+    #[default]
+    Refuse,
+    /// It is read from its beginning, like a new one.
+    ReadAgain,
 }
 
 /// How lines become objects.
@@ -295,7 +334,7 @@ pub struct IndexSourceStatus {
     /// Generation of the spec that this status speaks about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Lines of the present run and what became of them.
+    /// Lines of the present run and what became of them; with a schedule or a watch, of all runs since the feed began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
     /// Rejected lines and failed calls by category: network, weaviate, fileSystem, rateLimit, memory, encoding,
@@ -317,6 +356,12 @@ pub struct IndexSourceStatus {
     /// The first rejected lines; at most 20. `counts.rejected` is the total.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dead_letter: Vec<DeadLetter>,
+    /// When the next run is due, of a feed with a schedule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_run: Option<Time>,
+    /// When every line was last dealt with, of a feed with a schedule or a watch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caught_up_at: Option<Time>,
     /// Value of `elysia.dev/run-now` that was handled last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_handled: Option<String>,

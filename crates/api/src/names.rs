@@ -22,10 +22,17 @@ pub const PAUSED_ANNOTATION: &str = "elysia.dev/paused";
 /// Any new value starts one more run of a feed or a backup.
 pub const RUN_NOW_ANNOTATION: &str = "elysia.dev/run-now";
 
+/// Any new value has a feed with a schedule or a watch read everything again from the beginning.
+pub const RESTART_ANNOTATION: &str = "elysia.dev/restart";
+/// On a feed's ledger: the time for which its present run is meant. Written before the run's Job is made.
+pub const INTENT_ANNOTATION: &str = "elysia.dev/intended-run";
+
 /// The label that carries the cluster's name on everything made for it.
 pub const CLUSTER_LABEL: &str = "elysia.dev/cluster";
 /// The label that carries the feed's name on its Jobs and its ledger.
 pub const FEED_LABEL: &str = "elysia.dev/index-source";
+/// The label on the Job of a feed that watches: it ends when it is ended.
+pub const WATCH_LABEL: &str = "elysia.dev/watch";
 /// The label that carries the collection object's name on its journal.
 pub const COLLECTION_LABEL: &str = "elysia.dev/collection";
 

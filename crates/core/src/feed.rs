@@ -7,7 +7,8 @@ use elysia_api::collection::PlanStatus;
 use elysia_api::common::S3Store;
 use elysia_api::condition::{ConditionType, Reason};
 use elysia_api::index_source::{
-    CheckpointStatus, Counts, DeadLetter, IndexSourceStatus, RunState, RunStatus, Source, Throughput, Unmapped,
+    CheckpointStatus, Counts, DeadLetter, IndexSourceStatus, Rewritten, RunState, RunStatus, Source, Throughput,
+    Unmapped,
 };
 use elysia_api::{Rules as _, names};
 use jiff::{SignedDuration, Timestamp};
@@ -22,9 +23,11 @@ use crate::sight::Sight;
 
 mod effort;
 pub mod guard;
+mod timing;
 
 pub use effort::Effort;
 pub use guard::{Approval, Guard, Guarded, Limits};
+pub use timing::When;
 
 /// How soon to look again when something outside has to change first.
 pub const RECHECK_LATER: SignedDuration = SignedDuration::from_secs(5);
@@ -56,6 +59,14 @@ pub struct FeedSpec {
     pub skip_unchanged: bool,
     /// How hard a worker tries. No part of a run's id: it changes no outcome.
     pub effort: Effort,
+    /// When runs start.
+    pub when: When,
+    /// Whether a rewritten file is read again.
+    pub rewritten: Rewritten,
+    /// When the object was made.
+    pub created: Timestamp,
+    /// Value of `elysia.dev/restart`.
+    pub restart: Option<String>,
     /// Value of `elysia.dev/run-now`.
     pub run_now: Option<String>,
     /// Value of `elysia.dev/approve`.
@@ -84,6 +95,10 @@ impl FeedSpec {
             skip_unchanged: spec.skip_unchanged,
             effort: Effort::of(spec)?,
             approve: annotation(names::APPROVE_ANNOTATION),
+            when: When::of(spec)?,
+            rewritten: spec.run.as_ref().and_then(|run| run.rewritten).unwrap_or_default(),
+            created: feed.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+            restart: annotation(names::RESTART_ANNOTATION),
             run_now: annotation(names::RUN_NOW_ANNOTATION),
             paused: annotation(names::PAUSED_ANNOTATION).as_deref() == Some("true"),
         })
@@ -157,6 +172,10 @@ pub struct Observed {
     pub ledger: Sight<Option<LedgerView>>,
     /// The Jobs of the feed.
     pub jobs: Vec<JobView>,
+    /// The time for which the present run is meant, as it stands beside the ledger.
+    pub intent: Option<Timestamp>,
+    /// The time of the look.
+    pub now: Timestamp,
 }
 
 /// What matters of a Job.
@@ -166,6 +185,8 @@ pub struct JobView {
     pub name: String,
     /// How it stands.
     pub state: JobState,
+    /// Whether it watches: it ends when it is ended, or after its time.
+    pub watches: bool,
 }
 
 /// How a Job stands.
@@ -190,6 +211,10 @@ pub struct LedgerView {
     pub message: Option<String>,
     /// What the guard over deletes counted.
     pub guarded: Option<Guarded>,
+    /// Whether another worker would fail alike.
+    pub is_permanent: bool,
+    /// When every line was last dealt with, of a feed that goes on from run to run.
+    pub caught_up_at: Option<Timestamp>,
     /// Lines and what became of them.
     pub counts: Counts,
     /// Troubles by category.
@@ -232,9 +257,12 @@ pub struct Plan {
     pub run: Option<RunStatus>,
     /// Deletes that wait for approval.
     pub shown: Option<PlanStatus>,
+    /// When the next one is due.
+    pub next_run: Option<Timestamp>,
 }
 
 /// One step.
+#[expect(clippy::large_enum_variant, reason = "there is one of it at a time")]
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Step {
     /// Delete an ended Job, so that its run can be made again under the same name.
@@ -250,6 +278,13 @@ pub enum Step {
         content: Content,
         /// How many documents it may delete, and what a person approved.
         guard: Option<Guard>,
+        /// The time for which it is meant, to be written down first; `None` where it is already, or where none is needed.
+        intent: Option<Timestamp>,
+    },
+    /// End a Job that watches, so that another can take its place.
+    EndJob {
+        /// Name of the Job.
+        name: String,
     },
 }
 
@@ -303,6 +338,9 @@ fn decide(spec: &FeedSpec, observed: &Observed) -> Plan {
         }
         Sight::Seen(ledger) => ledger.as_ref(),
     };
+    if spec.when != When::Once {
+        return timing::decide(spec, observed, content, ledger);
+    }
     let run = spec.run_id(content);
     let ledger = ledger.filter(|ledger| ledger.run == run);
     let name = spec.job(&run);
@@ -335,19 +373,30 @@ fn start(
     ledger: Option<&LedgerView>,
     approval: Option<Approval>,
 ) -> Plan {
+    if let Some(plan) = obstacle(spec, observed, content) {
+        return plan;
+    }
     let run = spec.run_id(content);
+    let mut plan = running(&spec.job(&run), ledger, &run);
+    let guard = guard::limits(spec, observed).map(|limits| Guard { limits, approval });
+    plan.step = Some(Step::StartRun { run, content: content.clone(), guard, intent: None });
+    plan
+}
+
+/// What keeps a run from starting.
+fn obstacle(spec: &FeedSpec, observed: &Observed, content: &Content) -> Option<Plan> {
     if let Some(other) = observed.jobs.iter().find(|job| job.state == JobState::Active) {
         let message = format!("Job {} of an earlier run is still at it; one run at a time", other.name);
-        return waits(Finding::fails(ConditionType::Ready, Reason::Running, message));
+        return Some(waits(Finding::fails(ConditionType::Ready, Reason::Running, message)));
     }
     match &observed.cluster {
         ClusterSight::Missing => {
             let message = format!("WeaviateCluster {} does not exist in this namespace", spec.cluster);
-            return stuck(Finding::fails(ConditionType::Ready, Reason::ClusterMissing, message));
+            return Some(stuck(Finding::fails(ConditionType::Ready, Reason::ClusterMissing, message)));
         }
         ClusterSight::Unfit(why) => {
             let message = format!("waiting for cluster {}: {why}", spec.cluster);
-            return waits(Finding::fails(ConditionType::Ready, Reason::ClusterNotReady, message));
+            return Some(waits(Finding::fails(ConditionType::Ready, Reason::ClusterNotReady, message)));
         }
         ClusterSight::Fit => {}
     }
@@ -355,10 +404,10 @@ fn start(
         Sight::Seen(true) => {}
         Sight::Seen(false) => {
             let message = format!("collection {} does not exist; declare it with an ElysiaCollection", spec.collection);
-            return waits(Finding::fails(ConditionType::Ready, Reason::CollectionMissing, message));
+            return Some(waits(Finding::fails(ConditionType::Ready, Reason::CollectionMissing, message)));
         }
         Sight::Unseen(blindness) => {
-            return waits(Finding::unknown(ConditionType::Ready, Reason::Unknown, &blindness.message));
+            return Some(waits(Finding::unknown(ConditionType::Ready, Reason::Unknown, &blindness.message)));
         }
     }
     if matches!(content, Content::ConfigMap { files, .. } if files.is_empty()) {
@@ -366,12 +415,9 @@ fn start(
             Finding::holds(ConditionType::Ready, Reason::NoChanges, "the ConfigMap holds no lines"),
             Finding::holds(ConditionType::CaughtUp, Reason::NoChanges, "there is nothing to index"),
         ];
-        return Plan { step: None, recheck: None, findings, run: None, shown: None };
+        return Some(Plan { step: None, recheck: None, findings, run: None, shown: None, next_run: None });
     }
-    let mut plan = running(&spec.job(&run), ledger, &run);
-    let guard = guard::limits(spec, observed).map(|limits| Guard { limits, approval });
-    plan.step = Some(Step::StartRun { run, content: content.clone(), guard });
-    plan
+    None
 }
 
 fn run_status(name: &str, ledger: Option<&LedgerView>, run: &str, state: RunState, message: Option<&str>) -> RunStatus {
@@ -398,7 +444,7 @@ fn complete(name: &str, ledger: &LedgerView) -> Plan {
         Finding::holds(ConditionType::CaughtUp, reason, message),
     ];
     let run = run_status(name, Some(ledger), &ledger.run, RunState::Succeeded, None);
-    Plan { step: None, recheck: None, findings, run: Some(run), shown: None }
+    Plan { step: None, recheck: None, findings, run: Some(run), shown: None, next_run: None }
 }
 
 fn running(name: &str, ledger: Option<&LedgerView>, run: &str) -> Plan {
@@ -419,7 +465,7 @@ fn running(name: &str, ledger: Option<&LedgerView>, run: &str) -> Plan {
     ];
     let state = if ledger.is_some() { RunState::Running } else { RunState::Pending };
     let run = run_status(name, ledger, run, state, None);
-    Plan { step: None, recheck: Some(RECHECK_LATER), findings, run: Some(run), shown: None }
+    Plan { step: None, recheck: Some(RECHECK_LATER), findings, run: Some(run), shown: None, next_run: None }
 }
 
 fn failed(spec: &FeedSpec, name: &str, ledger: Option<&LedgerView>, run: &str, message: &str) -> Plan {
@@ -433,7 +479,7 @@ fn failed(spec: &FeedSpec, name: &str, ledger: Option<&LedgerView>, run: &str, m
         Finding::holds(ConditionType::Stalled, Reason::RunFailed, text),
     ];
     let run = run_status(name, ledger, run, RunState::Failed, Some(message));
-    Plan { step: None, recheck: None, findings, run: Some(run), shown: None }
+    Plan { step: None, recheck: None, findings, run: Some(run), shown: None, next_run: None }
 }
 
 /// Ready as found; nothing can start before something outside changes, which it may do by itself.
@@ -443,7 +489,7 @@ fn waits(ready: Finding) -> Plan {
     if ready.value == condition::Value::False {
         findings.push(Finding::holds(ConditionType::Reconciling, ready.reason, ready.message));
     }
-    Plan { step: None, recheck: Some(RECHECK_LATER), findings, run: None, shown: None }
+    Plan { step: None, recheck: Some(RECHECK_LATER), findings, run: None, shown: None, next_run: None }
 }
 
 /// Ready as found; nothing can start before a person changes something.
@@ -453,7 +499,7 @@ fn stuck(ready: Finding) -> Plan {
         Finding { kind: ConditionType::CaughtUp, ..ready.clone() },
         Finding::holds(ConditionType::Stalled, ready.reason, ready.message),
     ];
-    Plan { step: None, recheck: Some(RECHECK_LATER), findings, run: None, shown: None }
+    Plan { step: None, recheck: Some(RECHECK_LATER), findings, run: None, shown: None, next_run: None }
 }
 
 /// The status that follows.
@@ -476,11 +522,13 @@ pub fn status(
         observed_generation: feed.metadata.generation,
         run: plan.run.clone(),
         plan: plan.shown.clone(),
+        next_run: plan.next_run.map(|time| Time(condition::whole_seconds(time))),
         last_handled: spec.run_now.clone(),
         conditions: condition::merge(&before.conditions, &findings, feed.metadata.generation, now),
         ..before
     };
     if let Some(ledger) = observed.ledger.seen().and_then(Option::as_ref) {
+        status.caught_up_at = ledger.caught_up_at.map(|time| Time(condition::whole_seconds(time)));
         status.counts = Some(ledger.counts.clone());
         status.errors.clone_from(&ledger.errors);
         status.checkpoint = Some(ledger.checkpoint.clone());

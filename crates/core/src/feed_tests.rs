@@ -25,6 +25,10 @@ pub(super) fn spec() -> FeedSpec {
         skip_unchanged: false,
         effort: Effort::default(),
         approve: None,
+        when: When::Once,
+        rewritten: Rewritten::Refuse,
+        created: Timestamp::UNIX_EPOCH,
+        restart: None,
         run_now: None,
         paused: false,
     }
@@ -40,6 +44,8 @@ pub(super) fn ledger(run: &str, state: RunState, rejected: i64) -> LedgerView {
         state,
         message: None,
         guarded: None,
+        is_permanent: false,
+        caught_up_at: None,
         counts: Counts { lines: 5, added: 5 - rejected, rejected, ..Counts::default() },
         errors: BTreeMap::new(),
         checkpoint: CheckpointStatus::default(),
@@ -59,6 +65,8 @@ pub(super) fn seen(ledger: Option<LedgerView>, jobs: Vec<JobView>) -> Observed {
         content: Sight::Seen(Ok(content("1"))),
         ledger: Sight::Seen(ledger),
         jobs,
+        intent: None,
+        now: Timestamp::UNIX_EPOCH,
     }
 }
 
@@ -89,7 +97,7 @@ fn check(spec: &FeedSpec, observed: &Observed, expected: &str) {
 fn a_run_is_started_once_for_each_content() {
     let spec = spec();
     let run = spec.run_id(&content("1"));
-    let job = |state| vec![JobView { name: spec.job(&run), state }];
+    let job = |state| vec![JobView { name: spec.job(&run), state, watches: false }];
     check(&spec, &seen(None, vec![]), "False Running start");
     check(&spec, &seen(None, job(JobState::Active)), "False Running");
     check(&spec, &seen(Some(ledger(&run, RunState::Running, 0)), job(JobState::Active)), "False Running");
@@ -105,7 +113,7 @@ fn a_run_is_started_once_for_each_content() {
 fn a_job_that_was_lost_is_made_again_and_one_that_failed_is_not() {
     let spec = spec();
     let run = spec.run_id(&content("1"));
-    let failed = vec![JobView { name: spec.job(&run), state: JobState::Failed("backoff".to_owned()) }];
+    let failed = vec![JobView { name: spec.job(&run), state: JobState::Failed("backoff".to_owned()), watches: false }];
     check(&spec, &seen(Some(ledger(&run, RunState::Running, 0)), vec![]), "False Running start");
     check(&spec, &seen(Some(ledger(&run, RunState::Running, 0)), failed.clone()), "False RunFailed");
     check(&spec, &seen(Some(ledger(&run, RunState::Failed, 0)), failed), "False RunFailed");
@@ -142,7 +150,7 @@ fn nothing_starts_before_everything_is_there() {
     observed.ledger = Sight::unseen(BlindnessKind::Failed, "500");
     observed.content = Sight::Seen(Ok(content("1")));
     check(&spec, &observed, "Unknown Unknown");
-    let other = vec![JobView { name: "f-older".to_owned(), state: JobState::Active }];
+    let other = vec![JobView { name: "f-older".to_owned(), state: JobState::Active, watches: false }];
     check(&spec, &seen(None, other), "False Running");
     check(&FeedSpec { paused: true, ..spec }, &seen(None, vec![]), "False Running");
 }
@@ -166,7 +174,7 @@ fn the_way_to_a_bucket_is_no_part_of_the_run_but_the_bucket_is() {
 fn what_ended_the_last_worker_is_told_while_another_goes_on() {
     let run = spec().run_id(&content("1"));
     let failed = LedgerView { message: Some("access is denied".to_owned()), ..ledger(&run, RunState::Failed, 0) };
-    let job = JobView { name: spec().job(&run), state: JobState::Active };
+    let job = JobView { name: spec().job(&run), state: JobState::Active, watches: false };
     let plan = plan(&spec(), &seen(Some(failed), vec![job]));
     assert_eq!(plan.step, None);
     assert!(plan.findings[0].message.ends_with("and another one goes on: access is denied"), "{:?}", plan.findings);
@@ -176,7 +184,7 @@ fn what_ended_the_last_worker_is_told_while_another_goes_on() {
 fn an_open_circuit_is_told_while_its_worker_runs() {
     let spec = spec();
     let run = spec.run_id(&content("1"));
-    let job = |state| vec![JobView { name: spec.job(&run), state }];
+    let job = |state| vec![JobView { name: spec.job(&run), state, watches: false }];
     let told = |state, breaker: bool, jobs| {
         let mut ledger = ledger(&run, state, 0);
         ledger.breaker = breaker.then(|| OpenCircuit {

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use crate::category::Category;
 use crate::checkpoint::{Checkpoint, Digest, Midstate, Position, chain_name};
 use crate::compression::{Compression, Decoded, ReadError};
+use crate::follow::{Look, MAX_FILES, Record, is_whole};
 use crate::guard::Extent;
 use crate::ports::{FileEntry, PortError, Source};
 use crate::reader::{Lines, RawLine};
@@ -53,6 +54,14 @@ pub enum FeedError {
         /// Which file.
         file: String,
     },
+    /// More files than a followed feed may have.
+    #[error(
+        "{files} files are more than the {MAX_FILES} of which a feed that goes on from run to run can keep records: have processed ones moved away, or make several feeds"
+    )]
+    TooManyFiles {
+        /// How many there are.
+        files: usize,
+    },
     /// A file got another version while the run read the source.
     #[error("{file} was replaced while it was read: start a new run to read all again")]
     FileReplaced {
@@ -79,6 +88,8 @@ pub enum FeedError {
 #[derive(Clone, Debug)]
 pub struct Mark {
     files: u64,
+    /// Of the files that this reader finished.
+    pub(crate) finished: usize,
     names: Digest,
     current: Option<MarkInFile>,
 }
@@ -122,12 +133,43 @@ struct OpenFile<R> {
     version: Option<Arc<str>>,
     expected: Option<Digest>,
     lines: Lines<Decoded<R>>,
+    /// Where the last line began, of a followed feed.
+    before: Option<(u64, u64, Sha256)>,
+    is_last_line_open: bool,
+    /// Whether the last line is not dealt with, because it may still be written.
+    is_waiting: bool,
 }
 
 impl<R: AsyncRead + Unpin> OpenFile<R> {
     fn new(file: &FileEntry, lines: Lines<Decoded<R>>) -> Self {
         let version = file.version.as_deref().map(Arc::from);
-        Self { name: file.name.as_str().into(), version, expected: file.expected, lines }
+        let name = file.name.as_str().into();
+        Self {
+            name,
+            version,
+            expected: file.expected,
+            lines,
+            before: None,
+            is_last_line_open: false,
+            is_waiting: false,
+        }
+    }
+
+    /// How much of it is dealt with: up to its end, or to a last line that waits.
+    fn record(self) -> Record {
+        let (offset, line, hasher) = match self.before {
+            Some(before) if self.is_waiting => before,
+            _ => (self.lines.offset(), self.lines.number(), self.lines.hasher().clone()),
+        };
+        Record {
+            offset,
+            line,
+            sha256: Digest::finish(hasher),
+            version: self.version.as_deref().map(str::to_owned),
+            midstate: None,
+            is_partial: false,
+            is_open: self.is_last_line_open,
+        }
     }
 
     async fn next(&mut self) -> Result<Option<RawLine>, FeedError> {
@@ -150,6 +192,16 @@ pub struct Feed<'a, S: Source> {
     open: Option<OpenFile<S::Reader>>,
     /// Where reading ends, of files whose content was not fixed when the run was made.
     extents: Option<BTreeMap<String, Extent>>,
+    followed: Option<Following>,
+}
+
+/// What only a followed feed needs: where reading begins, and what was read to its end.
+#[derive(Debug)]
+struct Following {
+    starts: Vec<Option<Record>>,
+    /// Files that were done before this look.
+    before: u64,
+    finished: Vec<(String, Record)>,
 }
 
 impl<'a, S: Source> Feed<'a, S> {
@@ -179,11 +231,24 @@ impl<'a, S: Source> Feed<'a, S> {
         if names != checkpoint.names {
             return Err(changed());
         }
-        let mut feed = Self { source, files, done, names, open: None, extents };
+        let mut feed = Self { source, files, done, names, open: None, extents, followed: None };
         if let Some(position) = &checkpoint.current {
             feed.open_at(position).await?;
         }
         Ok(feed)
+    }
+
+    /// Reads what a look found.
+    pub fn follow(source: &'a S, checkpoint: &Checkpoint, look: Look) -> Self {
+        let (files, starts) = look.readings.into_iter().map(|reading| (reading.file, reading.from)).unzip();
+        let followed = Some(Following { starts, before: checkpoint.files, finished: Vec::new() });
+        Self { source, files, done: 0, names: checkpoint.names, open: None, extents: None, followed }
+    }
+
+    /// The files that were finished between two marks.
+    pub(crate) fn finished(&self, from: usize, to: usize) -> Vec<(String, Record)> {
+        let finished = self.followed.as_ref().and_then(|followed| followed.finished.get(from..to));
+        finished.unwrap_or_default().to_vec()
     }
 
     /// The next line that is not blank, or `None` behind the last file.
@@ -194,9 +259,21 @@ impl<'a, S: Source> Feed<'a, S> {
                 return Ok(None);
             }
             let Some(open) = &mut self.open else { return Ok(None) };
+            let is_followed = self.followed.is_some();
+            if is_followed {
+                open.before = Some((open.lines.offset(), open.lines.number(), open.lines.hasher().clone()));
+            }
             match open.next().await? {
+                // Somebody may be writing it: it waits for its end.
+                Some(line) if is_followed && !line.is_ended && !line.is_blank() && !is_whole(line.body.as_deref()) => {
+                    open.is_waiting = true;
+                    self.close()?;
+                }
                 Some(line) if line.is_blank() => {}
-                Some(line) => return Ok(Some(FeedLine { file: open.name.clone(), line })),
+                Some(line) => {
+                    open.is_last_line_open = !line.is_ended;
+                    return Ok(Some(FeedLine { file: open.name.clone(), line }));
+                }
                 None => self.close()?,
             }
         }
@@ -212,10 +289,22 @@ impl<'a, S: Source> Feed<'a, S> {
             line: open.lines.number(),
             hasher: open.lines.hasher().clone(),
         });
-        Mark { files: self.done as u64, names: self.names, current }
+        let followed = self.followed.as_ref();
+        let files = self.done as u64 + followed.map_or(0, |followed| followed.before);
+        Mark { files, finished: followed.map_or(0, |followed| followed.finished.len()), names: self.names, current }
     }
 
     async fn open_next(&mut self) -> Result<bool, FeedError> {
+        let Some(file) = self.files.get(self.done) else { return Ok(false) };
+        let start = self.followed.as_ref().and_then(|followed| followed.starts.get(self.done)?.as_ref());
+        if let Some(position) = start.map(|start| start.position(&file.name)) {
+            self.open_behind(&position).await?;
+            return Ok(true);
+        }
+        self.open_from_beginning().await
+    }
+
+    async fn open_from_beginning(&mut self) -> Result<bool, FeedError> {
         let Some(file) = self.files.get(self.done) else { return Ok(false) };
         let reader = self.source.open(file).await?;
         let decoded = Decoded::open(reader, file.expected.is_some()).await;
@@ -230,7 +319,8 @@ impl<'a, S: Source> Feed<'a, S> {
 
     /// What has versions may have been replaced behind the reading: then not all of what is there now was read.
     async fn prove_unchanged(&self) -> Result<(), FeedError> {
-        if self.files.iter().all(|file| file.version.is_none()) {
+        // The next look of a followed feed finds out by itself.
+        if self.followed.is_some() || self.files.iter().all(|file| file.version.is_none()) {
             return Ok(());
         }
         let now = self.source.list().await?;
@@ -242,8 +332,16 @@ impl<'a, S: Source> Feed<'a, S> {
     }
 
     async fn open_at(&mut self, position: &Position) -> Result<(), FeedError> {
-        let next = self.files.get(self.done).filter(|file| file.name == position.file);
-        let Some(file) = next else { return Err(FeedError::FileListChanged { done: self.done as u64 }) };
+        let next = self.files.get(self.done);
+        if next.is_none_or(|file| file.name != position.file) {
+            return Err(FeedError::FileListChanged { done: self.done as u64 });
+        }
+        self.open_behind(position).await
+    }
+
+    /// Opens the next file behind what is indexed of it.
+    async fn open_behind(&mut self, position: &Position) -> Result<(), FeedError> {
+        let Some(file) = self.files.get(self.done) else { return Ok(()) };
         if let Some(mut lines) = reopen(self.source, file, position).await? {
             if let Some(extent) = self.extent(&file.name, file.expected) {
                 lines.end_at(extent.bytes);
@@ -251,7 +349,7 @@ impl<'a, S: Source> Feed<'a, S> {
             self.open = Some(OpenFile::new(file, lines));
             return Ok(());
         }
-        self.open_next().await?;
+        self.open_from_beginning().await?;
         let Some(open) = &mut self.open else { return Ok(()) };
         let skipped = open.skip(position.offset, position.line).await?;
         if skipped != position.offset || Digest::finish(open.lines.hasher().clone()) != position.sha256 {
@@ -280,6 +378,9 @@ impl<'a, S: Source> Feed<'a, S> {
         }
         self.names = chain_name(self.names, &open.name, open.version.as_deref());
         self.done += 1;
+        if let Some(followed) = &mut self.followed {
+            followed.finished.push((open.name.to_string(), open.record()));
+        }
         Ok(())
     }
 }
@@ -290,7 +391,7 @@ fn chain_link(names: Digest, file: &FileEntry) -> Digest {
 
 /// The lines behind this position, without those before it being read again; `None` where it takes the bytes to prove
 /// that they are the same.
-async fn reopen<S: Source>(
+pub(crate) async fn reopen<S: Source>(
     source: &S,
     file: &FileEntry,
     position: &Position,
@@ -306,7 +407,7 @@ async fn reopen<S: Source>(
     Ok(Some(Lines::resumed(Decoded::plain(reader), position.offset, position.line, hasher)))
 }
 
-fn no_name_twice(files: &[FileEntry]) -> Result<(), FeedError> {
+pub(crate) fn no_name_twice(files: &[FileEntry]) -> Result<(), FeedError> {
     let mut names = BTreeSet::new();
     match files.iter().find(|file| !names.insert(&file.name)) {
         Some(file) => Err(FeedError::TwoOfOneName(file.name.clone())),
@@ -314,7 +415,7 @@ fn no_name_twice(files: &[FileEntry]) -> Result<(), FeedError> {
     }
 }
 
-async fn verify_expected<S: Source>(source: &S, file: &FileEntry) -> Result<(), FeedError> {
+pub(crate) async fn verify_expected<S: Source>(source: &S, file: &FileEntry) -> Result<(), FeedError> {
     let Some(expected) = file.expected else { return Ok(()) };
     let mut reader = source.open(file).await?;
     let mut hasher = Sha256::new();

@@ -35,6 +35,17 @@ impl<'a, L: LedgerStore, C: Clock> Keeper<'a, L, C> {
         Ok(Self { store, patience, ledger, saved, version: stored.version })
     }
 
+    /// Writes the ledger if it says anything else than what is stored.
+    pub(crate) async fn save_if_changed(&mut self) -> Result<(), PortError> {
+        let now = self.saved.as_ref().map_or(self.ledger.updated_at, |saved| saved.updated_at);
+        let same = Ledger { updated_at: now, ..self.ledger.clone() };
+        if self.saved.as_ref() == Some(&same) {
+            self.ledger = same;
+            return Ok(());
+        }
+        self.save().await
+    }
+
     /// Writes the ledger. After an error it is not known whether it was written: nothing may follow that relies on it.
     pub(crate) async fn save(&mut self) -> Result<(), PortError> {
         self.ledger.updated_at = self.patience.clock.now();

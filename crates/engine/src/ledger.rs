@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::category::{Category, Tally};
 use crate::checkpoint::{Checkpoint, Misjoined};
 use crate::counts::Counts;
+use crate::follow::{Followed, Record};
 use crate::guard::Guarded;
 use crate::pace::{Pace, Sent};
 use crate::rejection::DeadLetter;
@@ -41,6 +42,8 @@ pub enum FailureReason {
     FileDamaged,
     /// A file appeared among those that are done, or went.
     FileListChanged,
+    /// More files than a followed feed may have.
+    TooManyFiles,
     /// More lines were rejected than allowed.
     TooManyRejected,
     /// The collection cannot take a feed: it lacks a property, or has what a feed cannot keep.
@@ -61,6 +64,7 @@ impl FailureReason {
             | Self::FileRewritten
             | Self::FileDamaged
             | Self::FileListChanged
+            | Self::TooManyFiles
             | Self::TooManyRejected
             | Self::CollectionUnfit => true,
             Self::SourceFailed | Self::SinkFailed | Self::LedgerFailed => false,
@@ -82,6 +86,9 @@ pub struct Delta {
     pub errors: Tally,
     /// Its rejected lines, as many as the ledger has room for.
     pub dead_letters: Vec<DeadLetter>,
+    /// Files of a followed feed that end in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub finished: Vec<(String, Record)>,
 }
 
 /// A window whose puts are confirmed while what its renames moved away is still there: a replay would read it.
@@ -159,6 +166,9 @@ pub struct Ledger {
     /// What the guard over deletes counted before the first write; absent where there is no guard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guarded: Option<Guarded>,
+    /// The files of a feed that goes on from run to run; absent where each run reads all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub followed: Option<Followed>,
     /// The circuit breaker while it is open; absent = closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<OpenBreaker>,
@@ -189,6 +199,7 @@ impl Ledger {
             traffic: Traffic::default(),
             pending: None,
             guarded: None,
+            followed: None,
             breaker: None,
             dead_letters: Vec::new(),
             started_at: now,
@@ -199,8 +210,11 @@ impl Ledger {
 
     /// Adds a window, if it joins.
     pub fn apply(&mut self, delta: Delta) -> Result<(), Misjoined> {
-        let Delta { from, to, counts, errors, dead_letters } = delta;
+        let Delta { from, to, counts, errors, dead_letters, finished } = delta;
         self.checkpoint.advance(&from, to)?;
+        if let Some(followed) = &mut self.followed {
+            followed.files.extend(finished);
+        }
         self.counts.add(&counts);
         self.errors.add(&errors);
         self.dead_letters.extend(dead_letters);

@@ -19,6 +19,7 @@ pub mod compression;
 pub mod counts;
 pub mod feed;
 pub mod flight;
+pub mod follow;
 pub mod guard;
 pub mod identity;
 mod keeper;

@@ -108,6 +108,11 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
         Ok(self.offset - begin)
     }
 
+    /// Whether there is anything behind what was read.
+    pub async fn has_more(&mut self) -> std::io::Result<bool> {
+        Ok(!self.reader.fill_buf().await?.is_empty())
+    }
+
     /// The next line, or `None` at the file's end. A last line without a line break is a line.
     pub async fn next(&mut self) -> std::io::Result<Option<RawLine>> {
         // The line break and a byte order mark do not count, and only what counts is bounded.

@@ -83,7 +83,8 @@ impl Stop {
         Self { own: Arc::default(), above: Some(self.own.clone()) }
     }
 
-    pub(crate) async fn wait(&self) {
+    /// Until it is set.
+    pub async fn wait(&self) {
         match &self.above {
             None => self.own.wait().await,
             Some(above) => tokio::select! {

@@ -24,6 +24,7 @@ use crate::breaker::{Breaker, BreakerPolicy};
 use crate::commit::{Carried, Committer};
 use crate::feed::{Feed, FeedError, FeedLine, Mark};
 use crate::flight::{FlightLimits, Flights};
+use crate::follow::{self, Follow, Followed};
 use crate::guard::{self, Counted, Guard, Guarded};
 use crate::keeper::Keeper;
 use crate::ledger::{FailureReason, Ledger, State};
@@ -59,6 +60,8 @@ pub struct Settings {
     /// Whether lines that change nothing are found by comparison with what is stored, counted so, and not written. Then
     /// what an add replaces is read first.
     pub skip_unchanged: bool,
+    /// For a feed that goes on from run to run: then a run reads what came since. `None`: it reads all.
+    pub follow: Option<Follow>,
     /// How large windows grow.
     pub window: WindowLimits,
     /// How much is in flight.
@@ -116,6 +119,7 @@ impl From<FeedError> for RunError {
             FeedError::FileRewritten { .. } => FailureReason::FileRewritten,
             FeedError::FileListChanged { .. } => FailureReason::FileListChanged,
             FeedError::FileDamaged { .. } => FailureReason::FileDamaged,
+            FeedError::TooManyFiles { .. } => FailureReason::TooManyFiles,
             FeedError::TwoOfOneName(_) | FeedError::Port(_) => FailureReason::SourceFailed,
         };
         Self::failed(reason, error.to_string())
@@ -139,7 +143,8 @@ where
     let patience = Patience { retry: settings.retry, clock: ports.clock, stop, faults: &faults, breaker: None };
     let keeper = Keeper::load(ports.store, patience, &settings.run, &settings.collection).await;
     let keeper = keeper.map_err(|error| ledger_failed(&error, stop))?;
-    if keeper.ledger.run == settings.run && keeper.ledger.state == State::Succeeded {
+    let is_done = keeper.ledger.run == settings.run && keeper.ledger.state == State::Succeeded;
+    if is_done && settings.follow.is_none() {
         return Ok(keeper.ledger);
     }
     let abandoned = stop.child();
@@ -183,7 +188,16 @@ pub async fn refuse<L: LedgerStore, C: Clock>(
         if keeper.ledger.pending.is_some() {
             return error;
         }
-        keeper.ledger = Ledger::begin(run, collection, clock.now());
+        let followed = keeper.ledger.followed.take().filter(|_| keeper.ledger.collection == collection);
+        match followed {
+            // What it knows of files is needed still.
+            Some(followed) => {
+                keeper.ledger.followed = Some(followed);
+                run.clone_into(&mut keeper.ledger.run);
+                keeper.ledger.started_at = clock.now();
+            }
+            None => keeper.ledger = Ledger::begin(run, collection, clock.now()),
+        }
     }
     keeper.ledger.fail(*reason, message.clone(), clock.now());
     match keeper.save().await {
@@ -222,6 +236,55 @@ async fn begin<K: Sink, L: LedgerStore, C: Clock>(
     settler.check_rejected()
 }
 
+/// As [`begin`], for a feed that goes on from run to run: looks what there is, and answers `None` when that is nothing
+/// new. Nothing is written then, unless the look learnt something.
+async fn begin_to_follow<'s, S: Source, K: Sink, L: LedgerStore, C: Clock>(
+    settings: &Settings,
+    follow: &Follow,
+    settler: &mut Settler<'_, K, L, C>,
+    source: &'s S,
+    clock: &C,
+) -> Result<Option<Feed<'s, S>>, RunError> {
+    let Settings { run, collection, .. } = settings;
+    if settler.ledger().collection == *collection {
+        settler.finish_pending().await?;
+    }
+    let ledger = &mut settler.keeper.ledger;
+    let is_known = ledger.followed.as_ref().is_some_and(|followed| followed.basis == follow.basis);
+    if ledger.collection != *collection || !is_known {
+        *ledger = Ledger::begin(run, collection, clock.now());
+        ledger.followed = Some(Followed { basis: follow.basis.clone(), ..Followed::default() });
+    }
+    let is_interrupted = ledger.run == *run && ledger.state != State::Succeeded;
+    if ledger.run != *run {
+        run.clone_into(&mut ledger.run);
+        ledger.started_at = clock.now();
+        ledger.resume();
+    }
+    let mut followed = ledger.followed.take().unwrap_or_default();
+    followed.fold(&mut ledger.checkpoint);
+    let look = follow::look(source, &followed.files, follow.rewritten).await;
+    ledger.followed = Some(followed);
+    let look = look?;
+    if let Some(followed) = &mut ledger.followed {
+        followed.files.clone_from(&look.files);
+        followed.reread += look.reread;
+        if !is_interrupted && !look.readings.is_empty() {
+            followed.rejected_before = ledger.counts.rejected;
+            ledger.dead_letters.clear();
+        }
+    }
+    if look.readings.is_empty() {
+        return Ok(None);
+    }
+    info!(%run, %collection, files = look.readings.len(), "what is new is read");
+    ledger.resume();
+    let feed = Feed::follow(source, &ledger.checkpoint, look);
+    settler.save().await?;
+    settler.check_rejected()?;
+    Ok(Some(feed))
+}
+
 async fn conclude<K: Sink, L: LedgerStore, C: Clock>(
     mut settler: Settler<'_, K, L, C>,
     result: Result<(), RunError>,
@@ -233,9 +296,16 @@ async fn conclude<K: Sink, L: LedgerStore, C: Clock>(
             Ok(settler.keeper.ledger)
         }
         Ok(()) => {
-            settler.keeper.ledger.succeed(clock.now());
-            settler.save().await?;
-            info!(counts = ?settler.ledger().counts, "run succeeded");
+            let ledger = &mut settler.keeper.ledger;
+            // A look that found nothing new is no event.
+            if ledger.state != State::Succeeded {
+                ledger.succeed(clock.now());
+                if let Some(followed) = &mut ledger.followed {
+                    followed.caught_up_at = ledger.finished_at;
+                }
+                info!(counts = ?ledger.counts, "run succeeded");
+            }
+            settler.save_if_changed().await?;
             Ok(settler.keeper.ledger)
         }
         Err(error) => {
@@ -278,17 +348,25 @@ impl<K: Sink, C: Clock> Indexer<'_, K, C> {
         source: &S,
         clock: &C,
     ) -> Result<(), RunError> {
-        begin(self.settings, settler, clock).await?;
-        let mut extents = None;
-        if let Some(guard) = &self.settings.guard {
-            let counted = guard::count(source, &self.settings.collection).await?;
-            if !self.may_delete(guard, &counted, settler, clock).await? {
-                return Ok(());
+        let feed = match &self.settings.follow {
+            None => {
+                begin(self.settings, settler, clock).await?;
+                let mut extents = None;
+                if let Some(guard) = &self.settings.guard {
+                    let counted = guard::count(source, &self.settings.collection).await?;
+                    if !self.may_delete(guard, &counted, settler, clock).await? {
+                        return Ok(());
+                    }
+                    extents = Some(counted.extents);
+                }
+                Feed::resume(source, &settler.ledger().checkpoint, extents).await?
             }
-            extents = Some(counted.extents);
-        }
-        let feed = Feed::resume(source, &settler.ledger().checkpoint, extents).await?;
-        let rejected = settler.ledger().counts.rejected;
+            Some(follow) => match begin_to_follow(self.settings, follow, settler, source, clock).await? {
+                Some(feed) => feed,
+                None => return Ok(()),
+            },
+        };
+        let rejected = settler.rejected();
         // As many as may be in flight: then `Flights` alone decides who waits.
         let (flights, to_carry_out) = mpsc::channel(self.settings.flight.windows.max(1));
         let (landings, to_settle) = mpsc::channel(self.settings.flight.windows.max(1));
@@ -363,6 +441,7 @@ impl<K: Sink, C: Clock> Indexer<'_, K, C> {
         landings: mpsc::Sender<Landing>,
     ) -> Result<(), RunError> {
         let mut held_over = None;
+        let mut finished = 0;
         loop {
             if self.stop.is_set() {
                 return Err(RunError::Stopped);
@@ -377,7 +456,9 @@ impl<K: Sink, C: Clock> Indexer<'_, K, C> {
                 () = self.abandoned.wait() => continue,
             };
             let (sender, carried) = oneshot::channel();
-            let landing = Landing { number, end: end.checkpoint(), carried };
+            let files = feed.finished(finished, end.finished);
+            finished = end.finished;
+            let landing = Landing { number, end: end.checkpoint(), finished: files, carried };
             let is_closed = landings.send(landing).await.is_err()
                 || flights.send(Flight { window, carried: sender }).await.is_err();
             if is_last || is_closed {

@@ -11,6 +11,7 @@ use crate::breaker::Breaker;
 use crate::checkpoint::Checkpoint;
 use crate::commit::{Carried, Committer};
 use crate::flight::Flights;
+use crate::follow::Record;
 use crate::keeper::Keeper;
 use crate::ledger::{DEAD_LETTERS, Delta, FailureReason, Ledger, Pending};
 use crate::ports::{Clock, LedgerStore, Sink};
@@ -23,6 +24,8 @@ pub(crate) struct Landing {
     pub(crate) number: u64,
     /// Where the checkpoint is once it is counted.
     pub(crate) end: Checkpoint,
+    /// Files of a followed feed that end in it.
+    pub(crate) finished: Vec<(String, Record)>,
     /// What became of it.
     pub(crate) carried: oneshot::Receiver<Result<Carried, RunError>>,
 }
@@ -42,18 +45,19 @@ impl<K: Sink, L: LedgerStore, C: Clock> Settler<'_, K, L, C> {
     pub(crate) async fn settle(&mut self, mut landings: mpsc::Receiver<Landing>) -> Result<(), RunError> {
         let mut next = None;
         loop {
-            let Some(Landing { number, end, carried }) = self.next_landing(&mut next, &mut landings).await? else {
+            let Some(Landing { number, end, finished, carried }) = self.next_landing(&mut next, &mut landings).await?
+            else {
                 return Ok(());
             };
             let carried = self.watching(carried).await?;
             let mut landed = Vec::new();
-            self.add(end, carried.unwrap_or_else(|_| Err(given_up()))?).await?;
+            self.add(end, finished, carried.unwrap_or_else(|_| Err(given_up()))?).await?;
             landed.push(number);
             // Whoever is ready as well goes with the same write.
             while let Ok(mut landing) = landings.try_recv() {
                 match (&mut landing.carried).now_or_never() {
                     Some(Ok(Ok(carried))) if !self.is_too_many() => {
-                        self.add(landing.end, carried).await?;
+                        self.add(landing.end, landing.finished, carried).await?;
                         landed.push(landing.number);
                     }
                     // An error is met in its turn, behind the write of what comes before it.
@@ -99,11 +103,16 @@ impl<K: Sink, L: LedgerStore, C: Clock> Settler<'_, K, L, C> {
     }
 
     /// Adds a window to the ledger in memory. What it moved away is deleted, once the stored ledger knows.
-    async fn add(&mut self, end: Checkpoint, carried: Carried) -> Result<(), RunError> {
+    async fn add(
+        &mut self,
+        end: Checkpoint,
+        finished: Vec<(String, Record)>,
+        carried: Carried,
+    ) -> Result<(), RunError> {
         let Carried { counts, errors, mut dead_letters, moved } = carried;
         let ledger = &self.keeper.ledger;
         dead_letters.truncate(DEAD_LETTERS.saturating_sub(ledger.dead_letters.len()));
-        let delta = Delta { from: ledger.checkpoint.clone(), to: end, counts, errors, dead_letters };
+        let delta = Delta { from: ledger.checkpoint.clone(), to: end, counts, errors, dead_letters, finished };
         if moved.is_empty() {
             return self.apply(delta);
         }
@@ -136,6 +145,12 @@ impl<K: Sink, L: LedgerStore, C: Clock> Settler<'_, K, L, C> {
         self.keeper.save().await.map_err(|error| ledger_failed(&error, self.stop))
     }
 
+    /// Writes the ledger as it is in memory, if that is anything new.
+    pub(crate) async fn save_if_changed(&mut self) -> Result<(), RunError> {
+        self.keeper.ledger.breaker = self.breaker.open();
+        self.keeper.save_if_changed().await.map_err(|error| ledger_failed(&error, self.stop))
+    }
+
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.keeper.ledger
     }
@@ -145,13 +160,19 @@ impl<K: Sink, L: LedgerStore, C: Clock> Settler<'_, K, L, C> {
         if !self.is_too_many() {
             return Ok(());
         }
-        let (rejected, most) = (self.ledger().counts.rejected, self.max_rejected.unwrap_or_default());
+        let (rejected, most) = (self.rejected(), self.max_rejected.unwrap_or_default());
         let message = format!("{rejected} lines were rejected, more than the {most} that maxRejected allows");
         Err(RunError::failed(FailureReason::TooManyRejected, message))
     }
 
+    /// Rejected lines of this run.
+    pub(crate) fn rejected(&self) -> u64 {
+        let before = self.ledger().followed.as_ref().map_or(0, |followed| followed.rejected_before);
+        self.ledger().counts.rejected.saturating_sub(before)
+    }
+
     fn is_too_many(&self) -> bool {
-        self.max_rejected.is_some_and(|most| self.ledger().counts.rejected > most)
+        self.max_rejected.is_some_and(|most| self.rejected() > most)
     }
 }
 

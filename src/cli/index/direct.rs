@@ -232,6 +232,7 @@ pub(super) fn work(files: &[String], collection: &str, args: &DirectArgs, addres
         max_rejected: args.max_rejected,
         delete_guard: None,
         skip_unchanged: args.skip_unchanged,
+        follow: None,
         consistency: args.way.consistency.into(),
         pace: PaceWork {
             parallelism: args.parallelism.map(usize::from),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use elysia_api::index_source::Unmapped;
+use elysia_api::index_source::{Rewritten, Unmapped};
 use elysia_api::names;
 use elysia_core::feed::{Content, FeedSpec, Guard};
 use jiff::SignedDuration;
@@ -96,6 +96,11 @@ fn metadata(spec: &FeedSpec, name: String) -> ObjectMeta {
 
 /// What the worker is told. It holds no secret: anybody who may read the Job reads it.
 fn work(spec: &FeedSpec, run: &str, content: &Content, guard: Option<&Guard>, target: &Target) -> Value {
+    let basis = spec.basis(content);
+    let is_followed = basis.is_some();
+    let watch = spec.watches(content).map(|interval| interval.as_secs());
+    let again = matches!(spec.rewritten, Rewritten::ReadAgain);
+    let follow = basis.map(|basis| json!({"basis": basis, "rereadRewritten": again, "watchSeconds": watch}));
     let source = match content {
         Content::ConfigMap { name, files } => json!({"configMaps": [{
             "name": name,
@@ -103,7 +108,7 @@ fn work(spec: &FeedSpec, run: &str, content: &Content, guard: Option<&Guard>, ta
             "files": files.iter().map(|(path, sha256)| json!({"path": path, "sha256": sha256})).collect::<Vec<_>>(),
         }]}),
         Content::Volume { claim: _, path, pattern } => {
-            json!({"volume": {"mountPath": MOUNT, "path": path, "pattern": pattern}})
+            json!({"volume": {"mountPath": MOUNT, "path": path, "pattern": pattern, "isFollowed": is_followed}})
         }
         Content::S3 { store, pattern } => json!({"s3": {
             "bucket": store.bucket,
@@ -112,6 +117,7 @@ fn work(spec: &FeedSpec, run: &str, content: &Content, guard: Option<&Guard>, ta
             "endpoint": store.endpoint,
             "region": store.region,
             "anonymous": store.credentials_secret_ref.is_none(),
+            "isFollowed": is_followed,
         }}),
     };
     let nodes = target.nodes.iter().map(|(name, rest, grpc)| json!({"name": name, "rest": rest, "grpc": grpc}));
@@ -129,6 +135,7 @@ fn work(spec: &FeedSpec, run: &str, content: &Content, guard: Option<&Guard>, ta
         "properties": spec.properties,
         "unmapped": match spec.unmapped { Unmapped::Reject => "Reject", Unmapped::Drop => "Drop" },
         "maxRejected": spec.max_rejected,
+        "follow": follow,
         "deleteGuard": guard.map(|Guard { limits, approval }| json!({
             "objects": limits.objects,
             "percent": limits.percent,
@@ -177,8 +184,12 @@ fn job(
         Content::S3 { .. } => None,
     };
     let mount = volume.as_ref().map(|_| json!({"name": "feed", "mountPath": MOUNT, "readOnly": true}));
+    let mut metadata = metadata(spec, spec.job(run));
+    if spec.watches(content).is_some() {
+        metadata.labels.get_or_insert_default().insert(names::WATCH_LABEL.to_owned(), "true".to_owned());
+    }
     serde_json::from_value(json!({
-        "metadata": metadata(spec, spec.job(run)),
+        "metadata": metadata,
         "spec": {
             "backoffLimit": BACKOFF_LIMIT,
             "ttlSecondsAfterFinished": KEPT_SECONDS,

@@ -5,7 +5,7 @@ mod observe;
 
 use std::sync::Arc;
 
-use elysia_api::IndexSource;
+use elysia_api::{IndexSource, names};
 use elysia_core::feed::{self, FeedSpec, Plan, Step};
 use kube::core::ResourceExt as _;
 use kube::runtime::controller::Action;
@@ -26,7 +26,7 @@ pub async fn reconcile(object: Arc<IndexSource>, context: Shared) -> Result<Acti
     let (status, action, acted) = match FeedSpec::validate(&object) {
         Err(message) => (feed::invalid(&object, &message, now), Action::await_change(), Ok(())),
         Ok(spec) => {
-            let scene = observe::observe(&spec, &context).await?;
+            let scene = observe::observe(&spec, &context, now).await?;
             let plan = feed::plan(&spec, &scene.observed);
             let acted = act(&plan, &spec, &scene, &object, &context).await;
             let failure = acted.as_ref().err().map(EffectError::chain);
@@ -49,10 +49,11 @@ async fn act(
     owner: &IndexSource,
     context: &Shared,
 ) -> Result<(), EffectError> {
-    let (run, source, guard) = match &plan.step {
+    let (run, source, guard, intent) = match &plan.step {
         None => return Ok(()),
+        Some(Step::EndJob { name }) => return kubernetes::end_job(&context.kube, &spec.namespace, name).await,
         Some(Step::ForgetJob { name }) => return kubernetes::forget_job(&context.kube, &spec.namespace, name).await,
-        Some(Step::StartRun { run, content, guard }) => (run, content, guard.as_ref()),
+        Some(Step::StartRun { run, content, guard, intent }) => (run, content, guard.as_ref(), intent),
     };
     let Some(target) = &scene.target else {
         return Err(EffectError::Refused("the cluster has no address that a Job could use".to_owned()));
@@ -66,6 +67,11 @@ async fn act(
     let binding = kubernetes::may_apply(client, binding, owner).await?;
     // The ledger before the account that may write it, the account before the pods that run under it.
     kubernetes::create_once_owned(client, ledger, owner).await?;
+    // No Job is at work now. Once this is written, the run it speaks of is made sooner or later, and no other.
+    if let Some(time) = intent {
+        let (name, value) = (names::ledger(&spec.name), time.to_string());
+        kubernetes::annotate_config_map(client, &spec.namespace, &name, names::INTENT_ANNOTATION, &value).await?;
+    }
     account.apply().await?;
     role.apply().await?;
     binding.apply().await?;

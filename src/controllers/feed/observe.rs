@@ -10,8 +10,8 @@ use elysia_core::feed::{Content, FeedSpec, Guarded, JobState, JobView, LedgerVie
 use elysia_core::fingerprint;
 use elysia_core::sight::{BlindnessKind, Sight};
 use elysia_engine::category::Category;
-use elysia_engine::ledger::{Ledger, State, Traffic};
-use jiff::SignedDuration;
+use elysia_engine::ledger::{FailureReason, Ledger, State, Traffic};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -47,17 +47,20 @@ pub(super) struct Scene {
 }
 
 /// One look.
-pub(super) async fn observe(spec: &FeedSpec, context: &Context) -> Result<Scene, ReconcileError> {
+pub(super) async fn observe(spec: &FeedSpec, context: &Context, now: Timestamp) -> Result<Scene, ReconcileError> {
     // The Jobs before the ledger: a worker writes the ledger before it ends, so a Job seen to have ended has its outcome
     // in a ledger that is read afterwards.
     let jobs = jobs(spec, context).await?;
+    let (ledger, intent) = ledger(spec, context).await;
     let mut observed = Observed {
         cluster: ClusterSight::Missing,
         collection: Sight::unseen(BlindnessKind::Failed, "not asked"),
         protection: None,
         content: content(spec, context).await,
-        ledger: ledger(spec, context).await,
+        ledger,
         jobs,
+        intent,
+        now,
     };
     let interval = elysia_core::cluster::spec::DEFAULT_INTERVAL;
     let Some(cluster) = cluster_of(&spec.namespace, &spec.cluster, context) else {
@@ -168,13 +171,19 @@ fn files(config: &ConfigMap, name: &str, keys: &[String]) -> Result<Content, Str
     Ok(Content::ConfigMap { name: name.to_owned(), files })
 }
 
-async fn ledger(spec: &FeedSpec, context: &Context) -> Sight<Option<LedgerView>> {
+/// The ledger, and the time for which the present run is meant.
+async fn ledger(spec: &FeedSpec, context: &Context) -> (Sight<Option<LedgerView>>, Option<Timestamp>) {
     let name = names::ledger(&spec.name);
     let api: Api<ConfigMap> = Api::namespaced(context.kube.clone(), &spec.namespace);
     let config = match api.get_opt(&name).await {
         Ok(config) => config,
-        Err(error) => return unreadable("ConfigMap", &name, &error),
+        Err(error) => return (unreadable("ConfigMap", &name, &error), None),
     };
+    let intent = config.as_ref().and_then(|config| config.annotations().get(names::INTENT_ANNOTATION)?.parse().ok());
+    (ledger_in(spec, &name, config), intent)
+}
+
+fn ledger_in(spec: &FeedSpec, name: &str, config: Option<ConfigMap>) -> Sight<Option<LedgerView>> {
     // What a deleted object of this name left goes with its worker: to go on with it would be to write beside it.
     if config.as_ref().is_some_and(|config| is_of_another(config.metadata.owner_references.as_deref(), spec)) {
         let message = format!("the ledger of the former IndexSource {} is still being removed", spec.name);
@@ -215,6 +224,8 @@ fn view(ledger: &Ledger) -> LedgerView {
         },
         message: ledger.message.clone(),
         guarded: ledger.guarded.map(guarded),
+        is_permanent: ledger.reason.is_some_and(FailureReason::is_permanent),
+        caught_up_at: ledger.followed.as_ref().and_then(|followed| followed.caught_up_at),
         counts: Counts {
             lines: number(counts.lines),
             added: number(counts.added),
@@ -295,16 +306,21 @@ async fn jobs(spec: &FeedSpec, context: &Context) -> Result<Vec<JobView>, Reconc
 /// like one of an earlier run; once it has ended it says nothing about this feed.
 fn job_view(job: &Job, spec: &FeedSpec) -> Option<JobView> {
     let name = job.name_any();
+    let watches = job.labels().contains_key(names::WATCH_LABEL);
     if job.owner_references().iter().any(|owner| owner.uid == spec.uid) {
-        return Some(JobView { name, state: job_state(job) });
+        return Some(JobView { name, state: job_state(job), watches });
     }
     let pods = job.status.as_ref();
     let pods = pods.map_or(0, |status| status.active.unwrap_or_default() + status.terminating.unwrap_or_default());
     let is_at_work = job_state(job) == JobState::Active || pods > 0;
-    is_at_work.then_some(JobView { name, state: JobState::Active })
+    is_at_work.then_some(JobView { name, state: JobState::Active, watches })
 }
 
 fn job_state(job: &Job) -> JobState {
+    // It is there until its pods are gone.
+    if job.metadata.deletion_timestamp.is_some() {
+        return JobState::Active;
+    }
     let conditions = job.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     for condition in conditions.iter().filter(|condition| condition.status == "True") {
         match condition.type_.as_str() {

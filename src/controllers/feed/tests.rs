@@ -7,7 +7,7 @@ use elysia_engine::ledger::Ledger;
 use insta::assert_snapshot;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, ServiceAccount};
 use serde_json::json;
 
 use crate::worker::work::{DeleteGuardWork, IndexWork};
@@ -373,6 +373,54 @@ async fn the_key_of_a_bucket_is_named_in_the_job_and_nowhere_told() {
     assert_eq!(from("ELYSIA_S3_ACCESS_KEY_ID"), key("accessKeyId", false));
     assert_eq!(from("ELYSIA_S3_SECRET_ACCESS_KEY"), key("secretAccessKey", false));
     assert_eq!(from("ELYSIA_S3_SESSION_TOKEN"), key("sessionToken", true));
+}
+
+/// The feed with a schedule that is due, on a volume.
+async fn scheduled() -> World {
+    let world = world().await;
+    world.api.seed::<PersistentVolumeClaim>(&manifest(json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "files", "namespace": NAMESPACE},
+    })));
+    world.api.edit::<IndexSource>(NAMESPACE, "docs", |docs| {
+        docs["spec"]["source"] = json!({"volume": {"claimName": "files"}});
+        docs["spec"]["run"] = json!({"schedule": {"cron": "* * * * *"}});
+    });
+    advance(60);
+    world
+}
+
+#[tokio::test]
+async fn what_a_run_is_meant_for_is_written_before_its_job_and_no_loss_starts_it_twice() {
+    let mut world = scheduled().await;
+    assert_snapshot!(world.docs().await, @r"
+    POST configmaps/docs-ledger
+    PATCH configmaps/docs-ledger merge
+    PATCH serviceaccounts/docs-index apply
+    PATCH roles/docs-index apply
+    PATCH rolebindings/docs-index apply
+    POST jobs/docs-9aee1eded791
+    PATCH indexsources/docs/status Ready=True Scheduled
+    POST events Normal Scheduled
+    ");
+}
+
+#[tokio::test]
+async fn a_scheduled_run_that_the_api_server_cuts_short_is_made_once() {
+    for (method, part) in
+        [("POST", "docs-ledger"), ("PATCH", "docs-ledger"), ("POST", "jobs"), ("PATCH", "indexsources")]
+    {
+        let mut world = scheduled().await;
+        world.api.fail_next(method, part, 500);
+        world.feed("docs").await.expect_err(part);
+        world.restart();
+        world.docs().await;
+        let first = world.jobs();
+        assert_eq!(first.len(), 1, "{part}");
+        world.api.edit::<IndexSource>(NAMESPACE, "docs", |docs| drop(docs.as_object_mut().unwrap().remove("status")));
+        world.restart();
+        world.docs().await;
+        assert_eq!(world.jobs(), first, "{part}");
+    }
 }
 
 #[tokio::test]

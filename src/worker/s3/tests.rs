@@ -14,6 +14,7 @@ fn work(prefix: &str, pattern: &str) -> S3Work {
         endpoint: Some("http://s3:7070".to_owned()),
         region: None,
         anonymous: false,
+        is_followed: false,
     }
 }
 

@@ -45,7 +45,7 @@ impl Effort {
 }
 
 /// `200ms`, `20s`, `1m`.
-fn wait(text: &str) -> Option<SignedDuration> {
+pub(super) fn wait(text: &str) -> Option<SignedDuration> {
     let digits = text.find(|character: char| !character.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);
     let number = number.parse::<i64>().ok()?;

@@ -148,7 +148,7 @@ fn shown(spec: &FeedSpec, observed: &Observed, ledger: &LedgerView, guarded: &Gu
         since: Some(Time(condition::whole_seconds(*since))),
     };
     let run = run_status(&spec.job(&ledger.run), Some(ledger), &ledger.run, RunState::Waiting, None);
-    Plan { step: None, recheck: None, findings, run: Some(run), shown: Some(plan) }
+    Plan { step: None, recheck: None, findings, run: Some(run), shown: Some(plan), next_run: None }
 }
 
 #[cfg(test)]

@@ -62,6 +62,7 @@ impl Scene {
             max_rejected: self.max_rejected,
             guard: self.guard,
             skip_unchanged: false,
+            follow: None,
             window: WindowLimits { lines, ..WindowLimits::default() },
             flight: FlightLimits {
                 windows: self.windows.unwrap_or(FlightLimits::default().windows),

@@ -25,7 +25,7 @@ fn ledger(spec: &FeedSpec, state: RunState, guarded: Guarded) -> LedgerView {
 
 fn seen(ledger: Option<LedgerView>, job: Option<JobState>, protection: Option<&str>) -> Observed {
     let name = spec(None).job(&spec(None).run_id(&content()));
-    let jobs = job.map(|state| JobView { name, state }).into_iter().collect();
+    let jobs = job.map(|state| JobView { name, state, watches: false }).into_iter().collect();
     Observed { protection: protection.map(str::to_owned), ..pictures::seen(ledger, jobs) }
 }
 
@@ -35,6 +35,7 @@ fn decided(spec: &FeedSpec, observed: &Observed) -> String {
     let step = match &plan.step {
         None => String::new(),
         Some(Step::ForgetJob { .. }) => " forget".to_owned(),
+        Some(Step::EndJob { .. }) => " end".to_owned(),
         Some(Step::StartRun { guard: None, .. }) => " start".to_owned(),
         Some(Step::StartRun { guard: Some(Guard { limits, approval }), .. }) => {
             format!(" start {limits:?} {:?}", approval.as_ref().map(|approval| approval.deletes))

@@ -1,0 +1,285 @@
+//! Feeds that go on from run to run: on a schedule, or as soon as there is something new.
+//!
+//! A run is meant for a time, and that time stands beside the ledger before its Job is made. So a status, a Job or an
+//! operator that is lost starts nothing twice, and a run that was meant and not made is made.
+
+use elysia_api::condition::{ConditionType, Reason};
+use elysia_api::index_source::{IndexSourceSpec, RunState};
+use jiff::{SignedDuration, Timestamp};
+
+use super::effort::wait;
+use super::{
+    Content, Effort, FeedSpec, Finding, JobState, LedgerView, Observed, Plan, RECHECK_LATER, Step, failed, guard,
+    obstacle, run_status, stuck,
+};
+use crate::fingerprint;
+use crate::schedule::Timetable;
+
+/// Time between two looks of a worker that watches, when the feed says none.
+const WATCH_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
+
+/// The longest time between two looks.
+const WATCH_INTERVAL_LIMIT: SignedDuration = SignedDuration::from_hours(24);
+
+/// How long after a failure that may pass by itself a worker watches again: its Job had ten pods for it already.
+const WATCH_AGAIN: SignedDuration = SignedDuration::from_mins(5);
+
+/// How soon a feed at rest is looked at again.
+const RECHECK_AT_REST: SignedDuration = SignedDuration::from_secs(30);
+
+/// When the runs of a feed start.
+#[derive(Clone, Debug, PartialEq)]
+pub enum When {
+    /// Once for each content.
+    Once,
+    /// At these times.
+    Schedule(Box<Timetable>),
+    /// As soon as there is something new, looked for this often.
+    Watch(SignedDuration),
+}
+
+impl When {
+    pub(super) fn of(spec: &IndexSourceSpec) -> Result<Self, String> {
+        let Some(run) = &spec.run else { return Ok(Self::Once) };
+        if let Some(schedule) = &run.schedule {
+            let timetable = Timetable::parse(schedule).map_err(|error| format!("spec.run.schedule.{error}"))?;
+            return Ok(Self::Schedule(Box::new(timetable)));
+        }
+        let Some(watch) = &run.watch else { return Ok(Self::Once) };
+        let Some(text) = &watch.interval else { return Ok(Self::Watch(WATCH_INTERVAL)) };
+        match wait(text) {
+            Some(interval) if interval <= WATCH_INTERVAL_LIMIT => Ok(Self::Watch(interval)),
+            _ => Err(format!("spec.run.watch.interval: {text} is no time such as 10s, or longer than a day")),
+        }
+    }
+}
+
+impl FeedSpec {
+    /// What the records of files are made under: with any of it changed, everything is to be read again. `None` for a
+    /// feed whose every run reads all.
+    pub fn basis(&self, content: &Content) -> Option<String> {
+        if self.when == When::Once {
+            return None;
+        }
+        let unmapped = matches!(self.unmapped, super::Unmapped::Drop);
+        let parts = (&self.uid, &self.cluster, &self.collection, unmapped, &self.properties, &self.restart);
+        Some(match content {
+            Content::ConfigMap { name, .. } => {
+                let keys = self.source.config_map.as_ref().map(|source| &source.keys);
+                fingerprint::short(&(parts, name, keys))
+            }
+            Content::Volume { .. } | Content::S3 { .. } => fingerprint::short(&(parts, content)),
+        })
+    }
+
+    /// How often a worker looks that stays; `None` where it goes when all is read. What is in a ConfigMap the operator
+    /// sees itself.
+    pub fn watches(&self, content: &Content) -> Option<SignedDuration> {
+        match (&self.when, content) {
+            (When::Watch(interval), Content::Volume { .. } | Content::S3 { .. }) => Some(*interval),
+            _ => None,
+        }
+    }
+
+    /// Identifies the run that is meant for this time.
+    fn run_for(&self, content: &Content, time: Timestamp) -> String {
+        let (basis, time, now) = (self.basis(content), time.as_second(), &self.run_now);
+        match self.watches(content) {
+            // Whatever a worker that stays was told when it began.
+            Some(interval) => {
+                let Effort { parallelism, batch_objects, batch_bytes, attempts, breaker_failures, .. } = self.effort;
+                let times =
+                    [self.effort.retry_base, self.effort.retry_cap, self.effort.breaker_cooldown, Some(interval)];
+                let times = times.map(|time| time.map(|time| time.as_millis()));
+                let effort = (parallelism, batch_objects, batch_bytes, attempts, breaker_failures, times);
+                let manner = (matches!(self.rewritten, super::Rewritten::ReadAgain), self.skip_unchanged);
+                fingerprint::short(&("watch", basis, time, now, effort, self.max_rejected, manner))
+            }
+            None => fingerprint::short(&("schedule", basis, time, now)),
+        }
+    }
+}
+
+/// The plan of a feed that goes on from run to run.
+pub(super) fn decide(spec: &FeedSpec, observed: &Observed, content: &Content, ledger: Option<&LedgerView>) -> Plan {
+    if guard::limits(spec, observed).is_some() {
+        let why = observed.protection.as_deref().filter(|_| spec.delete_guard.is_none());
+        let why = why
+            .map_or_else(|| "spec.deleteGuard is set".to_owned(), |why| format!("the collection is protected ({why})"));
+        let message = format!(
+            "{why}, so deletes may need a person's word, for which a feed with run.schedule or run.watch cannot wait yet: use run.once"
+        );
+        return stuck(Finding::fails(ConditionType::Ready, Reason::InvalidSpec, message));
+    }
+    match &spec.when {
+        When::Schedule(timetable) => scheduled(spec, timetable, observed, content, ledger),
+        When::Watch(_) if spec.watches(content).is_some() => watched(spec, observed, content, ledger),
+        When::Watch(_) | When::Once => {
+            let run = fingerprint::short(&("content", spec.basis(content), content, &spec.run_now));
+            let message = "a changed ConfigMap starts a run";
+            current(spec, observed, content, ledger, run, (Reason::Watching, message.to_owned()), None)
+        }
+    }
+}
+
+fn scheduled(
+    spec: &FeedSpec,
+    timetable: &Timetable,
+    observed: &Observed,
+    content: &Content,
+    ledger: Option<&LedgerView>,
+) -> Plan {
+    let next = timetable.next(observed.now);
+    let message = next.map_or_else(
+        || "run.schedule.suspend is true: no run starts".to_owned(),
+        |next| format!("the next run is due at {next}"),
+    );
+    let ready = (Reason::Scheduled, message);
+    let is_busy = observed.jobs.iter().any(|job| job.state == JobState::Active);
+    let due = timetable.due(observed.intent.unwrap_or(spec.created), observed.now).filter(|_| !is_busy);
+    let mut plan = match (due, observed.intent) {
+        (Some(due), _) => current(spec, observed, content, ledger, spec.run_for(content, due), ready, Some(due)),
+        (None, Some(time)) => current(spec, observed, content, ledger, spec.run_for(content, time), ready, None),
+        (None, None) => {
+            let findings = vec![
+                Finding::holds(ConditionType::Ready, ready.0, ready.1.clone()),
+                Finding::fails(ConditionType::CaughtUp, ready.0, ready.1),
+            ];
+            Plan { step: None, recheck: None, findings, run: None, shown: None, next_run: None }
+        }
+    };
+    plan.next_run = next;
+    let until = next.map(|next| next.duration_since(observed.now) + SignedDuration::from_secs(1));
+    plan.recheck = plan.recheck.into_iter().chain(until).chain([RECHECK_AT_REST]).min();
+    plan
+}
+
+fn watched(spec: &FeedSpec, observed: &Observed, content: &Content, ledger: Option<&LedgerView>) -> Plan {
+    let begin = |ledger| {
+        let run = spec.run_for(content, observed.now);
+        let ready = (Reason::Watching, format!("Job {} looks for what is new", spec.job(&run)));
+        current(spec, observed, content, ledger, run, ready, Some(observed.now))
+    };
+    let Some(time) = observed.intent else { return begin(ledger) };
+    let run = spec.run_for(content, time);
+    let name = spec.job(&run);
+    let own = ledger.filter(|ledger| ledger.run == run);
+    let job = observed.jobs.iter().find(|job| job.name == name).map(|job| &job.state);
+    let ready = (Reason::Watching, format!("Job {name} looks for what is new"));
+    let other = observed.jobs.iter().find(|job| job.state == JobState::Active && job.watches && job.name != name);
+    if let Some(other) = other {
+        let message = format!("Job {} is being ended: another takes its place", other.name);
+        let mut plan = standing(&other.name, None, "", (Reason::Watching, message));
+        plan.step = Some(Step::EndJob { name: other.name.clone() });
+        return plan;
+    }
+    match job {
+        // Its time was over: the next one goes on.
+        Some(JobState::Succeeded) => begin(ledger),
+        Some(JobState::Failed(_)) if !own.is_some_and(|own| own.is_permanent) => {
+            let since = own.and_then(|own| own.finished_at).unwrap_or(time).max(time);
+            if observed.now.duration_since(since) >= WATCH_AGAIN {
+                return begin(ledger);
+            }
+            let mut plan = current(spec, observed, content, ledger, run, ready, None);
+            plan.findings.retain(|finding| finding.kind != ConditionType::Stalled);
+            plan.recheck = Some(RECHECK_AT_REST);
+            plan
+        }
+        _ => current(spec, observed, content, ledger, run, ready, None),
+    }
+}
+
+/// How the run stands that is meant now; it is made if it is not there.
+fn current(
+    spec: &FeedSpec,
+    observed: &Observed,
+    content: &Content,
+    ledger: Option<&LedgerView>,
+    run: String,
+    ready: (Reason, String),
+    intent: Option<Timestamp>,
+) -> Plan {
+    let name = spec.job(&run);
+    let own = ledger.filter(|ledger| ledger.run == run);
+    let job = observed.jobs.iter().find(|job| job.name == name).map(|job| &job.state);
+    let stays = spec.watches(content).is_some();
+    match (own, job) {
+        (Some(own), None) if own.state == RunState::Succeeded && !stays => standing(&name, Some(own), &run, ready),
+        (Some(own), None | Some(JobState::Failed(_))) if own.state == RunState::Failed => {
+            let why = own.message.clone().unwrap_or_else(|| "the run failed".to_owned());
+            ended_badly(spec, &name, own, &run, &why)
+        }
+        (_, Some(JobState::Failed(why))) => failed(spec, &name, own, &run, why),
+        // Its outcome was written over by a later run: this content came back, or the ledger was lost.
+        (None, Some(JobState::Succeeded)) => {
+            let mut plan = standing(&name, None, &run, ready);
+            plan.step = Some(Step::ForgetJob { name });
+            plan
+        }
+        (_, Some(JobState::Active | JobState::Succeeded)) => standing(&name, own, &run, ready),
+        (_, None) => {
+            if let Some(plan) = obstacle(spec, observed, content) {
+                return plan;
+            }
+            let mut plan = standing(&name, own, &run, ready);
+            plan.recheck = Some(RECHECK_LATER);
+            plan.step = Some(Step::StartRun { run, content: content.clone(), guard: None, intent });
+            plan
+        }
+    }
+}
+
+/// A run that could not go on. Where the next one may, nobody is needed.
+fn ended_badly(spec: &FeedSpec, name: &str, own: &LedgerView, run: &str, why: &str) -> Plan {
+    let mut plan = failed(spec, name, Some(own), run, why);
+    if !own.is_permanent && matches!(spec.when, When::Schedule(_)) {
+        plan.findings.retain(|finding| finding.kind != ConditionType::Stalled);
+    }
+    plan
+}
+
+/// Ready whatever the run does, which moves CaughtUp and Running.
+fn standing(name: &str, own: Option<&LedgerView>, run: &str, ready: (Reason, String)) -> Plan {
+    let (reason, message) = ready;
+    let mut findings = vec![Finding::holds(ConditionType::Ready, reason, message)];
+    let mut recheck = Some(RECHECK_LATER);
+    let state = own.map_or(RunState::Pending, |own| own.state);
+    match own {
+        Some(own) if state == RunState::Succeeded => {
+            let rejected = own.counts.rejected;
+            let (reason, rejects) = if rejected > 0 {
+                (Reason::CompleteWithRejects, format!(", {rejected} of them rejected"))
+            } else {
+                (Reason::Complete, String::new())
+            };
+            let text = format!("{} lines since the feed began{rejects}", own.counts.lines);
+            findings.push(Finding::holds(ConditionType::CaughtUp, reason, text));
+            recheck = Some(RECHECK_AT_REST);
+        }
+        own => {
+            let mut text = own.map_or_else(
+                || format!("Job {name} is starting"),
+                |own| format!("Job {name} is at it: {} lines since the feed began", own.counts.lines),
+            );
+            if let Some(why) = own.filter(|_| state == RunState::Failed).and_then(|own| own.message.as_deref()) {
+                text = format!("{text}; its last worker ended, and another one goes on: {why}");
+            }
+            findings.push(Finding::fails(ConditionType::CaughtUp, Reason::Running, text.clone()));
+            findings.push(Finding::holds(ConditionType::Running, Reason::Running, text));
+        }
+    }
+    let state = if state == RunState::Failed { RunState::Running } else { state };
+    Plan {
+        step: None,
+        recheck,
+        findings,
+        run: Some(run_status(name, own, run, state, None)),
+        shown: None,
+        next_run: None,
+    }
+}
+
+#[cfg(test)]
+#[path = "timing_tests.rs"]
+mod tests;

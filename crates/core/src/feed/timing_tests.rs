@@ -1,0 +1,182 @@
+//! Pictures of feeds that go on from run to run, and what follows.
+
+use elysia_api::common::{S3Store, Schedule};
+use elysia_api::condition::ConditionType;
+
+use super::super::tests::{ledger, seen, spec};
+use super::super::{JobView, Unmapped};
+use super::*;
+use crate::sight::Sight;
+
+fn at(text: &str) -> Timestamp {
+    format!("2026-05-01T{text}Z").parse().unwrap()
+}
+
+fn bucket() -> Content {
+    let store = S3Store { bucket: "feeds".to_owned(), ..S3Store::default() };
+    Content::S3 { store, pattern: "*.jsonl".to_owned() }
+}
+
+fn nightly() -> FeedSpec {
+    let schedule = Schedule { cron: "0 3 * * *".to_owned(), time_zone: None, starting_deadline: None, suspend: false };
+    FeedSpec { when: When::Schedule(Box::new(Timetable::parse(&schedule).unwrap())), created: at("00:00:00"), ..spec() }
+}
+
+fn watching() -> FeedSpec {
+    FeedSpec { when: When::Watch(WATCH_INTERVAL), ..spec() }
+}
+
+struct Picture {
+    spec: FeedSpec,
+    observed: Observed,
+}
+
+impl Picture {
+    fn new(spec: FeedSpec, now: &str) -> Self {
+        let mut observed = seen(None, Vec::new());
+        observed.content = Sight::Seen(Ok(bucket()));
+        observed.now = at(now);
+        Self { spec, observed }
+    }
+
+    /// A run was meant for this time; its ledger and its Job.
+    fn meant(mut self, time: &str, state: Option<RunState>, job: Option<JobState>) -> Self {
+        let run = self.spec.run_for(&bucket(), at(time));
+        self.observed.intent = Some(at(time));
+        self.observed.ledger = Sight::Seen(state.map(|state| ledger(&run, state, 0)));
+        let watches = self.spec.watches(&bucket()).is_some();
+        self.observed.jobs =
+            job.map(|state| JobView { name: self.spec.job(&run), state, watches }).into_iter().collect();
+        self
+    }
+
+    fn permanent(mut self) -> Self {
+        if let Sight::Seen(Some(ledger)) = &mut self.observed.ledger {
+            ledger.is_permanent = true;
+        }
+        self
+    }
+
+    /// Step and conditions in one line.
+    fn told(&self) -> String {
+        let plan = super::super::plan(&self.spec, &self.observed);
+        let step = match &plan.step {
+            None => "rest".to_owned(),
+            Some(Step::StartRun { run, intent, .. }) => {
+                let meant = intent.or(self.observed.intent).unwrap();
+                assert_eq!(*run, self.spec.run_for(&bucket(), meant), "the run is the one that is written down");
+                intent.map_or_else(|| "make".to_owned(), |time| format!("mean {}", &time.to_string()[11..19]))
+            }
+            Some(Step::EndJob { .. }) => "end".to_owned(),
+            Some(Step::ForgetJob { .. }) => "forget".to_owned(),
+        };
+        let shown = [ConditionType::Ready, ConditionType::CaughtUp, ConditionType::Running, ConditionType::Stalled];
+        let shown = shown.iter().filter_map(|kind| plan.findings.iter().find(|finding| finding.kind == *kind));
+        let shown = shown.map(|finding| format!("{}={} {}", finding.kind, finding.value.as_str(), finding.reason));
+        format!("{step}: {}", shown.collect::<Vec<_>>().join(", "))
+    }
+}
+
+#[test]
+fn a_schedule_starts_each_run_once_and_never_moves_ready() {
+    let active = || Some(JobState::Active);
+    let idle = "Ready=True Scheduled, CaughtUp=False Scheduled";
+    let at_it = "Ready=True Scheduled, CaughtUp=False Running, Running=True Running";
+    let done = "Ready=True Scheduled, CaughtUp=True Complete";
+    let new = |now| Picture::new(nightly(), now);
+    assert_eq!(new("02:59:59").told(), format!("rest: {idle}"));
+    assert_eq!(new("03:00:00").told(), format!("mean 03:00:00: {at_it}"));
+    assert_eq!(new("11:00:00").told(), format!("mean 03:00:00: {at_it}"), "missed, and made up for");
+    // Written down, and the operator died.
+    assert_eq!(new("03:00:01").meant("03:00:00", None, None).told(), format!("make: {at_it}"));
+    assert_eq!(new("03:00:02").meant("03:00:00", None, active()).told(), format!("rest: {at_it}"));
+    assert_eq!(new("03:00:03").meant("03:00:00", Some(RunState::Running), active()).told(), format!("rest: {at_it}"));
+    let ended = |job| new("03:10:00").meant("03:00:00", Some(RunState::Succeeded), job).told();
+    assert_eq!(ended(Some(JobState::Succeeded)), format!("rest: {done}"));
+    assert_eq!(ended(None), format!("rest: {done}"), "its Job was cleared away");
+    // A run that takes a day: the next one waits, and what was missed is one run.
+    let mut long = new("04:00:00").meant("03:00:00", Some(RunState::Running), active());
+    long.observed.now += SignedDuration::from_hours(72);
+    assert_eq!(long.told(), format!("rest: {at_it}"));
+    long.observed.jobs.clear();
+    let plan = super::super::plan(&long.spec, &long.observed);
+    assert!(
+        matches!(plan.step, Some(Step::StartRun { intent: Some(time), .. }) if time.to_string().starts_with("2026-05-04T03"))
+    );
+    assert_eq!(plan.next_run.unwrap().to_string(), "2026-05-05T03:00:00Z");
+}
+
+#[test]
+fn a_run_of_a_schedule_that_failed_needs_a_person_only_if_the_next_would_fail_alike() {
+    let failed = || {
+        Picture::new(nightly(), "03:10:00").meant(
+            "03:00:00",
+            Some(RunState::Failed),
+            Some(JobState::Failed("x".into())),
+        )
+    };
+    assert_eq!(failed().told(), "rest: Ready=False RunFailed, CaughtUp=False RunFailed");
+    assert_eq!(
+        failed().permanent().told(),
+        "rest: Ready=False RunFailed, CaughtUp=False RunFailed, Stalled=True RunFailed"
+    );
+}
+
+#[test]
+fn one_worker_watches_and_another_takes_its_place() {
+    let new = |now| Picture::new(watching(), now);
+    let at_it = "Ready=True Watching, CaughtUp=False Running, Running=True Running";
+    let done = "Ready=True Watching, CaughtUp=True Complete";
+    assert_eq!(new("01:00:00").told(), format!("mean 01:00:00: {at_it}"));
+    let meant = |now, state, job| new(now).meant("01:00:00", state, job);
+    assert_eq!(meant("01:00:01", None, None).told(), format!("make: {at_it}"));
+    assert_eq!(meant("01:00:05", Some(RunState::Running), Some(JobState::Active)).told(), format!("rest: {at_it}"));
+    let watches = meant("01:30:00", Some(RunState::Succeeded), Some(JobState::Active));
+    assert_eq!(watches.told(), format!("rest: {done}"));
+    let over = meant("02:00:00", Some(RunState::Succeeded), Some(JobState::Succeeded));
+    assert_eq!(over.told(), format!("mean 02:00:00: {at_it}"));
+    assert_eq!(
+        meant("02:00:00", Some(RunState::Succeeded), None).told(),
+        format!("make: {done}"),
+        "somebody deleted it"
+    );
+    // Other settings: the old one is ended first, and is waited for.
+    let mut other = meant("01:30:00", Some(RunState::Succeeded), Some(JobState::Active));
+    other.spec.effort.parallelism = Some(1);
+    assert_eq!(other.told(), format!("end: {at_it}"));
+    other.observed.jobs.clear();
+    assert!(other.told().starts_with("make: "), "{}", other.told());
+    // A server that was away for long: after a while it is tried again.
+    let failed = |now| meant(now, Some(RunState::Failed), Some(JobState::Failed("x".into())));
+    assert_eq!(failed("01:01:00").told(), "rest: Ready=False RunFailed, CaughtUp=False RunFailed");
+    assert_eq!(failed("01:05:00").told(), format!("mean 01:05:00: {at_it}"));
+    let stuck = "rest: Ready=False RunFailed, CaughtUp=False RunFailed, Stalled=True RunFailed";
+    assert_eq!(failed("09:00:00").permanent().told(), stuck);
+}
+
+#[test]
+fn what_would_index_otherwise_begins_anew_and_what_would_not_goes_on() {
+    let basis = |spec: FeedSpec| spec.basis(&bucket()).unwrap();
+    let one = basis(watching());
+    assert_eq!(one, basis(nightly()), "schedule or watch");
+    assert_eq!(one, basis(FeedSpec { run_now: Some("1".to_owned()), max_rejected: Some(1), ..watching() }));
+    assert_ne!(one, basis(FeedSpec { unmapped: Unmapped::Drop, ..watching() }));
+    assert_ne!(one, basis(FeedSpec { restart: Some("1".to_owned()), ..watching() }));
+    assert_ne!(one, basis(FeedSpec { collection: "B".to_owned(), ..watching() }));
+    assert_eq!(spec().basis(&bucket()), None);
+}
+
+#[test]
+fn a_paused_feed_starts_and_ends_nothing() {
+    let paused = FeedSpec { paused: true, ..nightly() };
+    assert!(Picture::new(paused, "11:00:00").told().starts_with("rest: "));
+}
+
+#[test]
+fn a_feed_that_may_have_to_wait_for_a_person_is_refused() {
+    let guarded = FeedSpec { delete_guard: Some(super::super::Limits::default()), ..nightly() };
+    assert!(Picture::new(guarded, "03:00:00").told().starts_with("rest: Ready=False InvalidSpec"));
+    let mut picture = Picture::new(watching(), "03:00:00");
+    picture.observed.protection = Some("by its name".to_owned());
+    assert!(picture.told().starts_with("rest: Ready=False InvalidSpec"), "{}", picture.told());
+}
