@@ -260,7 +260,7 @@ impl Metrics {
             )?,
             lines: make.float_gauge(
                 "elysia_feed_lines",
-                "Lines of a feed's present run, by outcome.",
+                "Lines of a feed's present run, by outcome; with a schedule or a watch, since the feed began.",
                 &of_object("outcome"),
             )?,
             registry: Registry::default(),
