@@ -113,6 +113,22 @@ async fn files_are_indexed_from_here() {
     let mut more = expected.clone();
     more.insert(Uuid::new_v5(&Uuid::NAMESPACE_DNS, b"Notesr:p.md"));
     assert_holds(&nodes, &more).await;
+    // A folder: new files and what is appended, each once; what was rewritten is left alone and named.
+    let inbox = folder.path().join("inbox");
+    std::fs::create_dir(&inbox).unwrap();
+    let add = |path: &str| format!("{{\"repo\":\"r\",\"op\":\"add\",\"path\":\"{path}\",\"content\":\"x\"}}\n");
+    let watch = ["index", "watch", inbox.to_str().unwrap(), "--collection", "Notes", "--once"];
+    for (text, path) in [(add("q.md"), "q.md"), (add("q.md") + &add("s.md"), "s.md")] {
+        std::fs::write(inbox.join("one.jsonl"), text).unwrap();
+        let (code, text) = stage.plug_in(&watch).await;
+        assert_eq!(code, 0, "{text}");
+        more.insert(Uuid::new_v5(&Uuid::NAMESPACE_DNS, format!("Notesr:{path}").as_bytes()));
+        assert_holds(&nodes, &more).await;
+    }
+    std::fs::write(inbox.join("one.jsonl"), add("t.md")).unwrap();
+    let (code, text) = stage.plug_in(&watch).await;
+    assert!(code == 1 && text.contains("one.jsonl"), "{code} {text}");
+    assert_holds(&nodes, &more).await;
     let (code, _) = stage.plug_in(&["index", "run", file, "--collection", "Nowhere"]).await;
     assert_eq!(code, 2);
     stage.strike().await;

@@ -10,6 +10,7 @@ mod status;
 mod tests;
 mod tune;
 mod validate;
+mod watch;
 mod way;
 
 use std::io;
@@ -36,6 +37,8 @@ enum Command {
     Run(start::RunArgs),
     /// Index what comes in on standard input
     Sync(direct::SyncArgs),
+    /// Index new files of a folder, and what is appended to them, until Ctrl-C
+    Watch(watch::WatchArgs),
     /// How fast are the feeds, what does it cost the servers, and what holds them up?
     Perf(perf::PerfArgs),
     /// Which settings are fastest on this cluster? Tries them with a sample, in a collection of its own
@@ -61,6 +64,7 @@ async fn dispatch(command: &Command, target: &Target, printer: Printer) -> Resul
                 direct::run(files, collection, &args.direct, target, printer).await
             }
         },
+        Command::Watch(args) => watch::run(args, target, printer).await,
         Command::Tune(args) => tune::run(args, target, printer).await,
         Command::Sync(args) => direct::sync(args, target, printer).await,
     }

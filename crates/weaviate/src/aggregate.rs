@@ -25,8 +25,8 @@ impl Client {
     /// The bare GraphQL Aggregate count of a class; `Err` with the server's words when it could not count.
     ///
     /// 1.38 answers with what most replicas say, 1.35 with what this one says, and both count only the shards that
-    /// answered once a dead node has left gossip (`weaviate-lab` §0.1, §0.2). So it is a number for a status; it may
-    /// forbid a delete and never allow one.
+    /// answered once a dead node has left gossip (`weaviate-lab` §0.1, §0.2): never too many. So it is a number for a
+    /// status, and for a guard that a smaller number makes stricter; it may forbid a delete and never prove emptiness.
     pub async fn object_count(&self, class: &str) -> Result<Result<u64, String>, WeaviateError> {
         // A class name holds letters, digits and underscores only, so it cannot break out of the query.
         let query = format!("{{Aggregate{{{class}{{meta{{count}}}}}}}}");

@@ -40,7 +40,7 @@ pub(super) struct DirectArgs {
     pub(super) way: WayArgs,
     /// Where to keep how far it is: with the same file an interrupted run goes on, and a finished one does nothing
     #[arg(long, value_name = "FILE")]
-    ledger: Option<PathBuf>,
+    pub(super) ledger: Option<PathBuf>,
     /// Rejected lines at which the run fails; any number when left out
     #[arg(long, value_name = "NUMBER")]
     max_rejected: Option<u64>,
@@ -166,7 +166,12 @@ pub(super) async fn run(
 }
 
 /// How many documents may be deleted.
-fn guard(files: &[String], collection: &str, args: &DirectArgs, way: &Way) -> Result<Option<DeleteGuardWork>, Stop> {
+pub(super) fn guard(
+    files: &[String],
+    collection: &str,
+    args: &DirectArgs,
+    way: &Way,
+) -> Result<Option<DeleteGuardWork>, Stop> {
     let (objects, why) = match (args.max_deletes, way.protection(collection)) {
         (Some(most), _) => (most, "--max-deletes was said".to_owned()),
         (None, Some(pattern)) => (0, format!("{collection} is protected by {pattern}")),
@@ -251,7 +256,7 @@ fn finished_before<'a>(ledger: Option<&'a Path>, run: &str) -> Option<&'a Path> 
 }
 
 /// The first Ctrl-C lets what is in flight land; returns at the second one, which does not wait.
-async fn interrupted(halt: &Halt, is_kept: bool, printer: Printer) {
+pub(super) async fn interrupted(halt: &Halt, is_kept: bool, printer: Printer) {
     if tokio::signal::ctrl_c().await.is_ok() {
         let after =
             if is_kept { "" } else { " (without --ledger it begins anew the next time; that changes no result)" };
