@@ -21,6 +21,15 @@ impl Planner<'_> {
         {
             return Part::Stuck(Reason::InvalidSpec, format!("{what}; {problem}"));
         }
+        // The proof before the delete asks for it: a plan that must fail there is none. Servers before 1.32 copy too, and
+        // list no copies.
+        if let Sight::Unseen(blindness) = &self.observed.operations {
+            self.recheck = Some(RECHECK_LATER);
+            return Part::Stuck(
+                Reason::RefusedNotProvablyEmpty,
+                format!("{what}, and whether copies of it are under way cannot be known: {}", blindness.message),
+            );
+        }
         let placement = self.observed.placement.seen().cloned().unwrap_or_default();
         let last = self.last_journal();
         let attempts = last.map_or(0, |journal| journal.attempts);

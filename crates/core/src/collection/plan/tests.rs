@@ -254,6 +254,10 @@ fn an_immutable_setting_waits_for_approval_only_when_nothing_is_listed() {
     check(&immutable(), &observed, "False RefusedNotProvablyEmpty []");
     observed.holder = Some(Sight::Seen(None));
     check(&immutable(), &observed, "False NeedsApproval []");
+    let listed = observed.operations.clone();
+    observed.operations = Sight::unseen(BlindnessKind::Failed, "404");
+    check(&immutable(), &observed, "False RefusedNotProvablyEmpty []");
+    observed.operations = listed;
     observed.protection = Some("ELYSIA_*".to_owned());
     check(&immutable(), &observed, "False Protected []");
 }
