@@ -74,10 +74,10 @@ async fn index<L: LedgerStore>(
             return Ok(());
         };
         tokio::select! {
-            () = tokio::time::sleep(interval) => {}
+            () = tokio::time::sleep(interval.min(WATCH_LIFE.saturating_sub(begun.elapsed()))) => {}
             () = stop.wait() => return Err(ended(&RunError::Stopped)),
         }
-        if begun.elapsed() > WATCH_LIFE {
+        if begun.elapsed() >= WATCH_LIFE {
             info!("this worker has looked long enough: the next one goes on");
             return Ok(());
         }

@@ -338,6 +338,9 @@ fn decide(spec: &FeedSpec, observed: &Observed) -> Plan {
         }
         Sight::Seen(ledger) => ledger.as_ref(),
     };
+    if let Some(plan) = timing::end_other_watch(spec, observed, content) {
+        return plan;
+    }
     if spec.when != When::Once {
         return timing::decide(spec, observed, content, ledger);
     }

@@ -169,6 +169,7 @@ impl<R: AsyncRead + Unpin> OpenFile<R> {
             midstate: None,
             is_partial: false,
             is_open: self.is_last_line_open,
+            is_gone: false,
         }
     }
 
@@ -306,6 +307,7 @@ impl<'a, S: Source> Feed<'a, S> {
 
     async fn open_from_beginning(&mut self) -> Result<bool, FeedError> {
         let Some(file) = self.files.get(self.done) else { return Ok(false) };
+        self.prove_counted(file).await?;
         let reader = self.source.open(file).await?;
         let decoded = Decoded::open(reader, file.expected.is_some()).await;
         let decoded = decoded.map_err(|error| unreadable(&file.name, &error))?;
@@ -354,6 +356,21 @@ impl<'a, S: Source> Feed<'a, S> {
         let skipped = open.skip(position.offset, position.line).await?;
         if skipped != position.offset || Digest::finish(open.lines.hasher().clone()) != position.sha256 {
             return Err(FeedError::FileRewritten { file: position.file.clone(), offset: position.offset });
+        }
+        Ok(())
+    }
+
+    /// A file whose deletes were counted is what it was then: read once more before the first of its lines is carried
+    /// out, because its end comes too late for what would be deleted.
+    async fn prove_counted(&self, file: &FileEntry) -> Result<(), FeedError> {
+        let Some(extent) = self.extent(&file.name, file.expected) else { return Ok(()) };
+        let reader = self.source.open(file).await?;
+        let decoded = Decoded::open(reader, false).await.map_err(|error| unreadable(&file.name, &error))?;
+        let mut lines = Lines::new(decoded);
+        let skipped = lines.skip(extent.bytes, 0).await;
+        let skipped = skipped.map_err(|error| unreadable(&file.name, &lines.reader().explain(error)))?;
+        if (skipped, Digest::finish(lines.hasher().clone())) != (extent.bytes, extent.sha256) {
+            return Err(FeedError::ChangedSinceCounted { file: file.name.clone() });
         }
         Ok(())
     }

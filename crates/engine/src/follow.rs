@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::checkpoint::{Checkpoint, Digest, Midstate, Position};
-use crate::compression::Decoded;
+use crate::compression::{Compression, Decoded};
 use crate::feed::{FeedError, no_name_twice, reopen, unreadable, verify_expected};
 use crate::ports::{FileEntry, Source};
 use crate::reader::Lines;
@@ -53,6 +53,10 @@ pub struct Record {
     /// Whether its last line had no line break yet: what comes next of it belongs to that line.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_open: bool,
+    /// Whether an earlier look found no file of this name. Its content may come back under the name, but another file
+    /// that holds the same is another file: a snapshot that is as it was two days ago has to be read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_gone: bool,
 }
 
 impl Record {
@@ -93,7 +97,8 @@ impl Followed {
     /// before it.
     pub(crate) fn fold(&mut self, checkpoint: &mut Checkpoint) {
         if let Some(Position { file, offset, line, sha256, version, midstate }) = checkpoint.current.take() {
-            let record = Record { offset, line, sha256, version, midstate, is_partial: true, is_open: false };
+            let record =
+                Record { offset, line, sha256, version, midstate, is_partial: true, is_open: false, is_gone: false };
             self.files.insert(file, record);
         }
     }
@@ -181,6 +186,9 @@ pub async fn look<S: Source>(
         *verdict = compare(source, file, &record, &mut files).await?;
     }
     let present = verdicts.iter().map(|(file, _)| file.name.clone()).collect::<BTreeSet<_>>();
+    for (name, record) in &mut files {
+        record.is_gone = !present.contains(name);
+    }
     let mut look = Look { readings: Vec::new(), files, reread: 0 };
     for (file, verdict) in verdicts {
         let from = match verdict {
@@ -210,7 +218,7 @@ pub async fn look<S: Source>(
 fn lost(known: &BTreeMap<String, Record>, verdicts: &[(FileEntry, Verdict)]) -> BTreeMap<String, Record> {
     let kept =
         |name: &str| verdicts.iter().any(|(file, verdict)| file.name == name && !matches!(verdict, Verdict::Stranger));
-    let lost = known.iter().filter(|(name, record)| record.offset > 0 && !kept(name));
+    let lost = known.iter().filter(|(name, record)| record.offset > 0 && !record.is_gone && !kept(name));
     lost.map(|(name, record)| (name.clone(), record.clone())).collect()
 }
 
@@ -245,14 +253,19 @@ async fn compare<S: Source>(
         }
         lines
     };
-    let midstate = Some(Midstate::of(lines.hasher()));
+    // Of an archive the offset in its text is none in its bytes: nothing can be skipped there.
+    let is_plain = lines.reader().compression() == Compression::Plain;
+    let midstate = is_plain.then(|| Midstate::of(lines.hasher()));
     let goes_on = lines.has_more().await;
     let goes_on = goes_on.map_err(|error| unreadable(&file.name, &lines.reader().explain(error)))?;
     let version = file.version.clone();
     if goes_on {
-        return Ok(Verdict::GoesOn(Record { version, midstate, ..record.clone() }));
+        return Ok(Verdict::GoesOn(Record { version, midstate, is_gone: false, ..record.clone() }));
     }
-    files.insert(file.name.clone(), Record { version, midstate: None, is_partial: false, ..record.clone() });
+    files.insert(
+        file.name.clone(),
+        Record { version, midstate: None, is_partial: false, is_gone: false, ..record.clone() },
+    );
     Ok(Verdict::Unchanged)
 }
 

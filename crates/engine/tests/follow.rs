@@ -306,3 +306,48 @@ fn killed_anywhere_every_line_is_counted_once() {
         }
     }
 }
+
+/// One member of an archive.
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = async_compression::tokio::bufread::GzipEncoder::new(text.as_bytes());
+    let mut stored = Vec::new();
+    let reading = tokio::io::AsyncReadExt::read_to_end(&mut encoder, &mut stored);
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(reading).unwrap();
+    stored
+}
+
+#[test]
+fn an_archive_that_grew_or_was_left_in_its_midst_is_read_on() {
+    for versions in [true, false] {
+        let text: String = (0..200).map(|path| add(&format!("p{path}"))).collect();
+        let mut scene = Scene::new(versions);
+        scene.source.files.insert("a.jsonl".to_owned(), gzip(&text));
+        // Far more text than bytes: an offset in the one is behind the end of the other.
+        assert!(scene.source.files["a.jsonl"].len() * 4 < text.len());
+        scene.run(&Fuse::after(150)).unwrap_err();
+        scene.run = "second";
+        assert_eq!(scene.lines(), 200);
+        scene.source.files.get_mut("a.jsonl").unwrap().extend(gzip(&(add("x") + &add("y"))));
+        assert_eq!(scene.lines(), 202);
+        assert_eq!(scene.sink.objects().len(), 202);
+    }
+}
+
+#[test]
+fn what_begins_as_a_file_did_that_is_long_gone_is_another_file() {
+    let delete = |path: &str| format!("{{\"repo\":\"r\",\"op\":\"delete\",\"path\":\"{path}\"}}\n");
+    let mut scene = Scene::new(true);
+    scene.put("day1.jsonl", &add("a"));
+    assert_eq!(scene.lines(), 1);
+    scene.source.files.clear();
+    scene.put("day2.jsonl", &delete("a"));
+    assert_eq!(scene.lines(), 2);
+    assert_eq!(scene.sink.objects().len(), 0);
+    scene.source.files.clear();
+    scene.put("day3.jsonl", &add("a"));
+    assert_eq!(scene.lines(), 3);
+    assert_eq!(scene.sink.objects().len(), 1, "as on the first day");
+    // The name that was gone is known all the same.
+    scene.put("day1.jsonl", &(add("a") + &add("b")));
+    assert_eq!(scene.lines(), 4);
+}

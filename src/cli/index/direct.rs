@@ -144,6 +144,9 @@ pub(super) async fn run(
     let way = way::open(&args.way, target, printer).await?;
     let mut work = work(files, collection, args, &way.address)?;
     work.delete_guard = guard(files, collection, args, &way)?;
+    if let Some(ledger) = &args.ledger {
+        refuse_another(ledger, &work.run)?;
+    }
     if let Some(before) = finished_before(args.ledger.as_deref(), &work.run) {
         printer.note(&format!(
             "these files were indexed before, as {} says; delete it to index them again\n",
@@ -218,9 +221,7 @@ pub(super) fn work(files: &[String], collection: &str, args: &DirectArgs, addres
         }
     };
     let files = files.iter().map(absolute).collect::<std::io::Result<Vec<_>>>()?;
-    // The same files into the same collection in the same manner are the same run.
-    let what = serde_json::json!([files, collection, address, args.properties, args.drop_unmapped]);
-    let run = Digest::of(what.to_string().as_bytes()).to_string();
+    let run = run_id("run", &files, collection, args, address);
     Ok(IndexWork {
         namespace: String::new(),
         name: String::new(),
@@ -246,6 +247,31 @@ pub(super) fn work(files: &[String], collection: &str, args: &DirectArgs, addres
         },
         patience: PatienceWork::default(),
     })
+}
+
+/// The same files into the same collection of the same cluster in the same manner are the same run.
+pub(super) fn run_id(manner: &str, files: &[String], collection: &str, args: &DirectArgs, address: &str) -> String {
+    let what = serde_json::json!([manner, files, collection, address, args.properties, args.drop_unmapped]);
+    Digest::of(what.to_string().as_bytes()).to_string()
+}
+
+/// A ledger of another run is not written over: what it knows would be forgotten, and deletes that it still owes would
+/// be carried out on another cluster.
+pub(super) fn refuse_another(ledger: &Path, run: &str) -> Result<(), Stop> {
+    let Ok(bytes) = std::fs::read(ledger) else { return Ok(()) };
+    // What is no ledger the run itself complains about.
+    let Ok(found) = serde_json::from_slice::<Ledger>(&bytes) else { return Ok(()) };
+    if found.run == run {
+        return Ok(());
+    }
+    let name = ledger.display();
+    Err(Stop::refused(
+        format!(
+            "{name} is the ledger of another run, into {}: other files, cluster, collection or mapping; nothing was changed",
+            found.collection
+        ),
+        format!("name another one with --ledger, or delete {name} to begin anew"),
+    ))
 }
 
 /// The ledger of a run that is done.
@@ -454,6 +480,18 @@ mod tests {
         {
             assert_ne!(one, other);
         }
+    }
+
+    #[test]
+    fn a_ledger_of_another_run_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.json");
+        refuse_another(&path, "mine").unwrap();
+        let ledger = Ledger::begin("mine", "Files", Timestamp::UNIX_EPOCH);
+        std::fs::write(&path, serde_json::to_vec(&ledger).unwrap()).unwrap();
+        refuse_another(&path, "mine").unwrap();
+        let Err(Stop::Said { message, .. }) = refuse_another(&path, "other") else { panic!("written over") };
+        assert!(message.contains("is the ledger of another run, into Files"), "{message}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::super::health::duration;
 use super::super::printer::{Printer, plain};
 use super::super::session::Stop;
 use super::super::{Exit, Target};
-use super::direct::{DirectArgs, guard, interrupted, work};
+use super::direct::{DirectArgs, guard, interrupted, refuse_another, run_id, work};
 use super::way;
 use crate::worker::index_here;
 use crate::worker::work::{FollowWork, SourceWork, VolumeWork};
@@ -51,7 +51,9 @@ pub(super) async fn run(args: &WatchArgs, target: &Target, printer: Printer) -> 
     }
     let way = way::open(&args.direct.way, target, printer).await?;
     let name = folder.to_string_lossy().into_owned();
-    let mut work = work(&[name.clone(), args.pattern.clone()], &args.collection, &args.direct, &way.address)?;
+    let mut work = work(&[], &args.collection, &args.direct, &way.address)?;
+    let files = [name.clone(), args.pattern.clone()];
+    work.run = run_id("watch", &files, &args.collection, &args.direct, &way.address);
     if guard(&[], &args.collection, &args.direct, &way)?.is_some() {
         // What is appended is counted nowhere before it is read.
         return Err(Stop::refused(
@@ -63,6 +65,7 @@ pub(super) async fn run(args: &WatchArgs, target: &Target, printer: Printer) -> 
         ));
     }
     let ledger = args.direct.ledger.clone().unwrap_or_else(|| ledger_of(&folder, &args.collection));
+    refuse_another(&ledger, &work.run)?;
     work.ledger_file = Some(ledger.clone());
     work.source = SourceWork::Volume(VolumeWork {
         mount_path: name,

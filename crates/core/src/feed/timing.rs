@@ -9,8 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::effort::wait;
 use super::{
-    Content, Effort, FeedSpec, Finding, JobState, LedgerView, Observed, Plan, RECHECK_LATER, Step, failed, guard,
-    obstacle, run_status, stuck,
+    Content, Effort, FeedSpec, Finding, JobState, JobView, LedgerView, Observed, Plan, RECHECK_LATER, Step, failed,
+    guard, obstacle, run_status, stuck,
 };
 use crate::fingerprint;
 use crate::schedule::Timetable;
@@ -100,6 +100,18 @@ impl FeedSpec {
     }
 }
 
+/// Ends a worker that watches and is not meant any more: it would go on reading and deleting as it was told once.
+pub(super) fn end_other_watch(spec: &FeedSpec, observed: &Observed, content: &Content) -> Option<Plan> {
+    let is_meant = guard::limits(spec, observed).is_none() && spec.watches(content).is_some();
+    let meant = observed.intent.filter(|_| is_meant).map(|time| spec.job(&spec.run_for(content, time)));
+    let is_other = |job: &&JobView| job.state == JobState::Active && job.watches && Some(&job.name) != meant.as_ref();
+    let other = observed.jobs.iter().find(is_other)?;
+    let message = format!("Job {} is being ended: it watches as the feed was declared before", other.name);
+    let mut plan = standing(&other.name, None, "", (Reason::Watching, message));
+    plan.step = Some(Step::EndJob { name: other.name.clone() });
+    Some(plan)
+}
+
 /// The plan of a feed that goes on from run to run.
 pub(super) fn decide(spec: &FeedSpec, observed: &Observed, content: &Content, ledger: Option<&LedgerView>) -> Plan {
     if guard::limits(spec, observed).is_some() {
@@ -148,6 +160,10 @@ fn scheduled(
             Plan { step: None, recheck: None, findings, run: None, shown: None, next_run: None }
         }
     };
+    if next.is_none() && matches!(plan.step, Some(Step::StartRun { .. })) {
+        // Suspended: whatever was changed meanwhile is for the time after.
+        plan.step = None;
+    }
     plan.next_run = next;
     let until = next.map(|next| next.duration_since(observed.now) + SignedDuration::from_secs(1));
     plan.recheck = plan.recheck.into_iter().chain(until).chain([RECHECK_AT_REST]).min();
@@ -166,17 +182,14 @@ fn watched(spec: &FeedSpec, observed: &Observed, content: &Content, ledger: Opti
     let own = ledger.filter(|ledger| ledger.run == run);
     let job = observed.jobs.iter().find(|job| job.name == name).map(|job| &job.state);
     let ready = (Reason::Watching, format!("Job {name} looks for what is new"));
-    let other = observed.jobs.iter().find(|job| job.state == JobState::Active && job.watches && job.name != name);
-    if let Some(other) = other {
-        let message = format!("Job {} is being ended: another takes its place", other.name);
-        let mut plan = standing(&other.name, None, "", (Reason::Watching, message));
-        plan.step = Some(Step::EndJob { name: other.name.clone() });
-        return plan;
-    }
     match job {
         // Its time was over: the next one goes on.
         Some(JobState::Succeeded) => begin(ledger),
-        Some(JobState::Failed(_)) if !own.is_some_and(|own| own.is_permanent) => {
+        // The record of a Job that was given up is cleared away after a while.
+        Some(JobState::Failed(_)) | None
+            if !own.is_some_and(|own| own.is_permanent)
+                && (job.is_some() || own.is_some_and(|own| own.state == RunState::Failed)) =>
+        {
             let since = own.and_then(|own| own.finished_at).unwrap_or(time).max(time);
             if observed.now.duration_since(since) >= WATCH_AGAIN {
                 return begin(ledger);

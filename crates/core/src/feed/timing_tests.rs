@@ -150,7 +150,11 @@ fn one_worker_watches_and_another_takes_its_place() {
     let failed = |now| meant(now, Some(RunState::Failed), Some(JobState::Failed("x".into())));
     assert_eq!(failed("01:01:00").told(), "rest: Ready=False RunFailed, CaughtUp=False RunFailed");
     assert_eq!(failed("01:05:00").told(), format!("mean 01:05:00: {at_it}"));
+    let cleared = |now| meant(now, Some(RunState::Failed), None).told();
+    assert_eq!(cleared("01:01:00"), "rest: Ready=False RunFailed, CaughtUp=False RunFailed");
+    assert_eq!(cleared("09:00:00"), format!("mean 09:00:00: {at_it}"), "the record of its Job was cleared away");
     let stuck = "rest: Ready=False RunFailed, CaughtUp=False RunFailed, Stalled=True RunFailed";
+    assert_eq!(meant("09:00:00", Some(RunState::Failed), None).permanent().told(), stuck);
     assert_eq!(failed("09:00:00").permanent().told(), stuck);
 }
 
@@ -164,6 +168,31 @@ fn what_would_index_otherwise_begins_anew_and_what_would_not_goes_on() {
     assert_ne!(one, basis(FeedSpec { restart: Some("1".to_owned()), ..watching() }));
     assert_ne!(one, basis(FeedSpec { collection: "B".to_owned(), ..watching() }));
     assert_eq!(spec().basis(&bucket()), None);
+}
+
+#[test]
+fn a_worker_that_watches_is_ended_by_whatever_it_was_not_told() {
+    let watched =
+        || Picture::new(watching(), "01:30:00").meant("01:00:00", Some(RunState::Succeeded), Some(JobState::Active));
+    let mut protected = watched();
+    protected.observed.protection = Some("Handbook*".to_owned());
+    assert!(protected.told().starts_with("end: "), "{}", protected.told());
+    protected.observed.jobs.clear();
+    assert!(protected.told().starts_with("rest: Ready=False InvalidSpec"), "{}", protected.told());
+    for when in [When::Once, nightly().when] {
+        let mut picture = watched();
+        picture.spec.when = when;
+        assert!(picture.told().starts_with("end: "), "{}", picture.told());
+    }
+}
+
+#[test]
+fn a_suspended_schedule_starts_nothing_whatever_else_is_changed() {
+    let mut picture = Picture::new(nightly(), "11:00:00").meant("03:00:00", Some(RunState::Succeeded), None);
+    let schedule = Schedule { cron: "0 3 * * *".to_owned(), time_zone: None, starting_deadline: None, suspend: true };
+    picture.spec.when = When::Schedule(Box::new(Timetable::parse(&schedule).unwrap()));
+    picture.spec.unmapped = Unmapped::Drop;
+    assert!(picture.told().starts_with("rest: "), "{}", picture.told());
 }
 
 #[test]
