@@ -13,7 +13,7 @@ use super::super::health::duration;
 use super::super::printer::{Printer, plain};
 use super::super::session::Stop;
 use super::super::{Exit, Target};
-use super::direct::{DirectArgs, guard, interrupted, refuse_another, run_id, work};
+use super::direct::{DirectArgs, guard, interrupted, refuse_another, run_id, sentence, work};
 use super::way;
 use crate::worker::index_here;
 use crate::worker::work::{FollowWork, SourceWork, VolumeWork};
@@ -82,7 +82,7 @@ pub(super) async fn run(args: &WatchArgs, target: &Target, printer: Printer) -> 
             let (told, _hears) = watch::channel(None);
             let found = index_here(work.clone(), way.common.clone(), way.nodes.clone(), &halt, &told).await?;
             if before != Some(found.counts) && found.counts.lines > 0 {
-                printer.note(&line(&found.counts));
+                printer.note(&format!("{}\n", sentence(&found.counts, "lines")));
                 if let Some(letter) = found.dead_letters.last() {
                     let (file, reason) = (plain(&letter.file), plain(&letter.reason));
                     printer.note(&format!("rejected: {file}:{}: {reason}\n", letter.line));
@@ -117,11 +117,4 @@ pub(super) async fn run(args: &WatchArgs, target: &Target, printer: Printer) -> 
 /// A name that no pattern finds: it begins with a dot.
 fn ledger_of(folder: &Path, collection: &str) -> PathBuf {
     folder.join(format!(".{collection}.ledger.json"))
-}
-
-fn line(counts: &Counts) -> String {
-    let Counts { lines, added, modified, deleted, renamed, unchanged, rejected } = counts;
-    format!(
-        "{lines} lines = {added} added + {modified} modified + {deleted} deleted + {renamed} renamed + {unchanged} unchanged + {rejected} rejected\n"
-    )
 }
