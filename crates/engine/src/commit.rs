@@ -194,14 +194,16 @@ fn is_objects_fault(refusal: &Refusal) -> bool {
     !error.retryable && matches!(error.category, Category::Validation | Category::Encoding)
 }
 
-/// Splits objects, in their order, into batches within both bounds; an object beyond them is a batch of its own.
+/// Splits objects, in their order, into batches within both bounds, of about equal size: a small last one would keep
+/// the others waiting for a call that carries little. An object beyond the bounds is a batch of its own.
 fn batches(objects: Vec<&Object>, most: usize, most_bytes: usize) -> Vec<Vec<&Object>> {
+    let equal = objects.len().div_ceil(objects.len().div_ceil(most).max(1));
     let mut batches: Vec<Vec<&Object>> = Vec::new();
     let mut bytes = 0;
     for object in objects {
         let size = object.bytes();
         match batches.last_mut() {
-            Some(batch) if batch.len() < most && bytes + size <= most_bytes => {
+            Some(batch) if batch.len() < equal && bytes + size <= most_bytes => {
                 bytes += size;
                 batch.push(object);
             }
@@ -230,6 +232,7 @@ mod tests {
             |objects: &[Object]| batches(objects.iter().collect(), 3, 100).iter().map(Vec::len).collect::<Vec<_>>();
         assert_eq!(sizes(&[]), [0; 0]);
         assert_eq!(sizes(&vec![object(1); 7]), [3, 3, 1]);
+        assert_eq!(sizes(&vec![object(1); 4]), [2, 2]);
         assert_eq!(sizes(&[object(50), object(50), object(1)]), [2, 1]);
         assert_eq!(sizes(&[object(1), object(200), object(1)]), [1, 1, 1]);
     }

@@ -33,8 +33,8 @@ const LEAST_OBJECTS: usize = 10;
 /// Batches begin at this part of the most, so that a weak server is not asked for the most at once.
 const BEGIN: usize = 2;
 
-/// Grown by this part of the most after each full batch that was quick.
-const GROWTH: usize = 8;
+/// Grown by this after a full batch that was quick: a short feed must not be over before it has found its pace.
+const GROWTH: usize = 2;
 
 /// A call that takes less may be larger.
 const QUICK: Duration = Duration::from_secs(2);
@@ -72,8 +72,9 @@ impl State {
         if took > SLOW {
             return self.overloaded();
         }
-        if took < QUICK && objects >= self.objects {
-            self.objects = (self.objects + (limits.objects / GROWTH).max(1)).min(limits.objects);
+        // What is sent is cut into equal batches, so a full one has more than half of the most.
+        if took < QUICK && objects > self.objects / 2 {
+            self.objects = self.objects.saturating_mul(GROWTH).min(limits.objects);
         }
         self.confirmed += 1;
         if self.confirmed >= self.slots && self.slots < limits.in_flight {
@@ -195,18 +196,19 @@ mod tests {
     fn it_grows_by_steps_and_halves() {
         let pace = Pace::new(LIMITS);
         assert_eq!(state(&pace), (200, 4));
-        pace.confirmed(200, Duration::from_millis(300));
-        assert_eq!(state(&pace), (250, 4), "a full batch that was quick");
-        pace.confirmed(10, Duration::from_millis(300));
-        assert_eq!(state(&pace), (250, 4), "a small batch proves nothing about larger ones");
-        pace.confirmed(250, Duration::from_secs(3));
-        assert_eq!(state(&pace), (250, 4), "neither quick nor slow");
-        pace.confirmed(250, Duration::from_secs(7));
-        assert_eq!(state(&pace), (125, 2), "slow");
+        pace.confirmed(100, Duration::from_millis(300));
+        assert_eq!(state(&pace), (200, 4), "a small batch proves nothing about larger ones");
+        pace.confirmed(101, Duration::from_secs(3));
+        assert_eq!(state(&pace), (200, 4), "neither quick nor slow");
+        pace.confirmed(101, Duration::from_millis(300));
+        assert_eq!(state(&pace), (400, 4), "a full batch that was quick");
+        pace.confirmed(400, Duration::from_secs(7));
+        assert_eq!(state(&pace), (200, 2), "slow");
         for category in Category::ALL {
             pace.failed(&error(category));
         }
-        assert_eq!(state(&pace), (15, 1), "three of the nine are about the pace");
+        assert_eq!(state(&pace), (25, 1), "three of the nine are about the pace");
+        pace.failed(&error(Category::Memory));
         pace.failed(&error(Category::Memory));
         assert_eq!(state(&pace), (10, 1), "there is a least");
         for _ in 0..100 {
