@@ -20,23 +20,22 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
+use crate::ahead::{Ahead, Parser};
 use crate::breaker::{Breaker, BreakerPolicy};
 use crate::commit::{Carried, Committer};
-use crate::feed::{Feed, FeedError, FeedLine, Mark};
+use crate::feed::{Feed, FeedError, Mark};
 use crate::flight::{FlightLimits, Flights};
 use crate::follow::{self, Follow, Followed};
 use crate::guard::{self, Counted, Guard, Guarded};
 use crate::keeper::Keeper;
 use crate::ledger::{FailureReason, Ledger, State};
-use crate::line;
 use crate::mapping::Mapping;
 use crate::pace::{BatchLimits, Pace};
 use crate::ports::{Clock, LedgerStore, PortError, Sink, Source};
 use crate::rejection::one_line;
 use crate::retry::{Faults, Patience, Retry, Stop};
 use crate::settle::{Landing, Settler};
-use crate::step::Step;
-use crate::window::{Entry, Place, Window, WindowLimits};
+use crate::window::{Entry, Window, WindowLimits};
 
 /// The longest message of a failure, in bytes: a condition and a termination message hold it.
 const MESSAGE_BYTES: usize = 1024;
@@ -435,11 +434,14 @@ impl<K: Sink, C: Clock> Indexer<'_, K, C> {
     /// Gathers windows and lets them begin. Returns without an error when somebody else has one to tell.
     async fn gather_all<S: Source>(
         &self,
-        mut feed: Feed<'_, S>,
+        feed: Feed<'_, S>,
         mut rejected: u64,
         flights: mpsc::Sender<Flight>,
         landings: mpsc::Sender<Landing>,
     ) -> Result<(), RunError> {
+        let Settings { collection, mapping, .. } = self.settings;
+        let parser = Parser { collection: collection.clone(), mapping: mapping.clone() };
+        let mut feed = Ahead::new(feed, parser);
         let mut held_over = None;
         let mut finished = 0;
         loop {
@@ -488,7 +490,7 @@ impl<K: Sink, C: Clock> Indexer<'_, K, C> {
 
     async fn gather<S: Source>(
         &self,
-        feed: &mut Feed<'_, S>,
+        feed: &mut Ahead<'_, S>,
         held_over: &mut Option<Entry>,
         rejected: &mut u64,
     ) -> Result<Gathered, RunError> {
@@ -502,10 +504,9 @@ impl<K: Sink, C: Clock> Indexer<'_, K, C> {
             if self.is_too_many(*rejected) {
                 return Ok(Gathered { window, end, is_last: false });
             }
-            let Some(line) = feed.next().await? else {
+            let Some(entry) = feed.next().await? else {
                 return Ok(Gathered { window, end: feed.mark(), is_last: true });
             };
-            let entry = self.entry(line);
             if !window.admits(&entry, &self.settings.window) {
                 *held_over = Some(entry);
                 return Ok(Gathered { window, end, is_last: false });
@@ -513,14 +514,6 @@ impl<K: Sink, C: Clock> Indexer<'_, K, C> {
             *rejected += u64::from(entry.step.is_err());
             window.push(entry);
         }
-    }
-
-    fn entry(&self, line: FeedLine) -> Entry {
-        let FeedLine { file, line } = line;
-        let place = Place { file, line: line.number, offset: line.offset, length: line.length };
-        let change = line::read(&line);
-        let step = change.and_then(|change| Step::new(&self.settings.collection, &self.settings.mapping, change));
-        Entry { place, step }
     }
 
     fn is_too_many(&self, rejected: u64) -> bool {

@@ -1,0 +1,132 @@
+//! Lines are parsed on a thread of their own, a little ahead of the windows that they go into: what encodes and sends
+//! does not wait for what parses, nor the other way round. The order of the feed stays.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+use crate::feed::{Feed, FeedError, FeedLine, Mark};
+use crate::follow::Record;
+use crate::ledger::FailureReason;
+use crate::line;
+use crate::mapping::Mapping;
+use crate::ports::Source;
+use crate::run::RunError;
+use crate::step::Step;
+use crate::window::{Entry, Place};
+
+/// Lines that are parsed in one go: enough that handing them over is not the cost.
+const LINES_AT_ONCE: usize = 256;
+
+/// Their bytes, about; a longer line goes alone. Two such portions are in memory beside the windows.
+const BYTES_AT_ONCE: u64 = 1 << 20;
+
+/// What a line becomes: the same for each line of a run.
+pub(crate) struct Parser {
+    pub(crate) collection: String,
+    pub(crate) mapping: Mapping,
+}
+
+impl Parser {
+    fn entry(&self, line: FeedLine) -> Entry {
+        let FeedLine { file, line } = line;
+        let place = Place { file, line: line.number, offset: line.offset, length: line.length };
+        let change = line::read(&line);
+        let step = change.and_then(|change| Step::new(&self.collection, &self.mapping, change));
+        Entry { place, step }
+    }
+}
+
+/// A portion that is being parsed, and how far the reading was behind each of its lines.
+struct Portion {
+    marks: Vec<Mark>,
+    entries: JoinHandle<Vec<Entry>>,
+}
+
+/// The lines of a feed, parsed.
+pub(crate) struct Ahead<'a, S: Source> {
+    feed: Feed<'a, S>,
+    parser: Arc<Parser>,
+    parsed: VecDeque<(Entry, Mark)>,
+    parsing: Option<Portion>,
+    /// Why reading ended, once it did: told when all lines before are.
+    ended: Option<Result<(), FeedError>>,
+    mark: Mark,
+}
+
+impl<'a, S: Source> Ahead<'a, S> {
+    pub(crate) fn new(feed: Feed<'a, S>, parser: Parser) -> Self {
+        let mark = feed.mark();
+        Self { feed, parser: Arc::new(parser), parsed: VecDeque::new(), parsing: None, ended: None, mark }
+    }
+
+    /// How far the reading is, behind the line that was answered last. What was read ahead is not in it.
+    pub(crate) fn mark(&self) -> Mark {
+        self.mark.clone()
+    }
+
+    /// The files that were finished between two marks.
+    pub(crate) fn finished(&self, from: usize, to: usize) -> Vec<(String, Record)> {
+        self.feed.finished(from, to)
+    }
+
+    /// The next line that is not blank, or `None` behind the last file.
+    pub(crate) async fn next(&mut self) -> Result<Option<Entry>, RunError> {
+        loop {
+            if let Some((entry, mark)) = self.parsed.pop_front() {
+                self.mark = mark;
+                return Ok(Some(entry));
+            }
+            let portion = match self.parsing.take() {
+                Some(portion) => portion,
+                None => match self.read().await {
+                    Some(portion) => portion,
+                    None => return self.end(),
+                },
+            };
+            // While this one is parsed, the next is read; while it is consumed, the next is parsed.
+            let next = self.read().await;
+            let Portion { marks, entries } = portion;
+            let entries = entries.await.map_err(|error| given_up(&error))?;
+            self.parsed.extend(entries.into_iter().zip(marks));
+            self.parsing = next;
+        }
+    }
+
+    /// Reads a portion and begins to parse it; nothing once reading ended.
+    async fn read(&mut self) -> Option<Portion> {
+        let (mut lines, mut marks, mut bytes) = (Vec::new(), Vec::new(), 0);
+        while self.ended.is_none() && lines.len() < LINES_AT_ONCE && bytes < BYTES_AT_ONCE {
+            match self.feed.next().await {
+                Ok(Some(line)) => {
+                    bytes += line.line.length;
+                    lines.push(line);
+                    marks.push(self.feed.mark());
+                }
+                Ok(None) => self.ended = Some(Ok(())),
+                Err(error) => self.ended = Some(Err(error)),
+            }
+        }
+        if lines.is_empty() {
+            return None;
+        }
+        let parser = self.parser.clone();
+        let parse = move || lines.into_iter().map(|line| parser.entry(line)).collect();
+        Some(Portion { marks, entries: tokio::task::spawn_blocking(parse) })
+    }
+
+    fn end(&mut self) -> Result<Option<Entry>, RunError> {
+        if let Some(Err(error)) = self.ended.take() {
+            return Err(error.into());
+        }
+        self.ended = Some(Ok(()));
+        self.mark = self.feed.mark();
+        Ok(None)
+    }
+}
+
+/// Only a defect of ours leads here; the run then fails instead of hanging.
+fn given_up(error: &tokio::task::JoinError) -> RunError {
+    RunError::failed(FailureReason::SourceFailed, format!("lines were given up before they were parsed: {error}"))
+}
