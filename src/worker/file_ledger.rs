@@ -51,6 +51,12 @@ fn failed(action: &str, path: &Path, error: &std::io::Error) -> PortError {
     PortError { category: Category::FileSystem, retryable: true, message }
 }
 
+/// Only a defect of ours leads here.
+fn abandoned(path: &Path, error: &tokio::task::JoinError) -> PortError {
+    let message = format!("{}: {error}", path.display());
+    PortError { category: Category::FileSystem, retryable: true, message }
+}
+
 impl LedgerStore for FileLedger {
     async fn load(&self) -> Result<Stored, PortError> {
         let stored = self.read()?;
@@ -68,11 +74,16 @@ impl LedgerStore for FileLedger {
             retryable: false,
             message: format!("{}: {error}", self.path.display()),
         })?;
-        if version(self.read()?.as_deref()) != expected {
-            return Err(SaveError::Conflict);
-        }
-        self.write(&text)?;
-        Ok(version(Some(&text)))
+        // Waiting for the disk keeps nobody else waiting.
+        let (store, expected) = (Self { path: self.path.clone() }, expected.to_owned());
+        let saved = tokio::task::spawn_blocking(move || {
+            if version(store.read()?.as_deref()) != expected {
+                return Err(SaveError::Conflict);
+            }
+            store.write(&text)?;
+            Ok(version(Some(&text)))
+        });
+        saved.await.unwrap_or_else(|error| Err(abandoned(&self.path, &error).into()))
     }
 }
 
