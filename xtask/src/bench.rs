@@ -41,6 +41,8 @@ struct Row {
     unit: &'static str,
     /// The least and the most of the rounds.
     spread: [f64; 2],
+    /// Each round, in its order.
+    rounds: Vec<f64>,
 }
 
 impl Row {
@@ -50,20 +52,29 @@ impl Row {
         sorted.sort_by(f64::total_cmp);
         let (least, most) = (*sorted.first().context("no round was measured")?, sorted[sorted.len() - 1]);
         let value = sorted[sorted.len() / 2];
-        Ok(Self { what: what.to_owned(), condition: condition.to_owned(), value, unit, spread: [least, most] })
+        Ok(Self {
+            what: what.to_owned(),
+            condition: condition.to_owned(),
+            value,
+            unit,
+            spread: [least, most],
+            rounds: rounds.to_vec(),
+        })
     }
 }
 
 /// Prints the rows as a table and keeps them in `target/bench/NAME.json`.
 fn report(target: &Path, name: &str, versions: &Value, rows: &[Row], ratios: &Value) -> Result<()> {
     println!("{:<38} {:<44} {:>10} {:<9} {:>24}", "what", "condition", "median", "unit", "least to most");
-    for Row { what, condition, value, unit, spread: [least, most] } in rows {
+    for Row { what, condition, value, unit, spread: [least, most], .. } in rows {
         println!("{what:<38} {condition:<44} {value:>10.3} {unit:<9} {:>24}", format!("{least:.3} to {most:.3}"));
     }
     println!("ratios: {ratios}");
     let rows: Vec<Value> = rows
         .iter()
-        .map(|row| json!({"what": row.what, "condition": row.condition, "value": row.value, "unit": row.unit, "spread": row.spread}))
+        .map(|Row { what, condition, value, unit, spread, rounds }| {
+            json!({"what": what, "condition": condition, "value": value, "unit": unit, "spread": spread, "rounds": rounds})
+        })
         .collect();
     let date = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
     let figures = json!({"name": name, "date": date, "versions": versions, "rows": rows, "ratios": ratios});

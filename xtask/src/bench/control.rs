@@ -285,6 +285,7 @@ impl Bench {
                 value: p99,
                 unit: "s",
                 spread: [seconds[0], seconds[seconds.len() - 1]],
+                rounds: vec![p99],
             },
             Row::of("drift in the status", &condition, "s", &seconds)?,
             Row::of(

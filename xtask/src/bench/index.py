@@ -1,6 +1,7 @@
 """Indexes a feed of adds as a person would with the official client, and prints what it took.
 
-Arguments: FILE COLLECTION MODE REST_PORT GRPC_PORT, where MODE is `dynamic`, or `fixed:SIZE:REQUESTS`.
+Arguments: FILE COLLECTION MODE REST_PORT GRPC_PORT, where MODE is `dynamic`, `fixed:SIZE:REQUESTS`, or
+`stream:REQUESTS` (the call `BatchStream` of servers from 1.36 on).
 The clock starts when the client is connected: the start of the interpreter is not counted.
 """
 
@@ -19,6 +20,9 @@ client = weaviate.connect_to_custom(
 )
 if mode == "dynamic":
     batching = client.batch.dynamic(consistency_level=ConsistencyLevel.QUORUM)
+elif mode.startswith("stream"):
+    _, requests = mode.split(":")
+    batching = client.batch.stream(concurrency=int(requests), consistency_level=ConsistencyLevel.QUORUM)
 else:
     _, size, requests = mode.split(":")
     batching = client.batch.fixed_size(
