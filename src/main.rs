@@ -18,6 +18,10 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+/// A worker allocates each text of a feed and gives it back a second later, on several threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Kubernetes operator for Weaviate clusters and the Elysia AI service
 #[derive(Parser)]
 #[command(name = "elysia-operator", version)]

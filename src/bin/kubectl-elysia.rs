@@ -4,6 +4,10 @@ use std::process::ExitCode;
 
 use elysia_operator::cli;
 
+/// As the operator's own binary: it indexes files too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // Two crypto providers are compiled in by nobody; naming the one keeps it that way. Installed twice is no harm.
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
