@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::collection::PlanStatus;
 use crate::common::{ClusterReference, Empty, S3Store, Schedule};
 
+mod progress;
+
+pub use progress::Lag;
+
 /// A feed of JSONL change files that is kept indexed into one collection.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[kube(
@@ -347,6 +351,9 @@ pub struct IndexSourceStatus {
     /// How fast the present run is, and what it costs the servers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throughput: Option<Throughput>,
+    /// What of the files that were listed last is left to be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag: Option<Lag>,
     /// The present or last run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<RunStatus>,
@@ -410,6 +417,9 @@ pub struct CheckpointStatus {
 pub struct Throughput {
     /// Lines in each second, from the run's start to the last write of its ledger, waits for another worker included.
     pub lines_per_second: i64,
+    /// Bytes of the lines that were dealt with.
+    #[serde(default)]
+    pub bytes: i64,
     /// Calls that wrote objects and were confirmed.
     pub calls: i64,
     /// Objects in them.

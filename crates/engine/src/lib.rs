@@ -30,6 +30,7 @@ pub mod memory;
 pub mod object;
 pub mod pace;
 pub mod ports;
+pub mod progress;
 pub mod reader;
 pub mod rejection;
 pub mod retry;

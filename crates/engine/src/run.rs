@@ -34,7 +34,7 @@ use crate::pace::{BatchLimits, Pace};
 use crate::ports::{Clock, LedgerStore, PortError, Sink, Source};
 use crate::rejection::one_line;
 use crate::retry::{Faults, Patience, Retry, Stop};
-use crate::settle::{Landing, Settler};
+use crate::settle::{Landing, Reach, Settler};
 use crate::step::Step;
 use crate::window::{Entry, Place, Window, WindowLimits};
 
@@ -280,6 +280,7 @@ async fn begin_to_follow<'s, S: Source, K: Sink, L: LedgerStore, C: Clock>(
     info!(%run, %collection, files = look.readings.len(), "what is new is read");
     ledger.resume();
     let feed = Feed::follow(source, &ledger.checkpoint, look);
+    ledger.left = Some(feed.left());
     settler.save().await?;
     settler.check_rejected()?;
     Ok(Some(feed))
@@ -359,7 +360,9 @@ impl<K: Sink, C: Clock> Indexer<'_, K, C> {
                     }
                     extents = Some(counted.extents);
                 }
-                Feed::resume(source, &settler.ledger().checkpoint, extents).await?
+                let feed = Feed::resume(source, &settler.ledger().checkpoint, extents).await?;
+                settler.keeper.ledger.left = Some(feed.left());
+                feed
             }
             Some(follow) => match begin_to_follow(self.settings, follow, settler, source, clock).await? {
                 Some(feed) => feed,
@@ -458,7 +461,9 @@ impl<K: Sink, C: Clock> Indexer<'_, K, C> {
             let (sender, carried) = oneshot::channel();
             let files = feed.finished(finished, end.finished);
             finished = end.finished;
-            let landing = Landing { number, end: end.checkpoint(), finished: files, carried };
+            let bytes = window.entries().iter().map(|entry| entry.place.length).sum();
+            let reach = Reach { end: end.checkpoint(), finished: files, bytes, left: end.left };
+            let landing = Landing { number, reach, carried };
             let is_closed = landings.send(landing).await.is_err()
                 || flights.send(Flight { window, carried: sender }).await.is_err();
             if is_last || is_closed {

@@ -12,6 +12,7 @@ use super::{
     Content, Effort, FeedSpec, Finding, JobState, JobView, LedgerView, Observed, Plan, RECHECK_LATER, Step, failed,
     guard, obstacle, run_status, stuck,
 };
+use crate::condition::Value;
 use crate::fingerprint;
 use crate::schedule::Timetable;
 
@@ -23,6 +24,10 @@ const WATCH_INTERVAL_LIMIT: SignedDuration = SignedDuration::from_hours(24);
 
 /// How long after a failure that may pass by itself a worker watches again: its Job had ten pods for it already.
 const WATCH_AGAIN: SignedDuration = SignedDuration::from_mins(5);
+
+/// How long a Job that watches may be without a pod that runs before nobody knows any more whether something is new. A
+/// pod is there within seconds, unless its image is far away.
+const IDLE: SignedDuration = SignedDuration::from_mins(1);
 
 /// How soon a feed at rest is looked at again.
 const RECHECK_AT_REST: SignedDuration = SignedDuration::from_secs(30);
@@ -125,7 +130,9 @@ pub(super) fn decide(spec: &FeedSpec, observed: &Observed, content: &Content, le
     }
     match &spec.when {
         When::Schedule(timetable) => scheduled(spec, timetable, observed, content, ledger),
-        When::Watch(_) if spec.watches(content).is_some() => watched(spec, observed, content, ledger),
+        When::Watch(_) if spec.watches(content).is_some() => {
+            doubt_idle(watched(spec, observed, content, ledger), observed)
+        }
         When::Watch(_) | When::Once => {
             let run = fingerprint::short(&("content", spec.basis(content), content, &spec.run_now));
             let message = "a changed ConfigMap starts a run";
@@ -201,6 +208,23 @@ fn watched(spec: &FeedSpec, observed: &Observed, content: &Content, ledger: Opti
         }
         _ => current(spec, observed, content, ledger, run, ready, None),
     }
+}
+
+/// While no pod looks, nobody knows whether something is new.
+fn doubt_idle(mut plan: Plan, observed: &Observed) -> Plan {
+    let job = plan.run.as_ref().and_then(|run| run.job.as_deref());
+    let job = observed.jobs.iter().find(|other| Some(other.name.as_str()) == job);
+    let since = job.and_then(|job| job.idle_since).filter(|since| observed.now.duration_since(*since) >= IDLE);
+    let (Some(job), Some(_)) = (job, since) else { return plan };
+    let is_caught_up = |finding: &&mut Finding| finding.kind == ConditionType::CaughtUp && finding.value == Value::True;
+    if let Some(finding) = plan.findings.iter_mut().find(is_caught_up) {
+        let message = format!(
+            "no pod of Job {name} runs, so nobody looks for what is new: kubectl describe pod --selector batch.kubernetes.io/job-name={name}",
+            name = job.name
+        );
+        *finding = Finding::unknown(ConditionType::CaughtUp, Reason::Unknown, message);
+    }
+    plan
 }
 
 /// How the run stands that is meant now; it is made if it is not there.
