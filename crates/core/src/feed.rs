@@ -27,7 +27,7 @@ mod timing;
 
 pub use effort::Effort;
 pub use guard::{Approval, Guard, Guarded, Limits};
-pub use observed::{JobState, JobView, LedgerView, Observed, OpenCircuit};
+pub use observed::{JobState, JobView, LedgerView, Observed, OpenCircuit, PutOff};
 pub use report::{invalid, status};
 pub use timing::When;
 
@@ -63,6 +63,8 @@ pub struct FeedSpec {
     pub effort: Effort,
     /// When runs start.
     pub when: When,
+    /// Lines that must be new for a run to read them. No part of a run's id.
+    pub min_changes: Option<i64>,
     /// Whether a rewritten file is read again.
     pub rewritten: Rewritten,
     /// When the object was made.
@@ -98,6 +100,7 @@ impl FeedSpec {
             effort: Effort::of(spec)?,
             approve: annotation(names::APPROVE_ANNOTATION),
             when: When::of(spec)?,
+            min_changes: spec.min_changes.map(i64::from),
             rewritten: spec.run.as_ref().and_then(|run| run.rewritten).unwrap_or_default(),
             created: feed.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
             restart: annotation(names::RESTART_ANNOTATION),

@@ -11,6 +11,7 @@
 //! implementations. It is exact: [`window`] says why a crash at any moment changes neither objects nor counts, and the
 //! property tests of [`run`] try to break it.
 
+mod begin;
 pub mod breaker;
 pub mod category;
 pub mod checkpoint;

@@ -20,11 +20,12 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
+use crate::begin::{begin, begin_to_follow};
 use crate::breaker::{Breaker, BreakerPolicy};
 use crate::commit::{Carried, Committer};
 use crate::feed::{Feed, FeedError, FeedLine, Mark};
 use crate::flight::{FlightLimits, Flights};
-use crate::follow::{self, Follow, Followed};
+use crate::follow::Follow;
 use crate::guard::{self, Counted, Guard, Guarded};
 use crate::keeper::Keeper;
 use crate::ledger::{FailureReason, Ledger, State};
@@ -213,79 +214,6 @@ pub(crate) fn ledger_failed(error: &PortError, stop: &Stop) -> RunError {
     RunError::failed(FailureReason::LedgerFailed, format!("ledger: {error}"))
 }
 
-/// Finishes what a crash left half done, and makes the ledger this run's. Its write also shows any other worker that it
-/// is no longer alone.
-async fn begin<K: Sink, L: LedgerStore, C: Clock>(
-    settings: &Settings,
-    settler: &mut Settler<'_, K, L, C>,
-    clock: &C,
-) -> Result<(), RunError> {
-    let Settings { run, collection, .. } = settings;
-    let same_collection = settler.ledger().collection == *collection;
-    if same_collection {
-        settler.finish_pending().await?;
-    }
-    let ledger = &mut settler.keeper.ledger;
-    if same_collection && ledger.run == *run {
-        ledger.resume();
-    } else {
-        *ledger = Ledger::begin(run, collection, clock.now());
-    }
-    info!(%run, %collection, checkpoint = ?ledger.checkpoint, "run begins");
-    settler.save().await?;
-    settler.check_rejected()
-}
-
-/// As [`begin`], for a feed that goes on from run to run: looks what there is, and answers `None` when that is nothing
-/// new. Nothing is written then, unless the look learnt something.
-async fn begin_to_follow<'s, S: Source, K: Sink, L: LedgerStore, C: Clock>(
-    settings: &Settings,
-    follow: &Follow,
-    settler: &mut Settler<'_, K, L, C>,
-    source: &'s S,
-    clock: &C,
-) -> Result<Option<Feed<'s, S>>, RunError> {
-    let Settings { run, collection, .. } = settings;
-    if settler.ledger().collection == *collection {
-        settler.finish_pending().await?;
-    }
-    let ledger = &mut settler.keeper.ledger;
-    let is_known = ledger.followed.as_ref().is_some_and(|followed| followed.basis == follow.basis);
-    if ledger.collection != *collection || !is_known {
-        *ledger = Ledger::begin(run, collection, clock.now());
-        ledger.followed = Some(Followed { basis: follow.basis.clone(), ..Followed::default() });
-    }
-    let is_interrupted = ledger.run == *run && ledger.state != State::Succeeded;
-    if ledger.run != *run {
-        run.clone_into(&mut ledger.run);
-        ledger.started_at = clock.now();
-        ledger.resume();
-    }
-    let mut followed = ledger.followed.take().unwrap_or_default();
-    followed.fold(&mut ledger.checkpoint);
-    let look = follow::look(source, &followed.files, follow.rewritten).await;
-    ledger.followed = Some(followed);
-    let look = look?;
-    if let Some(followed) = &mut ledger.followed {
-        followed.files.clone_from(&look.files);
-        followed.reread += look.reread;
-        if !is_interrupted && !look.readings.is_empty() {
-            followed.rejected_before = ledger.counts.rejected;
-            ledger.dead_letters.clear();
-        }
-    }
-    if look.readings.is_empty() {
-        return Ok(None);
-    }
-    info!(%run, %collection, files = look.readings.len(), "what is new is read");
-    ledger.resume();
-    let feed = Feed::follow(source, &ledger.checkpoint, look);
-    ledger.left = Some(feed.left());
-    settler.save().await?;
-    settler.check_rejected()?;
-    Ok(Some(feed))
-}
-
 async fn conclude<K: Sink, L: LedgerStore, C: Clock>(
     mut settler: Settler<'_, K, L, C>,
     result: Result<(), RunError>,
@@ -302,7 +230,10 @@ async fn conclude<K: Sink, L: LedgerStore, C: Clock>(
             if ledger.state != State::Succeeded {
                 ledger.succeed(clock.now());
                 if let Some(followed) = &mut ledger.followed {
-                    followed.caught_up_at = ledger.finished_at;
+                    followed.is_reading = false;
+                    if followed.put_off.is_none() {
+                        followed.caught_up_at = ledger.finished_at;
+                    }
                 }
                 info!(counts = ?ledger.counts, "run succeeded");
             }

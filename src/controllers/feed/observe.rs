@@ -6,7 +6,7 @@ use elysia_api::index_source::{CheckpointStatus, Counts, DeadLetter, Lag, RunSta
 use elysia_api::names;
 use elysia_core::cluster::{ClusterSpec, judge};
 use elysia_core::collection::ClusterSight;
-use elysia_core::feed::{Content, FeedSpec, Guarded, LedgerView, Limits, Observed, OpenCircuit};
+use elysia_core::feed::{Content, FeedSpec, Guarded, LedgerView, Limits, Observed, OpenCircuit, PutOff};
 use elysia_core::fingerprint;
 use elysia_core::sight::{BlindnessKind, Sight};
 use elysia_engine::category::Category;
@@ -214,17 +214,20 @@ fn number(count: u64) -> i64 {
 fn view(ledger: &Ledger) -> LedgerView {
     let counts = &ledger.counts;
     let current = ledger.checkpoint.current.as_ref();
+    let put_off = ledger.followed.as_ref().and_then(|followed| followed.put_off.as_ref());
     LedgerView {
         run: ledger.run.clone(),
         state: match ledger.state {
             State::Running => RunState::Running,
             State::Waiting => RunState::Waiting,
+            State::Succeeded if put_off.is_some() => RunState::Skipped,
             State::Succeeded => RunState::Succeeded,
             State::Failed => RunState::Failed,
         },
         message: ledger.message.clone(),
         guarded: ledger.guarded.map(guarded),
         is_permanent: ledger.reason.is_some_and(FailureReason::is_permanent),
+        put_off: put_off.map(|put_off| PutOff { lines: number(put_off.lines), least: number(put_off.least) }),
         caught_up_at: ledger.followed.as_ref().and_then(|followed| followed.caught_up_at),
         counts: Counts {
             lines: number(counts.lines),

@@ -20,10 +20,11 @@ const CALLS: [&str; 2] = ["confirmed", "failed"];
 /// Outcomes of lines.
 const LINES: [&str; 6] = ["added", "modified", "deleted", "renamed", "unchanged", "rejected"];
 /// States of runs.
-const STATES: [(RunState, &str); 5] = [
+const STATES: [(RunState, &str); 6] = [
     (RunState::Pending, "Pending"),
     (RunState::Running, "Running"),
     (RunState::Waiting, "Waiting"),
+    (RunState::Skipped, "Skipped"),
     (RunState::Succeeded, "Succeeded"),
     (RunState::Failed, "Failed"),
 ];
@@ -63,6 +64,7 @@ pub(super) struct FeedGauges {
     lag_files: IntGaugeVec,
     lag_bytes: IntGaugeVec,
     behind: IntGaugeVec,
+    waiting: IntGaugeVec,
     succeeded_at: IntGaugeVec,
     state: IntGaugeVec,
 }
@@ -127,6 +129,11 @@ impl FeedGauges {
                 "Time since the condition CaughtUp of a feed was True; 0 while it is.",
                 &OBJECT,
             )?,
+            waiting: make.gauge(
+                "elysia_feed_waiting_lines",
+                "Lines of a feed that are new and wait for as many as minChanges asks for.",
+                &OBJECT,
+            )?,
             succeeded_at: make.gauge(
                 "elysia_feed_success_timestamp_seconds",
                 "When all lines that were there were last dealt with.",
@@ -166,6 +173,8 @@ impl FeedGauges {
         let lag = ledger.and_then(|ledger| ledger.lag.as_ref());
         set(&self.lag_files, &labels, lag.map(|lag| lag.files));
         set(&self.lag_bytes, &labels, lag.map(|lag| lag.bytes));
+        let waiting = |ledger: &LedgerView| ledger.put_off.as_ref().map_or(0, |put_off| put_off.lines);
+        set(&self.waiting, &labels, ledger.map(waiting));
         set(&self.succeeded_at, &labels, ledger.and_then(succeeded_at).map(Timestamp::as_second));
         match ledger {
             #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; 2^53 milliseconds are out of reach")]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use elysia_api::index_source::{CheckpointStatus, Counts, Lag, RunState, Throughput};
+use elysia_core::feed::PutOff;
 use serde_json::json;
 
 use super::*;
@@ -143,6 +144,7 @@ fn ledger() -> LedgerView {
         message: None,
         guarded: None,
         is_permanent: false,
+        put_off: Some(PutOff { lines: 5, least: 9 }),
         caught_up_at: Some(at(77)),
         counts: Counts { lines: 9, added: 4, modified: 2, deleted: 1, renamed: 1, unchanged: 0, rejected: 1 },
         errors: BTreeMap::from([("network".to_owned(), 3)]),
@@ -201,9 +203,11 @@ fn a_feed_has_its_series_and_they_go_with_it() {
     elysia_feed_state{collection="Articles",…,state="Failed"} 0
     elysia_feed_state{collection="Articles",…,state="Pending"} 0
     elysia_feed_state{collection="Articles",…,state="Running"} 1
+    elysia_feed_state{collection="Articles",…,state="Skipped"} 0
     elysia_feed_state{collection="Articles",…,state="Succeeded"} 0
     elysia_feed_state{collection="Articles",…,state="Waiting"} 0
     elysia_feed_success_timestamp_seconds{collection="Articles",…} 77
+    elysia_feed_waiting_lines{collection="Articles",…} 5
     elysia_ready{kind="IndexSource",…} 1
     "#);
     // Not known any more, it has none of its ledger.

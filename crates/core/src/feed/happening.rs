@@ -24,6 +24,8 @@ pub enum Happened {
     RunSucceeded,
     /// A run ended before the last line.
     RunFailed,
+    /// Too few lines were new for a run.
+    RunSkipped,
     /// A run would delete more than the guard allows.
     NeedsApproval,
     /// A feed that watches has dealt with every line after it was behind.
@@ -40,10 +42,11 @@ pub enum Happened {
 
 impl Happened {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::RunStarted,
         Self::RunSucceeded,
         Self::RunFailed,
+        Self::RunSkipped,
         Self::NeedsApproval,
         Self::CaughtUp,
         Self::CircuitOpened,
@@ -58,6 +61,7 @@ impl Happened {
             Self::RunStarted => "RunStarted",
             Self::RunSucceeded => "RunSucceeded",
             Self::RunFailed => "RunFailed",
+            Self::RunSkipped => "RunSkipped",
             Self::NeedsApproval => "NeedsApproval",
             Self::CaughtUp => "CaughtUp",
             Self::CircuitOpened => "CircuitOpened",
@@ -75,7 +79,7 @@ impl Happened {
             | Self::CircuitOpened
             | Self::LinesRejected
             | Self::CheckpointLost => true,
-            Self::RunStarted | Self::RunSucceeded | Self::CaughtUp | Self::CircuitClosed => false,
+            Self::RunStarted | Self::RunSucceeded | Self::RunSkipped | Self::CaughtUp | Self::CircuitClosed => false,
         }
     }
 
@@ -122,6 +126,7 @@ pub struct Marks {
     lines: i64,
     rejected: i64,
     has_letters: bool,
+    has_waiting: bool,
     plan: Option<String>,
     is_circuit_open: bool,
     behind_since: Option<Timestamp>,
@@ -151,6 +156,7 @@ impl Marks {
             lines: counts.map_or(0, |counts| counts.lines),
             rejected: counts.map_or(0, |counts| counts.rejected),
             has_letters: !status.dead_letter.is_empty(),
+            has_waiting: status.waiting_lines.is_some(),
             plan: status.plan.as_ref().map(|plan| plan.hash.clone()),
             is_circuit_open: find(ConditionType::CircuitClosed).is_some_and(|closed| closed.status == "False"),
             behind_since: find(ConditionType::CaughtUp)
@@ -200,7 +206,8 @@ fn of_run(stays: bool, before: &Marks, after: &Marks, now: Timestamp) -> Option<
     let was = former.map(|former| former.state);
     match run.state {
         RunState::Pending | RunState::Running => {
-            let had_ended = matches!(was, Some(RunState::Succeeded | RunState::Failed | RunState::Waiting));
+            let had_ended =
+                matches!(was, Some(RunState::Succeeded | RunState::Failed | RunState::Waiting | RunState::Skipped));
             // A Job that watches is followed by the next one, which is no news, and its run ends with every look.
             let is_told = if stays { was.is_none_or(|was| was == RunState::Failed) } else { is_new || had_ended };
             is_told.then_some(Happened::RunStarted)
@@ -231,6 +238,7 @@ fn about_run(spec: &FeedSpec, what: Happened, status: &IndexSourceStatus) -> Str
             let why = run.and_then(|run| run.message.as_deref()).unwrap_or("it failed");
             format!("run {id}: {why}; see: kubectl elysia index status {}", spec.name)
         }
+        Happened::RunSkipped => told(ConditionType::CaughtUp).to_owned(),
         _ => told(ConditionType::Ready).to_owned(),
     }
 }

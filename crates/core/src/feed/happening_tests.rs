@@ -141,6 +141,18 @@ fn each_hash_of_a_plan_is_told_once() {
     assert_eq!(told(&of("a"), &of("b")), ["NeedsApproval"]);
 }
 
+#[test]
+fn a_run_that_is_skipped_is_told_once_until_its_lines_are_read() {
+    let skipped = |id: &str, lines| IndexSourceStatus {
+        waiting_lines: Some(lines),
+        ..status(id, RunState::Skipped, Some((1, 0)))
+    };
+    let told = |before: &IndexSourceStatus, after: &IndexSourceStatus| told_of(&scheduled(), false, before, after);
+    assert_eq!(told(&status("1", RunState::Pending, None), &skipped("1", 3)), ["RunSkipped"]);
+    assert_eq!(told(&skipped("1", 3), &skipped("2", 4)), [""; 0]);
+    assert_eq!(told(&skipped("2", 4), &status("3", RunState::Succeeded, Some((9, 0)))), ["RunSucceeded"]);
+}
+
 /// The rows of the table of Events.
 #[test]
 fn every_happening_is_documented_and_nothing_else() {

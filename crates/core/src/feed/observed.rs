@@ -75,6 +75,8 @@ pub struct LedgerView {
     pub guarded: Option<Guarded>,
     /// Whether another worker would fail alike.
     pub is_permanent: bool,
+    /// Lines that are new and wait for more.
+    pub put_off: Option<PutOff>,
     /// When every line was last dealt with, of a feed that goes on from run to run.
     pub caught_up_at: Option<Timestamp>,
     /// Lines and what became of them.
@@ -97,6 +99,15 @@ pub struct LedgerView {
     pub started_at: Timestamp,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+}
+
+/// Lines that are new, and too few for a run.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PutOff {
+    /// How many.
+    pub lines: i64,
+    /// How many it takes.
+    pub least: i64,
 }
 
 /// A worker leaves the collection alone for a while.
