@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use elysia_api::condition::Reason;
+use elysia_api::condition::{ConditionType, Reason};
+use elysia_api::index_source::IndexSourceStatus;
 use elysia_api::{ElysiaCollection, IndexSource, WeaviateCluster};
 use elysia_core::collection::happening::{self, Happening};
+use elysia_core::feed::happening as feed_happening;
 use elysia_core::{condition, fingerprint};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -29,6 +31,9 @@ const COMPARISONS: usize = 2;
 /// Texts of Events that are remembered, so that one that comes again soon is counted and not written anew. Beyond it all
 /// are forgotten, which costs an Event more.
 const RECORDERS: usize = 1000;
+
+/// Feeds of which is remembered what was told last. Beyond it all are forgotten, which costs an Event more at most.
+const TOLD: usize = 10_000;
 
 /// Longest note of an Event: the API server refuses 1024 bytes and more.
 const NOTE_BYTES: usize = 1023;
@@ -103,6 +108,8 @@ pub struct Context {
     pub(in crate::controllers) instance: String,
     reporter: Reporter,
     recorders: Mutex<BTreeMap<String, Recorder>>,
+    /// What was told last of each feed, by its uid: a cache may show an older status than the one that was written.
+    told: Mutex<BTreeMap<String, feed_happening::Marks>>,
     failures: Mutex<BTreeMap<String, u32>>,
 }
 
@@ -121,6 +128,7 @@ impl Context {
             instance: reporter.instance.clone().unwrap_or_else(|| reporter.controller.clone()),
             reporter,
             recorders: Mutex::default(),
+            told: Mutex::default(),
             kube,
             connections: Connections::default(),
             stores,
@@ -175,13 +183,47 @@ impl Context {
         after: &[Condition],
     ) {
         self.tell_happenings(object, happenings).await;
-        let ready = |conditions: &[Condition]| conditions.iter().find(|condition| condition.type_ == "Ready").cloned();
-        let (Some(now), then) = (ready(after), ready(before)) else {
-            return;
-        };
-        if then.is_some_and(|then| then.status == now.status && then.reason == now.reason)
-            || happening::says(happenings, &now.reason)
-        {
+        let then = condition::find(before, ConditionType::Ready);
+        let then = then.map(|then| (then.status.as_str(), then.reason.as_str()));
+        self.tell_ready(object, then, after, |reason| happening::says(happenings, reason)).await;
+    }
+
+    /// What was told last of this feed; `None` after a start.
+    pub fn told(&self, feed: &IndexSource) -> Option<feed_happening::Marks> {
+        self.told.lock().ok()?.get(feed.metadata.uid.as_deref()?).cloned()
+    }
+
+    /// Publishes an Event for each happening of a feed, and then for a transition of Ready that none of them says.
+    pub async fn tell_feed(
+        &self,
+        feed: &IndexSource,
+        happenings: &[feed_happening::Happening],
+        before: &feed_happening::Marks,
+        status: &IndexSourceStatus,
+    ) {
+        if let (Ok(mut told), Some(uid)) = (self.told.lock(), &feed.metadata.uid) {
+            if told.len() >= TOLD {
+                told.clear();
+            }
+            told.insert(uid.clone(), feed_happening::Marks::of(status));
+        }
+        for feed_happening::Happening { what, message } in happenings {
+            self.publish(feed, what.as_str(), what.warns(), what.action(), message).await;
+        }
+        let then = before.ready.as_ref().map(|(status, reason)| (status.as_str(), reason.as_str()));
+        self.tell_ready(feed, then, &status.conditions, |reason| feed_happening::says(happenings, reason)).await;
+    }
+
+    /// Publishes an Event when Ready has another value or reason than `then`, unless that is said already.
+    async fn tell_ready<K: Resource<DynamicType = ()>>(
+        &self,
+        object: &K,
+        then: Option<(&str, &str)>,
+        after: &[Condition],
+        is_said: impl Fn(&str) -> bool,
+    ) {
+        let Some(now) = condition::find(after, ConditionType::Ready) else { return };
+        if then == Some((now.status.as_str(), now.reason.as_str())) || is_said(&now.reason) {
             return;
         }
         let quiet = now.status == "True" || after.iter().any(|condition| condition.type_ == "Reconciling");

@@ -1,25 +1,31 @@
 //! Numbers for Prometheus. Counters and histograms carry only labels from closed sets; gauges that describe one object
 //! carry its namespace and name and go with it. `docs/metrics.md` lists all of them, and a test compares.
 
+mod collection;
+mod families;
+mod feed;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use elysia_api::cluster::{ProbeReport, WeaviateClusterStatus};
-use elysia_api::collection::{ElysiaCollectionStatus, Verdict};
+use elysia_api::collection::ElysiaCollectionStatus;
 use elysia_api::condition::ConditionType;
 use elysia_api::index_source::IndexSourceStatus;
 use elysia_api::{ElysiaCollection, IndexSource, WeaviateCluster};
 use elysia_core::collection::deletion::Outcome;
 use elysia_core::collection::happening::{Happened, Happening};
 use elysia_core::condition;
+use elysia_core::feed::LedgerView;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::core::{Resource, ResourceExt as _};
-use prometheus::core::Collector;
-use prometheus::{
-    Encoder as _, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{Encoder as _, GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
+
+use collection::CollectionGauges;
+use families::{Families, Family, set};
+use feed::{FeedGauges, Remembered};
 
 /// Labels of a gauge that describes one object.
 const OBJECT: [&str; 2] = ["namespace", "name"];
@@ -30,17 +36,6 @@ const COPIES: [&str; 3] = ["done", "failed", "dropped"];
 const RECREATIONS: [&str; 6] = ["recreated", "cleared", "voided", "clear_voided", "rolled_back", "old_back"];
 /// Outcomes of deletions of collections with their objects.
 const DELETIONS: [&str; 3] = ["deleted", "kept", "retained"];
-/// What a comparison counts.
-const COMPARED: [&str; 5] = ["sampled", "missing", "different", "orphaned", "unread"];
-/// Verdicts on settings that differ.
-const VERDICTS: [(Verdict, &str); 4] = [
-    (Verdict::Recreate, "Recreate"),
-    (Verdict::Revert, "Revert"),
-    (Verdict::Report, "Report"),
-    (Verdict::Adopt, "Adopt"),
-];
-/// Outcomes of lines of a feed.
-const LINES: [&str; 6] = ["added", "modified", "deleted", "renamed", "unchanged", "rejected"];
 
 /// All numbers of the operator. Cheap to clone.
 #[derive(Clone)]
@@ -61,22 +56,14 @@ struct Inner {
     stalled: IntGaugeVec,
     nodes: IntGaugeVec,
     lag: GaugeVec,
-    replicas: IntGaugeVec,
-    behind: IntGaugeVec,
-    objects: IntGaugeVec,
-    drift: IntGaugeVec,
-    plan_age: IntGaugeVec,
-    plan_waits: IntGaugeVec,
-    copies_running: IntGaugeVec,
-    verified_at: IntGaugeVec,
-    compared: IntGaugeVec,
+    collections: CollectionGauges,
+    feeds: FeedGauges,
     copies_started: IntCounterVec,
     copies_ended: IntCounterVec,
     replicas_removed: IntCounterVec,
     repair_seconds: HistogramVec,
     recreations: IntCounterVec,
     deletions: IntCounterVec,
-    lines: GaugeVec,
     /// What is remembered of every object that has gauges.
     known: Mutex<BTreeMap<Key, Known>>,
 }
@@ -90,63 +77,14 @@ struct Known {
     stalled: Option<String>,
     /// When its present plan was first shown.
     plan_since: Option<Timestamp>,
-}
-
-/// A metric as the documentation lists it.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Family {
-    name: String,
-    kind: &'static str,
-    labels: String,
-    help: String,
-}
-
-/// Makes metrics and remembers what was made.
-#[derive(Default)]
-struct Families {
-    registry: Registry,
-    made: Vec<Family>,
-}
-
-type Made<T> = Result<T, prometheus::Error>;
-
-impl Families {
-    fn gauge(&mut self, name: &str, help: &str, labels: &[&str]) -> Made<IntGaugeVec> {
-        self.keep("gauge", IntGaugeVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn float_gauge(&mut self, name: &str, help: &str, labels: &[&str]) -> Made<GaugeVec> {
-        self.keep("gauge", GaugeVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn counter(&mut self, name: &str, help: &str, labels: &[&str]) -> Made<IntCounterVec> {
-        self.keep("counter", IntCounterVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn histogram(&mut self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> Made<HistogramVec> {
-        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-        self.keep("histogram", HistogramVec::new(options, labels)?)
-    }
-
-    fn keep<C: Collector + Clone + 'static>(&mut self, kind: &'static str, collector: C) -> Made<C> {
-        for description in collector.desc() {
-            self.made.push(Family {
-                name: description.fq_name.clone(),
-                kind,
-                labels: description.variable_labels.join(", "),
-                help: description.help.clone(),
-            });
-        }
-        self.registry.register(Box::new(collector.clone()))?;
-        Ok(collector)
-    }
+    /// What only a feed has.
+    feed: Option<Remembered>,
 }
 
 impl Metrics {
     /// Registers everything.
     pub fn new() -> Result<Self, prometheus::Error> {
         let mut make = Families::default();
-        let of_object = |label| ["namespace", "name", label];
         let mut inner = Inner {
             reconciles: make.counter(
                 "elysia_reconcile_total",
@@ -180,53 +118,14 @@ impl Metrics {
                 "1 while the condition Stalled of an object is True, by its reason: a person is needed.",
                 &["kind", "namespace", "name", "reason"],
             )?,
-            nodes: make.gauge("elysia_cluster_nodes", "Nodes of a cluster, by wanted and ready.", &of_object("which"))?,
+            nodes: make.gauge("elysia_cluster_nodes", "Nodes of a cluster, by wanted and ready.", &["namespace", "name", "which"])?,
             lag: make.float_gauge(
                 "elysia_replication_lag_seconds",
                 "Time until the slowest replica had what was written at QUORUM, by the last probe.",
                 &OBJECT,
             )?,
-            replicas: make.gauge(
-                "elysia_collection_replicas",
-                "Replicas of a collection's worst shard, by wanted and lowest.",
-                &of_object("which"),
-            )?,
-            behind: make.gauge(
-                "elysia_collection_shards_behind",
-                "Shards with fewer replicas than wanted.",
-                &OBJECT,
-            )?,
-            objects: make.gauge("elysia_collection_objects", "Objects, when they could be counted.", &OBJECT)?,
-            drift: make.gauge(
-                "elysia_collection_drift_entries",
-                "Settings that differ, by verdict; at most 20 of an object in all.",
-                &of_object("verdict"),
-            )?,
-            plan_age: make.gauge(
-                "elysia_collection_plan_age_seconds",
-                "Time since the present plan was first shown.",
-                &OBJECT,
-            )?,
-            plan_waits: make.gauge(
-                "elysia_collection_plan_waiting",
-                "1 while a plan waits for its approval.",
-                &OBJECT,
-            )?,
-            copies_running: make.gauge(
-                "elysia_collection_copies_running",
-                "Copies of replicas that run, those of other people included.",
-                &OBJECT,
-            )?,
-            verified_at: make.gauge(
-                "elysia_collection_verification_timestamp_seconds",
-                "When the last comparison of sampled objects ended.",
-                &OBJECT,
-            )?,
-            compared: make.gauge(
-                "elysia_collection_verification_objects",
-                "Objects of the last comparison, by sampled, missing, different, orphaned and unread.",
-                &of_object("which"),
-            )?,
+            collections: CollectionGauges::make(&mut make)?,
+            feeds: FeedGauges::make(&mut make)?,
             copies_started: make.counter(
                 "elysia_collection_copies_started_total",
                 "Copies of replicas that were started.",
@@ -258,11 +157,6 @@ impl Metrics {
                 "Objects with a finalizer that were let go, by what became of the collection: deleted, kept, retained.",
                 &["outcome"],
             )?,
-            lines: make.float_gauge(
-                "elysia_feed_lines",
-                "Lines of a feed's present run, by outcome; with a schedule or a watch, since the feed began.",
-                &of_object("outcome"),
-            )?,
             registry: Registry::default(),
             families: Vec::new(),
             known: Mutex::default(),
@@ -291,7 +185,10 @@ impl Metrics {
             for ((_, namespace, name), known) in known.iter() {
                 if let Some(since) = known.plan_since {
                     let age = now.duration_since(since).as_secs().max(0);
-                    self.inner.plan_age.with_label_values(&[namespace, name]).set(age);
+                    set(&self.inner.collections.plan_age, &[namespace, name], Some(age));
+                }
+                if let Some(feed) = &known.feed {
+                    self.inner.feeds.age(namespace, name, feed, now);
                 }
             }
         }
@@ -383,52 +280,36 @@ impl Metrics {
         }
     }
 
-    /// Gauges of a collection. `copies`: those that run, if that is known. Unknown is not zero: what is not known has no
-    /// series.
+    /// Gauges of a collection. `copies`: those that run, if that is known.
     pub fn collection(&self, object: &ElysiaCollection, status: &ElysiaCollectionStatus, copies: Option<usize>) {
         let (namespace, name) = self.know("ElysiaCollection", object, &status.conditions);
-        let (namespace, name) = (namespace.as_str(), name.as_str());
-        let inner = &self.inner;
-        let replication = status.replication.as_ref();
-        let seen = replication.filter(|replication| replication.lowest.is_some());
-        set(&inner.replicas, &[namespace, name, "wanted"], replication.map(|replication| replication.desired));
-        set(&inner.replicas, &[namespace, name, "lowest"], seen.and_then(|replication| replication.lowest));
-        set(&inner.behind, &[namespace, name], seen.map(|replication| replication.behind_total));
-        set(&inner.objects, &[namespace, name], status.objects.as_ref().map(|objects| objects.count));
-        for (verdict, word) in VERDICTS {
-            let count = status.drift.iter().filter(|entry| entry.verdict == verdict).count();
-            set(&inner.drift, &[namespace, name, word], Some(number(count)));
-        }
-        let plan = status.plan.as_ref();
-        let since = plan.and_then(|plan| plan.since.as_ref()).map(|since| since.0);
-        if since.is_none() {
-            set(&inner.plan_age, &[namespace, name], None);
-        }
-        if let Ok(mut known) = inner.known.lock()
-            && let Some(known) = known.get_mut(&("ElysiaCollection", namespace.to_owned(), name.to_owned()))
-        {
-            known.plan_since = since;
-        }
-        let waits = plan.is_some_and(|plan| plan.waiting_for.is_some());
-        set(&inner.plan_waits, &[namespace, name], Some(i64::from(waits)));
-        set(&inner.copies_running, &[namespace, name], copies.map(number));
-        let report = status.verification.as_ref();
-        set(&inner.verified_at, &[namespace, name], report.map(|report| report.at.0.as_second()));
-        let counts =
-            report.map(|report| [report.sampled, report.missing, report.different, report.orphaned, report.unread]);
-        for (at, which) in COMPARED.iter().enumerate() {
-            set(&inner.compared, &[namespace, name, which], counts.map(|counts| counts[at]));
-        }
+        self.inner.collections.set(&namespace, &name, status, copies);
+        let since = status.plan.as_ref().and_then(|plan| plan.since.as_ref()).map(|since| since.0);
+        self.remember(("ElysiaCollection", namespace, name), |known| known.plan_since = since);
     }
 
-    /// Gauges of a feed.
-    pub fn feed(&self, object: &IndexSource, status: &IndexSourceStatus) {
+    /// Gauges of a feed. `ledger`: what its workers wrote, if that is known.
+    pub fn feed(&self, object: &IndexSource, status: &IndexSourceStatus, ledger: Option<&LedgerView>) {
         let (namespace, name) = self.know("IndexSource", object, &status.conditions);
-        let Some(counts) = &status.counts else { return };
-        let counts = [counts.added, counts.modified, counts.deleted, counts.renamed, counts.unchanged, counts.rejected];
-        for (outcome, count) in LINES.iter().zip(counts) {
-            #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; 2^53 lines are out of reach")]
-            self.inner.lines.with_label_values(&[namespace.as_str(), &name, outcome]).set(count as f64);
+        let collection = object.spec.collection.as_str();
+        let mut former = None;
+        self.remember(("IndexSource", namespace.clone(), name.clone()), |known| {
+            let next = Remembered::next(known.feed.as_ref(), collection, status);
+            former = known.feed.replace(next).map(|former| former.collection);
+        });
+        // The name may be another object's by now.
+        if let Some(former) = former.filter(|former| former != collection) {
+            self.inner.feeds.forget([&namespace, &name, &former]);
+        }
+        self.inner.feeds.set([&namespace, &name, collection], status, ledger);
+    }
+
+    /// Changes what is remembered of an object that has gauges.
+    fn remember(&self, key: Key, change: impl FnOnce(&mut Known)) {
+        if let Ok(mut known) = self.inner.known.lock()
+            && let Some(known) = known.get_mut(&key)
+        {
+            change(known);
         }
     }
 
@@ -468,16 +349,19 @@ impl Metrics {
             if *of != kind || exists(namespace, name) {
                 return true;
             }
-            self.forget(kind, namespace, name, known.stalled.as_deref());
+            self.forget(kind, namespace, name, known);
             false
         });
     }
 
-    fn forget(&self, kind: &'static str, namespace: &str, name: &str, stalled: Option<&str>) {
+    fn forget(&self, kind: &'static str, namespace: &str, name: &str, known: &Known) {
         let inner = &self.inner;
         set(&inner.ready, &[kind, namespace, name], None);
-        if let Some(reason) = stalled {
+        if let Some(reason) = &known.stalled {
             set(&inner.stalled, &[kind, namespace, name, reason], None);
+        }
+        if let Some(feed) = &known.feed {
+            inner.feeds.forget([namespace, name, &feed.collection]);
         }
         match kind {
             "WeaviateCluster" => {
@@ -487,40 +371,9 @@ impl Metrics {
                     set(&inner.nodes, &[namespace, name, which], None);
                 }
             }
-            "ElysiaCollection" => {
-                for gauge in [
-                    &inner.behind,
-                    &inner.objects,
-                    &inner.plan_age,
-                    &inner.plan_waits,
-                    &inner.copies_running,
-                    &inner.verified_at,
-                ] {
-                    set(gauge, &[namespace, name], None);
-                }
-                for which in ["lowest", "wanted"] {
-                    set(&inner.replicas, &[namespace, name, which], None);
-                }
-                for (_, verdict) in VERDICTS {
-                    set(&inner.drift, &[namespace, name, verdict], None);
-                }
-                for which in COMPARED {
-                    set(&inner.compared, &[namespace, name, which], None);
-                }
-            }
-            _ => LINES.iter().for_each(|outcome| {
-                let _ = inner.lines.remove_label_values(&[namespace, name, outcome]);
-            }),
+            "ElysiaCollection" => inner.collections.forget(namespace, name),
+            _ => {}
         }
-    }
-}
-
-/// Sets a series; without a value it goes.
-fn set(gauge: &IntGaugeVec, labels: &[&str], value: Option<i64>) {
-    match value {
-        Some(value) => gauge.with_label_values(labels).set(value),
-        // One that was never set is not there to be removed, which is no error.
-        None => drop(gauge.remove_label_values(labels)),
     }
 }
 

@@ -117,6 +117,8 @@ pub(super) async fn index_feed<L: LedgerStore>(
         follow: work.follow.map(|follow| Follow {
             basis: follow.basis,
             rewritten: if follow.reread_rewritten { Rewritten::ReadAgain } else { Rewritten::Refuse },
+            min_changes: follow.min_changes,
+            run_now: follow.run_now,
         }),
         window: WindowLimits::default(),
         flight: FlightLimits::default(),

@@ -61,7 +61,7 @@ pub struct IndexWork {
 }
 
 /// How a feed goes on from run to run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FollowWork {
     /// Under another one everything is read again.
@@ -72,6 +72,12 @@ pub struct FollowWork {
     /// Time between two looks of a worker that stays; absent: it looks once.
     #[serde(default)]
     pub watch_seconds: Option<u64>,
+    /// How many lines must be new for a run to read them; one when absent.
+    #[serde(default)]
+    pub min_changes: Option<u64>,
+    /// A person's wish for a run, whatever is new: followed once.
+    #[serde(default)]
+    pub run_now: Option<String>,
 }
 
 /// Addresses of Weaviate.

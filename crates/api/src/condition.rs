@@ -161,6 +161,8 @@ pub enum Reason {
     SourceMissing,
     /// The source holds no lines.
     NoChanges,
+    /// Fewer lines are new than `minChanges` asks for.
+    TooFewChanges,
     /// A run is under way.
     Running,
     /// A run is due at its time.
@@ -232,6 +234,7 @@ impl Reason {
             Self::CollectionMissing => "CollectionMissing",
             Self::SourceMissing => "SourceMissing",
             Self::NoChanges => "NoChanges",
+            Self::TooFewChanges => "TooFewChanges",
             Self::Running => "Running",
             Self::Scheduled => "Scheduled",
             Self::Watching => "Watching",

@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::collection::PlanStatus;
 use crate::common::{ClusterReference, Empty, S3Store, Schedule};
 
+mod progress;
+
+pub use progress::Lag;
+
 /// A feed of JSONL change files that is kept indexed into one collection.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[kube(
@@ -27,6 +31,8 @@ use crate::common::{ClusterReference, Empty, S3Store, Schedule};
         .message("metadata.name must have at most 40 characters: Jobs and the ledger are named after it"),
     validation = Rule::new("!has(self.spec.deleteGuard) || !has(self.spec.run) || !(has(self.spec.run.schedule) || has(self.spec.run.watch))")
         .message("deleteGuard cannot wait for a person in a feed with run.schedule or run.watch yet: use run.once"),
+    validation = Rule::new("!has(self.spec.minChanges) || (has(self.spec.run) && (has(self.spec.run.schedule) || has(self.spec.run.watch)))")
+        .message("minChanges is for run.schedule and run.watch: every other run reads all from the beginning"),
     printcolumn(name = "Collection", type_ = "string", json_path = ".spec.collection"),
     printcolumn(name = "Lines", type_ = "integer", json_path = ".status.counts.lines"),
     printcolumn(name = "Rejected", type_ = "integer", json_path = ".status.counts.rejected"),
@@ -50,6 +56,12 @@ pub struct IndexSourceSpec {
     /// When a run starts. Left out: once for each content.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<Run>,
+    /// How many lines must be new for a run to read them, of a feed with `run.schedule` or `run.watch`; 1 when left out.
+    /// Fewer wait, uncounted and unread, for a look that finds as many: CaughtUp is False (`TooFewChanges`) meanwhile, and
+    /// `status.waitingLines` says how many. A new value of `elysia.dev/run-now` reads them at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub min_changes: Option<i32>,
     /// How lines become objects.
     #[serde(default)]
     pub mapping: Mapping,
@@ -347,6 +359,9 @@ pub struct IndexSourceStatus {
     /// How fast the present run is, and what it costs the servers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throughput: Option<Throughput>,
+    /// What of the files that were listed last is left to be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag: Option<Lag>,
     /// The present or last run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<RunStatus>,
@@ -359,6 +374,9 @@ pub struct IndexSourceStatus {
     /// When the next run is due, of a feed with a schedule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_run: Option<Time>,
+    /// Lines that are new and wait for as many as `minChanges` asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_lines: Option<i64>,
     /// When every line was last dealt with, of a feed with a schedule or a watch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caught_up_at: Option<Time>,
@@ -410,6 +428,9 @@ pub struct CheckpointStatus {
 pub struct Throughput {
     /// Lines in each second, from the run's start to the last write of its ledger, waits for another worker included.
     pub lines_per_second: i64,
+    /// Bytes of the lines that were dealt with.
+    #[serde(default)]
+    pub bytes: i64,
     /// Calls that wrote objects and were confirmed.
     pub calls: i64,
     /// Objects in them.
@@ -455,6 +476,8 @@ pub enum RunState {
     Running,
     /// Nothing was written: it would delete more than `deleteGuard` allows, and waits for an approval.
     Waiting,
+    /// Fewer lines were new than `minChanges` asks for: they wait.
+    Skipped,
     /// Every line was dealt with.
     Succeeded,
     /// It ended before the last line.

@@ -6,10 +6,7 @@ use elysia_api::IndexSource;
 use elysia_api::collection::PlanStatus;
 use elysia_api::common::S3Store;
 use elysia_api::condition::{ConditionType, Reason};
-use elysia_api::index_source::{
-    CheckpointStatus, Counts, DeadLetter, IndexSourceStatus, Rewritten, RunState, RunStatus, Source, Throughput,
-    Unmapped,
-};
+use elysia_api::index_source::{Counts, Rewritten, RunState, RunStatus, Source, Unmapped};
 use elysia_api::{Rules as _, names};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -23,10 +20,15 @@ use crate::sight::Sight;
 
 mod effort;
 pub mod guard;
+pub mod happening;
+mod observed;
+mod report;
 mod timing;
 
 pub use effort::Effort;
 pub use guard::{Approval, Guard, Guarded, Limits};
+pub use observed::{JobState, JobView, LedgerView, Observed, OpenCircuit, PutOff};
+pub use report::{invalid, status};
 pub use timing::When;
 
 /// How soon to look again when something outside has to change first.
@@ -61,6 +63,8 @@ pub struct FeedSpec {
     pub effort: Effort,
     /// When runs start.
     pub when: When,
+    /// Lines that must be new for a run to read them. No part of a run's id.
+    pub min_changes: Option<i64>,
     /// Whether a rewritten file is read again.
     pub rewritten: Rewritten,
     /// When the object was made.
@@ -96,6 +100,7 @@ impl FeedSpec {
             effort: Effort::of(spec)?,
             approve: annotation(names::APPROVE_ANNOTATION),
             when: When::of(spec)?,
+            min_changes: spec.min_changes.map(i64::from),
             rewritten: spec.run.as_ref().and_then(|run| run.rewritten).unwrap_or_default(),
             created: feed.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
             restart: annotation(names::RESTART_ANNOTATION),
@@ -155,93 +160,6 @@ pub enum Content {
 fn identity<S: Serializer>(store: &S3Store, serializer: S) -> Result<S::Ok, S::Error> {
     let S3Store { bucket, prefix, endpoint, region: _, credentials_secret_ref: _ } = store;
     (endpoint, bucket, prefix).serialize(serializer)
-}
-
-/// Everything that one look at a feed gave.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Observed {
-    /// The cluster.
-    pub cluster: ClusterSight,
-    /// Whether the collection exists.
-    pub collection: Sight<bool>,
-    /// The pattern of the cluster that protects the collection's name.
-    pub protection: Option<String>,
-    /// What the source holds; `Seen(Err)`: what it names does not exist.
-    pub content: Sight<Result<Content, String>>,
-    /// What the worker wrote; `Seen(None)` before the first run.
-    pub ledger: Sight<Option<LedgerView>>,
-    /// The Jobs of the feed.
-    pub jobs: Vec<JobView>,
-    /// The time for which the present run is meant, as it stands beside the ledger.
-    pub intent: Option<Timestamp>,
-    /// The time of the look.
-    pub now: Timestamp,
-}
-
-/// What matters of a Job.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct JobView {
-    /// Its name.
-    pub name: String,
-    /// How it stands.
-    pub state: JobState,
-    /// Whether it watches: it ends when it is ended, or after its time.
-    pub watches: bool,
-}
-
-/// How a Job stands.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum JobState {
-    /// Its pods run or wait to.
-    Active,
-    /// It ended well.
-    Succeeded,
-    /// It was given up, and why.
-    Failed(String),
-}
-
-/// What a worker wrote into the ledger.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LedgerView {
-    /// The run it speaks about.
-    pub run: String,
-    /// How the run stands.
-    pub state: RunState,
-    /// Why it failed.
-    pub message: Option<String>,
-    /// What the guard over deletes counted.
-    pub guarded: Option<Guarded>,
-    /// Whether another worker would fail alike.
-    pub is_permanent: bool,
-    /// When every line was last dealt with, of a feed that goes on from run to run.
-    pub caught_up_at: Option<Timestamp>,
-    /// Lines and what became of them.
-    pub counts: Counts,
-    /// Troubles by category.
-    pub errors: BTreeMap<String, i64>,
-    /// How far it came.
-    pub checkpoint: CheckpointStatus,
-    /// How fast it is.
-    pub throughput: Throughput,
-    /// The worker's circuit breaker while it is open.
-    pub breaker: Option<OpenCircuit>,
-    /// The first rejected lines.
-    pub dead_letters: Vec<DeadLetter>,
-    /// When the run started.
-    pub started_at: Timestamp,
-    /// When it ended.
-    pub finished_at: Option<Timestamp>,
-}
-
-/// A worker leaves the collection alone for a while.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct OpenCircuit {
-    /// Since when.
-    pub since: Timestamp,
-    /// Calls in a row that failed.
-    pub failures: i64,
-    /// What the call met that opened it.
-    pub message: String,
 }
 
 /// What to do with a feed now.
@@ -503,54 +421,6 @@ fn stuck(ready: Finding) -> Plan {
         Finding::holds(ConditionType::Stalled, ready.reason, ready.message),
     ];
     Plan { step: None, recheck: Some(RECHECK_LATER), findings, run: None, shown: None, next_run: None }
-}
-
-/// The status that follows.
-pub fn status(
-    feed: &IndexSource,
-    spec: &FeedSpec,
-    observed: &Observed,
-    plan: &Plan,
-    failure: Option<&str>,
-    now: Timestamp,
-) -> IndexSourceStatus {
-    let before = feed.status.clone().unwrap_or_default();
-    let mut findings = plan.findings.clone();
-    if let Some(failure) = failure {
-        for finding in findings.iter_mut().filter(|finding| finding.kind != ConditionType::Running) {
-            failure.clone_into(&mut finding.message);
-        }
-    }
-    let mut status = IndexSourceStatus {
-        observed_generation: feed.metadata.generation,
-        run: plan.run.clone(),
-        plan: plan.shown.clone(),
-        next_run: plan.next_run.map(|time| Time(condition::whole_seconds(time))),
-        last_handled: spec.run_now.clone(),
-        conditions: condition::merge(&before.conditions, &findings, feed.metadata.generation, now),
-        ..before
-    };
-    if let Some(ledger) = observed.ledger.seen().and_then(Option::as_ref) {
-        status.caught_up_at = ledger.caught_up_at.map(|time| Time(condition::whole_seconds(time)));
-        status.counts = Some(ledger.counts.clone());
-        status.errors.clone_from(&ledger.errors);
-        status.checkpoint = Some(ledger.checkpoint.clone());
-        status.throughput = Some(ledger.throughput.clone());
-        status.dead_letter = ledger.dead_letters.iter().take(elysia_api::STATUS_LIST_LIMIT).cloned().collect();
-    }
-    status
-}
-
-/// The status of a feed whose spec cannot be honoured.
-pub fn invalid(feed: &IndexSource, message: &str, now: Timestamp) -> IndexSourceStatus {
-    let mut status = feed.status.clone().unwrap_or_default();
-    let findings = [
-        Finding::fails(ConditionType::Ready, Reason::InvalidSpec, message),
-        Finding::holds(ConditionType::Stalled, Reason::InvalidSpec, message),
-    ];
-    status.observed_generation = feed.metadata.generation;
-    status.conditions = condition::merge(&status.conditions, &findings, feed.metadata.generation, now);
-    status
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ pub(super) fn spec() -> FeedSpec {
         effort: Effort::default(),
         approve: None,
         when: When::Once,
+        min_changes: None,
         rewritten: Rewritten::Refuse,
         created: Timestamp::UNIX_EPOCH,
         restart: None,
@@ -45,11 +46,14 @@ pub(super) fn ledger(run: &str, state: RunState, rejected: i64) -> LedgerView {
         message: None,
         guarded: None,
         is_permanent: false,
+        put_off: None,
         caught_up_at: None,
         counts: Counts { lines: 5, added: 5 - rejected, rejected, ..Counts::default() },
         errors: BTreeMap::new(),
         checkpoint: CheckpointStatus::default(),
         throughput: Throughput::default(),
+        call_milliseconds: 0,
+        lag: None,
         breaker: None,
         dead_letters: Vec::new(),
         started_at: Timestamp::UNIX_EPOCH,
@@ -97,7 +101,7 @@ fn check(spec: &FeedSpec, observed: &Observed, expected: &str) {
 fn a_run_is_started_once_for_each_content() {
     let spec = spec();
     let run = spec.run_id(&content("1"));
-    let job = |state| vec![JobView { name: spec.job(&run), state, watches: false }];
+    let job = |state| vec![JobView { name: spec.job(&run), state, watches: false, idle_since: None }];
     check(&spec, &seen(None, vec![]), "False Running start");
     check(&spec, &seen(None, job(JobState::Active)), "False Running");
     check(&spec, &seen(Some(ledger(&run, RunState::Running, 0)), job(JobState::Active)), "False Running");
@@ -113,7 +117,12 @@ fn a_run_is_started_once_for_each_content() {
 fn a_job_that_was_lost_is_made_again_and_one_that_failed_is_not() {
     let spec = spec();
     let run = spec.run_id(&content("1"));
-    let failed = vec![JobView { name: spec.job(&run), state: JobState::Failed("backoff".to_owned()), watches: false }];
+    let failed = vec![JobView {
+        name: spec.job(&run),
+        state: JobState::Failed("backoff".to_owned()),
+        watches: false,
+        idle_since: None,
+    }];
     check(&spec, &seen(Some(ledger(&run, RunState::Running, 0)), vec![]), "False Running start");
     check(&spec, &seen(Some(ledger(&run, RunState::Running, 0)), failed.clone()), "False RunFailed");
     check(&spec, &seen(Some(ledger(&run, RunState::Failed, 0)), failed), "False RunFailed");
@@ -150,7 +159,7 @@ fn nothing_starts_before_everything_is_there() {
     observed.ledger = Sight::unseen(BlindnessKind::Failed, "500");
     observed.content = Sight::Seen(Ok(content("1")));
     check(&spec, &observed, "Unknown Unknown");
-    let other = vec![JobView { name: "f-older".to_owned(), state: JobState::Active, watches: false }];
+    let other = vec![JobView { name: "f-older".to_owned(), state: JobState::Active, watches: false, idle_since: None }];
     check(&spec, &seen(None, other), "False Running");
     check(&FeedSpec { paused: true, ..spec }, &seen(None, vec![]), "False Running");
 }
@@ -174,7 +183,7 @@ fn the_way_to_a_bucket_is_no_part_of_the_run_but_the_bucket_is() {
 fn what_ended_the_last_worker_is_told_while_another_goes_on() {
     let run = spec().run_id(&content("1"));
     let failed = LedgerView { message: Some("access is denied".to_owned()), ..ledger(&run, RunState::Failed, 0) };
-    let job = JobView { name: spec().job(&run), state: JobState::Active, watches: false };
+    let job = JobView { name: spec().job(&run), state: JobState::Active, watches: false, idle_since: None };
     let plan = plan(&spec(), &seen(Some(failed), vec![job]));
     assert_eq!(plan.step, None);
     assert!(plan.findings[0].message.ends_with("and another one goes on: access is denied"), "{:?}", plan.findings);
@@ -184,7 +193,7 @@ fn what_ended_the_last_worker_is_told_while_another_goes_on() {
 fn an_open_circuit_is_told_while_its_worker_runs() {
     let spec = spec();
     let run = spec.run_id(&content("1"));
-    let job = |state| vec![JobView { name: spec.job(&run), state, watches: false }];
+    let job = |state| vec![JobView { name: spec.job(&run), state, watches: false, idle_since: None }];
     let told = |state, breaker: bool, jobs| {
         let mut ledger = ledger(&run, state, 0);
         ledger.breaker = breaker.then(|| OpenCircuit {

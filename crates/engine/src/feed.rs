@@ -16,6 +16,7 @@ use crate::compression::{Compression, Decoded, ReadError};
 use crate::follow::{Look, MAX_FILES, Record, is_whole};
 use crate::guard::Extent;
 use crate::ports::{FileEntry, PortError, Source};
+use crate::progress::{Left, Remaining};
 use crate::reader::{Lines, RawLine};
 
 /// How much of a file is read at once to hash it.
@@ -90,6 +91,8 @@ pub struct Mark {
     files: u64,
     /// Of the files that this reader finished.
     pub(crate) finished: usize,
+    /// What is left to be read behind it.
+    pub(crate) left: Left,
     names: Digest,
     current: Option<MarkInFile>,
 }
@@ -189,6 +192,7 @@ pub struct Feed<'a, S: Source> {
     source: &'a S,
     files: Vec<FileEntry>,
     done: usize,
+    remaining: Remaining,
     names: Digest,
     open: Option<OpenFile<S::Reader>>,
     /// Where reading ends, of files whose content was not fixed when the run was made.
@@ -232,7 +236,8 @@ impl<'a, S: Source> Feed<'a, S> {
         if names != checkpoint.names {
             return Err(changed());
         }
-        let mut feed = Self { source, files, done, names, open: None, extents, followed: None };
+        let remaining = Remaining::new(files[done..].iter().map(|file| (file, 0)));
+        let mut feed = Self { source, files, done, remaining, names, open: None, extents, followed: None };
         if let Some(position) = &checkpoint.current {
             feed.open_at(position).await?;
         }
@@ -241,9 +246,13 @@ impl<'a, S: Source> Feed<'a, S> {
 
     /// Reads what a look found.
     pub fn follow(source: &'a S, checkpoint: &Checkpoint, look: Look) -> Self {
+        // Of an archive it is not known how many of its stored bytes were read: it has no state of a hash.
+        let read = |start: &Record| start.midstate.as_ref().map_or(0, |_| start.offset);
+        let remaining =
+            Remaining::new(look.readings.iter().map(|reading| (&reading.file, reading.from.as_ref().map_or(0, read))));
         let (files, starts) = look.readings.into_iter().map(|reading| (reading.file, reading.from)).unzip();
         let followed = Some(Following { starts, before: checkpoint.files, finished: Vec::new() });
-        Self { source, files, done: 0, names: checkpoint.names, open: None, extents: None, followed }
+        Self { source, files, done: 0, remaining, names: checkpoint.names, open: None, extents: None, followed }
     }
 
     /// The files that were finished between two marks.
@@ -292,7 +301,15 @@ impl<'a, S: Source> Feed<'a, S> {
         });
         let followed = self.followed.as_ref();
         let files = self.done as u64 + followed.map_or(0, |followed| followed.before);
-        Mark { files, finished: followed.map_or(0, |followed| followed.finished.len()), names: self.names, current }
+        let finished = followed.map_or(0, |followed| followed.finished.len());
+        Mark { files, finished, left: self.left(), names: self.names, current }
+    }
+
+    /// What is left to be read.
+    pub fn left(&self) -> Left {
+        let size = self.files.get(self.done).map_or(0, |file| file.size);
+        let plain = self.open.as_ref().filter(|open| open.lines.reader().compression() == Compression::Plain);
+        self.remaining.left(plain.map(|open| size.saturating_sub(open.lines.offset())))
     }
 
     async fn open_next(&mut self) -> Result<bool, FeedError> {
@@ -395,6 +412,7 @@ impl<'a, S: Source> Feed<'a, S> {
         }
         self.names = chain_name(self.names, &open.name, open.version.as_deref());
         self.done += 1;
+        self.remaining.finish();
         if let Some(followed) = &mut self.followed {
             followed.finished.push((open.name.to_string(), open.record()));
         }

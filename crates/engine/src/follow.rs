@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
 use crate::checkpoint::{Checkpoint, Digest, Midstate, Position};
 use crate::compression::{Compression, Decoded};
@@ -90,6 +90,30 @@ pub struct Followed {
     /// When every line was last dealt with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caught_up_at: Option<Timestamp>,
+    /// Whether a run has begun to read what a look found, and has not come to its end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_reading: bool,
+    /// The person's wish that was followed last, see [`Follow::run_now`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_now: Option<String>,
+    /// What is new and waits, because it is too little.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put_off: Option<PutOff>,
+}
+
+/// Lines that are new, and too few for a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PutOff {
+    /// How many.
+    pub lines: u64,
+    /// How many it takes.
+    pub least: u64,
+    /// Since when some wait.
+    pub since: Timestamp,
+    /// Identifies what was counted, where the source has versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<Digest>,
 }
 
 impl Followed {
@@ -121,6 +145,10 @@ pub struct Follow {
     pub basis: String,
     /// What becomes of rewritten files.
     pub rewritten: Rewritten,
+    /// How many lines must be new for a run to read them; `None` = one.
+    pub min_changes: Option<u64>,
+    /// A person's wish for a run, whatever is new: followed once, when it is another one than the last.
+    pub run_now: Option<String>,
 }
 
 /// A file with something to read.
@@ -141,6 +169,20 @@ pub struct Look {
     pub files: BTreeMap<String, Record>,
     /// Rewritten files that are read again.
     pub reread: u64,
+}
+
+impl Look {
+    /// Identifies what there is to read; `None` where a file has no version.
+    pub(crate) fn identity(&self) -> Option<Digest> {
+        let mut hasher = Sha256::new();
+        for Reading { file, from } in &self.readings {
+            // Each part has one length, so no two lists make one text.
+            hasher.update(Sha256::digest(&file.name));
+            hasher.update(Sha256::digest(file.version.as_ref()?));
+            hasher.update(from.as_ref().map_or(0, |record| record.offset).to_be_bytes());
+        }
+        Some(Digest::finish(hasher))
+    }
 }
 
 enum Verdict {

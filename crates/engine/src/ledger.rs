@@ -10,6 +10,7 @@ use crate::counts::Counts;
 use crate::follow::{Followed, Record};
 use crate::guard::Guarded;
 use crate::pace::{Pace, Sent};
+use crate::progress::Left;
 use crate::rejection::DeadLetter;
 
 /// How many rejected lines a ledger keeps, the first ones: every list in a status holds at most as many.
@@ -86,6 +87,12 @@ pub struct Delta {
     pub errors: Tally,
     /// Its rejected lines, as many as the ledger has room for.
     pub dead_letters: Vec<DeadLetter>,
+    /// Bytes of its lines.
+    #[serde(default)]
+    pub bytes: u64,
+    /// What is left to be read behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Left>,
     /// Files of a followed feed that end in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub finished: Vec<(String, Record)>,
@@ -157,6 +164,12 @@ pub struct Ledger {
     pub errors: Tally,
     /// How far it is.
     pub checkpoint: Checkpoint,
+    /// Bytes of the lines that are counted.
+    #[serde(default)]
+    pub bytes: u64,
+    /// What is left to be read of the files that were listed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Left>,
     /// What the collection was asked to write.
     #[serde(default)]
     pub traffic: Traffic,
@@ -196,6 +209,8 @@ impl Ledger {
             counts: Counts::default(),
             errors: Tally::default(),
             checkpoint: Checkpoint::default(),
+            bytes: 0,
+            left: None,
             traffic: Traffic::default(),
             pending: None,
             guarded: None,
@@ -210,8 +225,10 @@ impl Ledger {
 
     /// Adds a window, if it joins.
     pub fn apply(&mut self, delta: Delta) -> Result<(), Misjoined> {
-        let Delta { from, to, counts, errors, dead_letters, finished } = delta;
+        let Delta { from, to, counts, errors, dead_letters, bytes, left, finished } = delta;
         self.checkpoint.advance(&from, to)?;
+        self.bytes += bytes;
+        self.left = left.or(self.left);
         if let Some(followed) = &mut self.followed {
             followed.files.extend(finished);
         }

@@ -12,6 +12,7 @@
 //! property tests of [`run`] try to break it.
 
 mod ahead;
+mod begin;
 pub mod breaker;
 pub mod category;
 pub mod checkpoint;
@@ -31,6 +32,7 @@ pub mod memory;
 pub mod object;
 pub mod pace;
 pub mod ports;
+pub mod progress;
 pub mod reader;
 pub mod rejection;
 pub mod retry;

@@ -21,11 +21,12 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
 use crate::ahead::{Ahead, Parser};
+use crate::begin::{begin, begin_to_follow};
 use crate::breaker::{Breaker, BreakerPolicy};
 use crate::commit::{Carried, Committer};
 use crate::feed::{Feed, FeedError, Mark};
 use crate::flight::{FlightLimits, Flights};
-use crate::follow::{self, Follow, Followed};
+use crate::follow::Follow;
 use crate::guard::{self, Counted, Guard, Guarded};
 use crate::keeper::Keeper;
 use crate::ledger::{FailureReason, Ledger, State};
@@ -34,7 +35,7 @@ use crate::pace::{BatchLimits, Pace};
 use crate::ports::{Clock, LedgerStore, PortError, Sink, Source};
 use crate::rejection::one_line;
 use crate::retry::{Faults, Patience, Retry, Stop};
-use crate::settle::{Landing, Settler};
+use crate::settle::{Landing, Reach, Settler};
 use crate::window::{Entry, Window, WindowLimits};
 
 /// The longest message of a failure, in bytes: a condition and a termination message hold it.
@@ -212,78 +213,6 @@ pub(crate) fn ledger_failed(error: &PortError, stop: &Stop) -> RunError {
     RunError::failed(FailureReason::LedgerFailed, format!("ledger: {error}"))
 }
 
-/// Finishes what a crash left half done, and makes the ledger this run's. Its write also shows any other worker that it
-/// is no longer alone.
-async fn begin<K: Sink, L: LedgerStore, C: Clock>(
-    settings: &Settings,
-    settler: &mut Settler<'_, K, L, C>,
-    clock: &C,
-) -> Result<(), RunError> {
-    let Settings { run, collection, .. } = settings;
-    let same_collection = settler.ledger().collection == *collection;
-    if same_collection {
-        settler.finish_pending().await?;
-    }
-    let ledger = &mut settler.keeper.ledger;
-    if same_collection && ledger.run == *run {
-        ledger.resume();
-    } else {
-        *ledger = Ledger::begin(run, collection, clock.now());
-    }
-    info!(%run, %collection, checkpoint = ?ledger.checkpoint, "run begins");
-    settler.save().await?;
-    settler.check_rejected()
-}
-
-/// As [`begin`], for a feed that goes on from run to run: looks what there is, and answers `None` when that is nothing
-/// new. Nothing is written then, unless the look learnt something.
-async fn begin_to_follow<'s, S: Source, K: Sink, L: LedgerStore, C: Clock>(
-    settings: &Settings,
-    follow: &Follow,
-    settler: &mut Settler<'_, K, L, C>,
-    source: &'s S,
-    clock: &C,
-) -> Result<Option<Feed<'s, S>>, RunError> {
-    let Settings { run, collection, .. } = settings;
-    if settler.ledger().collection == *collection {
-        settler.finish_pending().await?;
-    }
-    let ledger = &mut settler.keeper.ledger;
-    let is_known = ledger.followed.as_ref().is_some_and(|followed| followed.basis == follow.basis);
-    if ledger.collection != *collection || !is_known {
-        *ledger = Ledger::begin(run, collection, clock.now());
-        ledger.followed = Some(Followed { basis: follow.basis.clone(), ..Followed::default() });
-    }
-    let is_interrupted = ledger.run == *run && ledger.state != State::Succeeded;
-    if ledger.run != *run {
-        run.clone_into(&mut ledger.run);
-        ledger.started_at = clock.now();
-        ledger.resume();
-    }
-    let mut followed = ledger.followed.take().unwrap_or_default();
-    followed.fold(&mut ledger.checkpoint);
-    let look = follow::look(source, &followed.files, follow.rewritten).await;
-    ledger.followed = Some(followed);
-    let look = look?;
-    if let Some(followed) = &mut ledger.followed {
-        followed.files.clone_from(&look.files);
-        followed.reread += look.reread;
-        if !is_interrupted && !look.readings.is_empty() {
-            followed.rejected_before = ledger.counts.rejected;
-            ledger.dead_letters.clear();
-        }
-    }
-    if look.readings.is_empty() {
-        return Ok(None);
-    }
-    info!(%run, %collection, files = look.readings.len(), "what is new is read");
-    ledger.resume();
-    let feed = Feed::follow(source, &ledger.checkpoint, look);
-    settler.save().await?;
-    settler.check_rejected()?;
-    Ok(Some(feed))
-}
-
 async fn conclude<K: Sink, L: LedgerStore, C: Clock>(
     mut settler: Settler<'_, K, L, C>,
     result: Result<(), RunError>,
@@ -300,7 +229,10 @@ async fn conclude<K: Sink, L: LedgerStore, C: Clock>(
             if ledger.state != State::Succeeded {
                 ledger.succeed(clock.now());
                 if let Some(followed) = &mut ledger.followed {
-                    followed.caught_up_at = ledger.finished_at;
+                    followed.is_reading = false;
+                    if followed.put_off.is_none() {
+                        followed.caught_up_at = ledger.finished_at;
+                    }
                 }
                 info!(counts = ?ledger.counts, "run succeeded");
             }
@@ -358,7 +290,9 @@ impl<K: Sink, C: Clock> Indexer<'_, K, C> {
                     }
                     extents = Some(counted.extents);
                 }
-                Feed::resume(source, &settler.ledger().checkpoint, extents).await?
+                let feed = Feed::resume(source, &settler.ledger().checkpoint, extents).await?;
+                settler.keeper.ledger.left = Some(feed.left());
+                feed
             }
             Some(follow) => match begin_to_follow(self.settings, follow, settler, source, clock).await? {
                 Some(feed) => feed,
@@ -460,7 +394,9 @@ impl<K: Sink, C: Clock> Indexer<'_, K, C> {
             let (sender, carried) = oneshot::channel();
             let files = feed.finished(finished, end.finished);
             finished = end.finished;
-            let landing = Landing { number, end: end.checkpoint(), finished: files, carried };
+            let bytes = window.entries().iter().map(|entry| entry.place.length).sum();
+            let reach = Reach { end: end.checkpoint(), finished: files, bytes, left: end.left };
+            let landing = Landing { number, reach, carried };
             let is_closed = landings.send(landing).await.is_err()
                 || flights.send(Flight { window, carried: sender }).await.is_err();
             if is_last || is_closed {

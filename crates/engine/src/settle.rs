@@ -15,17 +15,28 @@ use crate::follow::Record;
 use crate::keeper::Keeper;
 use crate::ledger::{DEAD_LETTERS, Delta, FailureReason, Ledger, Pending};
 use crate::ports::{Clock, LedgerStore, Sink};
+use crate::progress::Left;
 use crate::retry::Stop;
 use crate::run::{RunError, ledger_failed};
+
+/// How far the feed is once a window is counted.
+pub(crate) struct Reach {
+    /// Where the checkpoint is.
+    pub(crate) end: Checkpoint,
+    /// Files of a followed feed that end in it.
+    pub(crate) finished: Vec<(String, Record)>,
+    /// Bytes of its lines.
+    pub(crate) bytes: u64,
+    /// What is left to be read behind it.
+    pub(crate) left: Left,
+}
 
 /// A window that is being carried out.
 pub(crate) struct Landing {
     /// Its number among the flights.
     pub(crate) number: u64,
-    /// Where the checkpoint is once it is counted.
-    pub(crate) end: Checkpoint,
-    /// Files of a followed feed that end in it.
-    pub(crate) finished: Vec<(String, Record)>,
+    /// How far the feed is once it is counted.
+    pub(crate) reach: Reach,
     /// What became of it.
     pub(crate) carried: oneshot::Receiver<Result<Carried, RunError>>,
 }
@@ -45,19 +56,18 @@ impl<K: Sink, L: LedgerStore, C: Clock> Settler<'_, K, L, C> {
     pub(crate) async fn settle(&mut self, mut landings: mpsc::Receiver<Landing>) -> Result<(), RunError> {
         let mut next = None;
         loop {
-            let Some(Landing { number, end, finished, carried }) = self.next_landing(&mut next, &mut landings).await?
-            else {
+            let Some(Landing { number, reach, carried }) = self.next_landing(&mut next, &mut landings).await? else {
                 return Ok(());
             };
             let carried = self.watching(carried).await?;
             let mut landed = Vec::new();
-            self.add(end, finished, carried.unwrap_or_else(|_| Err(given_up()))?).await?;
+            self.add(reach, carried.unwrap_or_else(|_| Err(given_up()))?).await?;
             landed.push(number);
             // Whoever is ready as well goes with the same write.
             while let Ok(mut landing) = landings.try_recv() {
                 match (&mut landing.carried).now_or_never() {
                     Some(Ok(Ok(carried))) if !self.is_too_many() => {
-                        self.add(landing.end, landing.finished, carried).await?;
+                        self.add(landing.reach, carried).await?;
                         landed.push(landing.number);
                     }
                     // An error is met in its turn, behind the write of what comes before it.
@@ -103,16 +113,13 @@ impl<K: Sink, L: LedgerStore, C: Clock> Settler<'_, K, L, C> {
     }
 
     /// Adds a window to the ledger in memory. What it moved away is deleted, once the stored ledger knows.
-    async fn add(
-        &mut self,
-        end: Checkpoint,
-        finished: Vec<(String, Record)>,
-        carried: Carried,
-    ) -> Result<(), RunError> {
+    async fn add(&mut self, reach: Reach, carried: Carried) -> Result<(), RunError> {
+        let Reach { end, finished, bytes, left } = reach;
         let Carried { counts, errors, mut dead_letters, moved } = carried;
         let ledger = &self.keeper.ledger;
         dead_letters.truncate(DEAD_LETTERS.saturating_sub(ledger.dead_letters.len()));
-        let delta = Delta { from: ledger.checkpoint.clone(), to: end, counts, errors, dead_letters, finished };
+        let (from, left) = (ledger.checkpoint.clone(), Some(left));
+        let delta = Delta { from, to: end, counts, errors, dead_letters, bytes, left, finished };
         if moved.is_empty() {
             return self.apply(delta);
         }

@@ -203,6 +203,7 @@ mod tests {
     fn what_is_not_known_is_a_question_mark() {
         let known = Throughput {
             lines_per_second: 640,
+            bytes: 1_048_576,
             calls: 12,
             objects: 5_400,
             call_milliseconds: 310,

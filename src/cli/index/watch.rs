@@ -73,7 +73,7 @@ pub(super) async fn run(args: &WatchArgs, target: &Target, printer: Printer) -> 
         pattern: args.pattern.clone(),
         is_followed: true,
     });
-    work.follow = Some(FollowWork { basis: work.run.clone(), reread_rewritten: false, watch_seconds: None });
+    work.follow = Some(FollowWork { basis: work.run.clone(), ..FollowWork::default() });
     printer.note(&format!("how far it is stands in {}\n", ledger.display()));
     let halt = Halt::default();
     let watching = async {

@@ -100,7 +100,15 @@ fn work(spec: &FeedSpec, run: &str, content: &Content, guard: Option<&Guard>, ta
     let is_followed = basis.is_some();
     let watch = spec.watches(content).map(|interval| interval.as_secs());
     let again = matches!(spec.rewritten, Rewritten::ReadAgain);
-    let follow = basis.map(|basis| json!({"basis": basis, "rereadRewritten": again, "watchSeconds": watch}));
+    let follow = basis.map(|basis| {
+        json!({
+            "basis": basis,
+            "rereadRewritten": again,
+            "watchSeconds": watch,
+            "minChanges": spec.min_changes,
+            "runNow": spec.run_now,
+        })
+    });
     let source = match content {
         Content::ConfigMap { name, files } => json!({"configMaps": [{
             "name": name,

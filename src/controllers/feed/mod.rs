@@ -1,11 +1,13 @@
 //! Keeps an IndexSource indexed: one Job for each run, its outcome read from the ledger.
 
 mod job;
+mod jobs;
 mod observe;
 
 use std::sync::Arc;
 
 use elysia_api::{IndexSource, names};
+use elysia_core::feed::happening::{self, Marks};
 use elysia_core::feed::{self, FeedSpec, Plan, Step};
 use kube::core::ResourceExt as _;
 use kube::runtime::controller::Action;
@@ -22,21 +24,25 @@ pub async fn reconcile(object: Arc<IndexSource>, context: Shared) -> Result<Acti
     }
     let now = (context.now)();
     let key = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
-    let before = object.status.clone().unwrap_or_default();
-    let (status, action, acted) = match FeedSpec::validate(&object) {
-        Err(message) => (feed::invalid(&object, &message, now), Action::await_change(), Ok(())),
+    let before = context.told(&object);
+    let before = before.unwrap_or_else(|| Marks::of(&object.status.clone().unwrap_or_default()));
+    let (status, ledger, happenings, action, acted) = match FeedSpec::validate(&object) {
+        Err(message) => (feed::invalid(&object, &message, now), None, Vec::new(), Action::await_change(), Ok(())),
         Ok(spec) => {
             let scene = observe::observe(&spec, &context, now).await?;
             let plan = feed::plan(&spec, &scene.observed);
             let acted = act(&plan, &spec, &scene, &object, &context).await;
             let failure = acted.as_ref().err().map(EffectError::chain);
             let status = feed::status(&object, &spec, &scene.observed, &plan, failure.as_deref(), now);
-            (status, requeue(plan.recheck.unwrap_or(scene.interval), &key), acted)
+            let ledger = scene.observed.ledger.seen().cloned().flatten();
+            let stays = scene.observed.stays(&spec);
+            let happenings = happening::happened(&spec, stays, &before, &status, now);
+            (status, ledger, happenings, requeue(plan.recheck.unwrap_or(scene.interval), &key), acted)
         }
     };
-    context.metrics.feed(&object, &status);
+    context.metrics.feed(&object, &status, ledger.as_ref());
     kubernetes::report(&context.kube, object.as_ref(), object.status.as_ref(), &status).await?;
-    context.tell_transition(object.as_ref(), &before.conditions, &status.conditions).await;
+    context.tell_feed(&object, &happenings, &before, &status).await;
     acted?;
     context.succeeded(&key);
     Ok(action)

@@ -2,25 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use elysia_api::index_source::{CheckpointStatus, Counts, DeadLetter, RunState, S3Source, Throughput};
+use elysia_api::index_source::{CheckpointStatus, Counts, DeadLetter, Lag, RunState, S3Source, Throughput};
 use elysia_api::names;
 use elysia_core::cluster::{ClusterSpec, judge};
 use elysia_core::collection::ClusterSight;
-use elysia_core::feed::{Content, FeedSpec, Guarded, JobState, JobView, LedgerView, Limits, Observed, OpenCircuit};
+use elysia_core::feed::{Content, FeedSpec, Guarded, LedgerView, Limits, Observed, OpenCircuit, PutOff};
 use elysia_core::fingerprint;
 use elysia_core::sight::{BlindnessKind, Sight};
 use elysia_engine::category::Category;
 use elysia_engine::ledger::{FailureReason, Ledger, State, Traffic};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{Api, ListParams};
+use kube::api::Api;
 use kube::core::ResourceExt as _;
 
 use super::super::ReconcileError;
 use super::super::collection::{cluster_of, exists, open};
 use super::super::context::Context;
+use super::jobs;
 use crate::effects::chain;
 
 /// Where a worker finds the cluster.
@@ -50,7 +50,7 @@ pub(super) struct Scene {
 pub(super) async fn observe(spec: &FeedSpec, context: &Context, now: Timestamp) -> Result<Scene, ReconcileError> {
     // The Jobs before the ledger: a worker writes the ledger before it ends, so a Job seen to have ended has its outcome
     // in a ledger that is read afterwards.
-    let jobs = jobs(spec, context).await?;
+    let jobs = jobs::jobs(spec, context).await?;
     let (ledger, intent) = ledger(spec, context).await;
     let mut observed = Observed {
         cluster: ClusterSight::Missing,
@@ -214,17 +214,20 @@ fn number(count: u64) -> i64 {
 fn view(ledger: &Ledger) -> LedgerView {
     let counts = &ledger.counts;
     let current = ledger.checkpoint.current.as_ref();
+    let put_off = ledger.followed.as_ref().and_then(|followed| followed.put_off.as_ref());
     LedgerView {
         run: ledger.run.clone(),
         state: match ledger.state {
             State::Running => RunState::Running,
             State::Waiting => RunState::Waiting,
+            State::Succeeded if put_off.is_some() => RunState::Skipped,
             State::Succeeded => RunState::Succeeded,
             State::Failed => RunState::Failed,
         },
         message: ledger.message.clone(),
         guarded: ledger.guarded.map(guarded),
         is_permanent: ledger.reason.is_some_and(FailureReason::is_permanent),
+        put_off: put_off.map(|put_off| PutOff { lines: number(put_off.lines), least: number(put_off.least) }),
         caught_up_at: ledger.followed.as_ref().and_then(|followed| followed.caught_up_at),
         counts: Counts {
             lines: number(counts.lines),
@@ -246,6 +249,8 @@ fn view(ledger: &Ledger) -> LedgerView {
             files_done: number(ledger.checkpoint.files),
         },
         throughput: throughput(ledger),
+        call_milliseconds: number(ledger.traffic.milliseconds),
+        lag: ledger.left.map(|left| Lag { files: number(left.files), bytes: number(left.bytes) }),
         breaker: ledger.breaker.as_ref().map(|breaker| OpenCircuit {
             since: breaker.since,
             failures: i64::from(breaker.failures),
@@ -264,6 +269,7 @@ fn throughput(ledger: &Ledger) -> Throughput {
     let per_second = |count: u64| if elapsed < 1_000 { 0 } else { i128::from(count) * 1_000 / elapsed };
     Throughput {
         lines_per_second: i64::try_from(per_second(ledger.counts.lines)).unwrap_or(i64::MAX),
+        bytes: number(ledger.bytes),
         calls: number(calls),
         objects: number(objects),
         call_milliseconds: number(milliseconds.checked_div(calls).unwrap_or_default()),
@@ -290,51 +296,6 @@ fn dead_letter(letter: &elysia_engine::rejection::DeadLetter) -> DeadLetter {
     }
 }
 
-async fn jobs(spec: &FeedSpec, context: &Context) -> Result<Vec<JobView>, ReconcileError> {
-    let api: Api<Job> = Api::namespaced(context.kube.clone(), &spec.namespace);
-    let selector = format!("{}={}", names::FEED_LABEL, spec.name);
-    let jobs = api
-        .list(&ListParams::default().labels(&selector))
-        .await
-        .map_err(ReconcileError::read(format!("the Jobs of {}", spec.name)))?;
-    let mut jobs: Vec<JobView> = jobs.items.iter().filter_map(|job| job_view(job, spec)).collect();
-    jobs.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(jobs)
-}
-
-/// The Job as this feed sees it. One of a former object of the same name writes the same collection, so it is waited for
-/// like one of an earlier run; once it has ended it says nothing about this feed.
-fn job_view(job: &Job, spec: &FeedSpec) -> Option<JobView> {
-    let name = job.name_any();
-    let watches = job.labels().contains_key(names::WATCH_LABEL);
-    if job.owner_references().iter().any(|owner| owner.uid == spec.uid) {
-        return Some(JobView { name, state: job_state(job), watches });
-    }
-    let pods = job.status.as_ref();
-    let pods = pods.map_or(0, |status| status.active.unwrap_or_default() + status.terminating.unwrap_or_default());
-    let is_at_work = job_state(job) == JobState::Active || pods > 0;
-    is_at_work.then_some(JobView { name, state: JobState::Active, watches })
-}
-
-fn job_state(job: &Job) -> JobState {
-    // It is there until its pods are gone.
-    if job.metadata.deletion_timestamp.is_some() {
-        return JobState::Active;
-    }
-    let conditions = job.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    for condition in conditions.iter().filter(|condition| condition.status == "True") {
-        match condition.type_.as_str() {
-            "Complete" => return JobState::Succeeded,
-            "Failed" => {
-                let message = condition.message.clone().unwrap_or_else(|| "its pods failed".to_owned());
-                return JobState::Failed(format!("Job {}: {message}", job.name_any()));
-            }
-            _ => {}
-        }
-    }
-    JobState::Active
-}
-
 #[cfg(test)]
 mod tests {
     use elysia_api::IndexSource;
@@ -354,23 +315,6 @@ mod tests {
 
     fn owners(uid: &str) -> Value {
         json!([{"apiVersion": "elysia.dev/v1alpha1", "kind": "IndexSource", "name": "docs", "uid": uid, "controller": true}])
-    }
-
-    #[test]
-    fn a_worker_of_a_former_object_of_the_name_is_waited_for() {
-        let view = |uid: &str, status: Value| {
-            let metadata = json!({"name": "docs-1", "ownerReferences": owners(uid)});
-            let job: Job = serde_json::from_value(json!({"metadata": metadata, "status": status})).unwrap();
-            job_view(&job, &spec()).map(|view| view.state)
-        };
-        let complete = json!({"conditions": [{"type": "Complete", "status": "True"}]});
-        let failed = json!({"conditions": [{"type": "Failed", "status": "True"}], "terminating": 1});
-        assert_eq!(view("new", json!({})), Some(JobState::Active));
-        assert_eq!(view("new", complete.clone()), Some(JobState::Succeeded));
-        assert_eq!(view("old", json!({"active": 1})), Some(JobState::Active));
-        assert_eq!(view("old", json!({})), Some(JobState::Active), "not started yet");
-        assert_eq!(view("old", failed), Some(JobState::Active), "a pod of it still ends");
-        assert_eq!(view("old", complete), None);
     }
 
     #[test]

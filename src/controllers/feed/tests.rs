@@ -7,7 +7,7 @@ use elysia_engine::ledger::Ledger;
 use insta::assert_snapshot;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, ServiceAccount};
 use serde_json::json;
 
 use crate::worker::work::{DeleteGuardWork, IndexWork};
@@ -116,7 +116,7 @@ async fn a_run_gets_its_objects_in_order_and_only_once() {
     PATCH rolebindings/docs-index apply
     POST jobs/docs-bc52af17ca87
     PATCH indexsources/docs/status Ready=False Running
-    POST events Normal Running
+    POST events Normal RunStarted
     ");
     assert_snapshot!(world.feed_conditions(), @r"
     Ready=False Running: Job docs-bc52af17ca87 is starting
@@ -140,7 +140,7 @@ async fn a_feed_that_is_done_is_at_rest() {
     world.succeed(&world.jobs()[0]);
     assert_snapshot!(world.docs().await, @r"
     PATCH indexsources/docs/status Ready=True Complete
-    POST events Normal Complete
+    POST events Normal RunSucceeded
     ");
     assert_snapshot!(world.feed_conditions(), @r"
     Ready=True Complete: 1 lines
@@ -206,7 +206,7 @@ async fn a_lost_status_starts_no_second_job() {
     world.restart();
     assert_snapshot!(world.docs().await, @r"
     PATCH indexsources/docs/status Ready=True Complete
-    POST events Normal Complete
+    POST events Normal RunSucceeded
     ");
     assert_eq!(world.jobs(), Vec::<String>::new());
     let after = world.get::<IndexSource>("docs").status;
@@ -231,6 +231,7 @@ async fn changed_content_is_another_run_and_waits_for_the_one_at_work() {
     POST configmaps/docs-ledger → 409
     POST jobs/docs-e37895a911fa
     PATCH indexsources/docs/status Ready=False Running
+    POST events Normal RunStarted
     ");
     assert_eq!(world.jobs().len(), 2);
     assert_eq!(world.docs().await, "");
@@ -255,7 +256,7 @@ async fn content_that_comes_back_is_indexed_again_in_place_of_its_ended_job() {
     assert_snapshot!(world.docs().await, @r"
     DELETE jobs/docs-bc52af17ca87
     PATCH indexsources/docs/status Ready=False Running
-    PATCH events Normal Running
+    PATCH events Normal RunStarted
     ");
     assert_snapshot!(world.feed_conditions(), @r"
     Ready=False Running: Job docs-bc52af17ca87 is starting
@@ -274,7 +275,7 @@ async fn content_that_comes_back_is_indexed_again_in_place_of_its_ended_job() {
     world.succeed(&first);
     assert_snapshot!(world.docs().await, @r"
     PATCH indexsources/docs/status Ready=True Complete
-    POST events Normal Complete
+    POST events Normal RunSucceeded
     ");
     for _ in 0..3 {
         advance(3600);
@@ -400,6 +401,7 @@ async fn what_a_run_is_meant_for_is_written_before_its_job_and_no_loss_starts_it
     PATCH rolebindings/docs-index apply
     POST jobs/docs-9aee1eded791
     PATCH indexsources/docs/status Ready=True Scheduled
+    POST events Normal RunStarted
     POST events Normal Scheduled
     ");
 }
@@ -421,6 +423,40 @@ async fn a_scheduled_run_that_the_api_server_cuts_short_is_made_once() {
         world.docs().await;
         assert_eq!(world.jobs(), first, "{part}");
     }
+}
+
+#[tokio::test]
+async fn a_job_that_was_deleted_by_hand_is_made_again_when_its_last_pod_is_gone() {
+    let mut world = world().await;
+    world.docs().await;
+    let job = world.jobs()[0].clone();
+    world.api.remove::<Job>(NAMESPACE, &job);
+    world.api.seed::<Pod>(&manifest(json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": "worker", "namespace": NAMESPACE,
+            "labels": {"elysia.dev/index-source": "docs", "batch.kubernetes.io/job-name": job},
+        },
+        "status": {"phase": "Running"},
+    })));
+    world.restart();
+    assert_eq!(world.docs().await, "");
+    assert_eq!(world.jobs(), Vec::<String>::new());
+    world.api.edit::<Pod>(NAMESPACE, "worker", |pod| pod["status"] = json!({"phase": "Failed"}));
+    assert_snapshot!(world.docs().await, @r"
+    POST configmaps/docs-ledger → 409
+    POST jobs/docs-bc52af17ca87
+    ");
+}
+
+#[tokio::test]
+async fn a_cache_that_lags_tells_nothing_twice() {
+    let mut world = world().await;
+    let stale = world.get::<IndexSource>("docs");
+    world.docs().await;
+    let context = world.shared();
+    super::reconcile(std::sync::Arc::new(stale), context).await.unwrap();
+    assert!(!world.transcript().contains("events"));
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use elysia_api::index_source::{CheckpointStatus, Counts, Lag, RunState, Throughput};
+use elysia_core::feed::PutOff;
 use serde_json::json;
 
 use super::*;
@@ -119,6 +121,119 @@ fn another_reason_takes_the_place_of_the_one_before() {
         series(&metrics, at(0)).into_iter().filter(|line| line.starts_with("elysia_stalled")).collect();
     assert_eq!(stalled.len(), 1, "{stalled:?}");
     assert!(stalled[0].contains("Protected"), "{stalled:?}");
+}
+
+fn feed(collection: &str, conditions: &serde_json::Value) -> IndexSource {
+    serde_json::from_value(json!({
+        "apiVersion": "elysia.dev/v1alpha1", "kind": "IndexSource",
+        "metadata": {"name": "articles", "namespace": "ai"},
+        "spec": {"clusterRef": {"name": "search"}, "collection": collection, "source": {"configMap": {"name": "lines"}}},
+        "status": {"conditions": conditions, "run": {"id": "1", "state": "Running"}},
+    }))
+    .unwrap()
+}
+
+fn condition(kind: &str, status: &str, since: &str) -> serde_json::Value {
+    json!({"type": kind, "status": status, "reason": "R", "message": "", "lastTransitionTime": since})
+}
+
+fn ledger() -> LedgerView {
+    LedgerView {
+        run: "1".to_owned(),
+        state: RunState::Running,
+        message: None,
+        guarded: None,
+        is_permanent: false,
+        put_off: Some(PutOff { lines: 5, least: 9 }),
+        caught_up_at: Some(at(77)),
+        counts: Counts { lines: 9, added: 4, modified: 2, deleted: 1, renamed: 1, unchanged: 0, rejected: 1 },
+        errors: BTreeMap::from([("network".to_owned(), 3)]),
+        checkpoint: CheckpointStatus::default(),
+        throughput: Throughput {
+            lines_per_second: 3,
+            bytes: 4_096,
+            calls: 12,
+            objects: 600,
+            call_milliseconds: 125,
+            failed_calls: 3,
+            batch_objects: 250,
+            parallelism: 4,
+        },
+        call_milliseconds: 1_500,
+        lag: Some(Lag { files: 2, bytes: 900 }),
+        breaker: None,
+        dead_letters: Vec::new(),
+        started_at: at(0),
+        finished_at: None,
+    }
+}
+
+#[test]
+fn a_feed_has_its_series_and_they_go_with_it() {
+    let metrics = Metrics::new().unwrap();
+    let conditions = json!([
+        condition("Ready", "True", "1970-01-01T00:00:00Z"),
+        condition("CaughtUp", "False", "1970-01-01T00:01:40Z"),
+        condition("CircuitClosed", "False", "1970-01-01T00:01:50Z"),
+    ]);
+    let object = feed("Articles", &conditions);
+    metrics.feed(&object, object.status.as_ref().unwrap(), Some(&ledger()));
+    let told = series(&metrics, at(160));
+    let told = told.iter().map(|line| line.replace(r#"name="articles",namespace="ai""#, "…"));
+    let told = told.filter(|line| !line.contains("_errors") || !line.ends_with(" 0")).collect::<Vec<_>>();
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    elysia_feed_batch_objects{collection="Articles",…} 250
+    elysia_feed_batches_in_flight{collection="Articles",…} 4
+    elysia_feed_behind_seconds{collection="Articles",…} 60
+    elysia_feed_bytes{collection="Articles",…} 4096
+    elysia_feed_call_objects{collection="Articles",…} 600
+    elysia_feed_call_seconds{collection="Articles",…} 1.5
+    elysia_feed_calls{collection="Articles",…,outcome="confirmed"} 12
+    elysia_feed_calls{collection="Articles",…,outcome="failed"} 3
+    elysia_feed_circuit_open{collection="Articles",…} 1
+    elysia_feed_errors{category="network",collection="Articles",…} 3
+    elysia_feed_lag_bytes{collection="Articles",…} 900
+    elysia_feed_lag_files{collection="Articles",…} 2
+    elysia_feed_lines{collection="Articles",…,outcome="added"} 4
+    elysia_feed_lines{collection="Articles",…,outcome="deleted"} 1
+    elysia_feed_lines{collection="Articles",…,outcome="modified"} 2
+    elysia_feed_lines{collection="Articles",…,outcome="rejected"} 1
+    elysia_feed_lines{collection="Articles",…,outcome="renamed"} 1
+    elysia_feed_lines{collection="Articles",…,outcome="unchanged"} 0
+    elysia_feed_state{collection="Articles",…,state="Failed"} 0
+    elysia_feed_state{collection="Articles",…,state="Pending"} 0
+    elysia_feed_state{collection="Articles",…,state="Running"} 1
+    elysia_feed_state{collection="Articles",…,state="Skipped"} 0
+    elysia_feed_state{collection="Articles",…,state="Succeeded"} 0
+    elysia_feed_state{collection="Articles",…,state="Waiting"} 0
+    elysia_feed_success_timestamp_seconds{collection="Articles",…} 77
+    elysia_feed_waiting_lines{collection="Articles",…} 5
+    elysia_ready{kind="IndexSource",…} 1
+    "#);
+    // Not known any more, it has none of its ledger.
+    metrics.feed(&object, object.status.as_ref().unwrap(), None);
+    assert!(!metrics.text(at(160)).contains("elysia_feed_lines{"));
+    // Another object of the name writes another collection.
+    let other = feed("Notes", &conditions);
+    metrics.feed(&other, other.status.as_ref().unwrap(), Some(&ledger()));
+    assert!(!metrics.text(at(160)).contains("Articles"));
+    metrics.forget_gone("IndexSource", |_, _| false);
+    assert_eq!(series(&metrics, at(170)), Vec::<String>::new());
+}
+
+#[test]
+fn a_feed_is_behind_since_it_was_caught_up_last() {
+    let metrics = Metrics::new().unwrap();
+    let behind = |status: &str, since: &str, now: i64| {
+        let object = feed("Articles", &json!([condition("CaughtUp", status, since)]));
+        metrics.feed(&object, object.status.as_ref().unwrap(), None);
+        let told = series(&metrics, at(now)).into_iter().find(|line| line.contains("behind")).unwrap();
+        told.rsplit(' ').next().unwrap().to_owned()
+    };
+    assert_eq!(behind("False", "1970-01-01T00:00:10Z", 30), "20");
+    assert_eq!(behind("Unknown", "1970-01-01T00:00:40Z", 50), "40");
+    assert_eq!(behind("True", "1970-01-01T00:01:00Z", 70), "0");
+    assert_eq!(behind("False", "1970-01-01T00:01:20Z", 90), "10");
 }
 
 #[test]

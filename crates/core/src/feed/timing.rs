@@ -9,9 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::effort::wait;
 use super::{
-    Content, Effort, FeedSpec, Finding, JobState, JobView, LedgerView, Observed, Plan, RECHECK_LATER, Step, failed,
-    guard, obstacle, run_status, stuck,
+    Content, Effort, FeedSpec, Finding, JobState, JobView, LedgerView, Observed, Plan, PutOff, RECHECK_LATER, Step,
+    failed, guard, obstacle, run_status, stuck,
 };
+use crate::condition::Value;
 use crate::fingerprint;
 use crate::schedule::Timetable;
 
@@ -23,6 +24,10 @@ const WATCH_INTERVAL_LIMIT: SignedDuration = SignedDuration::from_hours(24);
 
 /// How long after a failure that may pass by itself a worker watches again: its Job had ten pods for it already.
 const WATCH_AGAIN: SignedDuration = SignedDuration::from_mins(5);
+
+/// How long a Job that watches may be without a pod that runs before nobody knows any more whether something is new. A
+/// pod is there within seconds, unless its image is far away.
+const IDLE: SignedDuration = SignedDuration::from_mins(1);
 
 /// How soon a feed at rest is looked at again.
 const RECHECK_AT_REST: SignedDuration = SignedDuration::from_secs(30);
@@ -93,7 +98,10 @@ impl FeedSpec {
                 let times = times.map(|time| time.map(|time| time.as_millis()));
                 let effort = (parallelism, batch_objects, batch_bytes, attempts, breaker_failures, times);
                 let manner = (matches!(self.rewritten, super::Rewritten::ReadAgain), self.skip_unchanged);
-                fingerprint::short(&("watch", basis, time, now, effort, self.max_rejected, manner))
+                let parts = ("watch", basis, time, now, effort, self.max_rejected, manner);
+                // As before there were any: an upgrade of the operator ends no worker.
+                self.min_changes
+                    .map_or_else(|| fingerprint::short(&parts), |least| fingerprint::short(&(&parts, least)))
             }
             None => fingerprint::short(&("schedule", basis, time, now)),
         }
@@ -107,7 +115,7 @@ pub(super) fn end_other_watch(spec: &FeedSpec, observed: &Observed, content: &Co
     let is_other = |job: &&JobView| job.state == JobState::Active && job.watches && Some(&job.name) != meant.as_ref();
     let other = observed.jobs.iter().find(is_other)?;
     let message = format!("Job {} is being ended: it watches as the feed was declared before", other.name);
-    let mut plan = standing(&other.name, None, "", (Reason::Watching, message));
+    let mut plan = standing(spec, &other.name, None, "", (Reason::Watching, message));
     plan.step = Some(Step::EndJob { name: other.name.clone() });
     Some(plan)
 }
@@ -125,7 +133,9 @@ pub(super) fn decide(spec: &FeedSpec, observed: &Observed, content: &Content, le
     }
     match &spec.when {
         When::Schedule(timetable) => scheduled(spec, timetable, observed, content, ledger),
-        When::Watch(_) if spec.watches(content).is_some() => watched(spec, observed, content, ledger),
+        When::Watch(_) if spec.watches(content).is_some() => {
+            doubt_idle(watched(spec, observed, content, ledger), observed)
+        }
         When::Watch(_) | When::Once => {
             let run = fingerprint::short(&("content", spec.basis(content), content, &spec.run_now));
             let message = "a changed ConfigMap starts a run";
@@ -203,6 +213,23 @@ fn watched(spec: &FeedSpec, observed: &Observed, content: &Content, ledger: Opti
     }
 }
 
+/// While no pod looks, nobody knows whether something is new.
+fn doubt_idle(mut plan: Plan, observed: &Observed) -> Plan {
+    let job = plan.run.as_ref().and_then(|run| run.job.as_deref());
+    let job = observed.jobs.iter().find(|other| Some(other.name.as_str()) == job);
+    let since = job.and_then(|job| job.idle_since).filter(|since| observed.now.duration_since(*since) >= IDLE);
+    let (Some(job), Some(_)) = (job, since) else { return plan };
+    let is_caught_up = |finding: &&mut Finding| finding.kind == ConditionType::CaughtUp && finding.value == Value::True;
+    if let Some(finding) = plan.findings.iter_mut().find(is_caught_up) {
+        let message = format!(
+            "no pod of Job {name} runs, so nobody looks for what is new: kubectl describe pod --selector batch.kubernetes.io/job-name={name}",
+            name = job.name
+        );
+        *finding = Finding::unknown(ConditionType::CaughtUp, Reason::Unknown, message);
+    }
+    plan
+}
+
 /// How the run stands that is meant now; it is made if it is not there.
 fn current(
     spec: &FeedSpec,
@@ -218,7 +245,9 @@ fn current(
     let job = observed.jobs.iter().find(|job| job.name == name).map(|job| &job.state);
     let stays = spec.watches(content).is_some();
     match (own, job) {
-        (Some(own), None) if own.state == RunState::Succeeded && !stays => standing(&name, Some(own), &run, ready),
+        (Some(own), None) if matches!(own.state, RunState::Succeeded | RunState::Skipped) && !stays => {
+            standing(spec, &name, Some(own), &run, ready)
+        }
         (Some(own), None | Some(JobState::Failed(_))) if own.state == RunState::Failed => {
             let why = own.message.clone().unwrap_or_else(|| "the run failed".to_owned());
             ended_badly(spec, &name, own, &run, &why)
@@ -226,16 +255,16 @@ fn current(
         (_, Some(JobState::Failed(why))) => failed(spec, &name, own, &run, why),
         // Its outcome was written over by a later run: this content came back, or the ledger was lost.
         (None, Some(JobState::Succeeded)) => {
-            let mut plan = standing(&name, None, &run, ready);
+            let mut plan = standing(spec, &name, None, &run, ready);
             plan.step = Some(Step::ForgetJob { name });
             plan
         }
-        (_, Some(JobState::Active | JobState::Succeeded)) => standing(&name, own, &run, ready),
+        (_, Some(JobState::Active | JobState::Succeeded)) => standing(spec, &name, own, &run, ready),
         (_, None) => {
             if let Some(plan) = obstacle(spec, observed, content) {
                 return plan;
             }
-            let mut plan = standing(&name, own, &run, ready);
+            let mut plan = standing(spec, &name, own, &run, ready);
             plan.recheck = Some(RECHECK_LATER);
             plan.step = Some(Step::StartRun { run, content: content.clone(), guard: None, intent });
             plan
@@ -253,7 +282,7 @@ fn ended_badly(spec: &FeedSpec, name: &str, own: &LedgerView, run: &str, why: &s
 }
 
 /// Ready whatever the run does, which moves CaughtUp and Running.
-fn standing(name: &str, own: Option<&LedgerView>, run: &str, ready: (Reason, String)) -> Plan {
+fn standing(spec: &FeedSpec, name: &str, own: Option<&LedgerView>, run: &str, ready: (Reason, String)) -> Plan {
     let (reason, message) = ready;
     let mut findings = vec![Finding::holds(ConditionType::Ready, reason, message)];
     let mut recheck = Some(RECHECK_LATER);
@@ -268,6 +297,15 @@ fn standing(name: &str, own: Option<&LedgerView>, run: &str, ready: (Reason, Str
             };
             let text = format!("{} lines since the feed began{rejects}", own.counts.lines);
             findings.push(Finding::holds(ConditionType::CaughtUp, reason, text));
+            recheck = Some(RECHECK_AT_REST);
+        }
+        Some(own) if state == RunState::Skipped => {
+            let PutOff { lines, least } = own.put_off.clone().unwrap_or(PutOff { lines: 0, least: 0 });
+            let text = format!(
+                "{lines} new lines wait: minChanges is {least}. Read them now: kubectl annotate --overwrite indexsource {feed} elysia.dev/run-now=$(date +%s)",
+                feed = spec.name
+            );
+            findings.push(Finding::fails(ConditionType::CaughtUp, Reason::TooFewChanges, text));
             recheck = Some(RECHECK_AT_REST);
         }
         own => {

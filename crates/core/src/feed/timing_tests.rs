@@ -45,8 +45,10 @@ impl Picture {
         self.observed.intent = Some(at(time));
         self.observed.ledger = Sight::Seen(state.map(|state| ledger(&run, state, 0)));
         let watches = self.spec.watches(&bucket()).is_some();
-        self.observed.jobs =
-            job.map(|state| JobView { name: self.spec.job(&run), state, watches }).into_iter().collect();
+        self.observed.jobs = job
+            .map(|state| JobView { name: self.spec.job(&run), state, watches, idle_since: None })
+            .into_iter()
+            .collect();
         self
     }
 
@@ -208,4 +210,49 @@ fn a_feed_that_may_have_to_wait_for_a_person_is_refused() {
     let mut picture = Picture::new(watching(), "03:00:00");
     picture.observed.protection = Some("by its name".to_owned());
     assert!(picture.told().starts_with("rest: Ready=False InvalidSpec"), "{}", picture.told());
+}
+
+#[test]
+fn what_nobody_looks_at_is_not_known() {
+    let told = |idle_since: Option<&str>| {
+        let mut picture =
+            Picture::new(watching(), "03:10:00").meant("03:00:00", Some(RunState::Succeeded), Some(JobState::Active));
+        picture.observed.jobs[0].idle_since = idle_since.map(at);
+        picture.told()
+    };
+    let caught_up = "rest: Ready=True Watching, CaughtUp=True Complete";
+    assert_eq!(told(None), caught_up);
+    assert_eq!(told(Some("03:09:01")), caught_up, "its pod may be starting");
+    assert_eq!(told(Some("03:09:00")), "rest: Ready=True Watching, CaughtUp=Unknown Unknown");
+}
+
+#[test]
+fn too_few_changes_wait_and_are_no_fault() {
+    let put_off = |mut picture: Picture| {
+        if let Sight::Seen(Some(ledger)) = &mut picture.observed.ledger {
+            ledger.put_off = Some(PutOff { lines: 3, least: 10 });
+        }
+        picture
+    };
+    let waits = "CaughtUp=False TooFewChanges";
+    for job in [Some(JobState::Succeeded), None] {
+        let picture = Picture::new(nightly(), "03:10:00").meant("03:00:00", Some(RunState::Skipped), job);
+        assert_eq!(put_off(picture).told(), format!("rest: Ready=True Scheduled, {waits}"));
+    }
+    let picture =
+        Picture::new(watching(), "03:10:00").meant("03:00:00", Some(RunState::Skipped), Some(JobState::Active));
+    let picture = put_off(picture);
+    assert_eq!(picture.told(), format!("rest: Ready=True Watching, {waits}"));
+    let plan = super::super::plan(&picture.spec, &picture.observed);
+    let message = &plan.findings.iter().find(|finding| finding.kind == ConditionType::CaughtUp).unwrap().message;
+    assert!(message.starts_with("3 new lines wait: minChanges is 10"), "{message}");
+}
+
+#[test]
+fn min_changes_ends_only_a_worker_that_was_told_otherwise() {
+    let run = |min_changes| FeedSpec { min_changes, ..watching() }.run_for(&bucket(), at("03:00:00"));
+    assert_ne!(run(None), run(Some(1)));
+    assert_ne!(run(Some(2)), run(Some(1)));
+    let run = |min_changes| FeedSpec { min_changes, ..nightly() }.run_for(&bucket(), at("03:00:00"));
+    assert_eq!(run(None), run(Some(1)));
 }

@@ -25,7 +25,7 @@ fn ledger(spec: &FeedSpec, state: RunState, guarded: Guarded) -> LedgerView {
 
 fn seen(ledger: Option<LedgerView>, job: Option<JobState>, protection: Option<&str>) -> Observed {
     let name = spec(None).job(&spec(None).run_id(&content()));
-    let jobs = job.map(|state| JobView { name, state, watches: false }).into_iter().collect();
+    let jobs = job.map(|state| JobView { name, state, watches: false, idle_since: None }).into_iter().collect();
     Observed { protection: protection.map(str::to_owned), ..pictures::seen(ledger, jobs) }
 }
 
