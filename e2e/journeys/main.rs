@@ -11,6 +11,7 @@ mod drift;
 mod examples;
 mod external;
 mod feed;
+mod feed_partitions;
 mod feed_s3;
 mod feed_watch;
 mod gitops;

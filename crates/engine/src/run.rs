@@ -32,6 +32,7 @@ use crate::ledger::{FailureReason, Ledger, State};
 use crate::line;
 use crate::mapping::Mapping;
 use crate::pace::{BatchLimits, Pace};
+use crate::partition::{PASSED_OVER, Partition};
 use crate::ports::{Clock, LedgerStore, PortError, Sink, Source};
 use crate::rejection::one_line;
 use crate::retry::{Faults, Patience, Retry, Stop};
@@ -61,6 +62,8 @@ pub struct Settings {
     /// Whether lines that change nothing are found by comparison with what is stored, counted so, and not written. Then
     /// what an add replaces is read first.
     pub skip_unchanged: bool,
+    /// Whose lines are dealt with; `None`: everybody's.
+    pub partition: Option<Partition>,
     /// For a feed that goes on from run to run: then a run reads what came since. `None`: it reads all.
     pub follow: Option<Follow>,
     /// How large windows grow.
@@ -433,6 +436,7 @@ impl<K: Sink, C: Clock> Indexer<'_, K, C> {
             *rejected += u64::from(entry.step.is_err());
             window.push(entry);
         }
+        let mut passed_over = 0;
         loop {
             let end = feed.mark();
             if self.is_too_many(*rejected) {
@@ -441,7 +445,13 @@ impl<K: Sink, C: Clock> Indexer<'_, K, C> {
             let Some(line) = feed.next().await? else {
                 return Ok(Gathered { window, end: feed.mark(), is_last: true });
             };
-            let entry = self.entry(line);
+            let Some(entry) = self.entry(line) else {
+                passed_over += 1;
+                if passed_over >= PASSED_OVER {
+                    return Ok(Gathered { window, end: feed.mark(), is_last: false });
+                }
+                continue;
+            };
             if !window.admits(&entry, &self.settings.window) {
                 *held_over = Some(entry);
                 return Ok(Gathered { window, end, is_last: false });
@@ -451,12 +461,17 @@ impl<K: Sink, C: Clock> Indexer<'_, K, C> {
         }
     }
 
-    fn entry(&self, line: FeedLine) -> Entry {
+    /// `None`: the line is another partition's.
+    fn entry(&self, line: FeedLine) -> Option<Entry> {
         let FeedLine { file, line } = line;
         let place = Place { file, line: line.number, offset: line.offset, length: line.length };
         let change = line::read(&line);
+        let repo = change.as_ref().ok().map(|change| change.repo.as_str());
+        if self.settings.partition.is_some_and(|partition| !partition.owns(repo)) {
+            return None;
+        }
         let step = change.and_then(|change| Step::new(&self.settings.collection, &self.settings.mapping, change));
-        Entry { place, step }
+        Some(Entry { place, step })
     }
 
     fn is_too_many(&self, rejected: u64) -> bool {
