@@ -12,6 +12,7 @@ mod examples;
 mod external;
 mod feed;
 mod feed_guard;
+mod feed_partitions;
 mod feed_s3;
 mod feed_watch;
 mod gitops;

@@ -285,7 +285,7 @@ impl Metrics {
         let (namespace, name) = self.know("ElysiaCollection", object, &status.conditions);
         self.inner.collections.set(&namespace, &name, status, copies);
         let since = status.plan.as_ref().and_then(|plan| plan.since.as_ref()).map(|since| since.0);
-        self.remember(("ElysiaCollection", namespace, name), |known| known.plan_since = since);
+        self.remember(&("ElysiaCollection", namespace, name), |known| known.plan_since = since);
     }
 
     /// Gauges of a feed. `ledger`: what its workers wrote, if that is known.
@@ -293,7 +293,7 @@ impl Metrics {
         let (namespace, name) = self.know("IndexSource", object, &status.conditions);
         let collection = object.spec.collection.as_str();
         let mut former = None;
-        self.remember(("IndexSource", namespace.clone(), name.clone()), |known| {
+        self.remember(&("IndexSource", namespace.clone(), name.clone()), |known| {
             let next = Remembered::next(known.feed.as_ref(), collection, status);
             former = known.feed.replace(next).map(|former| former.collection);
         });
@@ -305,9 +305,9 @@ impl Metrics {
     }
 
     /// Changes what is remembered of an object that has gauges.
-    fn remember(&self, key: Key, change: impl FnOnce(&mut Known)) {
+    fn remember(&self, key: &Key, change: impl FnOnce(&mut Known)) {
         if let Ok(mut known) = self.inner.known.lock()
-            && let Some(known) = known.get_mut(&key)
+            && let Some(known) = known.get_mut(key)
         {
             change(known);
         }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use elysia_api::names;
 use elysia_engine::breaker::BreakerPolicy;
 use elysia_engine::flight::FlightLimits;
 use elysia_engine::follow::{Follow, Rewritten};
@@ -9,6 +10,7 @@ use elysia_engine::guard::{Guard, Limits};
 use elysia_engine::ledger::{FailureReason, Ledger, State};
 use elysia_engine::mapping::Unmapped;
 use elysia_engine::pace::BatchLimits;
+use elysia_engine::partition::{Partition, finish_former};
 use elysia_engine::ports::LedgerStore;
 use elysia_engine::retry::{Retry, Stop};
 use elysia_engine::run::{Ports, RunError, Settings, refuse, run};
@@ -26,27 +28,67 @@ use super::file_ledger::FileLedger;
 use super::sink::{WeaviateSink, port};
 use super::source::WorkSource;
 use super::work::{ConsistencyWork, DeleteGuardWork, IndexWork, PaceWork, PatienceWork, UnmappedWork};
-use super::{API_KEY_VARIABLE, WORK_VARIABLE, WorkerError, chain};
+use super::{API_KEY_VARIABLE, INDEX_VARIABLE, WORK_VARIABLE, WorkerError, chain};
 
 /// How long one worker watches. The next one has the operator's present image, key and settings.
 const WATCH_LIFE: Duration = Duration::from_secs(3600);
 
-/// Indexes what the environment says.
-pub(super) async fn index_from_environment() -> Result<(), WorkerError> {
+/// Indexes what the environment says. `share`: the index and the number of workers, where they are said.
+pub(super) async fn index_from_environment(share: Option<(u32, u32)>) -> Result<(), WorkerError> {
     let text = std::env::var(WORK_VARIABLE)
         .map_err(|error| WorkerError::Permanent(format!("environment variable {WORK_VARIABLE}: {error}")))?;
-    let work: IndexWork = serde_json::from_str(&text)
+    let mut work: IndexWork = serde_json::from_str(&text)
         .map_err(|error| WorkerError::Permanent(format!("environment variable {WORK_VARIABLE}: {error}")))?;
     let api_key = std::env::var(API_KEY_VARIABLE).ok().filter(|key| !key.is_empty()).map(SecretString::from);
     let stop = Stop::default();
     stop_on_signal(stop.clone())?;
+    work.partition = partition(share, &work)?;
     if let Some(file) = work.ledger_file.clone() {
-        return index(work, api_key, &FileLedger::new(file), &stop).await;
+        return index(work, api_key, &FileLedger::new(file), &[], &stop).await;
     }
     let kube = kube::Client::try_default().await;
     let kube = kube.map_err(|error| WorkerError::Again(format!("no way to Kubernetes: {}", chain(&error))))?;
-    let store = ConfigMapLedger::new(kube, &work.namespace, &work.ledger);
-    index(work, api_key, &store, &stop).await
+    let ledger = match work.partition {
+        Some(partition) => names::partition_ledger(&work.name, partition.index),
+        None => work.ledger.clone(),
+    };
+    let open = |name: &str| ConfigMapLedger::new(kube.clone(), &work.namespace, name);
+    let former = work.former_ledgers.iter().map(|name| open(name)).collect::<Vec<_>>();
+    let store = open(&ledger);
+    index(work, api_key, &store, &former, &stop).await
+}
+
+/// Whose lines are dealt with: as the arguments say, or else as the pod of an indexed Job.
+fn partition(share: Option<(u32, u32)>, work: &IndexWork) -> Result<Option<Partition>, WorkerError> {
+    let (index, count) = match (share, work.partitions) {
+        (Some(share), _) => share,
+        (None, Some(count)) if count > 1 => {
+            let index = std::env::var(INDEX_VARIABLE).ok().and_then(|index| index.parse().ok());
+            let missing = || WorkerError::Permanent(format!("environment variable {INDEX_VARIABLE} holds no index"));
+            (index.ok_or_else(missing)?, count)
+        }
+        (None, Some(_) | None) => return Ok(None),
+    };
+    let unfit = || WorkerError::Permanent(format!("there is no partition {index} among {count}"));
+    Partition::new(index, count).map(Some).ok_or_else(unfit)
+}
+
+/// What workers of another division of the feed left half done comes first.
+async fn finish<L: LedgerStore>(
+    work: &IndexWork,
+    client: &Client,
+    former: &[L],
+    stop: &Stop,
+) -> Result<(), WorkerError> {
+    let sink = WeaviateSink::new(client.clone(), Vec::new(), &work.collection, consistency(work.consistency));
+    for former in former {
+        let finished = finish_former(work.partition, &work.collection, &sink, former, &SystemClock, stop).await;
+        if !finished.map_err(|error| ended(&error))? {
+            let message = "waits for partition 0 to finish what an earlier division of the feed left half done";
+            return Err(WorkerError::Again(message.to_owned()));
+        }
+    }
+    Ok(())
 }
 
 /// Runs one feed to its end, or goes on with it.
@@ -54,6 +96,7 @@ async fn index<L: LedgerStore>(
     work: IndexWork,
     api_key: Option<SecretString>,
     store: &L,
+    former: &[L],
     stop: &Stop,
 ) -> Result<(), WorkerError> {
     info!(namespace = work.namespace, feed = work.name, run = work.run, collection = work.collection, "indexing");
@@ -65,6 +108,7 @@ async fn index<L: LedgerStore>(
     let client = connect(&work.endpoints.rest, &work.endpoints.grpc, api_key.as_ref())?;
     let nodes = work.endpoints.nodes.iter().map(|node| connect(&node.rest, &node.grpc, api_key.as_ref()));
     let nodes = nodes.collect::<Result<Vec<_>, _>>()?;
+    finish(&work, &client, former, stop).await?;
     let begun = Instant::now();
     loop {
         let indexed = index_feed(work.clone(), client.clone(), nodes.clone(), store, stop).await;
@@ -114,6 +158,7 @@ pub(super) async fn index_feed<L: LedgerStore>(
         max_rejected: work.max_rejected,
         guard: work.delete_guard.map(guard),
         skip_unchanged: work.skip_unchanged,
+        partition: work.partition,
         follow: work.follow.map(|follow| Follow {
             basis: follow.basis,
             rewritten: if follow.reread_rewritten { Rewritten::ReadAgain } else { Rewritten::Refuse },

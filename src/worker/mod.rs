@@ -40,6 +40,9 @@ pub const S3_SECRET_ACCESS_KEY_VARIABLE: &str = "ELYSIA_S3_SECRET_ACCESS_KEY";
 /// Environment variable with the token of a temporary key.
 pub const S3_SESSION_TOKEN_VARIABLE: &str = "ELYSIA_S3_SESSION_TOKEN";
 
+/// Environment variable with the index of a pod of an indexed Job, set by Kubernetes.
+const INDEX_VARIABLE: &str = "JOB_COMPLETION_INDEX";
+
 /// Exit code when another attempt would fail alike until somebody changes something: the Job gives up at once.
 pub const EXIT_PERMANENT: i32 = 3;
 
@@ -58,9 +61,19 @@ pub struct WorkerArgs {
 #[derive(Subcommand)]
 enum Task {
     /// Index a feed, as told by the environment
-    Index,
+    Index(IndexArgs),
     /// Write standard input to a file, whole or not at all
     Receive(ReceiveArgs),
+}
+
+#[derive(Args)]
+struct IndexArgs {
+    /// Which of several workers this is, from 0; the pod's completion index when left out
+    #[arg(long, requires = "partitions", value_name = "INDEX")]
+    partition: Option<u32>,
+    /// How many workers share the lines; as told by the environment when left out
+    #[arg(long, requires = "partition", value_name = "NUMBER")]
+    partitions: Option<u32>,
 }
 
 #[derive(Args)]
@@ -87,7 +100,9 @@ enum WorkerError {
 /// [`EXIT_PERMANENT`].
 pub async fn run(arguments: WorkerArgs) -> ExitCode {
     let done = match arguments.task {
-        Task::Index => index::index_from_environment().await,
+        Task::Index(IndexArgs { partition, partitions }) => {
+            index::index_from_environment(partition.zip(partitions)).await
+        }
         Task::Receive(ReceiveArgs { path, bytes }) => receive::receive(&mut tokio::io::stdin(), &path, bytes).await,
     };
     let Err(failure) = done else { return ExitCode::SUCCESS };

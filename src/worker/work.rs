@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use elysia_engine::checkpoint::Digest;
 use elysia_engine::guard::Approval;
+use elysia_engine::partition::Partition;
 use serde::{Deserialize, Serialize};
 
 /// One index run.
@@ -46,6 +47,15 @@ pub struct IndexWork {
     /// Whether lines that change nothing are found, counted so, and not written.
     #[serde(default)]
     pub skip_unchanged: bool,
+    /// Workers that share the lines; each has a ledger of its own then, the name above and its index. One when absent.
+    #[serde(default)]
+    pub partitions: Option<u32>,
+    /// Which of them this one is: its pod says so.
+    #[serde(skip)]
+    pub partition: Option<Partition>,
+    /// `ConfigMap`s with ledgers of another division of the feed, where deletes may be left to do: finished first.
+    #[serde(default)]
+    pub former_ledgers: Vec<String>,
     /// For a feed that goes on from run to run; absent where each run reads all.
     #[serde(default)]
     pub follow: Option<FollowWork>,

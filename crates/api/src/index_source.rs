@@ -12,7 +12,7 @@ use crate::common::{ClusterReference, Empty, S3Store, Schedule};
 
 mod progress;
 
-pub use progress::Lag;
+pub use progress::{Lag, PartitionStatus, PartitionsStatus};
 
 /// A feed of JSONL change files that is kept indexed into one collection.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -33,6 +33,8 @@ pub use progress::Lag;
         .message("deleteGuard cannot wait for a person in a feed with run.schedule or run.watch yet: use run.once"),
     validation = Rule::new("!has(self.spec.minChanges) || (has(self.spec.run) && (has(self.spec.run.schedule) || has(self.spec.run.watch)))")
         .message("minChanges is for run.schedule and run.watch: every other run reads all from the beginning"),
+    validation = Rule::new("!has(self.spec.partitions) || self.spec.partitions == 1 || (!has(self.spec.deleteGuard) && (!has(self.spec.run) || !(has(self.spec.run.schedule) || has(self.spec.run.watch))))")
+        .message("several partitions go with runs that read all: neither run.schedule nor run.watch nor deleteGuard"),
     printcolumn(name = "Collection", type_ = "string", json_path = ".spec.collection"),
     printcolumn(name = "Lines", type_ = "integer", json_path = ".status.counts.lines"),
     printcolumn(name = "Rejected", type_ = "integer", json_path = ".status.counts.rejected"),
@@ -83,6 +85,14 @@ pub struct IndexSourceSpec {
     /// are kept then, and where most lines change nothing; otherwise reading costs more than writing. It starts no run.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub skip_unchanged: bool,
+    /// Workers that share the lines of a run, each in a pod of its own; 1 when left out. Each reads all lines and deals with
+    /// those whose repo's sha256 says so, so that the order of changes of one path holds; with a single repo one worker
+    /// does all. What they count is added up. The number is fixed for a run: another one is another run. It goes with
+    /// runs that read all, and not with `deleteGuard`. `maxRejected` holds for each worker, and for all of them together
+    /// when the last one has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 64))]
+    pub partitions: Option<i32>,
     /// Batches under way at once, at most; 6 when left out. Fewer go out while the servers are slow or short of memory.
     /// Like `batch`, `retry` and `circuitBreaker` it changes no outcome: it starts no run, and takes effect with the next.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -365,6 +375,9 @@ pub struct IndexSourceStatus {
     /// The present or last run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<RunStatus>,
+    /// Its partitions, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<PartitionsStatus>,
     /// Deletes that wait for a person's word: the run begins when its hash is approved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanStatus>,

@@ -90,6 +90,11 @@ pub fn ledger(index_source: &str) -> String {
     format!("{index_source}-ledger")
 }
 
+/// The ledger of one of several partitions of a feed, by its index.
+pub fn partition_ledger(index_source: &str, index: u32) -> String {
+    format!("{}-{index}", ledger(index_source))
+}
+
 /// Account under which a feed's worker runs; it may write its own ledger and nothing else.
 pub fn worker_account(index_source: &str) -> String {
     format!("{index_source}-index")

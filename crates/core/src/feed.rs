@@ -22,6 +22,7 @@ mod effort;
 pub mod guard;
 pub mod happening;
 mod observed;
+pub mod partitions;
 mod report;
 mod timing;
 
@@ -59,6 +60,8 @@ pub struct FeedSpec {
     pub delete_guard: Option<Limits>,
     /// Whether lines that change nothing are found and not written. No part of a run's id.
     pub skip_unchanged: bool,
+    /// Workers that share the lines of a run.
+    pub partitions: u32,
     /// How hard a worker tries. No part of a run's id: it changes no outcome.
     pub effort: Effort,
     /// When runs start.
@@ -97,6 +100,7 @@ impl FeedSpec {
             max_rejected: spec.max_rejected,
             delete_guard: spec.delete_guard.as_ref().map(Limits::of),
             skip_unchanged: spec.skip_unchanged,
+            partitions: spec.partitions.and_then(|partitions| u32::try_from(partitions).ok()).unwrap_or(1),
             effort: Effort::of(spec)?,
             approve: annotation(names::APPROVE_ANNOTATION),
             when: When::of(spec)?,
@@ -114,8 +118,11 @@ impl FeedSpec {
     pub fn run_id(&self, content: &Content) -> String {
         let unmapped = matches!(self.unmapped, Unmapped::Drop);
         let parts = (&self.uid, &self.cluster, &self.collection, unmapped, self.max_rejected, &self.run_now);
+        // As before there were any: an upgrade of the operator starts no run.
+        if self.partitions > 1 {
+            return fingerprint::short(&(parts, content, &self.properties, self.partitions));
+        }
         if self.properties.is_empty() {
-            // As before there were any: an upgrade of the operator starts no run.
             return fingerprint::short(&(parts, content));
         }
         fingerprint::short(&(parts, content, &self.properties))
@@ -262,12 +269,22 @@ fn decide(spec: &FeedSpec, observed: &Observed) -> Plan {
     if spec.when != When::Once {
         return timing::decide(spec, observed, content, ledger);
     }
+    if spec.partitions > 1 && guard::limits(spec, observed).is_some() {
+        let why = observed.protection.as_deref().unwrap_or("deleteGuard");
+        let message = format!(
+            "deletes may need a person's word ({why}), and partitions cannot wait for one together: leave spec.partitions out"
+        );
+        return stuck(Finding::fails(ConditionType::Ready, Reason::InvalidSpec, message));
+    }
     let run = spec.run_id(content);
     let ledger = ledger.filter(|ledger| ledger.run == run);
     let name = spec.job(&run);
     let job = observed.jobs.iter().find(|job| job.name == name);
     match (ledger, job.map(|job| &job.state)) {
-        (Some(ledger), _) if ledger.state == RunState::Succeeded => complete(&name, ledger),
+        (Some(ledger), _) if ledger.state == RunState::Succeeded => match too_many_rejected(spec, ledger) {
+            Some(message) => failed(spec, &name, Some(ledger), &run, &message),
+            None => complete(&name, ledger),
+        },
         (Some(ledger), None | Some(JobState::Failed(_))) if ledger.state == RunState::Failed => {
             let message = ledger.message.clone().unwrap_or_else(|| "the run failed".to_owned());
             failed(spec, &name, Some(ledger), &run, &message)
@@ -285,6 +302,16 @@ fn decide(spec: &FeedSpec, observed: &Observed) -> Plan {
         (ledger, Some(JobState::Active | JobState::Succeeded)) => running(&name, ledger, &run),
         (ledger, None) => start(spec, observed, content, ledger, None),
     }
+}
+
+/// Each of several partitions has held its own number of rejected lines against the limit; here it is their sum.
+fn too_many_rejected(spec: &FeedSpec, ledger: &LedgerView) -> Option<String> {
+    let (rejected, most) = (ledger.counts.rejected, spec.max_rejected?);
+    (spec.partitions > 1 && rejected > most).then(|| {
+        format!(
+            "{rejected} lines were rejected by all partitions together, more than the {most} that maxRejected allows"
+        )
+    })
 }
 
 fn start(

@@ -1,7 +1,7 @@
 //! Pictures of feeds and what follows from them.
 
 use elysia_api::common::SecretReference;
-use elysia_api::index_source::ConfigMapSource;
+use elysia_api::index_source::{CheckpointStatus, ConfigMapSource, Throughput};
 use serde_json::json;
 
 use super::*;
@@ -23,6 +23,7 @@ pub(super) fn spec() -> FeedSpec {
         max_rejected: None,
         delete_guard: None,
         skip_unchanged: false,
+        partitions: 1,
         effort: Effort::default(),
         approve: None,
         when: When::Once,
@@ -46,6 +47,7 @@ pub(super) fn ledger(run: &str, state: RunState, rejected: i64) -> LedgerView {
         message: None,
         guarded: None,
         is_permanent: false,
+        partitions: None,
         put_off: None,
         caught_up_at: None,
         counts: Counts { lines: 5, added: 5 - rejected, rejected, ..Counts::default() },
@@ -142,6 +144,10 @@ fn run_now_and_a_changed_rule_make_another_run() {
     assert_eq!(run, FeedSpec { delete_guard, skip_unchanged: true, effort, ..spec() }.run_id(&content("1")));
     let properties = BTreeMap::from([("content".to_owned(), "body".to_owned())]);
     assert_ne!(run, FeedSpec { properties, ..spec() }.run_id(&content("1")));
+    let divided = |partitions| FeedSpec { partitions, ..spec() }.run_id(&content("1"));
+    assert_eq!(run, divided(1));
+    assert_ne!(divided(2), run);
+    assert_ne!(divided(2), divided(3));
 }
 
 #[test]
@@ -220,4 +226,28 @@ fn an_open_circuit_is_told_while_its_worker_runs() {
     assert_eq!(told(RunState::Failed, true, vec![]), None);
     let unseen = plan(&spec, &seen(None, vec![]));
     assert!(unseen.findings.iter().all(|finding| finding.kind != ConditionType::CircuitClosed));
+}
+
+#[test]
+fn partitions_together_may_reject_no_more_than_one_worker_may() {
+    let spec = FeedSpec { partitions: 3, max_rejected: Some(2), ..spec() };
+    let run = spec.run_id(&content("1"));
+    check(&spec, &seen(Some(ledger(&run, RunState::Succeeded, 2)), vec![]), "True CompleteWithRejects");
+    check(&spec, &seen(Some(ledger(&run, RunState::Succeeded, 3)), vec![]), "False RunFailed");
+}
+
+#[test]
+fn partitions_do_not_begin_where_deletes_may_need_a_persons_word() {
+    let mut observed = seen(None, vec![]);
+    observed.protection = Some("A*".to_owned());
+    check(&FeedSpec { partitions: 2, ..spec() }, &observed, "False InvalidSpec");
+}
+
+#[test]
+fn another_number_of_partitions_waits_for_the_run_at_work() {
+    let former = FeedSpec { partitions: 2, ..spec() };
+    let name = former.job(&former.run_id(&content("1")));
+    let job = vec![JobView { name, state: JobState::Active, watches: false, idle_since: None }];
+    check(&FeedSpec { partitions: 3, ..spec() }, &seen(None, job), "False Running");
+    check(&FeedSpec { partitions: 3, ..spec() }, &seen(None, vec![]), "False Running start");
 }

@@ -11,6 +11,7 @@ use crate::follow::Record;
 use crate::ledger::FailureReason;
 use crate::line;
 use crate::mapping::Mapping;
+use crate::partition::Partition;
 use crate::ports::Source;
 use crate::run::RunError;
 use crate::step::Step;
@@ -26,29 +27,45 @@ const BYTES_AT_ONCE: u64 = 1 << 20;
 pub(crate) struct Parser {
     pub(crate) collection: String,
     pub(crate) mapping: Mapping,
+    /// Whose lines are dealt with; `None`: everybody's.
+    pub(crate) partition: Option<Partition>,
+}
+
+/// What comes next in a feed.
+pub(crate) enum Next {
+    /// A line.
+    Line(Entry),
+    /// A line that another partition deals with.
+    AnotherPartitions,
+    /// Nothing: all files are read to their ends.
+    End,
 }
 
 impl Parser {
-    fn entry(&self, line: FeedLine) -> Entry {
+    fn parse(&self, line: FeedLine) -> Next {
         let FeedLine { file, line } = line;
         let place = Place { file, line: line.number, offset: line.offset, length: line.length };
         let change = line::read(&line);
+        let repo = change.as_ref().ok().map(|change| change.repo.as_str());
+        if self.partition.is_some_and(|partition| !partition.owns(repo)) {
+            return Next::AnotherPartitions;
+        }
         let step = change.and_then(|change| Step::new(&self.collection, &self.mapping, change));
-        Entry { place, step }
+        Next::Line(Entry { place, step })
     }
 }
 
 /// A portion that is being parsed, and how far the reading was behind each of its lines.
 struct Portion {
     marks: Vec<Mark>,
-    entries: JoinHandle<Vec<Entry>>,
+    lines: JoinHandle<Vec<Next>>,
 }
 
 /// The lines of a feed, parsed.
 pub(crate) struct Ahead<'a, S: Source> {
     feed: Feed<'a, S>,
     parser: Arc<Parser>,
-    parsed: VecDeque<(Entry, Mark)>,
+    parsed: VecDeque<(Next, Mark)>,
     parsing: Option<Portion>,
     /// Why reading ended, once it did: told when all lines before are.
     ended: Option<Result<(), FeedError>>,
@@ -71,12 +88,12 @@ impl<'a, S: Source> Ahead<'a, S> {
         self.feed.finished(from, to)
     }
 
-    /// The next line that is not blank, or `None` behind the last file.
-    pub(crate) async fn next(&mut self) -> Result<Option<Entry>, RunError> {
+    /// The next line that is not blank.
+    pub(crate) async fn next(&mut self) -> Result<Next, RunError> {
         loop {
-            if let Some((entry, mark)) = self.parsed.pop_front() {
+            if let Some((line, mark)) = self.parsed.pop_front() {
                 self.mark = mark;
-                return Ok(Some(entry));
+                return Ok(line);
             }
             let portion = match self.parsing.take() {
                 Some(portion) => portion,
@@ -87,9 +104,9 @@ impl<'a, S: Source> Ahead<'a, S> {
             };
             // While this one is parsed, the next is read; while it is consumed, the next is parsed.
             let next = self.read().await;
-            let Portion { marks, entries } = portion;
-            let entries = entries.await.map_err(|error| given_up(&error))?;
-            self.parsed.extend(entries.into_iter().zip(marks));
+            let Portion { marks, lines } = portion;
+            let lines = lines.await.map_err(|error| given_up(&error))?;
+            self.parsed.extend(lines.into_iter().zip(marks));
             self.parsing = next;
         }
     }
@@ -112,17 +129,17 @@ impl<'a, S: Source> Ahead<'a, S> {
             return None;
         }
         let parser = self.parser.clone();
-        let parse = move || lines.into_iter().map(|line| parser.entry(line)).collect();
-        Some(Portion { marks, entries: tokio::task::spawn_blocking(parse) })
+        let parse = move || lines.into_iter().map(|line| parser.parse(line)).collect();
+        Some(Portion { marks, lines: tokio::task::spawn_blocking(parse) })
     }
 
-    fn end(&mut self) -> Result<Option<Entry>, RunError> {
+    fn end(&mut self) -> Result<Next, RunError> {
         if let Some(Err(error)) = self.ended.take() {
             return Err(error.into());
         }
         self.ended = Some(Ok(()));
         self.mark = self.feed.mark();
-        Ok(None)
+        Ok(Next::End)
     }
 }
 

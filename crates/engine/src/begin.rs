@@ -29,6 +29,7 @@ pub(crate) async fn begin<K: Sink, L: LedgerStore, C: Clock>(
         ledger.resume();
     } else {
         *ledger = Ledger::begin(run, collection, clock.now());
+        ledger.partition = settings.partition;
     }
     info!(%run, %collection, checkpoint = ?ledger.checkpoint, "run begins");
     settler.save().await?;

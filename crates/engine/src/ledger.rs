@@ -10,6 +10,7 @@ use crate::counts::Counts;
 use crate::follow::{Followed, Record};
 use crate::guard::Guarded;
 use crate::pace::{Pace, Sent};
+use crate::partition::Partition;
 use crate::progress::Left;
 use crate::rejection::DeadLetter;
 
@@ -150,6 +151,9 @@ pub struct Ledger {
     pub run: String,
     /// The collection whose ids are in `pending`.
     pub collection: String,
+    /// Whose lines are counted; absent where one worker deals with all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<Partition>,
     /// How the run stands.
     pub state: State,
     /// Why it failed.
@@ -203,6 +207,7 @@ impl Ledger {
             version: LEDGER_VERSION,
             run: run.to_owned(),
             collection: collection.to_owned(),
+            partition: None,
             state: State::Running,
             reason: None,
             message: None,

@@ -31,6 +31,7 @@ pub mod mapping;
 pub mod memory;
 pub mod object;
 pub mod pace;
+pub mod partition;
 pub mod ports;
 pub mod progress;
 pub mod reader;

@@ -20,7 +20,7 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
-use crate::ahead::{Ahead, Parser};
+use crate::ahead::{Ahead, Next, Parser};
 use crate::begin::{begin, begin_to_follow};
 use crate::breaker::{Breaker, BreakerPolicy};
 use crate::commit::{Carried, Committer};
@@ -32,6 +32,7 @@ use crate::keeper::Keeper;
 use crate::ledger::{FailureReason, Ledger, State};
 use crate::mapping::Mapping;
 use crate::pace::{BatchLimits, Pace};
+use crate::partition::{PASSED_OVER, Partition};
 use crate::ports::{Clock, LedgerStore, PortError, Sink, Source};
 use crate::rejection::one_line;
 use crate::retry::{Faults, Patience, Retry, Stop};
@@ -60,6 +61,8 @@ pub struct Settings {
     /// Whether lines that change nothing are found by comparison with what is stored, counted so, and not written. Then
     /// what an add replaces is read first.
     pub skip_unchanged: bool,
+    /// Whose lines are dealt with; `None`: everybody's.
+    pub partition: Option<Partition>,
     /// For a feed that goes on from run to run: then a run reads what came since. `None`: it reads all.
     pub follow: Option<Follow>,
     /// How large windows grow.
@@ -373,8 +376,8 @@ impl<K: Sink, C: Clock> Indexer<'_, K, C> {
         flights: mpsc::Sender<Flight>,
         landings: mpsc::Sender<Landing>,
     ) -> Result<(), RunError> {
-        let Settings { collection, mapping, .. } = self.settings;
-        let parser = Parser { collection: collection.clone(), mapping: mapping.clone() };
+        let Settings { collection, mapping, partition, .. } = self.settings;
+        let parser = Parser { collection: collection.clone(), mapping: mapping.clone(), partition: *partition };
         let mut feed = Ahead::new(feed, parser);
         let mut held_over = None;
         let mut finished = 0;
@@ -435,13 +438,22 @@ impl<K: Sink, C: Clock> Indexer<'_, K, C> {
             *rejected += u64::from(entry.step.is_err());
             window.push(entry);
         }
+        let mut passed_over = 0;
         loop {
             let end = feed.mark();
             if self.is_too_many(*rejected) {
                 return Ok(Gathered { window, end, is_last: false });
             }
-            let Some(entry) = feed.next().await? else {
-                return Ok(Gathered { window, end: feed.mark(), is_last: true });
+            let entry = match feed.next().await? {
+                Next::Line(entry) => entry,
+                Next::AnotherPartitions => {
+                    passed_over += 1;
+                    if passed_over >= PASSED_OVER {
+                        return Ok(Gathered { window, end: feed.mark(), is_last: false });
+                    }
+                    continue;
+                }
+                Next::End => return Ok(Gathered { window, end: feed.mark(), is_last: true }),
             };
             if !window.admits(&entry, &self.settings.window) {
                 *held_over = Some(entry);

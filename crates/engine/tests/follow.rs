@@ -67,6 +67,7 @@ impl Scene {
             max_rejected: self.max_rejected,
             guard: None,
             skip_unchanged: false,
+            partition: None,
             follow: Some(Follow {
                 basis: self.basis.to_owned(),
                 rewritten: self.rewritten,

@@ -238,6 +238,9 @@ pub(super) fn work(files: &[String], collection: &str, args: &DirectArgs, addres
         max_rejected: args.max_rejected,
         delete_guard: None,
         skip_unchanged: args.skip_unchanged,
+        partitions: None,
+        partition: None,
+        former_ledgers: Vec::new(),
         follow: None,
         consistency: args.way.consistency.into(),
         pace: PaceWork {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::builder::NonEmptyStringValueParser;
 use elysia_api::IndexSource;
 use elysia_api::condition::ConditionType;
-use elysia_api::index_source::{CheckpointStatus, Counts, IndexSourceStatus, RunState};
+use elysia_api::index_source::{CheckpointStatus, Counts, IndexSourceStatus, Lag, PartitionsStatus, RunState};
 use elysia_core::condition;
 use jiff::Timestamp;
 use kube::core::ResourceExt as _;
@@ -18,6 +18,9 @@ use super::super::printer::{HEADING, Printer, paint, plain};
 use super::super::session::{Session, Stop};
 use super::super::{Exit, Output, Target, encode};
 use super::find;
+
+/// Partitions that are named: a person reads the first few.
+const PARTITIONS_NAMED: usize = 3;
 
 /// Arguments of `index status`.
 #[derive(Debug, clap::Args)]
@@ -47,6 +50,12 @@ pub(super) struct Standing {
     #[serde(skip_serializing_if = "Option::is_none")]
     checkpoint: Option<CheckpointStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    lag: Option<Lag>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partitions: Option<PartitionsStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting_lines: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     run: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<String>,
@@ -71,6 +80,9 @@ impl Standing {
                 .map_or_else(|| "the operator has not looked at it yet".to_owned(), |ready| ready.message.clone()),
             counts: status.and_then(|status| status.counts.clone()),
             checkpoint: status.and_then(|status| status.checkpoint.clone()),
+            lag: status.and_then(|status| status.lag.clone()),
+            partitions: status.and_then(|status| status.partitions.clone()),
+            waiting_lines: status.and_then(|status| status.waiting_lines),
             run: run.map(|run| run.id.clone()),
             job: run.and_then(|run| run.job.clone()),
             started: run.and_then(|run| run.started_at.as_ref()).map(|time| time.0),
@@ -176,6 +188,15 @@ pub(super) fn whole(standing: &Standing, now: Timestamp) -> String {
         let at = file.as_ref().map(|file| format!(", {offset} bytes of {file}")).unwrap_or_default();
         say("done", &format!("{files_done} files{at}"));
     }
+    if let Some(Lag { files, bytes }) = standing.lag.as_ref().filter(|lag| lag.files > 0) {
+        say("left", &format!("{files} files, {bytes} bytes"));
+    }
+    if let Some(waiting) = standing.waiting_lines {
+        say("waiting", &format!("{waiting} new lines, fewer than minChanges"));
+    }
+    if let Some(partitions) = &standing.partitions {
+        say("partitions", &shares(partitions));
+    }
     if let Some(started) = standing.started {
         say("started", &format!("{} ago", age(started, now)));
     }
@@ -183,6 +204,14 @@ pub(super) fn whole(standing: &Standing, now: Timestamp) -> String {
         say("finished", &format!("{} ago", age(finished, now)));
     }
     text
+}
+
+/// How many partitions are done, and the few that are furthest behind.
+fn shares(partitions: &PartitionsStatus) -> String {
+    let PartitionsStatus { total, succeeded, slowest } = partitions;
+    let behind = slowest.iter().filter(|one| one.state != RunState::Succeeded).take(PARTITIONS_NAMED);
+    let behind = behind.map(|one| format!("; {} is {:?} with {} lines", one.index, one.state, one.lines));
+    format!("{succeeded} of {total} are done{}", behind.collect::<String>())
 }
 
 /// The status of the feed, if it is of the present spec: one of an older spec says nothing of this one.

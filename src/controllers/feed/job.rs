@@ -1,6 +1,6 @@
 //! The Kubernetes objects of one run. No client here: what goes in decides what comes out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use elysia_api::index_source::{Rewritten, Unmapped};
 use elysia_api::names;
@@ -35,21 +35,38 @@ pub(super) struct Objects {
     pub(super) role: Role,
     /// Joins the two.
     pub(super) binding: RoleBinding,
-    /// Empty ledger, for the first run.
-    pub(super) ledger: ConfigMap,
+    /// Empty ledgers, one for each partition, for the first run.
+    pub(super) ledgers: Vec<ConfigMap>,
     /// The work.
     pub(super) job: Job,
 }
 
+/// What a run is given.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    /// Its id.
+    pub(super) run: &'a str,
+    /// The content it is made for.
+    pub(super) content: &'a Content,
+    /// How many documents it may delete, and what a person approved.
+    pub(super) guard: Option<&'a Guard>,
+    /// Ledgers of another division of the feed in which deletes are left to do.
+    pub(super) former: &'a [String],
+    /// Where it writes.
+    pub(super) target: &'a Target,
+}
+
+/// Names of the ledgers of a feed.
+pub(super) fn ledgers(spec: &FeedSpec) -> Vec<String> {
+    if spec.partitions > 1 {
+        return (0..spec.partitions).map(|index| names::partition_ledger(&spec.name, index)).collect();
+    }
+    vec![names::ledger(&spec.name)]
+}
+
 /// The objects; the error says what could not be written down.
-pub(super) fn objects(
-    spec: &FeedSpec,
-    run: &str,
-    content: &Content,
-    guard: Option<&Guard>,
-    target: &Target,
-    image: &WorkerImage,
-) -> Result<Objects, String> {
+pub(super) fn objects(spec: &FeedSpec, given: Given<'_>, image: &WorkerImage) -> Result<Objects, String> {
+    let run = given.run;
     let account_name = names::worker_account(&spec.name);
     let written = |error: serde_json::Error| format!("the objects of run {run} could not be written down: {error}");
     let account = ServiceAccount { metadata: metadata(spec, account_name.clone()), ..ServiceAccount::default() };
@@ -58,7 +75,7 @@ pub(super) fn objects(
         "rules": [{
             "apiGroups": [""],
             "resources": ["configmaps"],
-            "resourceNames": [names::ledger(&spec.name)],
+            "resourceNames": ledgers(spec).iter().chain(given.former).collect::<BTreeSet<_>>(),
             "verbs": ["get", "update", "patch"],
         }],
     }))
@@ -69,9 +86,10 @@ pub(super) fn objects(
         "subjects": [{"kind": "ServiceAccount", "name": account_name, "namespace": spec.namespace}],
     }))
     .map_err(written)?;
-    let ledger = ConfigMap { metadata: metadata(spec, names::ledger(&spec.name)), ..ConfigMap::default() };
-    let job = job(spec, run, content, guard, target, image).map_err(written)?;
-    Ok(Objects { account, role, binding, ledger, job })
+    let ledger = |name| ConfigMap { metadata: metadata(spec, name), ..ConfigMap::default() };
+    let ledgers = ledgers(spec).into_iter().map(ledger).collect();
+    let job = job(spec, given, image).map_err(written)?;
+    Ok(Objects { account, role, binding, ledgers, job })
 }
 
 fn labels(spec: &FeedSpec) -> BTreeMap<String, String> {
@@ -95,7 +113,8 @@ fn metadata(spec: &FeedSpec, name: String) -> ObjectMeta {
 }
 
 /// What the worker is told. It holds no secret: anybody who may read the Job reads it.
-fn work(spec: &FeedSpec, run: &str, content: &Content, guard: Option<&Guard>, target: &Target) -> Value {
+fn work(spec: &FeedSpec, given: Given<'_>) -> Value {
+    let Given { run, content, guard, former, target } = given;
     let basis = spec.basis(content);
     let is_followed = basis.is_some();
     let watch = spec.watches(content).map(|interval| interval.as_secs());
@@ -143,6 +162,8 @@ fn work(spec: &FeedSpec, run: &str, content: &Content, guard: Option<&Guard>, ta
         "properties": spec.properties,
         "unmapped": match spec.unmapped { Unmapped::Reject => "Reject", Unmapped::Drop => "Drop" },
         "maxRejected": spec.max_rejected,
+        "partitions": (spec.partitions > 1).then_some(spec.partitions),
+        "formerLedgers": former,
         "follow": follow,
         "deleteGuard": guard.map(|Guard { limits, approval }| json!({
             "objects": limits.objects,
@@ -167,16 +188,9 @@ fn work(spec: &FeedSpec, run: &str, content: &Content, guard: Option<&Guard>, ta
     })
 }
 
-fn job(
-    spec: &FeedSpec,
-    run: &str,
-    content: &Content,
-    guard: Option<&Guard>,
-    target: &Target,
-    image: &WorkerImage,
-) -> Result<Job, serde_json::Error> {
-    let mut environment =
-        vec![json!({"name": worker::WORK_VARIABLE, "value": work(spec, run, content, guard, target).to_string()})];
+fn job(spec: &FeedSpec, given: Given<'_>, image: &WorkerImage) -> Result<Job, serde_json::Error> {
+    let Given { run, content, target, .. } = given;
+    let mut environment = vec![json!({"name": worker::WORK_VARIABLE, "value": work(spec, given).to_string()})];
     if let Some((name, key)) = &target.api_key {
         environment.push(json!({
             "name": worker::API_KEY_VARIABLE,
@@ -196,7 +210,7 @@ fn job(
     if spec.watches(content).is_some() {
         metadata.labels.get_or_insert_default().insert(names::WATCH_LABEL.to_owned(), "true".to_owned());
     }
-    serde_json::from_value(json!({
+    let mut job = json!({
         "metadata": metadata,
         "spec": {
             "backoffLimit": BACKOFF_LIMIT,
@@ -245,7 +259,24 @@ fn job(
                 },
             },
         },
-    }))
+    });
+    if spec.partitions > 1 {
+        divide(&mut job["spec"], spec.partitions);
+    }
+    serde_json::from_value(job)
+}
+
+/// One pod for each partition, all at once. Each partition has its own tries, and one that is given up ends the Job: what
+/// the others would still do is done by the next run.
+fn divide(spec: &mut Value, partitions: u32) {
+    if let Some(spec) = spec.as_object_mut() {
+        spec.remove("backoffLimit");
+        spec.insert("completionMode".to_owned(), json!("Indexed"));
+        spec.insert("completions".to_owned(), json!(partitions));
+        spec.insert("parallelism".to_owned(), json!(partitions));
+        spec.insert("backoffLimitPerIndex".to_owned(), json!(BACKOFF_LIMIT));
+        spec.insert("maxFailedIndexes".to_owned(), json!(0));
+    }
 }
 
 /// The key of an object store, from its Secret: the kubelet reads it, the Job only names it.

@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(states(&[], &[pod("docs-0", "Succeeded"), pod("docs-0", "Failed")]), []);
         let complete = json!({"conditions": [{"type": "Complete", "status": "True"}]});
         let ended = job("new", &complete);
-        assert_eq!(states(&[ended.clone()], &[pod("docs-1", "Running")]), active("docs-1"));
+        assert_eq!(states(std::slice::from_ref(&ended), &[pod("docs-1", "Running")]), active("docs-1"));
         assert_eq!(states(&[ended], &[pod("docs-1", "Succeeded")]), [("docs-1".to_owned(), JobState::Succeeded)]);
     }
 

@@ -2,6 +2,7 @@
 
 mod job;
 mod jobs;
+mod ledgers;
 mod observe;
 
 use std::sync::Arc;
@@ -64,15 +65,19 @@ async fn act(
     let Some(target) = &scene.target else {
         return Err(EffectError::Refused("the cluster has no address that a Job could use".to_owned()));
     };
-    let job::Objects { account, role, binding, ledger, job } =
-        job::objects(spec, run, source, guard, target, &context.worker).map_err(EffectError::Refused)?;
+    let former = ledgers::former(spec, context).await?;
+    let given = job::Given { run, content: source, guard, former: &former, target };
+    let job::Objects { account, role, binding, ledgers, job } =
+        job::objects(spec, given, &context.worker).map_err(EffectError::Refused)?;
     let client = &context.kube;
     // Nothing is written if one of the names is somebody else's: an account must not get the rights of another.
     let account = kubernetes::may_apply(client, account, owner).await?;
     let role = kubernetes::may_apply(client, role, owner).await?;
     let binding = kubernetes::may_apply(client, binding, owner).await?;
     // The ledger before the account that may write it, the account before the pods that run under it.
-    kubernetes::create_once_owned(client, ledger, owner).await?;
+    for ledger in ledgers {
+        kubernetes::create_once_owned(client, ledger, owner).await?;
+    }
     // No Job is at work now. Once this is written, the run it speaks of is made sooner or later, and no other.
     if let Some(time) = intent {
         let (name, value) = (names::ledger(&spec.name), time.to_string());

@@ -2,25 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use elysia_api::index_source::{CheckpointStatus, Counts, DeadLetter, Lag, RunState, S3Source, Throughput};
+use elysia_api::index_source::S3Source;
 use elysia_api::names;
 use elysia_core::cluster::{ClusterSpec, judge};
 use elysia_core::collection::ClusterSight;
-use elysia_core::feed::{Content, FeedSpec, Guarded, LedgerView, Limits, Observed, OpenCircuit, PutOff};
+use elysia_core::feed::{Content, FeedSpec, Observed};
 use elysia_core::fingerprint;
 use elysia_core::sight::{BlindnessKind, Sight};
-use elysia_engine::category::Category;
-use elysia_engine::ledger::{FailureReason, Ledger, State, Traffic};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::Api;
-use kube::core::ResourceExt as _;
 
 use super::super::ReconcileError;
 use super::super::collection::{cluster_of, exists, open};
 use super::super::context::Context;
-use super::jobs;
+use super::{jobs, ledgers};
 use crate::effects::chain;
 
 /// Where a worker finds the cluster.
@@ -51,12 +47,13 @@ pub(super) async fn observe(spec: &FeedSpec, context: &Context, now: Timestamp) 
     // The Jobs before the ledger: a worker writes the ledger before it ends, so a Job seen to have ended has its outcome
     // in a ledger that is read afterwards.
     let jobs = jobs::jobs(spec, context).await?;
-    let (ledger, intent) = ledger(spec, context).await;
+    let held = content(spec, context).await;
+    let (ledger, intent) = ledgers::observe(spec, &held, context).await;
     let mut observed = Observed {
         cluster: ClusterSight::Missing,
         collection: Sight::unseen(BlindnessKind::Failed, "not asked"),
         protection: None,
-        content: content(spec, context).await,
+        content: held,
         ledger,
         jobs,
         intent,
@@ -143,7 +140,7 @@ async fn bucket(spec: &FeedSpec, source: &S3Source, context: &Context) -> Sight<
     }
 }
 
-fn unreadable<T>(kind: &str, name: &str, error: &kube::Error) -> Sight<T> {
+pub(super) fn unreadable<T>(kind: &str, name: &str, error: &kube::Error) -> Sight<T> {
     Sight::unseen(BlindnessKind::Failed, format!("{kind} {name} could not be read: {}", chain(error)))
 }
 
@@ -169,162 +166,4 @@ fn files(config: &ConfigMap, name: &str, keys: &[String]) -> Result<Content, Str
             .collect::<Result<Vec<_>, String>>()?
     };
     Ok(Content::ConfigMap { name: name.to_owned(), files })
-}
-
-/// The ledger, and the time for which the present run is meant.
-async fn ledger(spec: &FeedSpec, context: &Context) -> (Sight<Option<LedgerView>>, Option<Timestamp>) {
-    let name = names::ledger(&spec.name);
-    let api: Api<ConfigMap> = Api::namespaced(context.kube.clone(), &spec.namespace);
-    let config = match api.get_opt(&name).await {
-        Ok(config) => config,
-        Err(error) => return (unreadable("ConfigMap", &name, &error), None),
-    };
-    let intent = config.as_ref().and_then(|config| config.annotations().get(names::INTENT_ANNOTATION)?.parse().ok());
-    (ledger_in(spec, &name, config), intent)
-}
-
-fn ledger_in(spec: &FeedSpec, name: &str, config: Option<ConfigMap>) -> Sight<Option<LedgerView>> {
-    // What a deleted object of this name left goes with its worker: to go on with it would be to write beside it.
-    if config.as_ref().is_some_and(|config| is_of_another(config.metadata.owner_references.as_deref(), spec)) {
-        let message = format!("the ledger of the former IndexSource {} is still being removed", spec.name);
-        return Sight::unseen(BlindnessKind::Failed, message);
-    }
-    let text = config.and_then(|config| config.data?.remove(crate::worker::LEDGER_KEY));
-    match text.as_deref() {
-        None | Some("") => Sight::Seen(None),
-        Some(text) => match serde_json::from_str::<Ledger>(text) {
-            Ok(ledger) => Sight::Seen(Some(view(&ledger))),
-            Err(error) => Sight::unseen(
-                BlindnessKind::Failed,
-                format!("ConfigMap {name} holds no ledger ({error}); delete it to begin anew"),
-            ),
-        },
-    }
-}
-
-/// Whether the controller is another object, such as a former one of the same name.
-fn is_of_another(owners: Option<&[OwnerReference]>, spec: &FeedSpec) -> bool {
-    owners.unwrap_or_default().iter().any(|owner| owner.controller == Some(true) && owner.uid != spec.uid)
-}
-
-fn number(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-fn view(ledger: &Ledger) -> LedgerView {
-    let counts = &ledger.counts;
-    let current = ledger.checkpoint.current.as_ref();
-    let put_off = ledger.followed.as_ref().and_then(|followed| followed.put_off.as_ref());
-    LedgerView {
-        run: ledger.run.clone(),
-        state: match ledger.state {
-            State::Running => RunState::Running,
-            State::Waiting => RunState::Waiting,
-            State::Succeeded if put_off.is_some() => RunState::Skipped,
-            State::Succeeded => RunState::Succeeded,
-            State::Failed => RunState::Failed,
-        },
-        message: ledger.message.clone(),
-        guarded: ledger.guarded.map(guarded),
-        is_permanent: ledger.reason.is_some_and(FailureReason::is_permanent),
-        put_off: put_off.map(|put_off| PutOff { lines: number(put_off.lines), least: number(put_off.least) }),
-        caught_up_at: ledger.followed.as_ref().and_then(|followed| followed.caught_up_at),
-        counts: Counts {
-            lines: number(counts.lines),
-            added: number(counts.added),
-            modified: number(counts.modified),
-            deleted: number(counts.deleted),
-            renamed: number(counts.renamed),
-            unchanged: number(counts.unchanged),
-            rejected: number(counts.rejected),
-        },
-        errors: Category::ALL
-            .into_iter()
-            .map(|category| (category.as_str().to_owned(), number(ledger.errors.of(category))))
-            .filter(|(_, count)| *count > 0)
-            .collect(),
-        checkpoint: CheckpointStatus {
-            file: current.map(|position| position.file.clone()),
-            offset: current.map_or(0, |position| number(position.offset)),
-            files_done: number(ledger.checkpoint.files),
-        },
-        throughput: throughput(ledger),
-        call_milliseconds: number(ledger.traffic.milliseconds),
-        lag: ledger.left.map(|left| Lag { files: number(left.files), bytes: number(left.bytes) }),
-        breaker: ledger.breaker.as_ref().map(|breaker| OpenCircuit {
-            since: breaker.since,
-            failures: i64::from(breaker.failures),
-            message: breaker.message.clone(),
-        }),
-        dead_letters: ledger.dead_letters.iter().map(dead_letter).collect(),
-        started_at: ledger.started_at,
-        finished_at: ledger.finished_at,
-    }
-}
-
-fn throughput(ledger: &Ledger) -> Throughput {
-    let Traffic { calls, objects, milliseconds, failed, batch_objects, in_flight } = ledger.traffic;
-    let elapsed = ledger.updated_at.duration_since(ledger.started_at).as_millis();
-    // Of less than a second nothing can be said.
-    let per_second = |count: u64| if elapsed < 1_000 { 0 } else { i128::from(count) * 1_000 / elapsed };
-    Throughput {
-        lines_per_second: i64::try_from(per_second(ledger.counts.lines)).unwrap_or(i64::MAX),
-        bytes: number(ledger.bytes),
-        calls: number(calls),
-        objects: number(objects),
-        call_milliseconds: number(milliseconds.checked_div(calls).unwrap_or_default()),
-        failed_calls: number(failed),
-        batch_objects: number(batch_objects),
-        parallelism: number(in_flight),
-    }
-}
-
-fn guarded(guarded: elysia_engine::guard::Guarded) -> Guarded {
-    let elysia_engine::guard::Guarded { content, deletes, objects, limits, since, approved: _ } = guarded;
-    let limits = Limits { objects: limits.objects, percent: limits.percent };
-    Guarded { content: content.to_string(), deletes, objects, limits, since }
-}
-
-fn dead_letter(letter: &elysia_engine::rejection::DeadLetter) -> DeadLetter {
-    DeadLetter {
-        file: letter.file.clone(),
-        line: number(letter.line),
-        offset: number(letter.offset),
-        length: number(letter.length),
-        category: letter.category.as_str().to_owned(),
-        reason: letter.reason.clone(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use elysia_api::IndexSource;
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn spec() -> FeedSpec {
-        let feed: IndexSource = serde_json::from_value(json!({
-            "apiVersion": "elysia.dev/v1alpha1", "kind": "IndexSource",
-            "metadata": {"name": "docs", "namespace": "n", "uid": "new"},
-            "spec": {"clusterRef": {"name": "w"}, "collection": "A", "source": {"configMap": {"name": "lines"}}},
-        }))
-        .unwrap();
-        FeedSpec::validate(&feed).unwrap()
-    }
-
-    fn owners(uid: &str) -> Value {
-        json!([{"apiVersion": "elysia.dev/v1alpha1", "kind": "IndexSource", "name": "docs", "uid": uid, "controller": true}])
-    }
-
-    #[test]
-    fn a_ledger_of_a_former_object_of_the_name_is_not_gone_on_with() {
-        let is_of_another = |owners: Value| {
-            let owners: Vec<OwnerReference> = serde_json::from_value(owners).unwrap();
-            is_of_another(Some(&owners), &spec())
-        };
-        assert!(is_of_another(owners("old")));
-        assert!(!is_of_another(owners("new")));
-        assert!(!is_of_another(json!([])));
-    }
 }

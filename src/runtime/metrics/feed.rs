@@ -15,8 +15,6 @@ pub(super) type Labels<'a> = [&'a str; 3];
 
 const OBJECT: [&str; 3] = ["namespace", "name", "collection"];
 
-/// Outcomes of calls.
-const CALLS: [&str; 2] = ["confirmed", "failed"];
 /// Outcomes of lines.
 const LINES: [&str; 6] = ["added", "modified", "deleted", "renamed", "unchanged", "rejected"];
 /// States of runs.

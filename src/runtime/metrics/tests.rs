@@ -144,6 +144,7 @@ fn ledger() -> LedgerView {
         message: None,
         guarded: None,
         is_permanent: false,
+        partitions: None,
         put_off: Some(PutOff { lines: 5, least: 9 }),
         caught_up_at: Some(at(77)),
         counts: Counts { lines: 9, added: 4, modified: 2, deleted: 1, renamed: 1, unchanged: 0, rejected: 1 },

@@ -98,9 +98,12 @@ impl Happened {
             Self::RunSucceeded => &[Reason::Complete, Reason::CompleteWithRejects],
             Self::RunFailed => &[Reason::RunFailed],
             Self::NeedsApproval => &[Reason::NeedsApproval],
-            Self::CaughtUp | Self::CircuitOpened | Self::CircuitClosed | Self::LinesRejected | Self::CheckpointLost => {
-                &[]
-            }
+            Self::RunSkipped
+            | Self::CaughtUp
+            | Self::CircuitOpened
+            | Self::CircuitClosed
+            | Self::LinesRejected
+            | Self::CheckpointLost => &[],
         }
     }
 }
@@ -219,6 +222,8 @@ fn of_run(stays: bool, before: &Marks, after: &Marks, now: Timestamp) -> Option<
         }
         RunState::Succeeded => (is_new || was != Some(run.state)).then_some(Happened::RunSucceeded),
         RunState::Failed => (is_new || was != Some(run.state)).then_some(Happened::RunFailed),
+        // The number grows with each line that comes, and a schedule finds it each time: told once until they are read.
+        RunState::Skipped => (!before.has_waiting).then_some(Happened::RunSkipped),
         RunState::Waiting => (after.plan.is_some() && after.plan != before.plan).then_some(Happened::NeedsApproval),
     }
 }

@@ -100,7 +100,7 @@ fn the_first_rejected_line_of_a_run_is_told() {
     let waits = IndexSourceStatus { run: of("2", None).run, ..of("1", Some((2, 1))) };
     assert_eq!(told(&of("1", Some((2, 1))), &waits), ["RunStarted"]);
     assert_eq!(told(&waits, &of("2", Some((2, 1)))), ["LinesRejected"]);
-    let followed = |before, after| told_of(&scheduled(), true, before, after);
+    let followed = |before: &IndexSourceStatus, after: &IndexSourceStatus| told_of(&scheduled(), true, before, after);
     assert_eq!(followed(&of("1", Some((2, 1))), &of("2", Some((3, 1)))), [""; 0], "the letters stay");
     assert_eq!(followed(&of("1", Some((2, 1))), &of("2", Some((3, 2)))), ["LinesRejected"]);
 }

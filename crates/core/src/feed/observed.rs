@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use elysia_api::index_source::{CheckpointStatus, Counts, DeadLetter, Lag, RunState, Throughput};
+use elysia_api::index_source::{CheckpointStatus, Counts, DeadLetter, Lag, PartitionsStatus, RunState, Throughput};
 use jiff::Timestamp;
 
 use super::{Content, FeedSpec, Guarded};
@@ -75,6 +75,8 @@ pub struct LedgerView {
     pub guarded: Option<Guarded>,
     /// Whether another worker would fail alike.
     pub is_permanent: bool,
+    /// Of a run with several partitions.
+    pub partitions: Option<PartitionsStatus>,
     /// Lines that are new and wait for more.
     pub put_off: Option<PutOff>,
     /// When every line was last dealt with, of a feed that goes on from run to run.

@@ -41,6 +41,7 @@ pub fn status(
         status.checkpoint = Some(ledger.checkpoint.clone());
         status.throughput = Some(ledger.throughput.clone());
         status.lag.clone_from(&ledger.lag);
+        status.partitions.clone_from(&ledger.partitions);
         status.waiting_lines = ledger.put_off.as_ref().map(|put_off| put_off.lines);
         status.dead_letter = ledger.dead_letters.iter().take(elysia_api::STATUS_LIST_LIMIT).cloned().collect();
     }

@@ -59,6 +59,7 @@ impl World {
             max_rejected: None,
             guard: None,
             skip_unchanged: false,
+            partition: None,
             follow: None,
             window,
             // Batches of one or two objects, so that a window has several of them in flight.

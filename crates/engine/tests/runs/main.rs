@@ -62,6 +62,7 @@ impl Scene {
             max_rejected: self.max_rejected,
             guard: self.guard,
             skip_unchanged: false,
+            partition: None,
             follow: None,
             window: WindowLimits { lines, ..WindowLimits::default() },
             flight: FlightLimits {
