@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::collection::PlanStatus;
 use crate::common::{ClusterReference, Empty, S3Store, Schedule};
 
+mod chunking;
+
+pub use chunking::Chunking;
+
 /// A feed of JSONL change files that is kept indexed into one collection.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[kube(
@@ -27,6 +31,8 @@ use crate::common::{ClusterReference, Empty, S3Store, Schedule};
         .message("metadata.name must have at most 40 characters: Jobs and the ledger are named after it"),
     validation = Rule::new("!has(self.spec.deleteGuard) || !has(self.spec.run) || !(has(self.spec.run.schedule) || has(self.spec.run.watch))")
         .message("deleteGuard cannot wait for a person in a feed with run.schedule or run.watch yet: use run.once"),
+    validation = Rule::new("!has(oldSelf.spec.chunking) || has(self.spec.chunking)")
+        .message("chunking cannot be taken away: chunks would be left behind; set chunking.size to 16777216 for documents of one chunk"),
     printcolumn(name = "Collection", type_ = "string", json_path = ".spec.collection"),
     printcolumn(name = "Lines", type_ = "integer", json_path = ".status.counts.lines"),
     printcolumn(name = "Rejected", type_ = "integer", json_path = ".status.counts.rejected"),
@@ -53,6 +59,13 @@ pub struct IndexSourceSpec {
     /// How lines become objects.
     #[serde(default)]
     pub mapping: Mapping,
+    /// Whether and how texts are cut into chunks, each an object of its own; left out: one object for each document. The
+    /// document's own object has the first chunk and, in the int property `chunks`, their number; number `n` of the others
+    /// is the object uuid5(document id, `n`), with the document's other properties, and `n` in the int property `chunk`.
+    /// `mapping.properties` gives both other names. Deletes and renames take the chunks along. Changed, it starts a new
+    /// run, and documents are cut anew as its lines bring their texts. Cannot be taken away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chunking: Option<Chunking>,
     /// Rejected lines at which a run fails. Any number is allowed when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
@@ -297,8 +310,8 @@ pub enum Rewritten {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Mapping {
-    /// Properties that do not have the name of what they hold: from `repo`, `path`, `content` or a metadata key to a
-    /// property of the collection, e.g. `{content: body, author: writtenBy}`. What is not named here goes to the property
+    /// Properties that do not have the name of what they hold: from `repo`, `path`, `content` or a metadata key (with
+    /// `chunking` also from `chunks` and `chunk`) to a property of the collection, e.g. `{content: body, author: writtenBy}`. What is not named here goes to the property
     /// of its own name. At most 50.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "property_names")]

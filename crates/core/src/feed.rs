@@ -7,8 +7,8 @@ use elysia_api::collection::PlanStatus;
 use elysia_api::common::S3Store;
 use elysia_api::condition::{ConditionType, Reason};
 use elysia_api::index_source::{
-    CheckpointStatus, Counts, DeadLetter, IndexSourceStatus, Rewritten, RunState, RunStatus, Source, Throughput,
-    Unmapped,
+    CheckpointStatus, Chunking, Counts, DeadLetter, IndexSourceStatus, Rewritten, RunState, RunStatus, Source,
+    Throughput, Unmapped,
 };
 use elysia_api::{Rules as _, names};
 use jiff::{SignedDuration, Timestamp};
@@ -51,6 +51,8 @@ pub struct FeedSpec {
     pub properties: BTreeMap<String, String>,
     /// What happens to a metadata key without a property.
     pub unmapped: Unmapped,
+    /// How texts are cut.
+    pub chunking: Option<Chunking>,
     /// Rejected lines at which a run fails.
     pub max_rejected: Option<i64>,
     /// How many documents a run may delete without approval, as declared. No part of a run's id.
@@ -90,6 +92,7 @@ impl FeedSpec {
             source: spec.source.clone(),
             properties: spec.mapping.properties.clone(),
             unmapped: spec.mapping.unmapped,
+            chunking: spec.chunking,
             max_rejected: spec.max_rejected,
             delete_guard: spec.delete_guard.as_ref().map(Limits::of),
             skip_unchanged: spec.skip_unchanged,
@@ -109,11 +112,12 @@ impl FeedSpec {
     pub fn run_id(&self, content: &Content) -> String {
         let unmapped = matches!(self.unmapped, Unmapped::Drop);
         let parts = (&self.uid, &self.cluster, &self.collection, unmapped, self.max_rejected, &self.run_now);
-        if self.properties.is_empty() {
-            // As before there were any: an upgrade of the operator starts no run.
-            return fingerprint::short(&(parts, content));
+        // What is not said counts for nothing: an upgrade of the operator starts no run.
+        match (&self.chunking, self.properties.is_empty()) {
+            (None, true) => fingerprint::short(&(parts, content)),
+            (None, false) => fingerprint::short(&(parts, content, &self.properties)),
+            (Some(chunking), _) => fingerprint::short(&(parts, content, &self.properties, chunking)),
         }
-        fingerprint::short(&(parts, content, &self.properties))
     }
 
     /// Name of the Job of a run.

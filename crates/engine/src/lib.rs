@@ -3,7 +3,7 @@
 //! ```text
 //! Source ─▶ feed ─▶ line ─▶ step ─▶ window ─▶ flight ─▶ plan ─▶ commit ─▶ Sink        several windows at once
 //!           files   JSON    what    some      which     pure    puts,
-//!           lines   rules   it does lines     may go            deletes
+//!           lines   rules   it does lines     may go            deletes, and of long documents tail: piece by piece
 //!                                                         settle ─▶ LedgerStore        one after the other
 //! ```
 //!
@@ -14,6 +14,7 @@
 pub mod breaker;
 pub mod category;
 pub mod checkpoint;
+pub mod chunk;
 mod commit;
 pub mod compression;
 pub mod counts;
@@ -28,6 +29,7 @@ pub mod line;
 pub mod mapping;
 pub mod memory;
 pub mod object;
+mod overlay;
 pub mod pace;
 pub mod ports;
 pub mod reader;
@@ -37,5 +39,6 @@ pub mod run;
 mod same;
 mod settle;
 pub mod step;
+mod tail;
 pub mod validation;
 pub mod window;

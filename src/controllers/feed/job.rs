@@ -134,6 +134,7 @@ fn work(spec: &FeedSpec, run: &str, content: &Content, guard: Option<&Guard>, ta
         "source": source,
         "properties": spec.properties,
         "unmapped": match spec.unmapped { Unmapped::Reject => "Reject", Unmapped::Drop => "Drop" },
+        "chunking": spec.chunking,
         "maxRejected": spec.max_rejected,
         "follow": follow,
         "deleteGuard": guard.map(|Guard { limits, approval }| json!({
