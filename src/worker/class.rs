@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use elysia_engine::chunk::Chunking;
 use elysia_engine::mapping::{ClassVectors, DataType, Mapping, Unmapped};
 use serde_json::Value;
 
@@ -15,7 +16,12 @@ pub(super) struct Class {
 }
 
 /// From Weaviate's own JSON; the error says why this collection cannot take a feed, and what to do.
-pub(super) fn read(class: &Value, unmapped: Unmapped, names: &BTreeMap<String, String>) -> Result<Class, String> {
+pub(super) fn read(
+    class: &Value,
+    unmapped: Unmapped,
+    names: &BTreeMap<String, String>,
+    chunking: Option<Chunking>,
+) -> Result<Class, String> {
     if class["multiTenancyConfig"]["enabled"] == true {
         return Err("the collection has tenants, which a feed cannot name yet".to_owned());
     }
@@ -31,7 +37,7 @@ pub(super) fn read(class: &Value, unmapped: Unmapped, names: &BTreeMap<String, S
         }
         properties.push((name, DataType::parse(word)));
     }
-    let mapping = Mapping::with_names(properties, unmapped, names).map_err(|error| error.to_string())?;
+    let mapping = Mapping::with_chunking(properties, unmapped, names, chunking).map_err(|error| error.to_string())?;
     Ok(Class { mapping: mapping.with_vectors(vectors(class)), computed_vectors: computed_vectors(class) })
 }
 
@@ -76,7 +82,7 @@ mod tests {
     }
 
     fn computed(extra: &Value) -> Vec<String> {
-        read(&class(extra), Unmapped::Reject, &BTreeMap::new()).unwrap().computed_vectors.into_iter().collect()
+        read(&class(extra), Unmapped::Reject, &BTreeMap::new(), None).unwrap().computed_vectors.into_iter().collect()
     }
 
     #[test]
@@ -104,9 +110,11 @@ mod tests {
 
     #[test]
     fn what_cannot_take_a_feed_is_refused_with_the_reason() {
-        let refused = |class: &Value| read(class, Unmapped::Drop, &BTreeMap::new()).unwrap_err();
+        let refused = |class: &Value| read(class, Unmapped::Drop, &BTreeMap::new(), None).unwrap_err();
         assert!(refused(&class(&json!({"multiTenancyConfig": {"enabled": true}}))).contains("tenants"));
         assert!(refused(&class(&json!({"properties": []}))).contains("`repo`"));
+        let cut = read(&class(&json!({})), Unmapped::Drop, &BTreeMap::new(), Some(Chunking::new(1000, 0)));
+        assert!(cut.unwrap_err().contains("no property `chunks` of type int for a document's number of chunks"));
         let reference = json!({"properties": [{"name": "by", "dataType": ["Person"]}]});
         assert!(refused(&class(&reference)).contains("cross-reference"));
     }

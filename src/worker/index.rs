@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use elysia_api::names;
 use elysia_engine::breaker::BreakerPolicy;
+use elysia_engine::chunk::Chunking;
 use elysia_engine::flight::FlightLimits;
 use elysia_engine::follow::{Follow, Rewritten};
 use elysia_engine::guard::{Guard, Limits};
@@ -27,7 +28,7 @@ use super::config_map::ConfigMapLedger;
 use super::file_ledger::FileLedger;
 use super::sink::{WeaviateSink, port};
 use super::source::WorkSource;
-use super::work::{ConsistencyWork, DeleteGuardWork, IndexWork, PaceWork, PatienceWork, UnmappedWork};
+use super::work::{ChunkingWork, ConsistencyWork, DeleteGuardWork, IndexWork, PaceWork, PatienceWork, UnmappedWork};
 use super::{API_KEY_VARIABLE, INDEX_VARIABLE, WORK_VARIABLE, WorkerError, chain};
 
 /// How long one worker watches. The next one has the operator's present image, key and settings.
@@ -234,7 +235,8 @@ async fn read_class(client: &Client, work: &IndexWork) -> Result<Class, RunError
         let message = format!("collection {collection} does not exist: declare it as an ElysiaCollection");
         RunError::failed(FailureReason::SinkFailed, message)
     })?;
-    class::read(&class, unmapped(work.unmapped), &work.properties).map_err(|problem| {
+    let chunking = work.chunking.map(|ChunkingWork { size, overlap }| Chunking::new(size, overlap.unwrap_or_default()));
+    class::read(&class, unmapped(work.unmapped), &work.properties, chunking).map_err(|problem| {
         RunError::failed(
             FailureReason::CollectionUnfit,
             format!("collection {collection} cannot take a feed: {problem}"),

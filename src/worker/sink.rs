@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use elysia_engine::category::Category;
+use elysia_engine::chunk;
 use elysia_engine::object::{Object, Vector, Vectors};
 use elysia_engine::ports::{PortError, Refusal, Sink};
 use elysia_weaviate::{
@@ -89,9 +90,28 @@ impl Sink for WeaviateSink {
         Ok(known.into_iter().collect())
     }
 
-    async fn count(&self) -> Result<Option<u64>, PortError> {
+    async fn chunk_counts(&self, ids: &[Uuid], property: &str) -> Result<Vec<(Uuid, u64)>, PortError> {
+        // One by one: what else is in the heads is not kept.
+        let count = async |id| {
+            let found = self.read(id, false).await?;
+            Ok::<_, PortError>(found.map(|head| (id, chunk::count(head.properties.get(property)))))
+        };
+        let reads = stream::iter(ids.to_vec()).map(count).buffer_unordered(READS);
+        let counts = reads.try_filter_map(async |found| Ok(found)).try_collect::<BTreeMap<_, _>>().await?;
+        let absent = ids.iter().copied().filter(|id| !counts.contains_key(id)).collect::<Vec<_>>();
+        if !absent.is_empty() {
+            self.prove_absent(&absent).await?;
+        }
+        Ok(counts.into_iter().collect())
+    }
+
+    async fn count(&self, numbered: Option<&str>) -> Result<Option<u64>, PortError> {
         // It counts the shards that answered: too few make a share of them larger, and so allow less.
-        let counted = self.client.object_count(&self.class).await.map_err(|error| port(&error))?;
+        let counted = match numbered {
+            None => self.client.object_count(&self.class).await,
+            Some(property) => self.client.object_count_where(&self.class, property, 0).await,
+        };
+        let counted = counted.map_err(|error| port(&error))?;
         Ok(counted.inspect_err(|reason| warn!(reason, "the objects could not be counted")).ok())
     }
 

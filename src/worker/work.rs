@@ -38,6 +38,9 @@ pub struct IndexWork {
     /// What becomes of metadata that the collection has no property for.
     #[serde(default)]
     pub unmapped: UnmappedWork,
+    /// How texts are cut; not at all when absent.
+    #[serde(default)]
+    pub chunking: Option<ChunkingWork>,
     /// How many lines may be rejected; any number when absent.
     #[serde(default)]
     pub max_rejected: Option<u64>,
@@ -88,6 +91,17 @@ pub struct FollowWork {
     /// A person's wish for a run, whatever is new: followed once.
     #[serde(default)]
     pub run_now: Option<String>,
+}
+
+/// How texts are cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChunkingWork {
+    /// Characters of a chunk, at most.
+    pub size: usize,
+    /// Characters that it has in common with the one before it, at most.
+    #[serde(default)]
+    pub overlap: Option<usize>,
 }
 
 /// Addresses of Weaviate.
@@ -265,13 +279,14 @@ mod tests {
             "endpoints": {"rest": "http://search:8080", "grpc": "http://search:50051"},
             "source": {"configMaps": [{"name": "c", "mountPath": "/feed", "files": [
                 {"path": "a.jsonl", "sha256": Digest::default()}]}]},
-            "unmapped": "Drop", "maxRejected": null,
+            "unmapped": "Drop", "maxRejected": null, "chunking": {"size": 1000},
         });
         let work: IndexWork = serde_json::from_value(text).unwrap();
         assert_eq!(
             (work.unmapped, work.max_rejected, work.consistency),
             (UnmappedWork::Drop, None, ConsistencyWork::Quorum)
         );
+        assert_eq!(work.chunking, Some(ChunkingWork { size: 1000, overlap: None }));
         assert_eq!((work.endpoints.nodes, work.pace.parallelism, work.patience.attempts), (vec![], None, None));
         let volume = serde_json::json!({"volume": {"mountPath": "/feed", "path": "", "pattern": "*.jsonl"}});
         assert!(matches!(serde_json::from_value(volume).unwrap(), SourceWork::Volume(_)));

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::collection::PlanStatus;
 use crate::common::{ClusterReference, Empty, S3Store, Schedule};
 
+mod chunking;
 mod progress;
 
+pub use chunking::Chunking;
 pub use progress::{Lag, PartitionStatus, PartitionsStatus};
 
 /// A feed of JSONL change files that is kept indexed into one collection.
@@ -35,6 +37,8 @@ pub use progress::{Lag, PartitionStatus, PartitionsStatus};
         .message("minChanges is for run.schedule and run.watch: every other run reads all from the beginning"),
     validation = Rule::new("!has(self.spec.partitions) || self.spec.partitions == 1 || (!has(self.spec.deleteGuard) && (!has(self.spec.run) || !(has(self.spec.run.schedule) || has(self.spec.run.watch))))")
         .message("several partitions go with runs that read all: neither run.schedule nor run.watch nor deleteGuard"),
+    validation = Rule::new("!has(oldSelf.spec.chunking) || has(self.spec.chunking)")
+        .message("chunking cannot be taken away: chunks would be left behind; set chunking.size to 16777216 for documents of one chunk"),
     printcolumn(name = "Collection", type_ = "string", json_path = ".spec.collection"),
     printcolumn(name = "Lines", type_ = "integer", json_path = ".status.counts.lines"),
     printcolumn(name = "Rejected", type_ = "integer", json_path = ".status.counts.rejected"),
@@ -67,6 +71,13 @@ pub struct IndexSourceSpec {
     /// How lines become objects.
     #[serde(default)]
     pub mapping: Mapping,
+    /// Whether and how texts are cut into chunks, each an object of its own; left out: one object for each document. The
+    /// document's own object has the first chunk and, in the int property `chunks`, their number; number `n` of the others
+    /// is the object uuid5(document id, `n`), with the document's other properties, and `n` in the int property `chunk`.
+    /// `mapping.properties` gives both other names. Deletes and renames take the chunks along. Changed, it starts a new
+    /// run, and documents are cut anew as its lines bring their texts. Cannot be taken away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chunking: Option<Chunking>,
     /// Rejected lines at which a run fails. Any number is allowed when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
@@ -319,8 +330,8 @@ pub enum Rewritten {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Mapping {
-    /// Properties that do not have the name of what they hold: from `repo`, `path`, `content` or a metadata key to a
-    /// property of the collection, e.g. `{content: body, author: writtenBy}`. What is not named here goes to the property
+    /// Properties that do not have the name of what they hold: from `repo`, `path`, `content` or a metadata key (with
+    /// `chunking` also from `chunks` and `chunk`) to a property of the collection, e.g. `{content: body, author: writtenBy}`. What is not named here goes to the property
     /// of its own name. At most 50.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "property_names")]

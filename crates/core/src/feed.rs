@@ -6,7 +6,7 @@ use elysia_api::IndexSource;
 use elysia_api::collection::PlanStatus;
 use elysia_api::common::S3Store;
 use elysia_api::condition::{ConditionType, Reason};
-use elysia_api::index_source::{Counts, Rewritten, RunState, RunStatus, Source, Unmapped};
+use elysia_api::index_source::{Chunking, Counts, Rewritten, RunState, RunStatus, Source, Unmapped};
 use elysia_api::{Rules as _, names};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -54,6 +54,8 @@ pub struct FeedSpec {
     pub properties: BTreeMap<String, String>,
     /// What happens to a metadata key without a property.
     pub unmapped: Unmapped,
+    /// How texts are cut.
+    pub chunking: Option<Chunking>,
     /// Rejected lines at which a run fails.
     pub max_rejected: Option<i64>,
     /// How many documents a run may delete without approval, as declared. No part of a run's id.
@@ -97,6 +99,7 @@ impl FeedSpec {
             source: spec.source.clone(),
             properties: spec.mapping.properties.clone(),
             unmapped: spec.mapping.unmapped,
+            chunking: spec.chunking,
             max_rejected: spec.max_rejected,
             delete_guard: spec.delete_guard.as_ref().map(Limits::of),
             skip_unchanged: spec.skip_unchanged,
@@ -118,14 +121,13 @@ impl FeedSpec {
     pub fn run_id(&self, content: &Content) -> String {
         let unmapped = matches!(self.unmapped, Unmapped::Drop);
         let parts = (&self.uid, &self.cluster, &self.collection, unmapped, self.max_rejected, &self.run_now);
-        // As before there were any: an upgrade of the operator starts no run.
-        if self.partitions > 1 {
-            return fingerprint::short(&(parts, content, &self.properties, self.partitions));
+        // What is not said counts for nothing: an upgrade of the operator starts no run.
+        match (&self.chunking, self.partitions) {
+            (None, ..=1) if self.properties.is_empty() => fingerprint::short(&(parts, content)),
+            (None, ..=1) => fingerprint::short(&(parts, content, &self.properties)),
+            (Some(chunking), ..=1) => fingerprint::short(&(parts, content, &self.properties, chunking)),
+            (chunking, partitions) => fingerprint::short(&(parts, content, &self.properties, chunking, partitions)),
         }
-        if self.properties.is_empty() {
-            return fingerprint::short(&(parts, content));
-        }
-        fingerprint::short(&(parts, content, &self.properties))
     }
 
     /// Name of the Job of a run.

@@ -20,6 +20,7 @@ pub(super) fn spec() -> FeedSpec {
         },
         properties: BTreeMap::new(),
         unmapped: Unmapped::Reject,
+        chunking: None,
         max_rejected: None,
         delete_guard: None,
         skip_unchanged: false,
@@ -139,6 +140,9 @@ fn run_now_and_a_changed_rule_make_another_run() {
     assert_ne!(run, FeedSpec { run_now: Some("1".to_owned()), ..spec() }.run_id(&content("1")));
     assert_ne!(run, FeedSpec { max_rejected: Some(0), ..spec() }.run_id(&content("1")));
     assert_ne!(run, FeedSpec { unmapped: Unmapped::Drop, ..spec() }.run_id(&content("1")));
+    let cut = |overlap| FeedSpec { chunking: Some(Chunking { size: 1000, overlap }), ..spec() }.run_id(&content("1"));
+    assert_ne!(run, cut(None));
+    assert_ne!(cut(None), cut(Some(100)));
     let effort = Effort { parallelism: Some(3), ..Effort::default() };
     let delete_guard = Some(Limits { objects: Some(0), percent: None });
     assert_eq!(run, FeedSpec { delete_guard, skip_unchanged: true, effort, ..spec() }.run_id(&content("1")));

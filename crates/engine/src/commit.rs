@@ -1,21 +1,25 @@
 //! One window: read, planned, put, and all of it deleted that no replay would miss. Several at once, each for itself.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::category::Category;
 use crate::category::Tally;
+use crate::chunk::Cutting;
 use crate::counts::Counts;
 use crate::ledger::{DEAD_LETTERS, FailureReason};
 use crate::object::Object;
+use crate::overlay::{Base, Question};
 use crate::pace::Pace;
 use crate::ports::{Clock, PortError, Refusal, Sink};
 use crate::rejection::{DeadLetter, Rejection};
 use crate::retry::{Patience, with_retry};
 use crate::run::RunError;
-use crate::window::{Outcome, Plan, Put, Refused, Window};
+use crate::window::{Gone, Outcome, Plan, Put, Refused, Window};
 
 /// Documents that are looked for by one call: what is asked again when one of them fails.
 const LOOKED_FOR_AT_ONCE: usize = 500;
@@ -26,6 +30,10 @@ pub(crate) struct Committer<'a, K, C> {
     pub(crate) patience: Patience<'a, C>,
     pub(crate) pace: &'a Pace,
     pub(crate) computed_vectors: &'a BTreeSet<String>,
+    /// How texts are cut, in a feed that is.
+    pub(crate) cutting: Option<&'a Cutting>,
+    /// Room for pieces of documents that are cut.
+    pub(crate) pieces: Semaphore,
 }
 
 /// A window whose effects are confirmed, but for what its renames moved away.
@@ -38,21 +46,21 @@ pub(crate) struct Carried {
     /// Its first rejected lines, at most as many as a ledger keeps.
     pub(crate) dead_letters: Vec<DeadLetter>,
     /// What is to be deleted once the ledger knows.
-    pub(crate) moved: Vec<Uuid>,
-}
-
-/// What a window builds upon: what was asked for, and what was there.
-#[derive(Default)]
-struct Base {
-    asked: BTreeSet<Uuid>,
-    read: BTreeMap<Uuid, Object>,
+    pub(crate) moved: Vec<Gone>,
 }
 
 impl<K: Sink, C: Clock> Committer<'_, K, C> {
     /// Carries a window out. After an error any part of it may be done.
     pub(crate) async fn carry_out(&self, window: &Window) -> Result<Carried, RunError> {
-        let Plan { deletes, moved, outcomes, .. } = self.put(window).await?;
-        self.delete(&deletes).await?;
+        let (mut plan, base) = self.put(window).await?;
+        if let Some(cutting) = self.cutting {
+            for (line, rejection) in self.put_tails(&mut plan, &base, cutting).await? {
+                plan.outcomes[line] = Outcome::Rejected(rejection);
+            }
+        }
+        drop(base);
+        let Plan { deletes, moved, outcomes, .. } = plan;
+        self.delete(&deletes.iter().map(|gone| gone.id).collect::<Vec<_>>()).await?;
         let mut carried = Carried { moved, ..Carried::default() };
         for (entry, outcome) in window.entries().iter().zip(&outcomes) {
             carried.counts.count(outcome);
@@ -77,9 +85,10 @@ impl<K: Sink, C: Clock> Committer<'_, K, C> {
         Ok(there)
     }
 
-    /// How many objects the collection has; `None` = it could not say.
+    /// How many documents the collection has; `None` = it could not say.
     pub(crate) async fn count(&self) -> Result<Option<u64>, RunError> {
-        let counted = with_retry(&self.patience, async || self.sink.count().await).await;
+        let documents = self.cutting.map(|cutting| cutting.chunk.as_str());
+        let counted = with_retry(&self.patience, async || self.sink.count(documents).await).await;
         counted.map_err(|error| self.sink_failed("count", &error))
     }
 
@@ -95,48 +104,101 @@ impl<K: Sink, C: Clock> Committer<'_, K, C> {
         deleted.await.map_err(|error| self.sink_failed("delete from", &error))
     }
 
-    /// Puts what the window comes to. A line whose object the server refuses is rejected, and the window is planned
+    /// Puts what the window comes to, of documents that are cut their heads. A line whose object the server refuses is rejected, and the window is planned
     /// again as if the line were not there: so a refused rename does not delete its source.
-    async fn put(&self, window: &Window) -> Result<Plan, RunError> {
+    async fn put(&self, window: &Window) -> Result<(Plan, Base), RunError> {
         let mut base = Base::default();
+        let mut asked = BTreeSet::new();
         let mut refused = Refused::new();
         let mut confirmed = BTreeMap::new();
         loop {
-            self.read(&mut base, window.reads(&refused)).await?;
-            let mut plan = window.plan(&base.read, &refused, self.computed_vectors);
-            let outstanding = plan.puts.values().map(|put| &put.object);
-            let outstanding = outstanding.filter(|object| confirmed.get(&object.id) != Some(*object));
-            let refusals = self.put_objects(outstanding.collect()).await?;
+            self.read(&mut base, &mut asked, window.reads(&refused)).await?;
+            self.read_counts(&mut base, &asked, window).await?;
+            let mut plan = self.plan(window, &mut base, &refused).await?;
+            let wanted = plan.puts.iter().map(|(id, put)| (*id, self.opening(put)));
+            let outstanding = wanted.filter(|(id, object)| confirmed.get(id) != Some(object.as_ref()));
+            let outstanding = outstanding.collect::<BTreeMap<_, _>>();
+            let refusals = self.put_objects(outstanding.values().map(Cow::as_ref).collect()).await?;
             if refusals.is_empty() {
-                return Ok(plan);
+                drop(outstanding);
+                return Ok((plan, base));
             }
+            let mut put =
+                outstanding.into_iter().map(|(id, object)| (id, object.into_owned())).collect::<BTreeMap<_, _>>();
             for Refusal { id, error } in refusals {
                 // A sink that refuses what it was not given would have us plan for ever.
-                let put = plan.puts.remove(&id).ok_or_else(|| {
+                let Put { writer, .. } = plan.puts.remove(&id).ok_or_else(|| {
                     RunError::failed(FailureReason::SinkFailed, format!("object {id} was refused but never sent"))
                 })?;
+                put.remove(&id);
                 let reason = format!("the server refused the object: {}", error.message);
-                refused.insert(put.writer, Rejection::new(error.category, reason));
+                refused.insert(writer, Rejection::new(error.category, reason));
             }
-            confirmed.extend(plan.puts.into_iter().map(|(id, Put { object, .. })| (id, object)));
+            confirmed.extend(put);
         }
     }
 
-    async fn read(&self, base: &mut Base, wanted: BTreeSet<Uuid>) -> Result<(), RunError> {
-        let missing = wanted.difference(&base.asked).copied().collect::<Vec<_>>();
+    /// Plans, once everything is known that has to be.
+    async fn plan(&self, window: &Window, base: &mut Base, refused: &Refused) -> Result<Plan, RunError> {
+        loop {
+            let plan = window.plan(base, refused, self.computed_vectors);
+            let Some(cutting) = self.cutting.filter(|_| !plan.questions.is_empty()) else { return Ok(plan) };
+            for question in plan.questions {
+                let Question { document, line } = question;
+                let holds = match window.text(line) {
+                    Some(cut) => self.holds(document, cut, base, cutting).await?,
+                    None => false,
+                };
+                base.answers.insert(question, holds);
+            }
+        }
+    }
+
+    /// What is put first of a document: its object, or an open head.
+    fn opening<'p>(&self, put: &'p Put) -> Cow<'p, Object> {
+        match self.cutting.filter(|_| put.is_opened()) {
+            Some(cutting) => Cow::Owned(cutting.opened(&put.object, put.most())),
+            None => Cow::Borrowed(&put.object),
+        }
+    }
+
+    async fn read(&self, base: &mut Base, asked: &mut BTreeSet<Uuid>, wanted: BTreeSet<Uuid>) -> Result<(), RunError> {
+        let missing = wanted.difference(asked).copied().collect::<Vec<_>>();
         if missing.is_empty() {
             return Ok(());
         }
-        let fetched = with_retry(&self.patience, async || self.sink.fetch(&missing).await).await;
-        let fetched = fetched.map_err(|error| self.sink_failed("read", &error))?;
-        base.read.extend(fetched.into_iter().map(|object| (object.id, object)));
-        base.asked.extend(missing);
+        let fetched = self.fetch(&missing).await?;
+        for object in fetched {
+            if let Some(cutting) = self.cutting {
+                base.counts.insert(object.id, cutting.count(&object));
+            }
+            base.read.insert(object.id, object);
+        }
+        asked.extend(missing);
         Ok(())
+    }
+
+    /// Of a feed that is cut, learns how many chunks each document has that the window touches: what it replaces or
+    /// deletes takes its chunks along. Asked once: what the window itself puts is no answer.
+    async fn read_counts(&self, base: &mut Base, asked: &BTreeSet<Uuid>, window: &Window) -> Result<(), RunError> {
+        let Some(cutting) = self.cutting.filter(|_| !base.is_counted) else { return Ok(()) };
+        let touched = window.touched().into_iter().filter(|id| !asked.contains(id)).collect::<Vec<_>>();
+        for some in touched.chunks(LOOKED_FOR_AT_ONCE) {
+            let counts = with_retry(&self.patience, async || self.sink.chunk_counts(some, &cutting.chunks).await).await;
+            base.counts.extend(counts.map_err(|error| self.sink_failed("read", &error))?);
+        }
+        base.is_counted = true;
+        Ok(())
+    }
+
+    pub(crate) async fn fetch(&self, ids: &[Uuid]) -> Result<Vec<Object>, RunError> {
+        let fetched = with_retry(&self.patience, async || self.sink.fetch(ids).await).await;
+        fetched.map_err(|error| self.sink_failed("read", &error))
     }
 
     /// Puts objects of different ids, several batches at once, and answers what was refused for good. Every batch is
     /// waited for, also when another failed: what was sent must not arrive after what somebody writes next.
-    async fn put_objects(&self, objects: Vec<&Object>) -> Result<Vec<Refusal>, RunError> {
+    pub(crate) async fn put_objects(&self, objects: Vec<&Object>) -> Result<Vec<Refusal>, RunError> {
         let batches = batches(objects, self.pace.objects(), self.pace.bytes());
         let outcomes = join_all(batches.into_iter().map(|batch| self.put_batch(batch))).await;
         let mut refusals = Vec::new();

@@ -1,11 +1,14 @@
 //! What is persisted of a run: counts, checkpoint, and deletes that are still to be done. One write moves all of it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::category::{Category, Tally};
 use crate::checkpoint::{Checkpoint, Misjoined};
+use crate::chunk::MOST_CHUNKS;
 use crate::counts::Counts;
 use crate::follow::{Followed, Record};
 use crate::guard::Guarded;
@@ -13,6 +16,7 @@ use crate::pace::{Pace, Sent};
 use crate::partition::Partition;
 use crate::progress::Left;
 use crate::rejection::DeadLetter;
+use crate::window::Gone;
 
 /// How many rejected lines a ledger keeps, the first ones: every list in a status holds at most as many.
 pub const DEAD_LETTERS: usize = 20;
@@ -105,8 +109,25 @@ pub struct Delta {
 pub struct Pending {
     /// What was moved away and is to be deleted before the window counts.
     pub deletes: Vec<Uuid>,
+    /// How many chunks those of them have that have more than one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub chunks: BTreeMap<Uuid, u64>,
     /// What it counts then.
     pub delta: Delta,
+}
+
+impl Pending {
+    /// These documents are still there, and go before the window counts.
+    pub(crate) fn new(gone: &[Gone], delta: Delta) -> Self {
+        let chunks = gone.iter().filter(|gone| gone.chunks > 1).map(|gone| (gone.id, gone.chunks)).collect();
+        Self { deletes: gone.iter().map(|gone| gone.id).collect(), chunks, delta }
+    }
+
+    /// The documents.
+    pub(crate) fn gone(&self) -> Vec<Gone> {
+        let chunks = |id| self.chunks.get(id).copied().unwrap_or(1).clamp(1, MOST_CHUNKS);
+        self.deletes.iter().map(|id| Gone { id: *id, chunks: chunks(id) }).collect()
+    }
 }
 
 /// A circuit breaker that is open: nobody calls the collection for a while, because one call after the other failed.
@@ -284,5 +305,26 @@ impl Ledger {
         self.reason = Some(reason);
         self.message = Some(message);
         self.finished_at = Some(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+
+    #[test]
+    fn what_is_owed_is_a_count_for_each_document_and_absent_where_it_is_one() {
+        let one = Gone { id: Uuid::from_u128(1), chunks: 1 };
+        let many = Gone { id: Uuid::from_u128(2), chunks: 4_000 };
+        let text = serde_json::to_value(Pending::new(&[one, many], Delta::default())).unwrap();
+        assert_eq!(text["deletes"], json!([one.id, many.id]));
+        assert_eq!(text["chunks"], json!({many.id.to_string(): 4_000}));
+        assert_eq!(from_value::<Pending>(text).unwrap().gone(), [one, many]);
+        assert_eq!(serde_json::to_value(Pending::new(&[one], Delta::default())).unwrap().get("chunks"), None);
+        // As the ledger was before feeds were cut.
+        let before = json!({"deletes": [one.id], "delta": Delta::default()});
+        assert_eq!(from_value::<Pending>(before).unwrap().gone(), [one]);
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! Source ─▶ feed ─▶ line ─▶ step ─▶ window ─▶ flight ─▶ plan ─▶ commit ─▶ Sink        several windows at once
 //!           files   JSON    what    some      which     pure    puts,
-//!           lines   rules   it does lines     may go            deletes
+//!           lines   rules   it does lines     may go            deletes, and of long documents tail: piece by piece
 //!                                                         settle ─▶ LedgerStore        one after the other
 //! ```
 //!
@@ -16,6 +16,7 @@ mod begin;
 pub mod breaker;
 pub mod category;
 pub mod checkpoint;
+pub mod chunk;
 mod commit;
 pub mod compression;
 pub mod counts;
@@ -30,6 +31,7 @@ pub mod line;
 pub mod mapping;
 pub mod memory;
 pub mod object;
+mod overlay;
 pub mod pace;
 pub mod partition;
 pub mod ports;
@@ -41,5 +43,6 @@ pub mod run;
 mod same;
 mod settle;
 pub mod step;
+mod tail;
 pub mod validation;
 pub mod window;

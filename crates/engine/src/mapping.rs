@@ -1,12 +1,14 @@
 //! From metadata to properties, as the collection's class wants them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Number, Value};
 use uuid::Uuid;
 
+use crate::chunk::{Chunking, Cut, Cutting};
 use crate::line::Body;
 use crate::object::Vectors;
 use crate::rejection::Rejection;
@@ -17,6 +19,10 @@ pub const REPO: &str = "repo";
 pub const PATH: &str = "path";
 /// Property that holds the text, unless another name was given.
 pub const CONTENT: &str = "content";
+/// Property of a feed that is cut that holds a document's number of chunks, unless another name was given.
+pub const CHUNKS: &str = "chunks";
+/// Property of a feed that is cut that holds a chunk's number, unless another name was given.
+pub const CHUNK: &str = "chunk";
 
 /// Weaviate keeps an int as a 64-bit float, which is exact up to 2^53; beyond that it would store another number.
 const LARGEST_EXACT_INT: u64 = 1 << 53;
@@ -98,6 +104,19 @@ pub enum Unfit {
         /// Where it should go.
         property: String,
     },
+    /// The class lacks a property that a feed needs which is cut into chunks.
+    #[error(
+        "the collection has no property `{property}` of type int for {what}, which a feed with chunking needs: add it to \
+         its schema, or name another one by `{field}` in `mapping.properties`"
+    )]
+    NoChunkProperty {
+        /// `chunks` or `chunk`.
+        field: &'static str,
+        /// Where it should go.
+        property: String,
+        /// What it should hold.
+        what: &'static str,
+    },
     /// A metadata key is to go where the class has nothing.
     #[error("metadata key `{key}` shall be property `{property}`, which the collection lacks: add it to its schema")]
     NoPropertyForKey {
@@ -154,6 +173,7 @@ pub struct Mapping {
     renamed: BTreeMap<String, String>,
     vectors: ClassVectors,
     unmapped: Unmapped,
+    cutting: Option<Arc<Cutting>>,
 }
 
 impl Mapping {
@@ -168,22 +188,44 @@ impl Mapping {
         unmapped: Unmapped,
         names: &BTreeMap<String, String>,
     ) -> Result<Self, Unfit> {
+        Self::with_chunking(properties, unmapped, names, None)
+    }
+
+    /// As [`Mapping::with_names`], for a feed whose texts are cut: then `chunks` and `chunk` must be there as well, each
+    /// an int, and may have other names.
+    pub fn with_chunking(
+        properties: impl IntoIterator<Item = (String, DataType)>,
+        unmapped: Unmapped,
+        names: &BTreeMap<String, String>,
+        chunking: Option<Chunking>,
+    ) -> Result<Self, Unfit> {
         let properties =
             properties.into_iter().map(|(name, kind)| (property_name(&name), kind)).collect::<BTreeMap<_, _>>();
         let mut renamed =
             names.iter().map(|(key, name)| (key.clone(), property_name(name))).collect::<BTreeMap<_, _>>();
-        let mut own = |field: &'static str| {
+        let mut own = |field: &'static str, kind: Scalar| {
             let property = renamed.remove(field).unwrap_or_else(|| field.to_owned());
-            match properties.get(&property) {
-                Some(DataType::One(Scalar::Text)) => Ok(property),
-                _ => Err(Unfit::NoProperty { field, property }),
-            }
+            let fits = properties.get(&property) == Some(&DataType::One(kind));
+            if fits { Ok(property) } else { Err(property) }
         };
-        let (repo, path, content) = (own(REPO)?, own(PATH)?, own(CONTENT)?);
+        let mut text = |field| own(field, Scalar::Text).map_err(|property| Unfit::NoProperty { field, property });
+        let (repo, path, content) = (text(REPO)?, text(PATH)?, text(CONTENT)?);
+        let mut number =
+            |field, what| own(field, Scalar::Int).map_err(|property| Unfit::NoChunkProperty { field, property, what });
+        let cutting = match chunking {
+            None => None,
+            Some(chunking) => Some(Arc::new(Cutting {
+                chunking,
+                content: content.clone(),
+                chunks: number(CHUNKS, "a document's number of chunks")?,
+                chunk: number(CHUNK, "a chunk's number")?,
+            })),
+        };
         let mut taken = BTreeMap::new();
-        let owned = [(REPO, &repo), (PATH, &path), (CONTENT, &content)];
+        let numbers = cutting.iter().flat_map(|cutting| [(CHUNKS, &cutting.chunks), (CHUNK, &cutting.chunk)]);
+        let owned = [(REPO, &repo), (PATH, &path), (CONTENT, &content)].into_iter().chain(numbers);
         let others = renamed.iter().map(|(key, property)| (key.as_str(), property));
-        for (second, property) in owned.into_iter().chain(others) {
+        for (second, property) in owned.chain(others) {
             if let Some(first) = taken.insert(property, second) {
                 let (first, second) = (first.to_owned(), second.to_owned());
                 return Err(Unfit::Shared { first, second, property: property.clone() });
@@ -192,7 +234,7 @@ impl Mapping {
         if let Some((key, property)) = renamed.iter().find(|(_, property)| !properties.contains_key(*property)) {
             return Err(Unfit::NoPropertyForKey { key: key.clone(), property: property.clone() });
         }
-        Ok(Self { properties, repo, path, content, renamed, vectors: ClassVectors::default(), unmapped })
+        Ok(Self { properties, repo, path, content, renamed, vectors: ClassVectors::default(), unmapped, cutting })
     }
 
     /// For a class with these vectors.
@@ -209,7 +251,7 @@ impl Mapping {
         let mut properties = Properties::new();
         for (key, value) in body.metadata {
             let name = self.renamed.get(&key).cloned().unwrap_or_else(|| property_name(&key));
-            if [&self.repo, &self.path, &self.content].contains(&&name) {
+            if self.is_own(&name) {
                 return Err(Rejection::validation(format!(
                     "metadata key `{key}` would overwrite the document's own `{name}`: give it another name"
                 )));
@@ -237,6 +279,26 @@ impl Mapping {
             properties.insert(self.content.clone(), Value::String(content));
         }
         Ok(Mapped { properties, vectors: body.vectors })
+    }
+
+    /// How texts are cut, if they are.
+    pub fn cutting(&self) -> Option<&Arc<Cutting>> {
+        self.cutting.as_ref()
+    }
+
+    /// Leaves the first chunk of the text among the properties, and answers the others; `None` when there is no text, or
+    /// the feed is not cut.
+    pub fn cut(&self, properties: &mut Properties) -> Result<Option<Cut>, Rejection> {
+        let Some(cutting) = &self.cutting else { return Ok(None) };
+        let Some(Value::String(text)) = properties.remove(&self.content) else { return Ok(None) };
+        let (first, cut) = Cut::new(text, cutting.chunking)?;
+        properties.insert(self.content.clone(), first.into());
+        Ok(Some(cut))
+    }
+
+    fn is_own(&self, name: &String) -> bool {
+        let is_number = |cutting: &Arc<Cutting>| [&cutting.chunks, &cutting.chunk].contains(&name);
+        [&self.repo, &self.path, &self.content].contains(&name) || self.cutting.as_ref().is_some_and(is_number)
     }
 
     /// Adds the properties that hold the document's key.

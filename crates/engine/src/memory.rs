@@ -262,9 +262,11 @@ impl Sink for MemorySink {
         Ok(self.fetch(ids).await?.into_iter().map(|object| object.id).collect())
     }
 
-    async fn count(&self) -> Result<Option<u64>, PortError> {
+    async fn count(&self, numbered: Option<&str>) -> Result<Option<u64>, PortError> {
         self.begin_call()?;
-        Ok(Some(lock(&self.objects).len() as u64))
+        let is_document =
+            |object: &&Object| numbered.is_none_or(|property| object.properties.get(property) == Some(&0.into()));
+        Ok(Some(lock(&self.objects).values().filter(is_document).count() as u64))
     }
 
     async fn put(&self, objects: &[&Object]) -> Result<Vec<Refusal>, PortError> {

@@ -4,16 +4,19 @@
 //! are one worker's. What is no line of any repo belongs to partition 0. Every line belongs to exactly one partition, so
 //! what the partitions count adds up to what one worker would have counted.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 
 use crate::commit::Committer;
 use crate::keeper::Keeper;
-use crate::ledger::Pending;
 use crate::pace::{BatchLimits, Pace};
 use crate::ports::{Clock, LedgerStore, Sink};
 use crate::retry::{Faults, Patience, Retry, Stop};
 use crate::run::{RunError, ledger_failed};
+use crate::tail::PIECES;
 
 /// Lines of other partitions after which a window ends however few lines it has: a checkpoint moves on with it, so that
 /// a worker with little to do does not read everything again after a kill.
@@ -75,11 +78,19 @@ pub async fn finish_former<K: Sink, L: LedgerStore, C: Clock>(
     if ours.is_some_and(|ours| ours.index != 0) {
         return Ok(false);
     }
-    let Some(Pending { deletes, .. }) = keeper.ledger.pending.take() else { return Ok(true) };
+    let Some(pending) = keeper.ledger.pending.take() else { return Ok(true) };
     let pace = Pace::new(BatchLimits::default());
     let patience = Patience { retry: Retry::default(), clock, stop, faults: &faults, breaker: None };
-    let committer = Committer { sink, patience, pace: &pace, computed_vectors: &std::collections::BTreeSet::new() };
-    committer.delete(&deletes).await?;
+    let committer = Committer {
+        sink,
+        patience,
+        pace: &pace,
+        computed_vectors: &BTreeSet::new(),
+        // It deletes, and makes nothing.
+        cutting: None,
+        pieces: Semaphore::new(PIECES),
+    };
+    committer.delete_documents(&pending.gone()).await?;
     // Its window is counted nowhere: the run that comes reads all lines from the beginning.
     keeper.save().await.map_err(|error| ledger_failed(&error, stop))?;
     Ok(true)

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::category::Category;
 use crate::checkpoint::Digest;
+use crate::chunk;
 use crate::ledger::Ledger;
 use crate::object::Object;
 
@@ -79,8 +80,22 @@ pub trait Sink: Sync {
     /// lacks it.
     fn present(&self, ids: &[Uuid]) -> impl Future<Output = Result<Vec<Uuid>, PortError>> + Send;
 
-    /// How many objects the collection has, rather too few than too many; `None` when that cannot be told.
-    fn count(&self) -> impl Future<Output = Result<Option<u64>, PortError>> + Send;
+    /// How many documents the collection has, rather too few than too many; `None` when that cannot be told. All its
+    /// objects are documents, or only those that have a 0 in the property `numbered`.
+    fn count(&self, numbered: Option<&str>) -> impl Future<Output = Result<Option<u64>, PortError>> + Send;
+
+    /// How many chunks documents say in this property that they have, as a majority of replicas knows it. Those without
+    /// an object are left out; one must never be left out because one replica lacks it.
+    fn chunk_counts(
+        &self,
+        ids: &[Uuid],
+        property: &str,
+    ) -> impl Future<Output = Result<Vec<(Uuid, u64)>, PortError>> + Send {
+        async move {
+            let found = self.fetch(ids).await?;
+            Ok(found.into_iter().map(|head| (head.id, chunk::count(head.properties.get(property)))).collect())
+        }
+    }
 
     /// Writes these objects over whatever has their ids. `Ok` names those that were refused; all others are confirmed.
     /// `Err` says nothing about any of them.

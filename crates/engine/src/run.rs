@@ -17,7 +17,7 @@
 use std::collections::BTreeSet;
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::info;
 
 use crate::ahead::{Ahead, Next, Parser};
@@ -37,6 +37,7 @@ use crate::ports::{Clock, LedgerStore, PortError, Sink, Source};
 use crate::rejection::one_line;
 use crate::retry::{Faults, Patience, Retry, Stop};
 use crate::settle::{Landing, Reach, Settler};
+use crate::tail::PIECES;
 use crate::window::{Entry, Window, WindowLimits};
 
 /// The longest message of a failure, in bytes: a condition and a termination message hold it.
@@ -161,7 +162,14 @@ where
         faults: &faults,
         breaker: Some(&breaker),
     };
-    let committer = Committer { sink: ports.sink, patience, pace: &pace, computed_vectors: &settings.computed_vectors };
+    let committer = Committer {
+        sink: ports.sink,
+        patience,
+        pace: &pace,
+        computed_vectors: &settings.computed_vectors,
+        cutting: settings.mapping.cutting().map(AsRef::as_ref),
+        pieces: Semaphore::new(PIECES),
+    };
     let max_rejected = settings.max_rejected;
     let mut settler =
         Settler { keeper, committer: &committer, flights: &flights, breaker: &breaker, stop, max_rejected };
@@ -433,7 +441,7 @@ impl<K: Sink, C: Clock> Indexer<'_, K, C> {
         held_over: &mut Option<Entry>,
         rejected: &mut u64,
     ) -> Result<Gathered, RunError> {
-        let mut window = Window::new(self.settings.skip_unchanged);
+        let mut window = Window::new(self.settings.skip_unchanged).cutting(self.settings.mapping.cutting().cloned());
         if let Some(entry) = held_over.take() {
             *rejected += u64::from(entry.step.is_err());
             window.push(entry);

@@ -5,7 +5,6 @@
 
 use futures::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
-use uuid::Uuid;
 
 use crate::breaker::Breaker;
 use crate::checkpoint::Checkpoint;
@@ -18,6 +17,7 @@ use crate::ports::{Clock, LedgerStore, Sink};
 use crate::progress::Left;
 use crate::retry::Stop;
 use crate::run::{RunError, ledger_failed};
+use crate::window::Gone;
 
 /// How far the feed is once a window is counted.
 pub(crate) struct Reach {
@@ -123,19 +123,19 @@ impl<K: Sink, L: LedgerStore, C: Clock> Settler<'_, K, L, C> {
         if moved.is_empty() {
             return self.apply(delta);
         }
-        self.keeper.ledger.pending = Some(Pending { deletes: moved.clone(), delta: delta.clone() });
+        self.keeper.ledger.pending = Some(Pending::new(&moved, delta.clone()));
         self.save().await?;
         self.finish(&moved, delta).await
     }
 
     /// Carries out the deletes that the ledger holds as pending, if it does.
     pub(crate) async fn finish_pending(&mut self) -> Result<(), RunError> {
-        let Some(Pending { deletes, delta }) = self.keeper.ledger.pending.clone() else { return Ok(()) };
-        self.finish(&deletes, delta).await
+        let Some(pending) = self.keeper.ledger.pending.clone() else { return Ok(()) };
+        self.finish(&pending.gone(), pending.delta).await
     }
 
-    async fn finish(&mut self, deletes: &[Uuid], delta: Delta) -> Result<(), RunError> {
-        self.committer.delete(deletes).await?;
+    async fn finish(&mut self, gone: &[Gone], delta: Delta) -> Result<(), RunError> {
+        self.committer.delete_documents(gone).await?;
         self.keeper.ledger.pending = None;
         self.apply(delta)
     }

@@ -1,11 +1,15 @@
 //! A valid line as what it does to objects.
 
+use std::collections::BTreeSet;
+
+use serde_json::Value;
 use uuid::Uuid;
 
+use crate::chunk::Cut;
 use crate::identity::document_id;
 use crate::line::{Action, Body, Change};
 use crate::mapping::{Mapped, Mapping, Properties};
-use crate::object::Vectors;
+use crate::object::{Object, Vectors};
 use crate::rejection::Rejection;
 
 /// What one line does.
@@ -19,6 +23,8 @@ pub enum Step {
         properties: Properties,
         /// All of its vectors that the line brings along.
         vectors: Vectors,
+        /// Its text beyond the first chunk, in a feed that is cut.
+        cut: Option<Cut>,
     },
     /// The object has these properties, and keeps its others. One that is not there is made, if content is among them.
     Modify {
@@ -52,6 +58,8 @@ pub struct Set {
     pub properties: Properties,
     /// Vectors.
     pub vectors: Vectors,
+    /// The text beyond the first chunk, in a feed that is cut.
+    pub cut: Option<Cut>,
     /// Whether the document's text is among the properties.
     pub has_content: bool,
     /// Whether anything but the document's key is: then vectors that the server computed are out of date.
@@ -67,8 +75,9 @@ impl Step {
             Action::Add(body) => {
                 let Mapped { mut properties, vectors } = mapping.map(body)?;
                 properties.retain(|_, value| !value.is_null());
+                let cut = cut(mapping, &mut properties, &vectors)?;
                 mapping.insert_key(&mut properties, repo, path);
-                Ok(Self::Add { id, properties, vectors })
+                Ok(Self::Add { id, properties, vectors, cut })
             }
             Action::Modify(body) => Ok(Self::Modify { id, set: Set::new(mapping, repo, path, body)? }),
             Action::Delete => Ok(Self::Delete { id }),
@@ -117,11 +126,57 @@ impl Step {
 }
 
 impl Set {
+    /// What an object becomes by this, at this id. `computed` are the vectors that the server makes from text: they are
+    /// left out where text changed.
+    pub(crate) fn applied(&self, id: Uuid, base: Option<&Object>, computed: &BTreeSet<String>) -> Object {
+        let (mut properties, mut vectors) =
+            base.map_or_else(Default::default, |object| (object.properties.clone(), object.vectors.clone()));
+        for (name, value) in &self.properties {
+            match value {
+                Value::Null => properties.remove(name),
+                value => properties.insert(name.clone(), value.clone()),
+            };
+        }
+        if self.changes_text {
+            vectors.retain(|name, _| !computed.contains(name));
+        }
+        vectors.extend(self.vectors.iter().map(|(name, vector)| (name.clone(), vector.clone())));
+        Object { id, properties, vectors }
+    }
+
+    /// Both as one, for objects to which neither brings text.
+    pub(crate) fn followed_by(mut self, next: &Self) -> Self {
+        self.properties.extend(next.properties.iter().map(|(name, value)| (name.clone(), value.clone())));
+        self.vectors.extend(next.vectors.iter().map(|(name, vector)| (name.clone(), vector.clone())));
+        self.changes_text |= next.changes_text;
+        self
+    }
+
     fn new(mapping: &Mapping, repo: String, path: String, body: Body) -> Result<Self, Rejection> {
         let has_content = body.content.is_some();
         let Mapped { mut properties, vectors } = mapping.map(body)?;
         let changes_text = !properties.is_empty();
+        let cut = cut(mapping, &mut properties, &vectors)?;
         mapping.insert_key(&mut properties, repo, path);
-        Ok(Self { properties, vectors, has_content, changes_text })
+        Ok(Self { properties, vectors, cut, has_content, changes_text })
+    }
+}
+
+/// Cuts the text, if the feed is cut. A line has vectors for one object, so its text must be one chunk, and be there: that
+/// of the document may be several, which only a look would tell.
+fn cut(mapping: &Mapping, properties: &mut Properties, vectors: &Vectors) -> Result<Option<Cut>, Rejection> {
+    let cut = mapping.cut(properties)?;
+    if mapping.cutting().is_none() || vectors.is_empty() {
+        return Ok(cut);
+    }
+    match cut.as_ref().map(Cut::count) {
+        Some(1) => Ok(cut),
+        Some(count) => Err(Rejection::validation(format!(
+            "the content makes {count} chunks, and the line's vector can be that of one: leave it out for Weaviate to \
+             compute, or write a document for each part"
+        ))),
+        None => Err(Rejection::validation(
+            "a vector without content, in a feed with chunking: give the content with it, which must be one chunk",
+        )),
     }
 }

@@ -15,6 +15,8 @@
 //! ([`Step::makes_nothing`]), so what it does depends on whether the document is stored, and a later line of the window
 //! that makes the document would change that. The window ends in front of such a line.
 //!
+//! Of a feed whose texts are cut, all of this is said of documents: [`crate::tail`] has what it adds for their chunks.
+//!
 //! Several windows may be in flight. The [`crate::flight`] lets a window begin only when none of those touches any of its
 //! objects, so all of the above is true of each of them, whatever became of the others; and the checkpoint moves over
 //! them in their order, so a replay begins with the first that is not counted and meets each one as a crash of it alone
@@ -34,13 +36,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::Value;
 use uuid::Uuid;
 
+use crate::chunk::{Cut, Cutting};
 use crate::object::Object;
+use crate::overlay::{Base, Overlay, Question};
 use crate::rejection::{DeadLetter, Rejection};
-use crate::same::is_same;
-use crate::step::{Set, Step};
+use crate::step::Step;
+
+pub use crate::overlay::Tail;
 
 /// How large a window may grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +54,8 @@ pub struct WindowLimits {
     /// Bytes of lines: a worker holds a window a few times over. A longer line is a window of its own.
     pub bytes: u64,
     /// Objects that must be read, and moved away: their size is not ours to bound, so their number is. 250 files of
-    /// 64 KiB are 16 MiB, and 250 pending deletes fit the ledger many times over.
+    /// 64 KiB are 16 MiB, and 250 pending deletes fit the ledger many times over. Of a document that is cut it is the
+    /// head; its other chunks are never here.
     pub reads: usize,
 }
 
@@ -119,6 +124,8 @@ pub struct Window {
     entries: Vec<Entry>,
     /// Whether lines that change nothing are looked for: then what an add replaces is read.
     compares: bool,
+    /// How texts are cut, in a feed that is.
+    cutting: Option<Arc<Cutting>>,
     bytes: u64,
     sources: BTreeSet<Uuid>,
     reads: BTreeSet<Uuid>,
@@ -134,20 +141,35 @@ pub struct Plan {
     /// What shall be stored, and which line wrote it last.
     pub puts: BTreeMap<Uuid, Put>,
     /// What shall be gone, and no rename of the window asked for it.
-    pub deletes: Vec<Uuid>,
+    pub deletes: Vec<Gone>,
     /// What shall be gone and was moved away, or would have been: not before the ledger knows.
-    pub moved: Vec<Uuid>,
+    pub moved: Vec<Gone>,
     /// What becomes of each line.
     pub outcomes: Vec<Outcome>,
+    /// What has to be known to tell lines that change nothing from others. Without an answer they are others.
+    pub(crate) questions: BTreeSet<Question>,
 }
 
-/// One object to put.
+/// One document to put.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Put {
-    /// The object.
+    /// Its object; of one that is cut, its head.
     pub object: Object,
     /// The line, by its place in the window, that wrote it last.
     pub writer: usize,
+    /// Its other chunks.
+    pub tail: Tail,
+    /// Chunks of what it replaces, the head included; 1 where nothing is known of any.
+    pub before: u64,
+}
+
+/// One document that shall be gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// Its id.
+    pub id: Uuid,
+    /// Its chunks, the head included; 1 where nothing is known of any.
+    pub chunks: u64,
 }
 
 /// Lines that are out of the plan, by their place in the window: the server refused what they led to.
@@ -157,6 +179,12 @@ impl Window {
     /// An empty one. With `compares`, lines that change nothing are found, and write nothing.
     pub fn new(compares: bool) -> Self {
         Self { compares, ..Self::default() }
+    }
+
+    /// For a feed whose texts are cut, if they are.
+    #[must_use]
+    pub fn cutting(self, cutting: Option<Arc<Cutting>>) -> Self {
+        Self { cutting, ..self }
     }
 
     /// Whether this line may join, or must begin the next window.
@@ -271,10 +299,21 @@ impl Window {
         reads
     }
 
+    /// The text that a line brings, of a feed that is cut.
+    pub(crate) fn text(&self, line: usize) -> Option<&Cut> {
+        match self.entries.get(line)?.step.as_ref().ok()? {
+            Step::Add { cut, .. } => cut.as_ref(),
+            Step::Modify { set, .. } | Step::Rename { set, .. } => set.cut.as_ref(),
+            Step::Delete { .. } => None,
+        }
+    }
+
     /// Applies the lines in order to what was read. `computed` are the vectors that the server makes from text: they
     /// are left out where text changed.
-    pub fn plan(&self, read: &BTreeMap<Uuid, Object>, refused: &Refused, computed: &BTreeSet<String>) -> Plan {
-        let mut overlay = Overlay { read, computed, compares: self.compares, slots: BTreeMap::new() };
+    pub(crate) fn plan(&self, base: &Base, refused: &Refused, computed: &BTreeSet<String>) -> Plan {
+        let (slots, questions) = (BTreeMap::new(), BTreeSet::new());
+        let cutting = self.cutting.as_deref();
+        let mut overlay = Overlay { base, computed, compares: self.compares, cutting, slots, questions };
         let mut outcomes = Vec::with_capacity(self.entries.len());
         for (index, entry) in self.entries.iter().enumerate() {
             outcomes.push(match (&entry.step, refused.get(&index)) {
@@ -282,99 +321,20 @@ impl Window {
                 (Ok(step), None) => overlay.apply(index, step),
             });
         }
-        let mut plan = Plan { puts: BTreeMap::new(), deletes: Vec::new(), moved: Vec::new(), outcomes };
-        for (id, slot) in overlay.slots {
+        let Overlay { slots, questions, .. } = overlay;
+        let (puts, deletes, moved) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let mut plan = Plan { puts, deletes, moved, outcomes, questions };
+        for (id, slot) in slots {
+            let gone = Gone { id, chunks: base.counts.get(&id).copied().unwrap_or(1) };
             match slot {
                 Some(put) => {
                     plan.puts.insert(id, put);
                 }
-                None if self.sources.contains(&id) => plan.moved.push(id),
-                None => plan.deletes.push(id),
+                None if self.sources.contains(&id) => plan.moved.push(gone),
+                None => plan.deletes.push(gone),
             }
         }
         plan
-    }
-}
-
-/// What is stored, as the lines so far left it.
-struct Overlay<'a> {
-    read: &'a BTreeMap<Uuid, Object>,
-    computed: &'a BTreeSet<String>,
-    compares: bool,
-    slots: BTreeMap<Uuid, Option<Put>>,
-}
-
-impl Overlay<'_> {
-    fn apply(&mut self, writer: usize, step: &Step) -> Outcome {
-        match step {
-            Step::Add { id, properties, vectors } => {
-                let object = Object { id: *id, properties: properties.clone(), vectors: vectors.clone() };
-                if self.is_stored(&object) {
-                    return Outcome::Unchanged;
-                }
-                self.slots.insert(*id, Some(Put { object, writer }));
-                Outcome::Added
-            }
-            // Made of metadata alone it would be a document without text, and a rename would put it over another.
-            Step::Modify { id, .. } if step.makes_nothing() && !self.has(*id) => Outcome::Modified,
-            Step::Modify { id, set } => {
-                let object = self.changed(*id, self.get(*id), set);
-                if self.is_stored(&object) {
-                    return Outcome::Unchanged;
-                }
-                self.slots.insert(*id, Some(Put { object, writer }));
-                Outcome::Modified
-            }
-            Step::Delete { id } => {
-                self.slots.insert(*id, None);
-                Outcome::Deleted
-            }
-            Step::Rename { from, to, old_path, set } => {
-                if !self.has(*from) {
-                    return Outcome::Rejected(Rejection::validation(format!(
-                        "rename: no document at `{old_path}`: add it under its new path instead"
-                    )));
-                }
-                let object = self.changed(*to, self.get(*from), set);
-                self.slots.insert(*from, None);
-                self.slots.insert(*to, Some(Put { object, writer }));
-                Outcome::Renamed
-            }
-        }
-    }
-
-    fn has(&self, id: Uuid) -> bool {
-        self.slots.get(&id).map_or_else(|| self.read.contains_key(&id), Option::is_some)
-    }
-
-    /// The object at this id, if there is one.
-    fn get(&self, id: Uuid) -> Option<&Object> {
-        match self.slots.get(&id) {
-            Some(slot) => slot.as_ref().map(|put| &put.object),
-            None => self.read.get(&id),
-        }
-    }
-
-    /// Whether the object is exactly so before the line: then the line writes nothing.
-    fn is_stored(&self, object: &Object) -> bool {
-        self.compares && self.get(object.id).is_some_and(|stored| is_same(stored, object, self.computed))
-    }
-
-    /// What a line makes of an object, at this id.
-    fn changed(&self, id: Uuid, base: Option<&Object>, set: &Set) -> Object {
-        let (mut properties, mut vectors) =
-            base.map_or_else(Default::default, |object| (object.properties.clone(), object.vectors.clone()));
-        for (name, value) in &set.properties {
-            match value {
-                Value::Null => properties.remove(name),
-                value => properties.insert(name.clone(), value.clone()),
-            };
-        }
-        if set.changes_text {
-            vectors.retain(|name, _| !self.computed.contains(name));
-        }
-        vectors.extend(set.vectors.iter().map(|(name, vector)| (name.clone(), vector.clone())));
-        Object { id, properties, vectors }
     }
 }
 

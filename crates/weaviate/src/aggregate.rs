@@ -28,8 +28,23 @@ impl Client {
     /// answered once a dead node has left gossip (`weaviate-lab` §0.1, §0.2): never too many. So it is a number for a
     /// status, and for a guard that a smaller number makes stricter; it may forbid a delete and never prove emptiness.
     pub async fn object_count(&self, class: &str) -> Result<Result<u64, String>, WeaviateError> {
-        // A class name holds letters, digits and underscores only, so it cannot break out of the query.
-        let query = format!("{{Aggregate{{{class}{{meta{{count}}}}}}}}");
+        self.count_by(class, "").await
+    }
+
+    /// As [`Client::object_count`], of the objects that have this number in an int property.
+    pub async fn object_count_where(
+        &self,
+        class: &str,
+        property: &str,
+        number: i64,
+    ) -> Result<Result<u64, String>, WeaviateError> {
+        let filter = format!("(where:{{path:[\"{property}\"],operator:Equal,valueInt:{number}}})");
+        self.count_by(class, &filter).await
+    }
+
+    async fn count_by(&self, class: &str, filter: &str) -> Result<Result<u64, String>, WeaviateError> {
+        // Names of classes and properties hold letters, digits and underscores only: they cannot break out of the query.
+        let query = format!("{{Aggregate{{{class}{filter}{{meta{{count}}}}}}}}");
         let body = json!({ "query": query });
         let answer: Answer = self.json(Rest::new(Method::POST, &["graphql"]).body(&body)).await?;
         if let Some(fault) = answer.errors.unwrap_or_default().into_iter().next() {

@@ -28,7 +28,7 @@
 //! | [`Client::object_at`] | `GET /v1/objects/{class}/{id}?node_name=` | yes; repairs nothing |
 //! | [`Client::put_object`] | `POST /v1/batch/objects` | yes: it is written over |
 //! | [`Client::create_object`] | `POST /v1/objects` | yes: the second is `Invalid` ("already exists") |
-//! | [`Client::object_count`] | `POST /v1/graphql` | yes |
+//! | [`Client::object_count`], [`Client::object_count_where`] | `POST /v1/graphql` | yes |
 //! | [`Client::auto_schema_probe`] | `POST /v1/objects` of what can never be stored | yes |
 //! | [`Client::backups`], [`Client::backup_in_progress`] | `GET /v1/backups/{backend}` | yes |
 //! | [`Client::batch_objects`], [`Client::send_batch`] | gRPC `BatchObjects` | yes: every object carries its id, and is overwritten |

@@ -24,7 +24,9 @@ use super::super::session::Stop;
 use super::super::{Exit, Output, Target, encode};
 use super::way::{self, Way, WayArgs};
 use crate::worker::index_here;
-use crate::worker::work::{DeleteGuardWork, Endpoints, IndexWork, PaceWork, PatienceWork, SourceWork, UnmappedWork};
+use crate::worker::work::{
+    ChunkingWork, DeleteGuardWork, Endpoints, IndexWork, PaceWork, PatienceWork, SourceWork, UnmappedWork,
+};
 
 /// Standard input, as a file's name.
 const STDIN: &str = "-";
@@ -57,6 +59,12 @@ pub(super) struct DirectArgs {
     /// A field or metadata key that belongs into a property of another name; may be repeated
     #[arg(long = "property", value_name = "KEY=PROPERTY", value_parser = pair)]
     properties: Vec<(String, String)>,
+    /// Cut texts into chunks of at most this many characters; the collection needs the int properties chunks and chunk
+    #[arg(long, value_name = "CHARACTERS", value_parser = clap::value_parser!(u32).range(100..=16_777_216))]
+    chunk_size: Option<u32>,
+    /// Characters that a chunk has in common with the one before it, at most; not more than half of a chunk
+    #[arg(long, requires = "chunk_size", value_name = "CHARACTERS")]
+    chunk_overlap: Option<u32>,
     /// Batches under way at once, at most
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=64))]
     parallelism: Option<u16>,
@@ -79,6 +87,8 @@ impl DirectArgs {
             skip_unchanged,
             drop_unmapped,
             properties,
+            chunk_size,
+            chunk_overlap,
             parallelism,
             batch_objects,
             output: _,
@@ -90,8 +100,23 @@ impl DirectArgs {
             && !skip_unchanged
             && !drop_unmapped
             && properties.is_empty()
+            && chunk_size.is_none()
+            && chunk_overlap.is_none()
             && parallelism.is_none()
             && batch_objects.is_none()
+    }
+}
+
+impl DirectArgs {
+    fn chunking(&self) -> Result<Option<ChunkingWork>, Stop> {
+        let Some(size) = self.chunk_size else { return Ok(None) };
+        if self.chunk_overlap.is_some_and(|overlap| overlap > size / 2) {
+            return Err(Stop::usage(format!(
+                "--chunk-overlap must be at most half of --chunk-size, here {}",
+                size / 2
+            )));
+        }
+        Ok(Some(ChunkingWork { size: size as usize, overlap: self.chunk_overlap.map(|overlap| overlap as usize) }))
     }
 }
 
@@ -235,6 +260,7 @@ pub(super) fn work(files: &[String], collection: &str, args: &DirectArgs, addres
         source: SourceWork::Here(files),
         properties: args.properties.iter().cloned().collect(),
         unmapped: if args.drop_unmapped { UnmappedWork::Drop } else { UnmappedWork::Reject },
+        chunking: args.chunking()?,
         max_rejected: args.max_rejected,
         delete_guard: None,
         skip_unchanged: args.skip_unchanged,
@@ -254,7 +280,10 @@ pub(super) fn work(files: &[String], collection: &str, args: &DirectArgs, addres
 
 /// The same files into the same collection of the same cluster in the same manner are the same run.
 pub(super) fn run_id(manner: &str, files: &[String], collection: &str, args: &DirectArgs, address: &str) -> String {
-    let what = serde_json::json!([manner, files, collection, address, args.properties, args.drop_unmapped]);
+    let mut what = serde_json::json!([manner, files, collection, address, args.properties, args.drop_unmapped]);
+    if let (Some(what), Some(size)) = (what.as_array_mut(), args.chunk_size) {
+        what.push(serde_json::json!([size, args.chunk_overlap]));
+    }
     Digest::of(what.to_string().as_bytes()).to_string()
 }
 

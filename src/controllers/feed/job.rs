@@ -161,6 +161,7 @@ fn work(spec: &FeedSpec, given: Given<'_>) -> Value {
         "source": source,
         "properties": spec.properties,
         "unmapped": match spec.unmapped { Unmapped::Reject => "Reject", Unmapped::Drop => "Drop" },
+        "chunking": spec.chunking,
         "maxRejected": spec.max_rejected,
         "partitions": (spec.partitions > 1).then_some(spec.partitions),
         "formerLedgers": former,

@@ -68,12 +68,16 @@ impl FeedSpec {
         }
         let unmapped = matches!(self.unmapped, super::Unmapped::Drop);
         let parts = (&self.uid, &self.cluster, &self.collection, unmapped, &self.properties, &self.restart);
-        Some(match content {
+        let basis = match content {
             Content::ConfigMap { name, .. } => {
                 let keys = self.source.config_map.as_ref().map(|source| &source.keys);
                 fingerprint::short(&(parts, name, keys))
             }
             Content::Volume { .. } | Content::S3 { .. } => fingerprint::short(&(parts, content)),
+        };
+        Some(match &self.chunking {
+            None => basis,
+            Some(chunking) => fingerprint::short(&(basis, chunking)),
         })
     }
 

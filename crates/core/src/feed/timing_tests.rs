@@ -2,6 +2,7 @@
 
 use elysia_api::common::{S3Store, Schedule};
 use elysia_api::condition::ConditionType;
+use elysia_api::index_source::Chunking;
 
 use super::super::tests::{ledger, seen, spec};
 use super::super::{JobView, Unmapped};
@@ -167,6 +168,9 @@ fn what_would_index_otherwise_begins_anew_and_what_would_not_goes_on() {
     assert_eq!(one, basis(nightly()), "schedule or watch");
     assert_eq!(one, basis(FeedSpec { run_now: Some("1".to_owned()), max_rejected: Some(1), ..watching() }));
     assert_ne!(one, basis(FeedSpec { unmapped: Unmapped::Drop, ..watching() }));
+    let cut = |size| basis(FeedSpec { chunking: Some(Chunking { size, overlap: None }), ..watching() });
+    assert_ne!(one, cut(1000));
+    assert_ne!(cut(1000), cut(1001));
     assert_ne!(one, basis(FeedSpec { restart: Some("1".to_owned()), ..watching() }));
     assert_ne!(one, basis(FeedSpec { collection: "B".to_owned(), ..watching() }));
     assert_eq!(spec().basis(&bucket()), None);

@@ -1,9 +1,10 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::category::Category;
 use crate::mapping::Properties;
 use crate::object::Vector;
+use crate::step::Set;
 
 /// What is in a vector that was stored, and in one that a line brings along.
 const STORED: f32 = 1.0;
@@ -36,6 +37,7 @@ fn set(path: &str, rest: &[&str]) -> Set {
     Set {
         properties: properties(path, &pairs),
         vectors: vectors.into_iter().map(vector).collect(),
+        cut: None,
         has_content: pairs.iter().any(|pair| pair.starts_with("content=")),
         changes_text: !pairs.is_empty(),
     }
@@ -47,7 +49,7 @@ fn entry(line: usize, text: &str) -> Entry {
     let step = match words.as_slice() {
         ["add", key, rest @ ..] => {
             let Set { properties, vectors, .. } = set(key, rest);
-            Ok(Step::Add { id: id(key), properties, vectors })
+            Ok(Step::Add { id: id(key), properties, vectors, cut: None })
         }
         ["modify", key, rest @ ..] => Ok(Step::Modify { id: id(key), set: set(key, rest) }),
         ["delete", key] => Ok(Step::Delete { id: id(key) }),
@@ -103,8 +105,8 @@ fn picture(plan: &Plan) -> String {
         words.extend(put.object.vectors.iter().map(vector));
         lines.push(words.join(" "));
     }
-    lines.extend(plan.deletes.iter().map(|id| format!("delete {}", name(*id))));
-    lines.extend(plan.moved.iter().map(|id| format!("moved {}", name(*id))));
+    lines.extend(plan.deletes.iter().map(|gone| format!("delete {}", name(gone.id))));
+    lines.extend(plan.moved.iter().map(|gone| format!("moved {}", name(gone.id))));
     let letter = |outcome: &Outcome| match outcome {
         Outcome::Added => 'a',
         Outcome::Modified => 'm',
@@ -124,7 +126,8 @@ fn plan_of(script: &str, objects: &str, refused: &[usize]) -> String {
     let refused = refused.iter().map(refusal).collect();
     let reads = windows[0].reads(&refused);
     let read = stored(objects).into_iter().filter(|(id, _)| reads.contains(id)).collect();
-    picture(&windows[0].plan(&read, &refused, &BTreeSet::from(["text".to_owned()])))
+    let base = Base { read, ..Base::default() };
+    picture(&windows[0].plan(&base, &refused, &BTreeSet::from(["text".to_owned()])))
 }
 
 #[test]

@@ -15,12 +15,18 @@ use elysia_engine::retry::Stop;
 use elysia_engine::window::WindowLimits;
 use proptest::prelude::*;
 
-use oracle::{Line, Oracle, lines};
+use oracle::{Line, Oracle, Shape, lines};
 use world::{World, refuse_some, unreachable};
 
-fn limits() -> impl Strategy<Value = WindowLimits> {
-    (1_usize..7, 1_usize..4, prop_oneof![Just(1_u64), Just(150), Just(1 << 20)])
-        .prop_map(|(lines, reads, bytes)| WindowLimits { lines, bytes, reads })
+/// Every other feed is cut into chunks, none so small that a refused text is more than one.
+fn shape() -> impl Strategy<Value = Shape> {
+    let chunks = prop_oneof![Just(None), (3_usize..9, 0_usize..4).prop_map(Some)];
+    (1_usize..7, 1_usize..4, prop_oneof![Just(1_u64), Just(150), Just(1 << 20)], chunks).prop_map(
+        |(lines, reads, bytes, chunks)| {
+            let chunks = chunks.map(|(size, overlap)| (size, overlap.min(size / 2)));
+            Shape { limits: WindowLimits { lines, bytes, reads }, chunks }
+        },
+    )
 }
 
 /// Lines of a few files, so that windows span them.
@@ -34,20 +40,21 @@ proptest! {
     /// Killed once, at each effect in turn, every run ends as if nothing had happened.
     #[test]
     fn a_kill_at_any_effect_changes_nothing(
-        files in feed(9), before in lines(0..4), limits in limits(), shuffle in any::<u64>(),
+        files in feed(9), before in lines(0..4), shape in shape(), shuffle in any::<u64>(),
     ) {
-        let oracle = Oracle::replay(&before, &files.concat());
+        let oracle = Oracle::replay(shape, &before, &files.concat());
         let effects = {
-            let world = World::new(&before, &files, limits);
+            let world = World::new(&before, &files, shape);
             let fuse = Fuse::none();
             world.worker(&fuse, shuffle).unwrap();
             world.check(&oracle)?;
             fuse.spent()
         };
         for effect in 0..effects {
-            let world = World::new(&before, &files, limits);
+            let world = World::new(&before, &files, shape);
             world.worker(&Fuse::after(effect), shuffle).unwrap_err();
             world.check_history()?;
+            world.check_chunks()?;
             world.worker(&Fuse::none(), shuffle.rotate_left(7)).unwrap();
             world.check(&oracle)?;
         }
@@ -58,14 +65,15 @@ proptest! {
     fn kills_upon_kills_change_nothing(
         files in feed(15),
         before in lines(0..4),
-        limits in limits(),
+        shape in shape(),
         kills in proptest::collection::vec((0_u64..9, any::<u64>()), 0..12),
     ) {
-        let oracle = Oracle::replay(&before, &files.concat());
-        let world = World::new(&before, &files, limits);
+        let oracle = Oracle::replay(shape, &before, &files.concat());
+        let world = World::new(&before, &files, shape);
         for (effects, shuffle) in kills {
             let _ = world.worker(&Fuse::after(effects), shuffle);
             world.check_history()?;
+            world.check_chunks()?;
         }
         world.worker(&Fuse::none(), 0).unwrap();
         world.check(&oracle)?;
@@ -78,10 +86,10 @@ proptest! {
     /// Calls that fail and answers that are lost are overcome without a new worker.
     #[test]
     fn failing_calls_and_lost_answers_change_nothing(
-        files in feed(9), before in lines(0..4), limits in limits(), failures in 0_usize..10, lost in 0_usize..10,
+        files in feed(9), before in lines(0..4), shape in shape(), failures in 0_usize..10, lost in 0_usize..10,
     ) {
-        let oracle = Oracle::replay(&before, &files.concat());
-        let world = World::new(&before, &files, limits);
+        let oracle = Oracle::replay(shape, &before, &files.concat());
+        let world = World::new(&before, &files, shape);
         world.sink.fail_next(vec![unreachable(); failures]);
         world.store.lose_next(vec![SaveError::Failed(unreachable()); lost]);
         world.worker(&Fuse::none(), 0).unwrap();
@@ -92,20 +100,20 @@ proptest! {
     /// each effect in turn as well.
     #[test]
     fn refused_lines_leave_no_trace(
-        files in proptest::collection::vec(lines(0..6), 1..3), limits in limits(), shuffle in any::<u64>(),
+        files in proptest::collection::vec(lines(0..6), 1..3), shape in shape(), shuffle in any::<u64>(),
     ) {
         let effects = {
-            let world = World::new(&[], &files, limits).refusing(refuse_some);
+            let world = World::new(&[], &files, shape).refusing(refuse_some);
             let fuse = Fuse::none();
             world.worker(&fuse, shuffle).unwrap();
-            world.check(&Oracle::replay(&[], &world.without_refused(&files)).rejecting(world.refused()))?;
+            world.check(&Oracle::replay(shape, &[], &world.without_refused(&files)).rejecting(world.refused()))?;
             fuse.spent()
         };
         for effect in 0..effects {
-            let world = World::new(&[], &files, limits).refusing(refuse_some);
+            let world = World::new(&[], &files, shape).refusing(refuse_some);
             world.worker(&Fuse::after(effect), shuffle).unwrap_err();
             world.worker(&Fuse::none(), shuffle).unwrap();
-            world.check(&Oracle::replay(&[], &world.without_refused(&files)).rejecting(world.refused()))?;
+            world.check(&Oracle::replay(shape, &[], &world.without_refused(&files)).rejecting(world.refused()))?;
         }
     }
 
@@ -113,19 +121,19 @@ proptest! {
     /// effect, lines at most move to or from `unchanged`, and the sum holds.
     #[test]
     fn skipping_what_is_unchanged_changes_nothing_else(
-        files in feed(9), before in lines(0..4), limits in limits(), shuffle in any::<u64>(),
+        files in feed(9), before in lines(0..4), shape in shape(), shuffle in any::<u64>(),
     ) {
-        let oracle = Oracle::replay_skipping(&before, &files.concat());
+        let oracle = Oracle::replay_skipping(shape, &before, &files.concat());
         let fuse = Fuse::none();
-        let world = World::new(&before, &files, limits).skipping();
+        let world = World::new(&before, &files, shape).skipping();
         world.worker(&fuse, shuffle).unwrap();
         world.check(&oracle)?;
         let again = world.again("second");
         again.worker(&Fuse::none(), shuffle).unwrap();
         again.check(&oracle.again(&files.concat()))?;
-        let oracle = Oracle::replay_skipping(&before, &files.concat());
+        let oracle = Oracle::replay_skipping(shape, &before, &files.concat());
         for effect in 0..fuse.spent() {
-            let world = World::new(&before, &files, limits).skipping();
+            let world = World::new(&before, &files, shape).skipping();
             world.worker(&Fuse::after(effect), shuffle).unwrap_err();
             world.worker(&Fuse::none(), shuffle.rotate_left(7)).unwrap();
             world.check_skipping(&oracle)?;
@@ -135,11 +143,11 @@ proptest! {
     /// The same while the server refuses some: which, depends on what shares a window, so the others are the measure.
     #[test]
     fn skipping_meets_refusals_as_writing_does(
-        files in proptest::collection::vec(lines(0..6), 1..3), limits in limits(), shuffle in any::<u64>(),
+        files in proptest::collection::vec(lines(0..6), 1..3), shape in shape(), shuffle in any::<u64>(),
     ) {
-        let new = || World::new(&[], &files, limits).refusing(refuse_some).skipping();
+        let new = || World::new(&[], &files, shape).refusing(refuse_some).skipping();
         let oracle = |world: &World| {
-            Oracle::replay_skipping(&[], &world.without_refused(&files)).rejecting(world.refused())
+            Oracle::replay_skipping(shape, &[], &world.without_refused(&files)).rejecting(world.refused())
         };
         let (world, fuse) = (new(), Fuse::none());
         world.worker(&fuse, shuffle).unwrap();
@@ -154,9 +162,9 @@ proptest! {
 
     /// A worker that is asked to stop leaves a checkpoint from which the next one ends the run.
     #[test]
-    fn a_stopped_run_goes_on(files in feed(9), limits in limits()) {
-        let oracle = Oracle::replay(&[], &files.concat());
-        let world = World::new(&[], &files, limits);
+    fn a_stopped_run_goes_on(files in feed(9), shape in shape()) {
+        let oracle = Oracle::replay(shape, &[], &files.concat());
+        let world = World::new(&[], &files, shape);
         let stop = Stop::default();
         stop.set();
         world.worker_until(&Fuse::none(), 0, &stop).unwrap_err();
@@ -166,8 +174,8 @@ proptest! {
 
     /// Replaying to the end changes nothing, whatever run it is.
     #[test]
-    fn another_run_of_a_feed_ends_the_same(files in feed(9), limits in limits()) {
-        let world = World::new(&[], &files, limits);
+    fn another_run_of_a_feed_ends_the_same(files in feed(9), shape in shape()) {
+        let world = World::new(&[], &files, shape);
         world.worker(&Fuse::none(), 0).unwrap();
         let counts = world.store.ledger().unwrap().counts;
         // Renames find their source only when the feed begins where it began: from an empty collection.
@@ -180,10 +188,10 @@ proptest! {
     /// However often a feed is read from its beginning, over documents that it did not add, none is left without text.
     #[test]
     fn reading_again_leaves_no_document_without_content(
-        files in feed(9), before in lines(0..6), limits in limits(), shuffle in any::<u64>(),
+        files in feed(9), before in lines(0..6), shape in shape(), shuffle in any::<u64>(),
     ) {
-        let mut world = World::new(&before, &files, limits);
-        let mut expected = Oracle::replay(&before, &[]);
+        let mut world = World::new(&before, &files, shape);
+        let mut expected = Oracle::replay(shape, &before, &[]);
         for run in ["first", "second", "third"] {
             world.worker(&Fuse::none(), shuffle).unwrap();
             expected = expected.again(&files.concat());
@@ -196,10 +204,23 @@ proptest! {
     }
 }
 
+fn killed_at_every_effect(before: &[Line], script: &[Line], shape: Shape) {
+    let oracle = Oracle::replay(shape, before, script);
+    let files = [script.to_vec()];
+    let fuse = Fuse::none();
+    World::new(before, &files, shape).worker(&fuse, 0).unwrap();
+    for effect in 0..fuse.spent() {
+        let world = World::new(before, &files, shape);
+        world.worker(&Fuse::after(effect), 1).unwrap_err();
+        world.worker(&Fuse::none(), 2).unwrap();
+        world.check(&oracle).unwrap_or_else(|error| panic!("{shape:?} {script:?} killed at {effect}: {error}"));
+    }
+}
+
 /// The interleavings that are known to be delicate, each killed at every effect, for every size of window.
 #[test]
 fn delicate_interleavings_survive_a_kill_at_every_effect() {
-    let before = [Line::add("a", "old a"), Line::add("b", "old b")];
+    let before = [Line::add("a", "old text of a"), Line::add("b", "old b")];
     let (add, modify, rename, delete) = (Line::add, Line::modify, Line::rename, Line::delete);
     let describe = Line::describe;
     let scripts = [
@@ -218,19 +239,15 @@ fn delicate_interleavings_survive_a_kill_at_every_effect() {
         vec![describe("x", "1"), delete("x"), describe("x", "2"), modify("x", "3")],
         vec![rename("a", "x"), describe("x", "1"), describe("a", "2"), modify("x", "3")],
         vec![modify("a", "1"), rename("a", "b"), modify("b", "2"), rename("b", "a"), modify("a", "3")],
+        vec![modify("b", "a long text"), rename("b", "a"), describe("a", "1"), modify("a", "short")],
+        vec![rename("a", "b"), modify("b", "longer than before"), delete("b")],
+        vec![describe("a", "1"), add("c", "four words and more"), rename("a", "c"), describe("c", "2")],
     ];
     for script in scripts {
         for lines in 1..=script.len() {
             let limits = WindowLimits { lines, ..WindowLimits::default() };
-            let oracle = Oracle::replay(&before, &script);
-            let files = [script.clone()];
-            let fuse = Fuse::none();
-            World::new(&before, &files, limits).worker(&fuse, 0).unwrap();
-            for effect in 0..fuse.spent() {
-                let world = World::new(&before, &files, limits);
-                world.worker(&Fuse::after(effect), 1).unwrap_err();
-                world.worker(&Fuse::none(), 2).unwrap();
-                world.check(&oracle).unwrap_or_else(|error| panic!("{script:?} killed at {effect}: {error}"));
+            for chunks in [None, Some((3, 1))] {
+                killed_at_every_effect(&before, &script, Shape { limits, chunks });
             }
         }
     }
@@ -243,10 +260,10 @@ fn reading_again_keeps_the_content_of_a_renamed_document_that_the_feed_did_not_a
     let before = [Line::add("a", "text")];
     let script = vec![Line::describe("a", "1"), Line::rename("a", "b")];
     for lines in 1..=script.len() {
-        let limits = WindowLimits { lines, ..WindowLimits::default() };
-        let first = World::new(&before, std::slice::from_ref(&script), limits);
+        let shape = Shape::whole(WindowLimits { lines, ..WindowLimits::default() });
+        let first = World::new(&before, std::slice::from_ref(&script), shape);
         first.worker(&Fuse::none(), 0).unwrap();
-        first.check(&Oracle::replay(&before, &script)).unwrap();
+        first.check(&Oracle::replay(shape, &before, &script)).unwrap();
         let objects = first.sink.objects();
         assert_eq!(objects.values().map(|object| &object.properties["content"]).collect::<Vec<_>>(), ["text"]);
         let second = first.again("second");
@@ -259,6 +276,7 @@ fn reading_again_keeps_the_content_of_a_renamed_document_that_the_feed_did_not_a
 
 #[test]
 fn the_oracle_tells_objects_apart() {
-    let ids = Oracle::replay(&[], &[Line::add("a", "1"), Line::add("b", "1")]);
-    assert_eq!(ids.objects.keys().collect::<BTreeSet<_>>().len(), 2);
+    let shape = Shape::whole(WindowLimits::default());
+    let ids = Oracle::replay(shape, &[], &[Line::add("a", "1"), Line::add("b", "1")]);
+    assert_eq!(ids.objects().keys().collect::<BTreeSet<_>>().len(), 2);
 }

@@ -11,7 +11,7 @@ use elysia_engine::memory::Fuse;
 use elysia_engine::window::WindowLimits;
 use serde_json::json;
 
-use crate::oracle::{Line, Oracle};
+use crate::oracle::{Line, Oracle, Shape};
 use crate::world::World;
 
 /// Kills in all; `ELYSIA_SOAK_KILLS` asks for more.
@@ -46,7 +46,8 @@ fn producer(random: &mut Random) -> Vec<Line> {
     let mut lines = Vec::new();
     while lines.len() < LINES {
         let fresh = format!("p{}", random.below(PATHS));
-        let text = format!("text {}", random.below(1_000));
+        let words = usize::try_from(random.below(12)).unwrap();
+        let text = format!("text {} {}", random.below(1_000), "of words ".repeat(words));
         let line = match (random.below(10), random.one_of(&there)) {
             (0, _) => Line::Malformed,
             (1 | 2, Some(path)) => Line::modify(&path, &text),
@@ -85,19 +86,23 @@ fn a_thousand_kills_and_lost_ledgers() {
         let files = [feed[..cut].to_vec(), feed[cut..].to_vec()];
         let most = usize::try_from(1 + random.below(40)).unwrap();
         let limits = WindowLimits { lines: most, ..WindowLimits::default() };
-        let oracle = Oracle::replay(&[], &feed);
+        // Every other feed is cut, into a few chunks for each text.
+        let chunks = (feeds % 2 == 0).then(|| (usize::try_from(3 + random.below(20)).unwrap(), 1));
+        let shape = Shape { limits, chunks };
+        let oracle = Oracle::replay(shape, &[], &feed);
         let effects = {
             let fuse = Fuse::none();
-            World::new(&[], &files, limits).worker(&fuse, feeds).unwrap();
+            World::new(&[], &files, shape).worker(&fuse, feeds).unwrap();
             fuse.spent()
         };
-        let mut world = World::new(&[], &files, limits);
+        let mut world = World::new(&[], &files, shape);
         for kill in 0..=random.below(KILLS_OF_ONE) {
             if world.worker(&Fuse::after(random.below(effects)), random.below(u64::MAX)).is_ok() {
                 break;
             }
             kills += 1;
             world.check_history().unwrap();
+            world.check_chunks().unwrap();
             // One in five feeds loses its ledger, in the middle.
             if feeds % 5 == 0 && kill == 1 {
                 world = world.without_ledger();

@@ -1,9 +1,13 @@
 //! A collection, a ledger and a source that outlive workers.
 
+use std::collections::BTreeMap;
+
 use elysia_engine::breaker::BreakerPolicy;
 use elysia_engine::category::Category;
+use elysia_engine::chunk::Chunking;
 use elysia_engine::counts::Counts;
 use elysia_engine::flight::FlightLimits;
+use elysia_engine::identity::document_id;
 use elysia_engine::ledger::{Ledger, State};
 use elysia_engine::mapping::{DataType, Mapping, Unmapped};
 use elysia_engine::memory::{FixedClock, Fuse, MemoryLedger, MemorySink, MemorySource, Refuse};
@@ -12,11 +16,12 @@ use elysia_engine::pace::BatchLimits;
 use elysia_engine::ports::PortError;
 use elysia_engine::retry::{Retry, Stop};
 use elysia_engine::run::{Ports, RunError, Settings, run};
-use elysia_engine::window::WindowLimits;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
+use serde_json::Value;
+use uuid::Uuid;
 
-use crate::oracle::{COLLECTION, COMPUTED, Line, Oracle};
+use crate::oracle::{COLLECTION, COMPUTED, Line, Oracle, REPO, Shape};
 
 pub(crate) struct World {
     pub(crate) sink: MemorySink,
@@ -38,9 +43,9 @@ pub(crate) fn refuse_some(object: &Object) -> Option<PortError> {
 }
 
 impl World {
-    pub(crate) fn new(before: &[Line], files: &[Vec<Line>], window: WindowLimits) -> Self {
+    pub(crate) fn new(before: &[Line], files: &[Vec<Line>], shape: Shape) -> Self {
         let sink = MemorySink::default();
-        Oracle::replay(before, &[]).objects.into_values().for_each(|object| sink.insert(object));
+        Oracle::replay(shape, before, &[]).objects().into_values().for_each(|object| sink.insert(object));
         let mut source = MemorySource::default();
         for (index, lines) in files.iter().enumerate() {
             // Every other file ends without a line break.
@@ -51,17 +56,20 @@ impl World {
             source.files.insert(format!("file-{index}"), text.into_bytes());
         }
         let words = ["repo", "path", "content", "k", "l"].map(|name| (name.to_owned(), DataType::parse("text")));
+        let numbers = ["chunks", "chunk"].map(|name| (name.to_owned(), DataType::parse("int")));
+        let properties = words.into_iter().chain(numbers);
+        let chunking = shape.chunks.map(|(size, overlap)| Chunking::new(size, overlap));
         let settings = Settings {
             run: "first".to_owned(),
             collection: COLLECTION.to_owned(),
-            mapping: Mapping::new(words, Unmapped::Reject).unwrap(),
+            mapping: Mapping::with_chunking(properties, Unmapped::Reject, &BTreeMap::new(), chunking).unwrap(),
             computed_vectors: [COMPUTED.to_owned()].into(),
             max_rejected: None,
             guard: None,
             skip_unchanged: false,
             partition: None,
             follow: None,
-            window,
+            window: shape.limits,
             // Batches of one or two objects, so that a window has several of them in flight.
             flight: FlightLimits { windows: 4, ..FlightLimits::default() },
             batch: BatchLimits { objects: 2, in_flight: 5, ..BatchLimits::default() },
@@ -110,12 +118,32 @@ impl World {
         runtime.block_on(run(&self.settings, &ports, stop))
     }
 
+    /// Every chunk is one that a head, or the ledger, says may be there: whatever happened, it can be found and deleted.
+    pub(crate) fn check_chunks(&self) -> Result<(), TestCaseError> {
+        let objects = self.sink.objects();
+        let pending = self.store.ledger().and_then(|ledger| ledger.pending);
+        for object in objects.values() {
+            let number = object.properties.get("chunk").and_then(Value::as_u64).unwrap_or_default();
+            let head = document_id(COLLECTION, REPO, object.properties["path"].as_str().unwrap());
+            if number == 0 {
+                prop_assert_eq!(object.id, head);
+                continue;
+            }
+            prop_assert_eq!(object.id, Uuid::new_v5(&head, number.to_string().as_bytes()));
+            let counted = objects.get(&head).and_then(|head| head.properties["chunks"].as_u64());
+            let owed = pending.as_ref().and_then(|pending| pending.chunks.get(&head)).copied();
+            prop_assert!(counted.max(owed) > Some(number), "nobody knows of {object:?}");
+        }
+        Ok(())
+    }
+
     /// The end of a run: what is stored and counted is what the oracle says.
     pub(crate) fn check(&self, oracle: &Oracle) -> Result<(), TestCaseError> {
         self.check_history()?;
+        self.check_chunks()?;
         let ledger = self.store.ledger().unwrap();
         prop_assert_eq!(ledger.state, State::Succeeded);
-        prop_assert_eq!(&self.sink.objects(), &oracle.objects);
+        prop_assert_eq!(&self.sink.objects(), &oracle.objects());
         prop_assert_eq!(ledger.counts, oracle.counts);
         prop_assert_eq!(ledger.dead_letters.len() as u64, ledger.counts.rejected.min(20));
         prop_assert!(ledger.pending.is_none());
@@ -127,7 +155,7 @@ impl World {
     pub(crate) fn check_skipping(&self, oracle: &Oracle) -> Result<(), TestCaseError> {
         self.check_history()?;
         let ledger = self.store.ledger().unwrap();
-        prop_assert_eq!(&self.sink.objects(), &oracle.objects);
+        prop_assert_eq!(&self.sink.objects(), &oracle.objects());
         let fixed = |counts: &Counts| {
             let puts = counts.added + counts.modified + counts.unchanged;
             (counts.lines, puts, counts.deleted, counts.renamed, counts.rejected)

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod chunks;
 mod guard;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,6 +14,7 @@ use async_compression::tokio::bufread::{GzipEncoder, ZstdEncoder};
 use elysia_engine::breaker::BreakerPolicy;
 use elysia_engine::category::Category;
 use elysia_engine::checkpoint::Digest;
+use elysia_engine::chunk::Chunking;
 use elysia_engine::flight::FlightLimits;
 use elysia_engine::guard::Guard;
 use elysia_engine::ledger::{FailureReason, Ledger, State};
@@ -36,6 +39,7 @@ struct Scene {
     window_lines: Option<usize>,
     windows: Option<usize>,
     name: Option<&'static str>,
+    chunks: Option<(usize, usize)>,
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
@@ -53,11 +57,14 @@ impl Scene {
 
     fn settings(&self) -> Settings {
         let text = |name: &str| (name.to_owned(), DataType::parse("text"));
+        let number = |name: &str| (name.to_owned(), DataType::parse("int"));
+        let properties = ["repo", "path", "content", "k"].map(text).into_iter().chain(["chunks", "chunk"].map(number));
+        let chunking = self.chunks.map(|(size, overlap)| Chunking::new(size, overlap));
         let lines = self.window_lines.unwrap_or(WindowLimits::default().lines);
         Settings {
             run: self.name.unwrap_or("first").to_owned(),
             collection: "Articles".to_owned(),
-            mapping: Mapping::new(["repo", "path", "content"].map(text), Unmapped::Reject).unwrap(),
+            mapping: Mapping::with_chunking(properties, Unmapped::Reject, &BTreeMap::new(), chunking).unwrap(),
             computed_vectors: [].into(),
             max_rejected: self.max_rejected,
             guard: self.guard,
