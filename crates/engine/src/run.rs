@@ -164,7 +164,7 @@ where
         Settler { keeper, committer: &committer, flights: &flights, breaker: &breaker, stop, max_rejected };
     let indexer = Indexer { settings, stop, abandoned: &abandoned, committer: &committer, flights: &flights };
     let result = indexer.index(&mut settler, ports.source, ports.clock).await;
-    conclude(settler, result, ports.clock).await
+    conclude(settler, result, ports.source, ports.clock).await
 }
 
 /// Writes into the ledger that a run cannot begin, for the status to tell. A ledger that holds the pending deletes of
@@ -196,7 +196,7 @@ pub async fn refuse<L: LedgerStore, C: Clock>(
                 run.clone_into(&mut keeper.ledger.run);
                 keeper.ledger.started_at = clock.now();
             }
-            None => keeper.ledger = Ledger::begin(run, collection, clock.now()),
+            None => keeper.ledger = Ledger::begin_after(run, collection, clock.now(), &keeper.ledger),
         }
     }
     keeper.ledger.fail(*reason, message.clone(), clock.now());
@@ -229,7 +229,7 @@ async fn begin<K: Sink, L: LedgerStore, C: Clock>(
     if same_collection && ledger.run == *run {
         ledger.resume();
     } else {
-        *ledger = Ledger::begin(run, collection, clock.now());
+        *ledger = Ledger::begin_after(run, collection, clock.now(), ledger);
     }
     info!(%run, %collection, checkpoint = ?ledger.checkpoint, "run begins");
     settler.save().await?;
@@ -252,23 +252,29 @@ async fn begin_to_follow<'s, S: Source, K: Sink, L: LedgerStore, C: Clock>(
     let ledger = &mut settler.keeper.ledger;
     let is_known = ledger.followed.as_ref().is_some_and(|followed| followed.basis == follow.basis);
     if ledger.collection != *collection || !is_known {
-        *ledger = Ledger::begin(run, collection, clock.now());
+        *ledger = Ledger::begin_after(run, collection, clock.now(), ledger);
         ledger.followed = Some(Followed { basis: follow.basis.clone(), ..Followed::default() });
     }
     let is_interrupted = ledger.run == *run && ledger.state != State::Succeeded;
+    // A run that ended before it read anything interrupted nothing.
+    let is_reading = ledger.followed.as_ref().and_then(|followed| followed.is_reading);
+    let is_interrupted = is_interrupted && is_reading != Some(false);
     if ledger.run != *run {
         run.clone_into(&mut ledger.run);
         ledger.started_at = clock.now();
         ledger.resume();
     }
+    settler.finish_leaving(source).await?;
+    let ledger = &mut settler.keeper.ledger;
     let mut followed = ledger.followed.take().unwrap_or_default();
     followed.fold(&mut ledger.checkpoint);
-    let look = follow::look(source, &followed.files, follow.rewritten).await;
+    let look = follow::look(source, &followed.files, follow.rewritten, clock.now()).await;
     ledger.followed = Some(followed);
     let look = look?;
     if let Some(followed) = &mut ledger.followed {
         followed.files.clone_from(&look.files);
         followed.reread += look.reread;
+        followed.is_reading = Some(is_interrupted || !look.readings.is_empty());
         if !is_interrupted && !look.readings.is_empty() {
             followed.rejected_before = ledger.counts.rejected;
             ledger.dead_letters.clear();
@@ -279,15 +285,16 @@ async fn begin_to_follow<'s, S: Source, K: Sink, L: LedgerStore, C: Clock>(
     }
     info!(%run, %collection, files = look.readings.len(), "what is new is read");
     ledger.resume();
-    let feed = Feed::follow(source, &ledger.checkpoint, look);
+    let feed = Feed::follow(source, &ledger.checkpoint, look, clock.now());
     settler.save().await?;
     settler.check_rejected()?;
     Ok(Some(feed))
 }
 
-async fn conclude<K: Sink, L: LedgerStore, C: Clock>(
+async fn conclude<S: Source, K: Sink, L: LedgerStore, C: Clock>(
     mut settler: Settler<'_, K, L, C>,
     result: Result<(), RunError>,
+    source: &S,
     clock: &C,
 ) -> Result<Ledger, RunError> {
     match result {
@@ -302,10 +309,12 @@ async fn conclude<K: Sink, L: LedgerStore, C: Clock>(
                 ledger.succeed(clock.now());
                 if let Some(followed) = &mut ledger.followed {
                     followed.caught_up_at = ledger.finished_at;
+                    followed.is_reading = Some(false);
                 }
                 info!(counts = ?ledger.counts, "run succeeded");
             }
             settler.save_if_changed().await?;
+            settler.put_away(source).await?;
             Ok(settler.keeper.ledger)
         }
         Err(error) => {
@@ -327,6 +336,15 @@ struct Indexer<'a, K, C> {
     abandoned: &'a Stop,
     committer: &'a Committer<'a, K, C>,
     flights: &'a Flights,
+}
+
+/// A line as a part of a window.
+pub(crate) fn entry(settings: &Settings, line: FeedLine) -> Entry {
+    let FeedLine { file, line } = line;
+    let place = Place { file, line: line.number, offset: line.offset, length: line.length };
+    let change = line::read(&line);
+    let step = change.and_then(|change| Step::new(&settings.collection, &settings.mapping, change));
+    Entry { place, step }
 }
 
 /// A window on its way to be carried out.
@@ -505,7 +523,7 @@ impl<K: Sink, C: Clock> Indexer<'_, K, C> {
             let Some(line) = feed.next().await? else {
                 return Ok(Gathered { window, end: feed.mark(), is_last: true });
             };
-            let entry = self.entry(line);
+            let entry = entry(self.settings, line);
             if !window.admits(&entry, &self.settings.window) {
                 *held_over = Some(entry);
                 return Ok(Gathered { window, end, is_last: false });
@@ -513,14 +531,6 @@ impl<K: Sink, C: Clock> Indexer<'_, K, C> {
             *rejected += u64::from(entry.step.is_err());
             window.push(entry);
         }
-    }
-
-    fn entry(&self, line: FeedLine) -> Entry {
-        let FeedLine { file, line } = line;
-        let place = Place { file, line: line.number, offset: line.offset, length: line.length };
-        let change = line::read(&line);
-        let step = change.and_then(|change| Step::new(&self.settings.collection, &self.settings.mapping, change));
-        Entry { place, step }
     }
 
     fn is_too_many(&self, rejected: u64) -> bool {

@@ -15,6 +15,7 @@ use crate::follow::Record;
 use crate::keeper::Keeper;
 use crate::ledger::{DEAD_LETTERS, Delta, FailureReason, Ledger, Pending};
 use crate::ports::{Clock, LedgerStore, Sink};
+use crate::rejects::keep_last;
 use crate::retry::Stop;
 use crate::run::{RunError, ledger_failed};
 
@@ -51,13 +52,13 @@ impl<K: Sink, L: LedgerStore, C: Clock> Settler<'_, K, L, C> {
             };
             let carried = self.watching(carried).await?;
             let mut landed = Vec::new();
-            self.add(end, finished, carried.unwrap_or_else(|_| Err(given_up()))?).await?;
+            self.add(end, finished, carried.unwrap_or_else(|_| Err(given_up()))?, Vec::new()).await?;
             landed.push(number);
             // Whoever is ready as well goes with the same write.
             while let Ok(mut landing) = landings.try_recv() {
                 match (&mut landing.carried).now_or_never() {
                     Some(Ok(Ok(carried))) if !self.is_too_many() => {
-                        self.add(landing.end, landing.finished, carried).await?;
+                        self.add(landing.end, landing.finished, carried, Vec::new()).await?;
                         landed.push(landing.number);
                     }
                     // An error is met in its turn, behind the write of what comes before it.
@@ -102,17 +103,23 @@ impl<K: Sink, L: LedgerStore, C: Clock> Settler<'_, K, L, C> {
         }
     }
 
-    /// Adds a window to the ledger in memory. What it moved away is deleted, once the stored ledger knows.
-    async fn add(
+    /// Adds a window to the ledger in memory. What it moved away is deleted, once the stored ledger knows. With
+    /// `replayed`, its lines were rejected before, under these numbers.
+    pub(crate) async fn add(
         &mut self,
         end: Checkpoint,
         finished: Vec<(String, Record)>,
         carried: Carried,
+        replayed: Vec<u64>,
     ) -> Result<(), RunError> {
-        let Carried { counts, errors, mut dead_letters, moved } = carried;
+        let Carried { counts, errors, mut dead_letters, mut rejects, touched, moved } = carried;
         let ledger = &self.keeper.ledger;
         dead_letters.truncate(DEAD_LETTERS.saturating_sub(ledger.dead_letters.len()));
-        let delta = Delta { from: ledger.checkpoint.clone(), to: end, counts, errors, dead_letters, finished };
+        keep_last(&mut rejects);
+        // Lines of the feed come after all that was rejected, replayed ones after what was rejected before them.
+        let superseded = ledger.rejects.superseded_by(&touched, replayed.first().copied().unwrap_or(u64::MAX));
+        let from = ledger.checkpoint.clone();
+        let delta = Delta { from, to: end, counts, errors, dead_letters, finished, rejects, superseded, replayed };
         if moved.is_empty() {
             return self.apply(delta);
         }

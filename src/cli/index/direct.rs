@@ -239,6 +239,7 @@ pub(super) fn work(files: &[String], collection: &str, args: &DirectArgs, addres
         delete_guard: None,
         skip_unchanged: args.skip_unchanged,
         follow: None,
+        replay: None,
         consistency: args.way.consistency.into(),
         pace: PaceWork {
             parallelism: args.parallelism.map(usize::from),

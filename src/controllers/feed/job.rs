@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use elysia_api::index_source::{Rewritten, Unmapped};
 use elysia_api::names;
+use elysia_api::processed::Processed;
 use elysia_core::feed::{Content, FeedSpec, Guard};
 use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::Job;
@@ -41,17 +42,28 @@ pub(super) struct Objects {
     pub(super) job: Job,
 }
 
+/// What a Job is to do.
+pub(super) struct Task<'a> {
+    /// The run's id.
+    pub(super) run: &'a str,
+    /// What it is made for.
+    pub(super) content: &'a Content,
+    /// How many documents it may delete.
+    pub(super) guard: Option<&'a Guard>,
+    /// The request to carry rejected lines out again, instead of reading on.
+    pub(super) replay: Option<&'a str>,
+}
+
 /// The objects; the error says what could not be written down.
 pub(super) fn objects(
     spec: &FeedSpec,
-    run: &str,
-    content: &Content,
-    guard: Option<&Guard>,
+    task: &Task<'_>,
     target: &Target,
     image: &WorkerImage,
 ) -> Result<Objects, String> {
     let account_name = names::worker_account(&spec.name);
-    let written = |error: serde_json::Error| format!("the objects of run {run} could not be written down: {error}");
+    let written =
+        |error: serde_json::Error| format!("the objects of run {} could not be written down: {error}", task.run);
     let account = ServiceAccount { metadata: metadata(spec, account_name.clone()), ..ServiceAccount::default() };
     let role = serde_json::from_value(json!({
         "metadata": metadata(spec, account_name.clone()),
@@ -70,7 +82,7 @@ pub(super) fn objects(
     }))
     .map_err(written)?;
     let ledger = ConfigMap { metadata: metadata(spec, names::ledger(&spec.name)), ..ConfigMap::default() };
-    let job = job(spec, run, content, guard, target, image).map_err(written)?;
+    let job = job(spec, task, target, image).map_err(written)?;
     Ok(Objects { account, role, binding, ledger, job })
 }
 
@@ -95,7 +107,8 @@ fn metadata(spec: &FeedSpec, name: String) -> ObjectMeta {
 }
 
 /// What the worker is told. It holds no secret: anybody who may read the Job reads it.
-fn work(spec: &FeedSpec, run: &str, content: &Content, guard: Option<&Guard>, target: &Target) -> Value {
+fn work(spec: &FeedSpec, task: &Task<'_>, target: &Target) -> Value {
+    let Task { run, content, guard, replay } = *task;
     let basis = spec.basis(content);
     let is_followed = basis.is_some();
     let watch = spec.watches(content).map(|interval| interval.as_secs());
@@ -108,7 +121,13 @@ fn work(spec: &FeedSpec, run: &str, content: &Content, guard: Option<&Guard>, ta
             "files": files.iter().map(|(path, sha256)| json!({"path": path, "sha256": sha256})).collect::<Vec<_>>(),
         }]}),
         Content::Volume { claim: _, path, pattern } => {
-            json!({"volume": {"mountPath": MOUNT, "path": path, "pattern": pattern, "isFollowed": is_followed}})
+            json!({"volume": {
+                "mountPath": MOUNT,
+                "path": path,
+                "pattern": pattern,
+                "isFollowed": is_followed,
+                "processed": spec.processed().map(processed),
+            }})
         }
         Content::S3 { store, pattern } => json!({"s3": {
             "bucket": store.bucket,
@@ -136,6 +155,7 @@ fn work(spec: &FeedSpec, run: &str, content: &Content, guard: Option<&Guard>, ta
         "unmapped": match spec.unmapped { Unmapped::Reject => "Reject", Unmapped::Drop => "Drop" },
         "maxRejected": spec.max_rejected,
         "follow": follow,
+        "replay": replay,
         "deleteGuard": guard.map(|Guard { limits, approval }| json!({
             "objects": limits.objects,
             "percent": limits.percent,
@@ -159,16 +179,9 @@ fn work(spec: &FeedSpec, run: &str, content: &Content, guard: Option<&Guard>, ta
     })
 }
 
-fn job(
-    spec: &FeedSpec,
-    run: &str,
-    content: &Content,
-    guard: Option<&Guard>,
-    target: &Target,
-    image: &WorkerImage,
-) -> Result<Job, serde_json::Error> {
-    let mut environment =
-        vec![json!({"name": worker::WORK_VARIABLE, "value": work(spec, run, content, guard, target).to_string()})];
+fn job(spec: &FeedSpec, task: &Task<'_>, target: &Target, image: &WorkerImage) -> Result<Job, serde_json::Error> {
+    let Task { run, content, guard: _, replay } = *task;
+    let mut environment = vec![json!({"name": worker::WORK_VARIABLE, "value": work(spec, task, target).to_string()})];
     if let Some((name, key)) = &target.api_key {
         environment.push(json!({
             "name": worker::API_KEY_VARIABLE,
@@ -176,23 +189,26 @@ fn job(
         }));
     }
     environment.extend(s3_environment(content));
+    // Only who puts files away needs to write.
+    let is_read_only = spec.processed().is_none() || replay.is_some();
     let volume = match content {
         Content::ConfigMap { name, .. } => Some(json!({"name": "feed", "configMap": {"name": name}})),
         Content::Volume { claim, .. } => {
-            Some(json!({"name": "feed", "persistentVolumeClaim": {"claimName": claim, "readOnly": true}}))
+            Some(json!({"name": "feed", "persistentVolumeClaim": {"claimName": claim, "readOnly": is_read_only}}))
         }
         Content::S3 { .. } => None,
     };
-    let mount = volume.as_ref().map(|_| json!({"name": "feed", "mountPath": MOUNT, "readOnly": true}));
-    let mut metadata = metadata(spec, spec.job(run));
-    if spec.watches(content).is_some() {
+    let mount = volume.as_ref().map(|_| json!({"name": "feed", "mountPath": MOUNT, "readOnly": is_read_only}));
+    let mut metadata = metadata(spec, replay.map_or_else(|| spec.job(run), |word| spec.replay_job(word)));
+    if spec.watches(content).is_some() && replay.is_none() {
         metadata.labels.get_or_insert_default().insert(names::WATCH_LABEL.to_owned(), "true".to_owned());
     }
     serde_json::from_value(json!({
         "metadata": metadata,
         "spec": {
             "backoffLimit": BACKOFF_LIMIT,
-            "ttlSecondsAfterFinished": KEPT_SECONDS,
+            // A request that failed is not made again by that: its Job stays, and goes when it is dealt with.
+            "ttlSecondsAfterFinished": replay.is_none().then_some(KEPT_SECONDS),
             // A pod that may still be writing is waited for, never doubled.
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {"rules": [
@@ -238,6 +254,17 @@ fn job(
             },
         },
     }))
+}
+
+/// What becomes of a file once every line of it is counted.
+fn processed(processed: &Processed) -> Value {
+    let Processed { rename, moved } = processed;
+    match (rename, moved) {
+        (Some(rename), _) => json!({"rename": {"suffix": rename.suffix}}),
+        (None, Some(moved)) => json!({"move": {"path": moved.path}}),
+        // The rules of the kind do not let it come to that; it stays then.
+        (None, None) => Value::Null,
+    }
 }
 
 /// The key of an object store, from its Secret: the kubelet reads it, the Job only names it.

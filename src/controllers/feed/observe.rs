@@ -6,7 +6,9 @@ use elysia_api::index_source::{CheckpointStatus, Counts, DeadLetter, RunState, S
 use elysia_api::names;
 use elysia_core::cluster::{ClusterSpec, judge};
 use elysia_core::collection::ClusterSight;
-use elysia_core::feed::{Content, FeedSpec, Guarded, JobState, JobView, LedgerView, Limits, Observed, OpenCircuit};
+use elysia_core::feed::{
+    Content, FailedRun, FeedSpec, Guarded, JobState, JobView, LedgerView, Limits, Observed, OpenCircuit,
+};
 use elysia_core::fingerprint;
 use elysia_core::sight::{BlindnessKind, Sight};
 use elysia_engine::category::Category;
@@ -51,10 +53,12 @@ pub(super) async fn observe(spec: &FeedSpec, context: &Context, now: Timestamp) 
     // The Jobs before the ledger: a worker writes the ledger before it ends, so a Job seen to have ended has its outcome
     // in a ledger that is read afterwards.
     let jobs = jobs(spec, context).await?;
-    let (ledger, intent) = ledger(spec, context).await;
+    let Beside { ledger, intent, keeps_notes, failed } = ledger(spec, context).await;
     let mut observed = Observed {
         cluster: ClusterSight::Missing,
         collection: Sight::unseen(BlindnessKind::Failed, "not asked"),
+        keeps_notes,
+        failed,
         protection: None,
         content: content(spec, context).await,
         ledger,
@@ -171,16 +175,29 @@ fn files(config: &ConfigMap, name: &str, keys: &[String]) -> Result<Content, Str
     Ok(Content::ConfigMap { name: name.to_owned(), files })
 }
 
-/// The ledger, and the time for which the present run is meant.
-async fn ledger(spec: &FeedSpec, context: &Context) -> (Sight<Option<LedgerView>>, Option<Timestamp>) {
+/// The ledger and what stands beside it.
+struct Beside {
+    ledger: Sight<Option<LedgerView>>,
+    /// The time for which the present run is meant.
+    intent: Option<Timestamp>,
+    keeps_notes: bool,
+    failed: Option<FailedRun>,
+}
+
+async fn ledger(spec: &FeedSpec, context: &Context) -> Beside {
     let name = names::ledger(&spec.name);
     let api: Api<ConfigMap> = Api::namespaced(context.kube.clone(), &spec.namespace);
     let config = match api.get_opt(&name).await {
         Ok(config) => config,
-        Err(error) => return (unreadable("ConfigMap", &name, &error), None),
+        Err(error) => {
+            let ledger = unreadable("ConfigMap", &name, &error);
+            return Beside { ledger, intent: None, keeps_notes: false, failed: None };
+        }
     };
-    let intent = config.as_ref().and_then(|config| config.annotations().get(names::INTENT_ANNOTATION)?.parse().ok());
-    (ledger_in(spec, &name, config), intent)
+    let note = |key: &str| config.as_ref().and_then(|config| config.annotations().get(key));
+    let intent = note(names::INTENT_ANNOTATION).and_then(|time| time.parse().ok());
+    let failed = note(names::FAILED_ANNOTATION).and_then(|note| serde_json::from_str(note).ok());
+    Beside { intent, keeps_notes: config.is_some(), failed, ledger: ledger_in(spec, &name, config) }
 }
 
 fn ledger_in(spec: &FeedSpec, name: &str, config: Option<ConfigMap>) -> Sight<Option<LedgerView>> {
@@ -251,6 +268,7 @@ fn view(ledger: &Ledger) -> LedgerView {
             failures: i64::from(breaker.failures),
             message: breaker.message.clone(),
         }),
+        replayed: ledger.replayed.as_ref().map(|replayed| replayed.word.clone()),
         dead_letters: ledger.dead_letters.iter().map(dead_letter).collect(),
         started_at: ledger.started_at,
         finished_at: ledger.finished_at,

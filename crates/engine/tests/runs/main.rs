@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod guard;
+mod replays;
 
 use std::io;
 use std::pin::Pin;
