@@ -12,6 +12,7 @@ mod examples;
 mod external;
 mod feed;
 mod feed_s3;
+mod feed_volume;
 mod feed_watch;
 mod gitops;
 mod health;
