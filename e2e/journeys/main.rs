@@ -14,6 +14,7 @@ mod feed;
 mod feed_guard;
 mod feed_partitions;
 mod feed_s3;
+mod feed_volume;
 mod feed_watch;
 mod gitops;
 mod health;

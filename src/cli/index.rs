@@ -3,7 +3,10 @@
 mod direct;
 mod errors;
 mod find;
+mod ledger;
+mod mark;
 mod perf;
+mod replay;
 mod start;
 mod status;
 #[cfg(test)]
@@ -33,6 +36,8 @@ enum Command {
     Status(status::StatusArgs),
     /// What was rejected, where it stands, and why
     Errors(errors::ErrorsArgs),
+    /// Carry rejected lines out again, once what refused them was mended
+    Replay(replay::ReplayArgs),
     /// Have the operator run a feed once more; or index files from here: with `--collection`
     Run(start::RunArgs),
     /// Index what comes in on standard input
@@ -58,6 +63,7 @@ async fn dispatch(command: &Command, target: &Target, printer: Printer) -> Resul
         Command::Status(args) => status::run(args, target, Reader::connect(target).await?, printer).await,
         Command::Perf(args) => perf::run(args, target, Reader::connect(target).await?, printer).await,
         Command::Errors(args) => errors::run(args, &connect(target, printer).await?).await,
+        Command::Replay(args) => replay::run(args, &connect(target, printer).await?).await,
         Command::Run(args) => match args.task()? {
             start::Task::Feed(name) => start::run(name, args, &connect(target, printer).await?).await,
             start::Task::Files { files, collection } => {

@@ -245,7 +245,7 @@ pub async fn annotate_config_map(
     namespace: &str,
     name: &str,
     key: &str,
-    value: &str,
+    value: Option<&str>,
 ) -> Result<(), EffectError> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let patch = json!({"metadata": {"annotations": {key: value}}});

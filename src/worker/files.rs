@@ -6,13 +6,15 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use elysia_engine::category::Category;
-use elysia_engine::ports::{FileEntry, PortError, Source};
+use elysia_engine::ports::{FileEntry, PortError, PutAway, Source};
 use globset::{GlobBuilder, GlobMatcher};
 use tokio::fs::File;
 use tokio::io::AsyncRead;
 
+use super::put_away;
 use super::work::{ConfigMapWork, SourceWork, VolumeWork};
 
 /// How deep folders are searched: deeper than any sane feed, so that a loop of mounts ends.
@@ -48,6 +50,14 @@ impl FileSource {
             SourceWork::Volume(volume) => volume_entries(volume),
             SourceWork::Here(files) => files.iter().map(|file| file_here(file)).collect(),
             SourceWork::S3(_) => Err(no_files()),
+        }
+    }
+
+    /// The volume whose files leave their place.
+    fn processed_volume(&self) -> Option<&VolumeWork> {
+        match &self.work {
+            SourceWork::Volume(volume) => Some(volume).filter(|volume| volume.processed.is_some()),
+            SourceWork::ConfigMaps(_) | SourceWork::Here(_) | SourceWork::S3(_) => None,
         }
     }
 
@@ -88,10 +98,23 @@ impl Source for FileSource {
         let file = File::open(&path).await.map_err(|error| failed("open", &path, &error))?;
         Ok(Box::new(file))
     }
+
+    fn puts_away(&self) -> bool {
+        self.processed_volume().is_some()
+    }
+
+    async fn destination(&self, file: &str) -> Result<Option<String>, PortError> {
+        self.processed_volume().map_or(Ok(None), |volume| put_away::destination(volume, file, SystemTime::now()))
+    }
+
+    async fn put_away(&self, file: &str, version: &str, to: &str) -> Result<PutAway, PortError> {
+        let volume = self.processed_volume();
+        volume.map_or(Ok(PutAway::Changed), |volume| put_away::put_away(volume, file, version, to))
+    }
 }
 
 /// The real place and the size of a file below a mount.
-fn inside(mount: &Path, path: &Path) -> Result<(PathBuf, u64), PortError> {
+pub(super) fn inside(mount: &Path, path: &Path) -> Result<(PathBuf, u64), PortError> {
     let top = mount.canonicalize().map_err(|error| failed("find", mount, &error))?;
     let asked = mount.join(path);
     let found = asked.canonicalize().map_err(|error| failed("find", &asked, &error))?;
@@ -126,6 +149,7 @@ fn volume_entries(volume: &VolumeWork) -> Result<Vec<FileEntry>, PortError> {
         let walk = Walk { mount, folder: Path::new(&volume.path), pattern: pattern.compile_matcher() };
         walk.visit(Path::new(""), DEPTH, &mut found)?;
     }
+    found.retain(|name, _| !put_away::is_put_away(volume, name));
     if found.is_empty() && !volume.is_followed {
         return Err(refused(format!(
             "no file matches {} below {}",
@@ -147,7 +171,7 @@ fn volume_entries(volume: &VolumeWork) -> Result<Vec<FileEntry>, PortError> {
 
 /// What changes with the content of a file: its size, and the time of its last change, which no program can set. Only for
 /// leaving a file alone that is indexed; and for reading on in one whose beginning was hashed a moment ago.
-fn version(metadata: &Metadata) -> String {
+pub(super) fn version(metadata: &Metadata) -> String {
     format!("{} {}.{:09} {}", metadata.len(), metadata.ctime(), metadata.ctime_nsec(), metadata.ino())
 }
 
@@ -183,7 +207,7 @@ impl Walk<'_> {
     }
 }
 
-fn failed(action: &str, path: &Path, error: &io::Error) -> PortError {
+pub(super) fn failed(action: &str, path: &Path, error: &io::Error) -> PortError {
     let message = format!("failed to {action} {}: {error}", path.display());
     PortError { category: Category::FileSystem, retryable: true, message }
 }
@@ -193,7 +217,7 @@ fn no_files() -> PortError {
     refused("a bucket holds no files".to_owned())
 }
 
-fn refused(message: String) -> PortError {
+pub(super) fn refused(message: String) -> PortError {
     PortError { category: Category::FileSystem, retryable: false, message }
 }
 

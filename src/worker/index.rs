@@ -13,6 +13,7 @@ use elysia_engine::mapping::Unmapped;
 use elysia_engine::pace::BatchLimits;
 use elysia_engine::partition::{Partition, finish_former};
 use elysia_engine::ports::LedgerStore;
+use elysia_engine::replay::replay;
 use elysia_engine::retry::{Retry, Stop};
 use elysia_engine::run::{Ports, RunError, Settings, refuse, run};
 use elysia_engine::window::WindowLimits;
@@ -101,8 +102,9 @@ async fn index<L: LedgerStore>(
     stop: &Stop,
 ) -> Result<(), WorkerError> {
     info!(namespace = work.namespace, feed = work.name, run = work.run, collection = work.collection, "indexing");
-    let interval = work.follow.as_ref().and_then(|follow| follow.watch_seconds).map(Duration::from_secs);
-    if interval.is_none() && is_done(store, &work.run).await? {
+    let follow = work.follow.as_ref().filter(|_| work.replay.is_none());
+    let interval = follow.and_then(|follow| follow.watch_seconds).map(Duration::from_secs);
+    if interval.is_none() && work.replay.is_none() && is_done(store, &work.run).await? {
         info!("this run succeeded before");
         return Ok(());
     }
@@ -140,6 +142,8 @@ pub(super) async fn index_feed<L: LedgerStore>(
 ) -> Result<Ledger, RunError> {
     let class = match read_class(&client, &work).await {
         Ok(class) => class,
+        // What was indexed stays indexed, whatever keeps rejected lines from being carried out again.
+        Err(error) if work.replay.is_some() => return Err(error),
         Err(error) => return Err(refuse(&work.run, &work.collection, store, &SystemClock, error).await),
     };
     let sink = WeaviateSink::new(client, nodes, &work.collection, consistency(work.consistency));
@@ -147,6 +151,9 @@ pub(super) async fn index_feed<L: LedgerStore>(
         Ok(source) => source,
         Err(problem) => {
             let error = RunError::failed(FailureReason::SourceFailed, problem);
+            if work.replay.is_some() {
+                return Err(error);
+            }
             return Err(refuse(&work.run, &work.collection, store, &SystemClock, error).await);
         }
     };
@@ -172,7 +179,10 @@ pub(super) async fn index_feed<L: LedgerStore>(
         retry: retry(work.patience),
         breaker: breaker(work.patience),
     };
-    run(&settings, &ports, stop).await
+    match work.replay {
+        Some(word) => replay(&settings, &ports, &word, stop).await,
+        None => run(&settings, &ports, stop).await,
+    }
 }
 
 fn connect(rest: &str, grpc: &str, api_key: Option<&SecretString>) -> Result<Client, WorkerError> {

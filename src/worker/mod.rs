@@ -11,6 +11,7 @@ mod file_ledger;
 mod files;
 mod index;
 mod nodes;
+mod put_away;
 mod receive;
 mod s3;
 mod sink;

@@ -1,6 +1,6 @@
 //! Whatever a run reads from: mounted files or a bucket.
 
-use elysia_engine::ports::{FileEntry, PortError, Source};
+use elysia_engine::ports::{FileEntry, PortError, PutAway, Source};
 use tokio::io::AsyncRead;
 
 use super::files::FileSource;
@@ -58,5 +58,26 @@ impl Source for WorkSource {
             Self::Files(files) => files.open_at(file, offset).await?.map(|reader| Box::new(reader) as Self::Reader),
             Self::S3(bucket) => bucket.open_at(file, offset).await?.map(|reader| Box::new(reader) as Self::Reader),
         })
+    }
+
+    fn puts_away(&self) -> bool {
+        match self {
+            Self::Files(files) => files.puts_away(),
+            Self::S3(bucket) => bucket.puts_away(),
+        }
+    }
+
+    async fn destination(&self, file: &str) -> Result<Option<String>, PortError> {
+        match self {
+            Self::Files(files) => files.destination(file).await,
+            Self::S3(bucket) => bucket.destination(file).await,
+        }
+    }
+
+    async fn put_away(&self, file: &str, version: &str, to: &str) -> Result<PutAway, PortError> {
+        match self {
+            Self::Files(files) => files.put_away(file, version, to).await,
+            Self::S3(bucket) => bucket.put_away(file, version, to).await,
+        }
     }
 }

@@ -62,6 +62,9 @@ pub struct IndexWork {
     /// For a feed that goes on from run to run; absent where each run reads all.
     #[serde(default)]
     pub follow: Option<FollowWork>,
+    /// The request to carry rejected lines out again, instead of reading on.
+    #[serde(default)]
+    pub replay: Option<String>,
     /// How many replicas must confirm.
     #[serde(default)]
     pub consistency: ConsistencyWork,
@@ -217,6 +220,25 @@ pub struct VolumeWork {
     /// Whether the feed goes on from run to run: then there may be no file yet, and a file has a version.
     #[serde(default)]
     pub is_followed: bool,
+    /// What becomes of a file once every line of it is counted; absent: it stays.
+    #[serde(default)]
+    pub processed: Option<ProcessedWork>,
+}
+
+/// What becomes of a file on a volume once every line of it is counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ProcessedWork {
+    /// This is put behind its name.
+    Rename {
+        /// Such as `.processed`.
+        suffix: String,
+    },
+    /// It goes into this folder of the volume.
+    Move {
+        /// From the top of the volume.
+        path: String,
+    },
 }
 
 /// A folder of a bucket. The key is not here: it comes in environment variables of its own.

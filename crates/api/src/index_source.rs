@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::collection::PlanStatus;
 use crate::common::{ClusterReference, Empty, S3Store, Schedule};
+use crate::processed::Processed;
 
 mod chunking;
 mod progress;
@@ -39,6 +40,8 @@ pub use progress::{Lag, PartitionStatus, PartitionsStatus};
         .message("several partitions go with runs that read all: neither run.schedule nor run.watch nor deleteGuard"),
     validation = Rule::new("!has(oldSelf.spec.chunking) || has(self.spec.chunking)")
         .message("chunking cannot be taken away: chunks would be left behind; set chunking.size to 16777216 for documents of one chunk"),
+    validation = Rule::new("!has(self.spec.source.volume) || !has(self.spec.source.volume.processed) || (has(self.spec.run) && (has(self.spec.run.schedule) || has(self.spec.run.watch)))")
+        .message("source.volume.processed is for run.schedule and run.watch: every other run reads all files from the beginning"),
     printcolumn(name = "Collection", type_ = "string", json_path = ".spec.collection"),
     printcolumn(name = "Lines", type_ = "integer", json_path = ".status.counts.lines"),
     printcolumn(name = "Rejected", type_ = "integer", json_path = ".status.counts.rejected"),
@@ -253,6 +256,12 @@ pub struct VolumeSource {
     #[serde(default = "default_pattern")]
     #[schemars(length(min = 1, max = 256))]
     pub pattern: String,
+    /// What becomes of a file once every line of it is counted, of a feed with `run.schedule` or `run.watch`. Left out: it
+    /// stays where it is. With it the volume is mounted for writing. A file that grew or changed behind its last line, or
+    /// whose last line is not whole, stays until that is counted as well. Write a file under a name that begins with a
+    /// dot and rename it when it is complete: what is written to a file that is processed is not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processed: Option<Processed>,
 }
 
 /// Objects in a bucket, read in the order of their keys.

@@ -12,6 +12,7 @@ pub mod common;
 pub mod condition;
 pub mod index_source;
 pub mod names;
+pub mod processed;
 pub mod rules;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{

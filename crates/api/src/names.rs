@@ -24,6 +24,12 @@ pub const RUN_NOW_ANNOTATION: &str = "elysia.dev/run-now";
 
 /// Any new value has a feed with a schedule or a watch read everything again from the beginning.
 pub const RESTART_ANNOTATION: &str = "elysia.dev/restart";
+/// Any new value has a feed's rejected lines carried out again that can be. Dealt with once.
+pub const REPLAY_ANNOTATION: &str = "elysia.dev/replay";
+/// What a person has seen of a feed's faults, as the plug-in wrote it: `index errors` shows only what came since.
+pub const ERRORS_SEEN_ANNOTATION: &str = "elysia.dev/errors-seen";
+/// On a feed's ledger: the run whose Job failed before its worker wrote anything, and why.
+pub const FAILED_ANNOTATION: &str = "elysia.dev/failed-run";
 /// On a feed's ledger: the time for which its present run is meant. Written before the run's Job is made.
 pub const INTENT_ANNOTATION: &str = "elysia.dev/intended-run";
 

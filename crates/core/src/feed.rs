@@ -19,14 +19,18 @@ use crate::fingerprint;
 use crate::sight::Sight;
 
 mod effort;
+mod failure;
 pub mod guard;
 pub mod happening;
 mod observed;
 pub mod partitions;
+mod replay;
 mod report;
 mod timing;
 
 pub use effort::Effort;
+pub use failure::FailedRun;
+use failure::{failed_unsaid, noted};
 pub use guard::{Approval, Guard, Guarded, Limits};
 pub use observed::{JobState, JobView, LedgerView, Observed, OpenCircuit, PutOff};
 pub use report::{invalid, status};
@@ -78,6 +82,8 @@ pub struct FeedSpec {
     pub restart: Option<String>,
     /// Value of `elysia.dev/run-now`.
     pub run_now: Option<String>,
+    /// Value of `elysia.dev/replay`. No part of a run's id.
+    pub replay: Option<String>,
     /// Value of `elysia.dev/approve`.
     pub approve: Option<String>,
     /// Whether `elysia.dev/paused` is `"true"`.
@@ -112,6 +118,7 @@ impl FeedSpec {
             created: feed.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
             restart: annotation(names::RESTART_ANNOTATION),
             run_now: annotation(names::RUN_NOW_ANNOTATION),
+            replay: annotation(names::REPLAY_ANNOTATION),
             paused: annotation(names::PAUSED_ANNOTATION).as_deref() == Some("true"),
         })
     }
@@ -207,7 +214,11 @@ pub enum Step {
         guard: Option<Guard>,
         /// The time for which it is meant, to be written down first; `None` where it is already, or where none is needed.
         intent: Option<Timestamp>,
+        /// The request to carry rejected lines out again, instead of reading on.
+        replay: Option<String>,
     },
+    /// Note that a run's Job failed, where that outlives the Job.
+    NoteFailure(FailedRun),
     /// End a Job that watches, so that another can take its place.
     EndJob {
         /// Name of the Job.
@@ -218,6 +229,7 @@ pub enum Step {
 /// The plan for this look.
 pub fn plan(spec: &FeedSpec, observed: &Observed) -> Plan {
     let mut plan = decide(spec, observed);
+    plan.step = plan.step.or_else(|| replay::forget(spec, observed));
     plan.findings.extend(circuit(&plan, observed));
     if spec.paused {
         plan.step = None;
@@ -265,6 +277,9 @@ fn decide(spec: &FeedSpec, observed: &Observed) -> Plan {
         }
         Sight::Seen(ledger) => ledger.as_ref(),
     };
+    if let Some(plan) = replay::decide(spec, observed, content, ledger) {
+        return plan;
+    }
     if let Some(plan) = timing::end_other_watch(spec, observed, content) {
         return plan;
     }
@@ -294,7 +309,7 @@ fn decide(spec: &FeedSpec, observed: &Observed) -> Plan {
         (Some(ledger), None | Some(JobState::Succeeded)) if ledger.state == RunState::Waiting => {
             guard::waiting(spec, observed, content, ledger, job)
         }
-        (ledger, Some(JobState::Failed(message))) => failed(spec, &name, ledger, &run, message),
+        (ledger, Some(JobState::Failed(message))) => failed_unsaid(spec, observed, &name, ledger, &run, message),
         // Its outcome was written over by a later run: this content came back.
         (None, Some(JobState::Succeeded)) => {
             let mut plan = running(&name, None, &run);
@@ -302,7 +317,10 @@ fn decide(spec: &FeedSpec, observed: &Observed) -> Plan {
             plan
         }
         (ledger, Some(JobState::Active | JobState::Succeeded)) => running(&name, ledger, &run),
-        (ledger, None) => start(spec, observed, content, ledger, None),
+        (ledger, None) => match noted(observed, &run) {
+            Some(message) => failed(spec, &name, ledger, &run, message),
+            None => start(spec, observed, content, ledger, None),
+        },
     }
 }
 
@@ -329,7 +347,7 @@ fn start(
     let run = spec.run_id(content);
     let mut plan = running(&spec.job(&run), ledger, &run);
     let guard = guard::limits(spec, observed).map(|limits| Guard { limits, approval });
-    plan.step = Some(Step::StartRun { run, content: content.clone(), guard, intent: None });
+    plan.step = Some(Step::StartRun { run, content: content.clone(), guard, intent: None, replay: None });
     plan
 }
 

@@ -33,6 +33,7 @@ pub(super) fn spec() -> FeedSpec {
         created: Timestamp::UNIX_EPOCH,
         restart: None,
         run_now: None,
+        replay: None,
         paused: false,
     }
 }
@@ -58,6 +59,7 @@ pub(super) fn ledger(run: &str, state: RunState, rejected: i64) -> LedgerView {
         call_milliseconds: 0,
         lag: None,
         breaker: None,
+        replayed: None,
         dead_letters: Vec::new(),
         started_at: Timestamp::UNIX_EPOCH,
         finished_at: None,
@@ -68,6 +70,8 @@ pub(super) fn seen(ledger: Option<LedgerView>, jobs: Vec<JobView>) -> Observed {
     Observed {
         cluster: ClusterSight::Fit,
         collection: Sight::Seen(true),
+        keeps_notes: true,
+        failed: None,
         protection: None,
         content: Sight::Seen(Ok(content("1"))),
         ledger: Sight::Seen(ledger),
@@ -96,7 +100,11 @@ fn check(spec: &FeedSpec, observed: &Observed, expected: &str) {
     let plan = plan(spec, observed);
     record(spec, observed, &plan);
     let ready = &plan.findings[0];
-    let step = if plan.step.is_some() { " start" } else { "" };
+    let step = match &plan.step {
+        None => "",
+        Some(Step::NoteFailure(_)) => " note",
+        Some(_) => " start",
+    };
     assert_eq!(format!("{} {}{step}", ready.value.as_str(), ready.reason), expected, "{:?}", plan.findings);
 }
 
@@ -127,9 +135,37 @@ fn a_job_that_was_lost_is_made_again_and_one_that_failed_is_not() {
         idle_since: None,
     }];
     check(&spec, &seen(Some(ledger(&run, RunState::Running, 0)), vec![]), "False Running start");
-    check(&spec, &seen(Some(ledger(&run, RunState::Running, 0)), failed.clone()), "False RunFailed");
+    check(&spec, &seen(Some(ledger(&run, RunState::Running, 0)), failed.clone()), "False RunFailed note");
     check(&spec, &seen(Some(ledger(&run, RunState::Failed, 0)), failed), "False RunFailed");
     check(&spec, &seen(Some(ledger(&run, RunState::Failed, 0)), vec![]), "False RunFailed");
+}
+
+#[test]
+fn a_run_whose_job_failed_before_its_worker_wrote_is_not_made_again_when_the_job_is_cleared_away() {
+    let spec = spec();
+    let run = spec.run_id(&content("1"));
+    let job = JobView {
+        name: spec.job(&run),
+        state: JobState::Failed("backoff".to_owned()),
+        watches: false,
+        idle_since: None,
+    };
+    let failed = FailedRun { run: run.clone(), message: "backoff".to_owned() };
+    for ledger in [None, Some(ledger("older", RunState::Succeeded, 0)), Some(ledger(&run, RunState::Running, 0))] {
+        let mut observed = seen(ledger, vec![job.clone()]);
+        let noted = plan(&spec, &observed);
+        assert_eq!(noted.step, Some(Step::NoteFailure(failed.clone())));
+        observed.failed = Some(failed.clone());
+        check(&spec, &observed, "False RunFailed");
+        observed.jobs.clear();
+        check(&spec, &observed, "False RunFailed");
+        assert_eq!(plan(&spec, &observed).findings, noted.findings, "as long as nothing else changes");
+        observed.failed = Some(FailedRun { run: "another".to_owned(), ..failed.clone() });
+        check(&spec, &observed, "False Running start");
+    }
+    // Without an object to note it on there is nothing that could be noted.
+    let lost = Observed { keeps_notes: false, ..seen(None, vec![job]) };
+    check(&spec, &lost, "False RunFailed");
 }
 
 #[test]

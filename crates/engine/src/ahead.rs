@@ -9,10 +9,11 @@ use tokio::task::JoinHandle;
 use crate::feed::{Feed, FeedError, FeedLine, Mark};
 use crate::follow::Record;
 use crate::ledger::FailureReason;
-use crate::line;
+use crate::line::{self, Change};
 use crate::mapping::Mapping;
 use crate::partition::Partition;
 use crate::ports::Source;
+use crate::rejection::Rejection;
 use crate::run::RunError;
 use crate::step::Step;
 use crate::window::{Entry, Place};
@@ -42,17 +43,22 @@ pub(crate) enum Next {
 }
 
 impl Parser {
-    fn parse(&self, line: FeedLine) -> Next {
-        let FeedLine { file, line } = line;
-        let place = Place { file, line: line.number, offset: line.offset, length: line.length };
-        let change = line::read(&line);
+    fn parse(&self, line: &FeedLine) -> Next {
+        let change = line::read(&line.line);
         let repo = change.as_ref().ok().map(|change| change.repo.as_str());
         if self.partition.is_some_and(|partition| !partition.owns(repo)) {
             return Next::AnotherPartitions;
         }
-        let step = change.and_then(|change| Step::new(&self.collection, &self.mapping, change));
-        Next::Line(Entry { place, step })
+        Next::Line(entry(&self.collection, &self.mapping, line, change))
     }
+}
+
+/// A line as a part of a window.
+pub(crate) fn entry(collection: &str, mapping: &Mapping, line: &FeedLine, change: Result<Change, Rejection>) -> Entry {
+    let FeedLine { file, line } = line;
+    let place = Place { file: file.clone(), line: line.number, offset: line.offset, length: line.length };
+    let step = change.and_then(|change| Step::new(collection, mapping, change));
+    Entry { place, step }
 }
 
 /// A portion that is being parsed, and how far the reading was behind each of its lines.
@@ -129,7 +135,7 @@ impl<'a, S: Source> Ahead<'a, S> {
             return None;
         }
         let parser = self.parser.clone();
-        let parse = move || lines.into_iter().map(|line| parser.parse(line)).collect();
+        let parse = move || lines.iter().map(|line| parser.parse(line)).collect();
         Some(Portion { marks, lines: tokio::task::spawn_blocking(parse) })
     }
 

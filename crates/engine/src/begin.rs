@@ -28,7 +28,7 @@ pub(crate) async fn begin<K: Sink, L: LedgerStore, C: Clock>(
     if same_collection && ledger.run == *run {
         ledger.resume();
     } else {
-        *ledger = Ledger::begin(run, collection, clock.now());
+        *ledger = Ledger::begin_after(run, collection, clock.now(), ledger);
         ledger.partition = settings.partition;
     }
     info!(%run, %collection, checkpoint = ?ledger.checkpoint, "run begins");
@@ -52,18 +52,23 @@ pub(crate) async fn begin_to_follow<'s, S: Source, K: Sink, L: LedgerStore, C: C
     let ledger = &mut settler.keeper.ledger;
     let is_known = ledger.followed.as_ref().is_some_and(|followed| followed.basis == follow.basis);
     if ledger.collection != *collection || !is_known {
-        *ledger = Ledger::begin(run, collection, clock.now());
+        *ledger = Ledger::begin_after(run, collection, clock.now(), ledger);
         ledger.followed = Some(Followed { basis: follow.basis.clone(), ..Followed::default() });
     }
     let is_interrupted = ledger.run == *run && ledger.state != State::Succeeded;
+    // A run that ended before it read anything interrupted nothing.
+    let is_reading = ledger.followed.as_ref().and_then(|followed| followed.is_reading);
+    let is_interrupted = is_interrupted && is_reading != Some(false);
     if ledger.run != *run {
         run.clone_into(&mut ledger.run);
         ledger.started_at = clock.now();
         ledger.resume();
     }
+    settler.finish_leaving(source).await?;
+    let ledger = &mut settler.keeper.ledger;
     let mut followed = ledger.followed.take().unwrap_or_default();
     followed.fold(&mut ledger.checkpoint);
-    let look = follow::look(source, &followed.files, follow.rewritten).await;
+    let look = follow::look(source, &followed.files, follow.rewritten, clock.now()).await;
     ledger.followed = Some(followed);
     let look = look?;
     let Some(followed) = &mut ledger.followed else { return Ok(None) };
@@ -75,8 +80,8 @@ pub(crate) async fn begin_to_follow<'s, S: Source, K: Sink, L: LedgerStore, C: C
     followed.files.clone_from(&look.files);
     followed.reread += look.reread;
     followed.run_now.clone_from(&follow.run_now);
-    followed.is_reading = !look.readings.is_empty();
-    if !is_interrupted && followed.is_reading {
+    followed.is_reading = Some(is_interrupted || !look.readings.is_empty());
+    if !is_interrupted && !look.readings.is_empty() {
         followed.rejected_before = ledger.counts.rejected;
         ledger.dead_letters.clear();
     }
@@ -89,7 +94,7 @@ pub(crate) async fn begin_to_follow<'s, S: Source, K: Sink, L: LedgerStore, C: C
     }
     info!(%run, %collection, files = look.readings.len(), "what is new is read");
     ledger.resume();
-    let feed = Feed::follow(source, &ledger.checkpoint, look);
+    let feed = Feed::follow(source, &ledger.checkpoint, look, clock.now());
     ledger.left = Some(feed.left());
     settler.save().await?;
     settler.check_rejected()?;
@@ -107,7 +112,9 @@ async fn put_off<S: Source>(
     now: Timestamp,
 ) -> Result<bool, FeedError> {
     let is_asked_for = follow.run_now.is_some() && follow.run_now != followed.run_now;
-    let Some(least) = follow.min_changes.filter(|_| !is_asked_for && !followed.is_reading) else { return Ok(false) };
+    let Some(least) = follow.min_changes.filter(|_| !is_asked_for && followed.is_reading != Some(true)) else {
+        return Ok(false);
+    };
     if look.readings.is_empty() {
         return Ok(false);
     }
@@ -115,7 +122,7 @@ async fn put_off<S: Source>(
     let known = before.as_ref().filter(|before| of.is_some() && before.of == of && before.lines < least);
     let lines = match known {
         Some(before) => before.lines,
-        None => count(source, checkpoint, look.clone(), least).await?,
+        None => count(source, checkpoint, look.clone(), least, now).await?,
     };
     if lines >= least {
         return Ok(false);
@@ -134,8 +141,14 @@ async fn put_off<S: Source>(
 }
 
 /// How many lines the look would have read, counted no further than `most`.
-async fn count<S: Source>(source: &S, checkpoint: &Checkpoint, look: Look, most: u64) -> Result<u64, FeedError> {
-    let mut feed = Feed::follow(source, checkpoint, look);
+async fn count<S: Source>(
+    source: &S,
+    checkpoint: &Checkpoint,
+    look: Look,
+    most: u64,
+    now: Timestamp,
+) -> Result<u64, FeedError> {
+    let mut feed = Feed::follow(source, checkpoint, look, now);
     let mut lines = 0;
     while lines < most && feed.next().await?.is_some() {
         lines += 1;

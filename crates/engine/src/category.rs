@@ -77,6 +77,16 @@ impl Tally {
         *self.0.entry(category).or_default() += 1;
     }
 
+    /// Takes one fault back.
+    pub(crate) fn uncount(&mut self, category: Category) {
+        if let Some(seen) = self.0.get_mut(&category) {
+            *seen -= 1;
+            if *seen == 0 {
+                self.0.remove(&category);
+            }
+        }
+    }
+
     /// How many faults of this kind were seen.
     pub fn of(&self, category: Category) -> u64 {
         self.0.get(&category).copied().unwrap_or_default()

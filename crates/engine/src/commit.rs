@@ -17,9 +17,11 @@ use crate::overlay::{Base, Question};
 use crate::pace::Pace;
 use crate::ports::{Clock, PortError, Refusal, Sink};
 use crate::rejection::{DeadLetter, Rejection};
+use crate::rejects::Reject;
 use crate::retry::{Patience, with_retry};
 use crate::run::RunError;
-use crate::window::{Gone, Outcome, Plan, Put, Refused, Window};
+use crate::step::Step;
+use crate::window::{Gone, Outcome, Place, Plan, Put, Refused, Window};
 
 /// Documents that are looked for by one call: what is asked again when one of them fails.
 const LOOKED_FOR_AT_ONCE: usize = 500;
@@ -45,8 +47,34 @@ pub(crate) struct Carried {
     pub(crate) errors: Tally,
     /// Its first rejected lines, at most as many as a ledger keeps.
     pub(crate) dead_letters: Vec<DeadLetter>,
+    /// All of its rejected lines.
+    pub(crate) rejects: Vec<Reject>,
+    /// What lines touched that were not rejected.
+    pub(crate) touched: BTreeSet<Uuid>,
     /// What is to be deleted once the ledger knows.
     pub(crate) moved: Vec<Gone>,
+}
+
+impl Carried {
+    fn reject(&mut self, place: &Place, rejection: &Rejection, step: Option<&Step>) {
+        self.errors.count(rejection.category);
+        let letter = place.dead_letter(rejection);
+        if self.dead_letters.len() < DEAD_LETTERS {
+            self.dead_letters.push(letter.clone());
+        }
+        let documents = step.map_or_else(|| rejection.documents.clone(), |step| step.touched().collect());
+        self.rejects.push(Reject { number: 0, letter, documents, is_superseded: false });
+    }
+
+    /// A line was carried out: what was rejected before it for the same document is out of date.
+    fn touch(&mut self, step: &Step) {
+        for document in step.touched() {
+            self.touched.insert(document);
+            for reject in self.rejects.iter_mut().filter(|reject| reject.documents.contains(&document)) {
+                reject.is_superseded = true;
+            }
+        }
+    }
 }
 
 impl<K: Sink, C: Clock> Committer<'_, K, C> {
@@ -64,11 +92,10 @@ impl<K: Sink, C: Clock> Committer<'_, K, C> {
         let mut carried = Carried { moved, ..Carried::default() };
         for (entry, outcome) in window.entries().iter().zip(&outcomes) {
             carried.counts.count(outcome);
-            if let Outcome::Rejected(rejection) = outcome {
-                carried.errors.count(rejection.category);
-                if carried.dead_letters.len() < DEAD_LETTERS {
-                    carried.dead_letters.push(entry.place.dead_letter(rejection));
-                }
+            match (outcome, &entry.step) {
+                (Outcome::Rejected(rejection), step) => carried.reject(&entry.place, rejection, step.as_ref().ok()),
+                (_, Ok(step)) => carried.touch(step),
+                (_, Err(_)) => {}
             }
         }
         Ok(carried)

@@ -81,6 +81,14 @@ pub enum ReadError {
         /// What to do.
         advice: &'static str,
     },
+    /// What is stored ends in the midst of the archive: it was cut, or it is still being copied.
+    #[error("the {kind} archive ends in its midst at byte {at} of the file: copy it again as a whole")]
+    Cut {
+        /// Which kind.
+        kind: &'static str,
+        /// Up to which byte of the file, as it is stored, it was read.
+        at: u64,
+    },
     /// An archive of a kind that is not read.
     #[error("the file is a {0} archive, which is not read: store it plain, or compress it with gzip or zstd")]
     Unsupported(&'static str),
@@ -187,8 +195,12 @@ impl<R: AsyncRead + Unpin> Decoded<R> {
             return ReadError::Failed(error);
         }
         let at = stored.get_ref().bytes - stored.buffer().len() as u64;
+        let kind = self.compression().as_str();
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return ReadError::Cut { kind, at };
+        }
         let (problem, advice) = explain(&error);
-        ReadError::Damaged { kind: self.compression().as_str(), problem, at, advice }
+        ReadError::Damaged { kind, problem, at, advice }
     }
 
     fn stored(&self) -> &BufReader<Stored<R>> {
@@ -205,9 +217,6 @@ fn explain(error: &io::Error) -> (String, &'static str) {
     /// In libzstd's words (`ZSTD_error_frameParameter_windowTooLarge`).
     const WINDOW: &str = "requires too much memory";
     let words = error.to_string();
-    if error.kind() == io::ErrorKind::UnexpectedEof {
-        return ("ends in its midst".to_owned(), "copy it again as a whole");
-    }
     if words.contains(WINDOW) {
         let window = (1_u64 << ZSTD_WINDOW_LOG) >> 20;
         return (format!("needs a window of more than {window} MiB"), "compress it without --ultra and --long");

@@ -7,13 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::category::Category;
 use crate::checkpoint::{Checkpoint, Digest, Midstate, Position, chain_name};
 use crate::compression::{Compression, Decoded, ReadError};
-use crate::follow::{Look, MAX_FILES, Record, is_whole};
+use crate::follow::{Look, MAX_FILES, Record, Waiting, is_whole};
 use crate::guard::Extent;
 use crate::ports::{FileEntry, PortError, Source};
 use crate::progress::{Left, Remaining};
@@ -139,8 +140,10 @@ struct OpenFile<R> {
     /// Where the last line began, of a followed feed.
     before: Option<(u64, u64, Sha256)>,
     is_last_line_open: bool,
-    /// Whether the last line is not dealt with, because it may still be written.
+    /// Whether what comes last is not dealt with, because it may still be written.
     is_waiting: bool,
+    /// Whether that is because the archive ends in its midst.
+    is_cut: bool,
 }
 
 impl<R: AsyncRead + Unpin> OpenFile<R> {
@@ -155,11 +158,12 @@ impl<R: AsyncRead + Unpin> OpenFile<R> {
             before: None,
             is_last_line_open: false,
             is_waiting: false,
+            is_cut: false,
         }
     }
 
     /// How much of it is dealt with: up to its end, or to a last line that waits.
-    fn record(self) -> Record {
+    fn record(self, now: Timestamp) -> Record {
         let (offset, line, hasher) = match self.before {
             Some(before) if self.is_waiting => before,
             _ => (self.lines.offset(), self.lines.number(), self.lines.hasher().clone()),
@@ -169,16 +173,19 @@ impl<R: AsyncRead + Unpin> OpenFile<R> {
             line,
             sha256: Digest::finish(hasher),
             version: self.version.as_deref().map(str::to_owned),
-            midstate: None,
-            is_partial: false,
             is_open: self.is_last_line_open,
-            is_gone: false,
+            waiting: match (self.is_waiting, self.is_cut) {
+                (false, _) => None,
+                (true, false) => Some(Waiting::Line),
+                (true, true) => Some(Waiting::Archive { since: now }),
+            },
+            ..Record::default()
         }
     }
 
-    async fn next(&mut self) -> Result<Option<RawLine>, FeedError> {
+    async fn next(&mut self) -> Result<Option<RawLine>, ReadError> {
         let line = self.lines.next().await;
-        line.map_err(|error| unreadable(&self.name, &self.lines.reader().explain(error)))
+        line.map_err(|error| self.lines.reader().explain(error))
     }
 
     async fn skip(&mut self, bytes: u64, line: u64) -> Result<u64, FeedError> {
@@ -206,6 +213,8 @@ struct Following {
     starts: Vec<Option<Record>>,
     /// Files that were done before this look.
     before: u64,
+    /// When the look was.
+    now: Timestamp,
     finished: Vec<(String, Record)>,
 }
 
@@ -245,13 +254,13 @@ impl<'a, S: Source> Feed<'a, S> {
     }
 
     /// Reads what a look found.
-    pub fn follow(source: &'a S, checkpoint: &Checkpoint, look: Look) -> Self {
+    pub fn follow(source: &'a S, checkpoint: &Checkpoint, look: Look, now: Timestamp) -> Self {
         // Of an archive it is not known how many of its stored bytes were read: it has no state of a hash.
         let read = |start: &Record| start.midstate.as_ref().map_or(0, |_| start.offset);
         let remaining =
             Remaining::new(look.readings.iter().map(|reading| (&reading.file, reading.from.as_ref().map_or(0, read))));
         let (files, starts) = look.readings.into_iter().map(|reading| (reading.file, reading.from)).unzip();
-        let followed = Some(Following { starts, before: checkpoint.files, finished: Vec::new() });
+        let followed = Some(Following { starts, before: checkpoint.files, now, finished: Vec::new() });
         Self { source, files, done: 0, remaining, names: checkpoint.names, open: None, extents: None, followed }
     }
 
@@ -273,7 +282,17 @@ impl<'a, S: Source> Feed<'a, S> {
             if is_followed {
                 open.before = Some((open.lines.offset(), open.lines.number(), open.lines.hasher().clone()));
             }
-            match open.next().await? {
+            let line = match open.next().await {
+                // Somebody may still be copying it: what is whole of it was read. Without a version nobody could tell that it
+                // grew.
+                Err(ReadError::Cut { .. }) if is_followed && open.version.is_some() => {
+                    (open.is_waiting, open.is_cut) = (true, true);
+                    self.close()?;
+                    continue;
+                }
+                line => line.map_err(|error| unreadable(&open.name, &error))?,
+            };
+            match line {
                 // Somebody may be writing it: it waits for its end.
                 Some(line) if is_followed && !line.is_ended && !line.is_blank() && !is_whole(line.body.as_deref()) => {
                     open.is_waiting = true;
@@ -414,7 +433,7 @@ impl<'a, S: Source> Feed<'a, S> {
         self.done += 1;
         self.remaining.finish();
         if let Some(followed) = &mut self.followed {
-            followed.finished.push((open.name.to_string(), open.record()));
+            followed.finished.push((open.name.to_string(), open.record(followed.now)));
         }
         Ok(())
     }
@@ -477,7 +496,7 @@ pub(crate) fn unreadable(file: &str, error: &ReadError) -> FeedError {
             let message = format!("{file}: {error}");
             PortError { category: Category::FileSystem, retryable: true, message }.into()
         }
-        ReadError::Damaged { .. } | ReadError::Unsupported(_) => {
+        ReadError::Damaged { .. } | ReadError::Cut { .. } | ReadError::Unsupported(_) => {
             FeedError::FileDamaged { file: file.to_owned(), problem: error.to_string() }
         }
     }

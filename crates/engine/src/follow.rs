@@ -17,19 +17,49 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::checkpoint::{Checkpoint, Digest, Midstate, Position};
-use crate::compression::{Compression, Decoded};
+use crate::compression::{Compression, Decoded, ReadError};
 use crate::feed::{FeedError, no_name_twice, reopen, unreadable, verify_expected};
 use crate::ports::{FileEntry, Source};
+use crate::put_away::Leaving;
 use crate::reader::Lines;
 
 /// Files of one followed feed, at most: their records are written with every checkpoint, and all of them together stay
 /// within what a `ConfigMap` may hold.
 pub const MAX_FILES: usize = 1_000;
+
+/// How long an archive that ends in its midst may stay as it is before it is damaged: longer than a copy rests.
+const INCOMPLETE_FOR: SignedDuration = SignedDuration::from_mins(10);
+
+fn is_over(since: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(since) >= INCOMPLETE_FOR
+}
+
+/// What is wrong with an archive whose end never came.
+const CUT_FOR_GOOD: &str =
+    "the archive ends in its midst, and has not changed for ten minutes: copy it again as a whole";
+
+/// What a file is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Waiting {
+    /// The end of its last line.
+    Line,
+    /// The rest of an archive that ends in its midst, of which this version was seen first then.
+    Archive {
+        /// When.
+        since: Timestamp,
+    },
+    /// An archive that ends before what is indexed of it: it may be copied anew.
+    Copy {
+        /// Since when.
+        since: Timestamp,
+    },
+}
 
 /// How much of one file is indexed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +87,12 @@ pub struct Record {
     /// that holds the same is another file: a snapshot that is as it was two days ago has to be read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_gone: bool,
+    /// What of it is not read, because it may still be written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
+    /// Of files that are gone: the larger, the later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<u64>,
 }
 
 impl Record {
@@ -87,12 +123,18 @@ pub struct Followed {
     /// Rewritten files that were read again, as the feed allows.
     #[serde(default)]
     pub reread: u64,
+    /// Files that are about to leave their place, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub leaving: BTreeMap<String, Leaving>,
+    /// Files that left it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub put_away: u64,
+    /// Whether a run has begun to read what a look found, and is not at its end; absent in ledgers of former releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_reading: Option<bool>,
     /// When every line was last dealt with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caught_up_at: Option<Timestamp>,
-    /// Whether a run has begun to read what a look found, and has not come to its end.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub is_reading: bool,
     /// The person's wish that was followed last, see [`Follow::run_now`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_now: Option<String>,
@@ -116,13 +158,17 @@ pub struct PutOff {
     pub of: Option<Digest>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl Followed {
     /// The part of a file that a run left in its midst becomes a record like any other: the next run may read other files
     /// before it.
     pub(crate) fn fold(&mut self, checkpoint: &mut Checkpoint) {
         if let Some(Position { file, offset, line, sha256, version, midstate }) = checkpoint.current.take() {
-            let record =
-                Record { offset, line, sha256, version, midstate, is_partial: true, is_open: false, is_gone: false };
+            let record = Record { offset, line, sha256, version, midstate, is_partial: true, ..Record::default() };
             self.files.insert(file, record);
         }
     }
@@ -187,7 +233,7 @@ impl Look {
 
 enum Verdict {
     Unchanged,
-    GoesOn(Record),
+    GoesOn(Box<Record>),
     /// Nothing that is indexed is in it.
     Stranger,
 }
@@ -197,6 +243,7 @@ pub async fn look<S: Source>(
     source: &S,
     known: &BTreeMap<String, Record>,
     rewritten: Rewritten,
+    now: Timestamp,
 ) -> Result<Look, FeedError> {
     let listed = source.list().await?;
     no_name_twice(&listed)?;
@@ -207,9 +254,14 @@ pub async fn look<S: Source>(
         let verdict = match known.get(&file.name) {
             None => Verdict::Stranger,
             Some(record) if !record.is_partial && record.version.is_some() && record.version == file.version => {
+                if let Some(Waiting::Archive { since }) = record.waiting
+                    && is_over(since, now)
+                {
+                    return Err(FeedError::FileDamaged { file: file.name, problem: CUT_FOR_GOOD.to_owned() });
+                }
                 Verdict::Unchanged
             }
-            Some(record) => compare(source, &file, record, &mut files).await?,
+            Some(record) => compare(source, &file, record, &mut files, now).await?,
         };
         verdicts.push((file, verdict));
     }
@@ -225,17 +277,24 @@ pub async fn look<S: Source>(
             files.remove(&old);
         }
         files.insert(file.name.clone(), record.clone());
-        *verdict = compare(source, file, &record, &mut files).await?;
+        *verdict = compare(source, file, &record, &mut files, now).await?;
     }
     let present = verdicts.iter().map(|(file, _)| file.name.clone()).collect::<BTreeSet<_>>();
+    let mut gone = files.values().filter_map(|record| record.gone).max().unwrap_or_default();
     for (name, record) in &mut files {
         record.is_gone = !present.contains(name);
+        if !record.is_gone {
+            record.gone = None;
+        } else if record.gone.is_none() {
+            gone += 1;
+            record.gone = Some(gone);
+        }
     }
     let mut look = Look { readings: Vec::new(), files, reread: 0 };
     for (file, verdict) in verdicts {
         let from = match verdict {
             Verdict::Unchanged => continue,
-            Verdict::GoesOn(record) => Some(record),
+            Verdict::GoesOn(record) => Some(*record),
             Verdict::Stranger => {
                 if let Some(record) = lost.get(&file.name) {
                     if rewritten == Rewritten::Refuse {
@@ -253,7 +312,7 @@ pub async fn look<S: Source>(
         };
         look.readings.push(Reading { file, from });
     }
-    bound(look, &present)
+    bound(look)
 }
 
 /// Records whose content is not under their name any more.
@@ -264,11 +323,16 @@ fn lost(known: &BTreeMap<String, Record>, verdicts: &[(FileEntry, Verdict)]) -> 
     lost.map(|(name, record)| (name.clone(), record.clone())).collect()
 }
 
-/// What is gone is forgotten only where there is no room for it: a listing may have been short.
-fn bound(mut look: Look, present: &BTreeSet<String>) -> Result<Look, FeedError> {
+/// What is gone is forgotten only where there is no room for it, what is gone longest first: a listing may have been
+/// short, and a file that comes back under its name is not read again.
+fn bound(mut look: Look) -> Result<Look, FeedError> {
     let fresh = look.readings.iter().filter(|reading| !look.files.contains_key(&reading.file.name)).count();
-    if look.files.len() + fresh > MAX_FILES {
-        look.files.retain(|name, _| present.contains(name));
+    let mut gone =
+        look.files.iter().filter_map(|(name, record)| Some((record.gone?, name.clone()))).collect::<Vec<_>>();
+    gone.sort();
+    let files = look.files.len() + fresh;
+    for (_, name) in gone.into_iter().take(files.saturating_sub(MAX_FILES)) {
+        look.files.remove(&name);
     }
     match look.files.len() + fresh {
         files if files > MAX_FILES => Err(FeedError::TooManyFiles { files }),
@@ -282,14 +346,31 @@ async fn compare<S: Source>(
     file: &FileEntry,
     record: &Record,
     files: &mut BTreeMap<String, Record>,
+    now: Timestamp,
 ) -> Result<Verdict, FeedError> {
     let position = record.position(&file.name);
     let mut lines = if let Some(lines) = reopen(source, file, &position).await? {
         lines
     } else {
         let mut lines = open(source, file).await?;
-        let skipped = lines.skip(position.offset, position.line).await;
-        let skipped = skipped.map_err(|error| unreadable(&file.name, &lines.reader().explain(error)))?;
+        let skipped =
+            match lines.skip(position.offset, position.line).await.map_err(|error| lines.reader().explain(error)) {
+                Ok(skipped) => skipped,
+                // Perhaps it is being copied anew.
+                Err(ReadError::Cut { .. }) if file.version.is_some() => {
+                    let since = match record.waiting {
+                        Some(Waiting::Copy { since }) => since,
+                        Some(Waiting::Line | Waiting::Archive { .. }) | None => now,
+                    };
+                    if is_over(since, now) {
+                        return Ok(Verdict::Stranger);
+                    }
+                    let waiting = Some(Waiting::Copy { since });
+                    files.insert(file.name.clone(), Record { waiting, ..record.clone() });
+                    return Ok(Verdict::Unchanged);
+                }
+                Err(error) => return Err(unreadable(&file.name, &error)),
+            };
         if skipped != record.offset || Digest::finish(lines.hasher().clone()) != record.sha256 {
             return Ok(Verdict::Stranger);
         }
@@ -299,15 +380,16 @@ async fn compare<S: Source>(
     let is_plain = lines.reader().compression() == Compression::Plain;
     let midstate = is_plain.then(|| Midstate::of(lines.hasher()));
     let goes_on = lines.has_more().await;
-    let goes_on = goes_on.map_err(|error| unreadable(&file.name, &lines.reader().explain(error)))?;
     let version = file.version.clone();
-    if goes_on {
-        return Ok(Verdict::GoesOn(Record { version, midstate, is_gone: false, ..record.clone() }));
-    }
-    files.insert(
-        file.name.clone(),
-        Record { version, midstate: None, is_partial: false, is_gone: false, ..record.clone() },
-    );
+    let (offset, line, sha256, is_open) = (record.offset, record.line, record.sha256, record.is_open);
+    let known = Record { offset, line, sha256, version, is_open, ..Record::default() };
+    let waiting = match goes_on.map_err(|error| lines.reader().explain(error)) {
+        Ok(true) => return Ok(Verdict::GoesOn(Box::new(Record { midstate, is_partial: record.is_partial, ..known }))),
+        Ok(false) => None,
+        Err(ReadError::Cut { .. }) if known.version.is_some() => Some(Waiting::Archive { since: now }),
+        Err(error) => return Err(unreadable(&file.name, &error)),
+    };
+    files.insert(file.name.clone(), Record { waiting, ..known });
     Ok(Verdict::Unchanged)
 }
 
@@ -329,8 +411,11 @@ async fn moved_from<S: Source>(
     let mut found = None;
     for (offset, name, sha256) in candidates {
         let missing = offset - lines.offset();
-        let skipped = lines.skip(missing, 0).await;
-        let skipped = skipped.map_err(|error| unreadable(&file.name, &lines.reader().explain(error)))?;
+        let skipped = match lines.skip(missing, 0).await.map_err(|error| lines.reader().explain(error)) {
+            Ok(skipped) => skipped,
+            Err(ReadError::Cut { .. }) => break,
+            Err(error) => return Err(unreadable(&file.name, &error)),
+        };
         if skipped < missing {
             break;
         }

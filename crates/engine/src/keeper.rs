@@ -35,6 +35,11 @@ impl<'a, L: LedgerStore, C: Clock> Keeper<'a, L, C> {
         Ok(Self { store, patience, ledger, saved, version: stored.version })
     }
 
+    /// Whether there was a ledger.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.saved.is_some()
+    }
+
     /// Writes the ledger if it says anything else than what is stored.
     pub(crate) async fn save_if_changed(&mut self) -> Result<(), PortError> {
         let now = self.saved.as_ref().map_or(self.ledger.updated_at, |saved| saved.updated_at);

@@ -1,6 +1,6 @@
 //! What is persisted of a run: counts, checkpoint, and deletes that are still to be done. One write moves all of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use crate::pace::{Pace, Sent};
 use crate::partition::Partition;
 use crate::progress::Left;
 use crate::rejection::DeadLetter;
+use crate::rejects::{Reject, Rejects};
 use crate::window::Gone;
 
 /// How many rejected lines a ledger keeps, the first ones: every list in a status holds at most as many.
@@ -101,6 +102,34 @@ pub struct Delta {
     /// Files of a followed feed that end in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub finished: Vec<(String, Record)>,
+    /// Its rejected lines once more, the last ones, to be carried out again some day. Without a number: rejected for the
+    /// first time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejects: Vec<Reject>,
+    /// Earlier rejected lines, by number, for whose documents a line of it was carried out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub superseded: Vec<u64>,
+    /// Rejected lines, by number, that it carries out again: they were counted once, and are counted anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replayed: Vec<u64>,
+}
+
+/// What came of carrying rejected lines out again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Replayed {
+    /// The word by which it was asked for: asked for once, it is done once.
+    pub word: String,
+    /// Lines that are indexed now.
+    pub indexed: u64,
+    /// Lines that were rejected again.
+    pub rejected: u64,
+    /// Lines that were left alone: a later line was carried out for their document.
+    pub superseded: u64,
+    /// Lines that can never be carried out as they are: no change can be read from them.
+    pub unreadable: u64,
+    /// Lines that are not in their file any more.
+    pub missing: u64,
 }
 
 /// A window whose puts are confirmed while what its renames moved away is still there: a replay would read it.
@@ -212,6 +241,15 @@ pub struct Ledger {
     pub breaker: Option<OpenBreaker>,
     /// The first rejected lines, at most [`DEAD_LETTERS`].
     pub dead_letters: Vec<DeadLetter>,
+    /// The last rejected lines, of a feed that goes on from run to run those of all runs.
+    #[serde(default, skip_serializing_if = "Rejects::is_empty")]
+    pub rejects: Rejects,
+    /// What came of the last request to carry them out again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replayed: Option<Replayed>,
+    /// Since when it counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counting_since: Option<Timestamp>,
     /// When the run began.
     pub started_at: Timestamp,
     /// When this was written.
@@ -243,6 +281,9 @@ impl Ledger {
             followed: None,
             breaker: None,
             dead_letters: Vec::new(),
+            rejects: Rejects::default(),
+            replayed: None,
+            counting_since: Some(now),
             started_at: now,
             updated_at: now,
             finished_at: None,
@@ -251,18 +292,42 @@ impl Ledger {
 
     /// Adds a window, if it joins.
     pub fn apply(&mut self, delta: Delta) -> Result<(), Misjoined> {
-        let Delta { from, to, counts, errors, dead_letters, bytes, left, finished } = delta;
+        let Delta { from, to, counts, errors, dead_letters, bytes, left, finished, rejects, superseded, replayed } =
+            delta;
         self.checkpoint.advance(&from, to)?;
         self.bytes += bytes;
         self.left = left.or(self.left);
         if let Some(followed) = &mut self.followed {
             followed.files.extend(finished);
         }
+        let again = replayed.len() as u64;
+        self.uncount(&replayed.into_iter().collect());
         self.counts.add(&counts);
         self.errors.add(&errors);
+        self.rejects.supersede(&superseded);
+        self.rejects.add(rejects, if again > 0 { 0 } else { counts.rejected });
         self.dead_letters.extend(dead_letters);
         self.dead_letters.truncate(DEAD_LETTERS);
         Ok(())
+    }
+
+    /// Rejected lines are carried out again: what they come to now is counted in place of what they came to.
+    fn uncount(&mut self, replayed: &BTreeSet<u64>) {
+        for Reject { letter, .. } in self.rejects.take(replayed) {
+            self.counts.lines = self.counts.lines.saturating_sub(1);
+            self.counts.rejected = self.counts.rejected.saturating_sub(1);
+            self.errors.uncount(letter.category);
+            self.dead_letters.retain(|other| (&other.file, other.offset) != (&letter.file, letter.offset));
+        }
+        if let Some(followed) = &mut self.followed {
+            followed.rejected_before = followed.rejected_before.min(self.counts.rejected);
+        }
+    }
+
+    /// The same at its beginning, for another run: what was asked for once is not done once more.
+    #[must_use]
+    pub(crate) fn begin_after(run: &str, collection: &str, now: Timestamp, before: &Self) -> Self {
+        Self { replayed: before.replayed.clone(), ..Self::begin(run, collection, now) }
     }
 
     /// Adds what was sent since the last write.

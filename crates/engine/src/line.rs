@@ -92,7 +92,7 @@ pub fn read(line: &RawLine) -> Result<Change, Rejection> {
             return rejection;
         }
         // A line that is valid needs no line break: half of one is never valid, because its closing brace is missing.
-        let Rejection { category, reason } = rejection;
+        let Rejection { category, reason, documents: _ } = rejection;
         Rejection::new(
             category,
             format!("{reason} (the file ends here without a line break: if it was still being written, run it again)"),

@@ -49,7 +49,7 @@ impl Fuse {
     }
 
     /// One effect, if the worker still lives.
-    fn burn(&self) -> Result<(), PortError> {
+    pub fn burn(&self) -> Result<(), PortError> {
         let mut state = lock(&self.0);
         match &mut state.left {
             Some(0) => return Err(dead()),

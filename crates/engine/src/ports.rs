@@ -38,6 +38,17 @@ pub struct FileEntry {
     pub expected: Option<Digest>,
 }
 
+/// What became of a file that was to be put away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutAway {
+    /// It is where it was to go, by this call or an earlier one.
+    Done,
+    /// It is not what was counted, or not there: nothing was done.
+    Changed,
+    /// Something else is where it was to go: nothing was done.
+    Occupied,
+}
+
 /// Files of lines.
 pub trait Source: Sync {
     /// A file that is read from its beginning.
@@ -58,6 +69,24 @@ pub trait Source: Sync {
     ) -> impl Future<Output = Result<Option<Self::Reader>, PortError>> + Send {
         let _ = (file, offset);
         std::future::ready(Ok(None))
+    }
+
+    /// Whether files leave their place once every line of them is counted.
+    fn puts_away(&self) -> bool {
+        false
+    }
+
+    /// The name that this file may have from then on: nothing has it now. `None` for a file that stays.
+    fn destination(&self, file: &str) -> impl Future<Output = Result<Option<String>, PortError>> + Send {
+        let _ = file;
+        std::future::ready(Ok(None))
+    }
+
+    /// Gives a file of this version another name, under which it is not listed. Nothing is written over, and what an
+    /// earlier call did is found out.
+    fn put_away(&self, file: &str, version: &str, to: &str) -> impl Future<Output = Result<PutAway, PortError>> + Send {
+        let _ = (file, version, to);
+        std::future::ready(Ok(PutAway::Changed))
     }
 }
 

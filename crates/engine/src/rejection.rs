@@ -1,6 +1,7 @@
 //! Why one line was not indexed.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::category::Category;
 
@@ -15,12 +16,20 @@ pub struct Rejection {
     pub category: Category,
     /// What is wrong, with which field, and what to do. One line, at most [`REASON_BYTES`] long.
     pub reason: String,
+    /// The documents that the line would change, where it could be read as a change.
+    pub documents: Vec<Uuid>,
 }
 
 impl Rejection {
     /// A rejection with its reason cut to the bound and freed from control characters.
     pub fn new(category: Category, reason: impl AsRef<str>) -> Self {
-        Self { category, reason: one_line(reason.as_ref(), REASON_BYTES) }
+        Self { category, reason: one_line(reason.as_ref(), REASON_BYTES), documents: Vec::new() }
+    }
+
+    /// The same, with the documents that the line would change.
+    #[must_use]
+    pub(crate) fn about(self, documents: impl IntoIterator<Item = Uuid>) -> Self {
+        Self { documents: documents.into_iter().collect(), ..self }
     }
 
     /// The line breaks a rule of the format or of the collection.

@@ -175,7 +175,7 @@ where
         Settler { keeper, committer: &committer, flights: &flights, breaker: &breaker, stop, max_rejected };
     let indexer = Indexer { settings, stop, abandoned: &abandoned, committer: &committer, flights: &flights };
     let result = indexer.index(&mut settler, ports.source, ports.clock).await;
-    conclude(settler, result, ports.clock).await
+    conclude(settler, result, ports.source, ports.clock).await
 }
 
 /// Writes into the ledger that a run cannot begin, for the status to tell. A ledger that holds the pending deletes of
@@ -207,7 +207,7 @@ pub async fn refuse<L: LedgerStore, C: Clock>(
                 run.clone_into(&mut keeper.ledger.run);
                 keeper.ledger.started_at = clock.now();
             }
-            None => keeper.ledger = Ledger::begin(run, collection, clock.now()),
+            None => keeper.ledger = Ledger::begin_after(run, collection, clock.now(), &keeper.ledger),
         }
     }
     keeper.ledger.fail(*reason, message.clone(), clock.now());
@@ -224,9 +224,10 @@ pub(crate) fn ledger_failed(error: &PortError, stop: &Stop) -> RunError {
     RunError::failed(FailureReason::LedgerFailed, format!("ledger: {error}"))
 }
 
-async fn conclude<K: Sink, L: LedgerStore, C: Clock>(
+async fn conclude<S: Source, K: Sink, L: LedgerStore, C: Clock>(
     mut settler: Settler<'_, K, L, C>,
     result: Result<(), RunError>,
+    source: &S,
     clock: &C,
 ) -> Result<Ledger, RunError> {
     match result {
@@ -240,7 +241,7 @@ async fn conclude<K: Sink, L: LedgerStore, C: Clock>(
             if ledger.state != State::Succeeded {
                 ledger.succeed(clock.now());
                 if let Some(followed) = &mut ledger.followed {
-                    followed.is_reading = false;
+                    followed.is_reading = Some(false);
                     if followed.put_off.is_none() {
                         followed.caught_up_at = ledger.finished_at;
                     }
@@ -248,6 +249,7 @@ async fn conclude<K: Sink, L: LedgerStore, C: Clock>(
                 info!(counts = ?ledger.counts, "run succeeded");
             }
             settler.save_if_changed().await?;
+            settler.put_away(source).await?;
             Ok(settler.keeper.ledger)
         }
         Err(error) => {
@@ -406,7 +408,7 @@ impl<K: Sink, C: Clock> Indexer<'_, K, C> {
             let files = feed.finished(finished, end.finished);
             finished = end.finished;
             let bytes = window.entries().iter().map(|entry| entry.place.length).sum();
-            let reach = Reach { end: end.checkpoint(), finished: files, bytes, left: end.left };
+            let reach = Reach { end: end.checkpoint(), finished: files, bytes, left: Some(end.left) };
             let landing = Landing { number, reach, carried };
             let is_closed = landings.send(landing).await.is_err()
                 || flights.send(Flight { window, carried: sender }).await.is_err();

@@ -15,6 +15,7 @@ use crate::keeper::Keeper;
 use crate::ledger::{DEAD_LETTERS, Delta, FailureReason, Ledger, Pending};
 use crate::ports::{Clock, LedgerStore, Sink};
 use crate::progress::Left;
+use crate::rejects::keep_last;
 use crate::retry::Stop;
 use crate::run::{RunError, ledger_failed};
 use crate::window::Gone;
@@ -27,8 +28,8 @@ pub(crate) struct Reach {
     pub(crate) finished: Vec<(String, Record)>,
     /// Bytes of its lines.
     pub(crate) bytes: u64,
-    /// What is left to be read behind it.
-    pub(crate) left: Left,
+    /// What is left to be read behind it; `None`: as before.
+    pub(crate) left: Option<Left>,
 }
 
 /// A window that is being carried out.
@@ -61,13 +62,13 @@ impl<K: Sink, L: LedgerStore, C: Clock> Settler<'_, K, L, C> {
             };
             let carried = self.watching(carried).await?;
             let mut landed = Vec::new();
-            self.add(reach, carried.unwrap_or_else(|_| Err(given_up()))?).await?;
+            self.add(reach, carried.unwrap_or_else(|_| Err(given_up()))?, Vec::new()).await?;
             landed.push(number);
             // Whoever is ready as well goes with the same write.
             while let Ok(mut landing) = landings.try_recv() {
                 match (&mut landing.carried).now_or_never() {
                     Some(Ok(Ok(carried))) if !self.is_too_many() => {
-                        self.add(landing.reach, carried).await?;
+                        self.add(landing.reach, carried, Vec::new()).await?;
                         landed.push(landing.number);
                     }
                     // An error is met in its turn, behind the write of what comes before it.
@@ -112,14 +113,19 @@ impl<K: Sink, L: LedgerStore, C: Clock> Settler<'_, K, L, C> {
         }
     }
 
-    /// Adds a window to the ledger in memory. What it moved away is deleted, once the stored ledger knows.
-    async fn add(&mut self, reach: Reach, carried: Carried) -> Result<(), RunError> {
-        let Reach { end, finished, bytes, left } = reach;
-        let Carried { counts, errors, mut dead_letters, moved } = carried;
+    /// Adds a window to the ledger in memory. What it moved away is deleted, once the stored ledger knows. With
+    /// `replayed`, its lines were rejected before, under these numbers.
+    pub(crate) async fn add(&mut self, reach: Reach, carried: Carried, replayed: Vec<u64>) -> Result<(), RunError> {
+        let Reach { end: to, finished, bytes, left } = reach;
+        let Carried { counts, errors, mut dead_letters, mut rejects, touched, moved } = carried;
         let ledger = &self.keeper.ledger;
         dead_letters.truncate(DEAD_LETTERS.saturating_sub(ledger.dead_letters.len()));
-        let (from, left) = (ledger.checkpoint.clone(), Some(left));
-        let delta = Delta { from, to: end, counts, errors, dead_letters, bytes, left, finished };
+        keep_last(&mut rejects);
+        // Lines of the feed come after all that was rejected, replayed ones after what was rejected before them.
+        let superseded = ledger.rejects.superseded_by(&touched, replayed.first().copied().unwrap_or(u64::MAX));
+        let from = ledger.checkpoint.clone();
+        let delta =
+            Delta { from, to, counts, errors, dead_letters, bytes, left, finished, rejects, superseded, replayed };
         if moved.is_empty() {
             return self.apply(delta);
         }

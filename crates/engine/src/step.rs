@@ -73,17 +73,21 @@ impl Step {
         let id = document_id(collection, &repo, &path);
         match action {
             Action::Add(body) => {
-                let Mapped { mut properties, vectors } = mapping.map(body)?;
+                let mapped = mapping.map(body).map_err(|rejection| rejection.about([id]))?;
+                let Mapped { mut properties, vectors } = mapped;
                 properties.retain(|_, value| !value.is_null());
                 let cut = cut(mapping, &mut properties, &vectors)?;
                 mapping.insert_key(&mut properties, repo, path);
                 Ok(Self::Add { id, properties, vectors, cut })
             }
-            Action::Modify(body) => Ok(Self::Modify { id, set: Set::new(mapping, repo, path, body)? }),
+            Action::Modify(body) => {
+                let set = Set::new(mapping, repo, path, body).map_err(|rejection| rejection.about([id]))?;
+                Ok(Self::Modify { id, set })
+            }
             Action::Delete => Ok(Self::Delete { id }),
             Action::Rename { new_path, body } => {
                 let to = document_id(collection, &repo, &new_path);
-                let set = Set::new(mapping, repo, new_path, body)?;
+                let set = Set::new(mapping, repo, new_path, body).map_err(|rejection| rejection.about([id, to]))?;
                 Ok(Self::Rename { from: id, to, old_path: path, set })
             }
         }

@@ -93,7 +93,7 @@ pub async fn validate<R: AsyncRead + Unpin>(reader: R, file: &str, limit: usize)
 impl Validation {
     fn reject(&mut self, file: &str, line: &RawLine, rejection: Rejection, limit: usize) {
         let RawLine { number, offset, length, .. } = *line;
-        let Rejection { category, reason } = rejection;
+        let Rejection { category, reason, documents: _ } = rejection;
         self.rejected += 1;
         self.errors.count(category);
         if self.problems.len() < limit {
@@ -200,6 +200,6 @@ mod tests {
         let gzip = b"\x1F\x8B\x08\x00\x00\x00\x00\x00\x00\x03\xAB\xAE\xE5";
         let found = check(gzip, 9);
         assert_eq!((found.compression, found.lines), (Compression::Gzip, 0));
-        assert!(matches!(found.broken, Some(ReadError::Damaged { at: 13, .. })), "{:?}", found.broken);
+        assert!(matches!(found.broken, Some(ReadError::Cut { at: 13, .. })), "{:?}", found.broken);
     }
 }

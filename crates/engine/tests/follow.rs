@@ -12,6 +12,7 @@ use elysia_engine::pace::BatchLimits;
 use elysia_engine::retry::{Retry, Stop};
 use elysia_engine::run::{Ports, RunError, Settings, run};
 use elysia_engine::window::WindowLimits;
+use jiff::{SignedDuration, Timestamp};
 
 fn add(path: &str) -> String {
     format!("{{\"repo\":\"r\",\"op\":\"add\",\"path\":\"{path}\",\"content\":\"x\"}}\n")
@@ -27,6 +28,7 @@ struct Scene {
     max_rejected: Option<u64>,
     min_changes: Option<u64>,
     run_now: Option<&'static str>,
+    now: Timestamp,
 }
 
 impl Scene {
@@ -41,6 +43,7 @@ impl Scene {
             max_rejected: None,
             min_changes: None,
             run_now: None,
+            now: Timestamp::UNIX_EPOCH,
         }
     }
 
@@ -81,7 +84,8 @@ impl Scene {
             breaker: BreakerPolicy::default(),
         };
         let (sink, store) = (self.sink.with_fuse(fuse.clone()), self.store.with_fuse(fuse.clone()));
-        let ports = Ports { source: &self.source, sink: &sink, store: &store, clock: &FixedClock::default() };
+        let clock = FixedClock { now: self.now, ..FixedClock::default() };
+        let ports = Ports { source: &self.source, sink: &sink, store: &store, clock: &clock };
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run(
             &settings,
             &ports,
@@ -257,16 +261,40 @@ fn files_without_number_are_refused_with_the_way_out() {
 }
 
 #[test]
-fn what_is_gone_makes_room() {
+fn what_is_gone_longest_makes_room() {
     let mut scene = Scene::new(true);
     for number in 0..MAX_FILES {
-        scene.put(&format!("{number}.jsonl"), "\n");
+        scene.put(&format!("{number:04}.jsonl"), &add(&number.to_string()));
     }
-    assert_eq!(scene.lines(), 0);
-    scene.source.files.clear();
-    scene.put("new.jsonl", &add("a"));
-    assert_eq!(scene.lines(), 1);
-    assert_eq!(scene.store.ledger().unwrap().followed.unwrap().files.len(), 1);
+    assert_eq!(scene.lines(), MAX_FILES as u64);
+    let gone = |scene: &mut Scene, name: &str| scene.source.files.remove(name).unwrap();
+    let first = gone(&mut scene, "0500.jsonl");
+    scene.lines();
+    let second = gone(&mut scene, "0400.jsonl");
+    scene.lines();
+    scene.put("new.jsonl", &add("new"));
+    assert_eq!(scene.lines(), MAX_FILES as u64 + 1);
+    assert_eq!(scene.store.ledger().unwrap().followed.unwrap().files.len(), MAX_FILES, "one made room for one");
+    // What went later is known still when it comes back, and what went first is not.
+    scene.source.files.insert("0400.jsonl".to_owned(), second);
+    assert_eq!(scene.lines(), MAX_FILES as u64 + 1);
+    gone(&mut scene, "0400.jsonl");
+    scene.source.files.insert("0500.jsonl".to_owned(), first);
+    assert_eq!(scene.lines(), MAX_FILES as u64 + 2);
+}
+
+#[test]
+fn a_run_that_ended_before_it_read_anything_interrupted_nothing() {
+    let mut scene = Scene::new(true);
+    scene.max_rejected = Some(1);
+    scene.put("a.jsonl", &("bad\n".to_owned() + &add("a")));
+    assert_eq!(scene.lines(), 2);
+    let text = scene.source.files["a.jsonl"].clone();
+    scene.put("a.jsonl", "{}");
+    assert_eq!(scene.fails().0, FailureReason::FileRewritten);
+    scene.source.files.insert("a.jsonl".to_owned(), text);
+    scene.append("a.jsonl", "bad\n");
+    assert_eq!(scene.lines(), 3, "one rejected line is this run's");
 }
 
 /// Several days of a feed, each worker killed at every moment in turn: every line is read once, in the end.
@@ -445,4 +473,32 @@ fn what_waits_is_not_read_again_and_again() {
     assert_eq!(waiting(&scene), (3, Some(1)));
     let end = u64::try_from(3 * add("a").len()).unwrap();
     assert_eq!(*scene.source.opened.lock().unwrap(), [("a.jsonl".to_owned(), end)], "opened behind what is indexed");
+}
+
+#[test]
+fn an_archive_that_is_being_copied_is_waited_for_and_one_that_stays_cut_is_damaged() {
+    let text: String = (0..500).map(|path| add(&format!("p{path}"))).collect();
+    let stored = gzip(&text);
+    let mut scene = Scene::new(true);
+    scene.put("z.jsonl", &add("z"));
+    for cut in [1, 5, 20, stored.len() / 2, stored.len() - 9, stored.len() - 1] {
+        scene.source.files.insert("a.jsonl".to_owned(), stored[..cut].to_vec());
+        let lines = scene.lines();
+        assert!((1..=501).contains(&lines), "cut at {cut}: {lines}, and what is beside it is read");
+        scene.now += SignedDuration::from_mins(9);
+        assert_eq!(scene.lines(), lines);
+    }
+    scene.now += SignedDuration::from_mins(2);
+    let (reason, message) = scene.fails();
+    assert_eq!(reason, FailureReason::FileDamaged);
+    assert!(message.contains("a.jsonl: the archive ends in its midst"), "{message}");
+    scene.source.files.insert("a.jsonl".to_owned(), stored.clone());
+    assert_eq!(scene.lines(), 501);
+    // Copied once more over itself, and longer.
+    let longer = [stored.clone(), gzip(&add("more"))].concat();
+    for cut in [30, stored.len() / 2, stored.len() + 5, longer.len()] {
+        scene.source.files.insert("a.jsonl".to_owned(), longer[..cut].to_vec());
+        assert_eq!(scene.lines(), if cut == longer.len() { 502 } else { 501 }, "cut at {cut}");
+    }
+    assert_eq!(scene.sink.objects().len(), 502);
 }

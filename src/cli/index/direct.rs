@@ -268,6 +268,7 @@ pub(super) fn work(files: &[String], collection: &str, args: &DirectArgs, addres
         partition: None,
         former_ledgers: Vec::new(),
         follow: None,
+        replay: None,
         consistency: args.way.consistency.into(),
         pace: PaceWork {
             parallelism: args.parallelism.map(usize::from),

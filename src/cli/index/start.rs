@@ -3,22 +3,17 @@
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use elysia_api::IndexSource;
 use elysia_api::condition::ConditionType;
 use elysia_api::index_source::RunState;
-use elysia_api::names::{PLUGIN_MANAGER, RUN_NOW_ANNOTATION};
+use elysia_api::names::RUN_NOW_ANNOTATION;
 use elysia_core::condition;
 use jiff::Timestamp;
-use kube::api::{Patch, PatchParams};
-use serde_json::json;
 
 use super::super::Exit;
-use super::super::audit::{self, Change};
-use super::super::client::complaint;
 use super::super::health::duration;
-use super::super::owner;
 use super::super::session::{Session, Stop};
 use super::direct::DirectArgs;
+use super::mark::{self, Mark};
 use super::{find, status};
 
 /// Arguments of `index run`.
@@ -76,34 +71,16 @@ pub(super) async fn run(name: &str, args: &RunArgs, session: &Session) -> Result
     let feed = find::one(session, name).await?;
     let (namespace, printer) = (&session.namespace, session.printer);
     let word = Timestamp::now().to_string();
-    if let Some(tool) = owner::of(&feed.metadata).filter(|_| !args.force) {
-        printer.note(&format!(
-            "{tool} owns {name} and may undo a change made here. Make it in its repository:\n  {RUN_NOW_ANNOTATION}: \"{word}\"\nor add --force\n"
-        ));
-        return Ok(Exit::Fault);
-    }
-    let patch = json!({"metadata": {"uid": feed.metadata.uid, "annotations": {RUN_NOW_ANNOTATION: word}}});
-    let parameters =
-        PatchParams { field_manager: Some(PLUGIN_MANAGER.to_owned()), dry_run: args.dry_run, ..PatchParams::default() };
-    let api = session.api::<IndexSource>();
-    let next = format!("kubectl auth can-i patch indexsource/{name} -n {namespace}");
-    let answer = session.reader.within(api.patch(name, &parameters, &Patch::Merge(patch))).await;
-    let answer = answer.map_err(|message| Stop::unknown(message, next.clone()))?;
-    let answer = answer.map_err(|error| Stop::refused(format!("{name} was not changed: {}", complaint(&error)), next));
-    if !args.dry_run {
-        let failure = answer.as_ref().err().map(|_| "the API server refused it");
-        let change = Change {
-            reason: if failure.is_some() { "RunFailed" } else { "RunAsked" },
-            action: "index run",
-            note: failure.map_or_else(|| format!("asked for a run: {word}"), str::to_owned),
-            failed: failure.is_some(),
-        };
-        audit::record(session, &feed, session.user().await.as_deref(), change).await;
-    }
-    answer?;
-    if args.dry_run {
-        printer.note("dry run: the API server would accept it, and nothing was started\n");
-        return Ok(Exit::Healthy);
+    let mark = Mark {
+        key: RUN_NOW_ANNOTATION,
+        value: &word,
+        change: ("RunAsked", "RunFailed", "index run"),
+        note: format!("asked for a run: {word}"),
+        force: args.force,
+        dry_run: args.dry_run,
+    };
+    if let Some(exit) = mark::write(session, &feed, mark).await? {
+        return Ok(exit);
     }
     if !args.wait {
         printer.note(&format!("asked for; see: kubectl elysia index status {name} -n {namespace}\n"));

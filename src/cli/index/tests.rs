@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use elysia_api::IndexSource;
+use elysia_engine::category::Category;
+use elysia_engine::ledger::Ledger;
+use elysia_engine::rejection;
+use elysia_engine::rejects::Reject;
 use elysia_testkit::kubernetes::KubernetesApi;
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::core::ResourceExt as _;
 use serde_json::{Value, json};
 
@@ -83,7 +88,7 @@ struct AskErrors {
 
 fn errors(status: &Value, line: &str) -> String {
     let parsed = AskErrors::try_parse_from(["errors", "docs"].into_iter().chain(line.split_whitespace())).unwrap();
-    Errors::of(&feed(status), &parsed.args).map_or_else(|| "unknown".to_owned(), |errors| text(&errors.text()))
+    Errors::of(&feed(status), None, &parsed.args).map_or_else(|| "unknown".to_owned(), |errors| text(&errors.text()))
 }
 
 #[test]
@@ -111,6 +116,86 @@ fn what_was_rejected_is_told_by_category_and_by_line() {
     ");
     assert_eq!(errors(&indexed("Running", 0), ""), "");
     assert_eq!(errors(&json!({"observedGeneration": 2}), ""), "unknown");
+}
+
+fn counted(rejected: u64) -> Ledger {
+    let mut ledger = Ledger::begin("run", "Articles", "2026-11-21T11:59:00Z".parse().unwrap());
+    ledger.counts.lines = rejected;
+    ledger.counts.rejected = rejected;
+    for line in 1..=rejected {
+        ledger.errors.count(Category::Validation);
+        let letter = rejection::DeadLetter {
+            file: "a.jsonl".to_owned(),
+            line,
+            offset: line,
+            length: 9,
+            category: Category::Validation,
+            reason: "`op` is missing".to_owned(),
+        };
+        ledger.rejects.lines.push(Reject { number: line, letter, documents: Vec::new(), is_superseded: false });
+    }
+    ledger.rejects.seen = rejected;
+    ledger
+}
+
+fn lines(feed: &IndexSource, ledger: &Ledger, line: &str) -> Vec<String> {
+    let parsed = AskErrors::try_parse_from(["errors", "docs"].into_iter().chain(line.split_whitespace())).unwrap();
+    let errors = Errors::of(feed, Some(ledger), &parsed.args).unwrap();
+    text(&errors.text()).lines().map(str::to_owned).collect()
+}
+
+/// What `index errors --reset` ends with.
+async fn resets(api: &KubernetesApi, line: &str) -> (String, IndexSource) {
+    let reader = Reader::of(api.client(), "search".to_owned(), Duration::from_secs(2));
+    let session = Session::answering(reader, "search", None);
+    let parsed = AskErrors::try_parse_from(["errors", "docs"].into_iter().chain(line.split_whitespace())).unwrap();
+    let end = match super::errors::run(&parsed.args, &session).await {
+        Ok(exit) => format!("{exit:?}"),
+        Err(Stop::Said { exit, message, .. }) => format!("{exit:?}: {message}"),
+        Err(Stop::Output(error)) => format!("{error}"),
+    };
+    (end, api.object::<IndexSource>("search", "docs").unwrap())
+}
+
+#[tokio::test]
+async fn what_was_seen_is_hidden_and_nothing_else_changes() {
+    let api = KubernetesApi::new();
+    let mut owned = feed(&indexed("Succeeded", 30));
+    api.seed(&owned);
+    assert_eq!(resets(&api, "--reset").await.0, "Unknown: no run of docs was counted yet");
+    let keep = |ledger: &Ledger| {
+        let data = json!({"ledger.json": serde_json::to_string(ledger).unwrap()});
+        api.seed::<ConfigMap>(
+            &serde_json::from_value(json!({
+                "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "docs-ledger", "namespace": "search"},
+                "data": data,
+            }))
+            .unwrap(),
+        );
+    };
+    let before = counted(30);
+    keep(&before);
+    assert_eq!(resets(&api, "").await.0, "Fault");
+    let (end, docs) = resets(&api, "--reset").await;
+    assert_eq!(end, "Healthy");
+    assert_eq!((&docs.spec, &docs.status), (&owned.spec, &owned.status));
+    assert!(api.transcript().contains("POST events Normal ErrorsSeen"), "{}", api.transcript());
+    assert_eq!(resets(&api, "").await.0, "Healthy");
+    assert_eq!(lines(&docs, &before, ""), Vec::<String>::new());
+    assert_eq!(lines(&docs, &counted(32), "").len(), 4, "a head, a category and the two that came since");
+    assert_eq!(lines(&docs, &counted(32), "--all").len(), 34);
+    assert_eq!(lines(&docs, &counted(32), "--summary")[1], "validation   2");
+    // A ledger that began anew counts anew.
+    let anew = Ledger { counting_since: Some("2026-11-21T12:00:00Z".parse().unwrap()), ..counted(31) };
+    assert_eq!(lines(&docs, &anew, "--recent").len(), 2 + 5 + 1);
+    assert_eq!(lines(&docs, &anew, "--recent").last().unwrap(), "and 26 more");
+    assert!(lines(&docs, &anew, "--recent 1")[2].starts_with("a.jsonl:31: "));
+    // What a tool owns it has to write.
+    owned.metadata.labels = Some([("kustomize.toolkit.fluxcd.io/name".to_owned(), "apps".to_owned())].into());
+    api.seed(&owned);
+    let (end, docs) = resets(&api, "--reset").await;
+    assert_eq!((end.as_str(), docs.annotations().len()), ("Fault", 0));
+    assert_eq!(resets(&api, "--reset --force").await.0, "Healthy");
 }
 
 #[derive(clap::Parser)]

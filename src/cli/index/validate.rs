@@ -147,7 +147,9 @@ impl FileFindings {
     fn broken(self, error: &ReadError) -> Self {
         match error {
             ReadError::Failed(_) => Self { unreadable: Some(error.to_string()), ..self },
-            ReadError::Damaged { .. } | ReadError::Unsupported(_) => Self { damaged: Some(error.to_string()), ..self },
+            ReadError::Damaged { .. } | ReadError::Cut { .. } | ReadError::Unsupported(_) => {
+                Self { damaged: Some(error.to_string()), ..self }
+            }
         }
     }
 

@@ -72,6 +72,7 @@ pub(super) async fn run(args: &WatchArgs, target: &Target, printer: Printer) -> 
         path: String::new(),
         pattern: args.pattern.clone(),
         is_followed: true,
+        processed: None,
     });
     work.follow = Some(FollowWork { basis: work.run.clone(), ..FollowWork::default() });
     printer.note(&format!("how far it is stands in {}\n", ledger.display()));

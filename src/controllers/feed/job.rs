@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use elysia_api::index_source::{Rewritten, Unmapped};
 use elysia_api::names;
+use elysia_api::processed::Processed;
 use elysia_core::feed::{Content, FeedSpec, Guard};
 use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::Job;
@@ -50,6 +51,8 @@ pub(super) struct Given<'a> {
     pub(super) content: &'a Content,
     /// How many documents it may delete, and what a person approved.
     pub(super) guard: Option<&'a Guard>,
+    /// The request to carry rejected lines out again, instead of reading on.
+    pub(super) replay: Option<&'a str>,
     /// Ledgers of another division of the feed in which deletes are left to do.
     pub(super) former: &'a [String],
     /// Where it writes.
@@ -62,6 +65,11 @@ pub(super) fn ledgers(spec: &FeedSpec) -> Vec<String> {
         return (0..spec.partitions).map(|index| names::partition_ledger(&spec.name, index)).collect();
     }
     vec![names::ledger(&spec.name)]
+}
+
+/// Name of the ledger on which notes about runs stand.
+pub(super) fn notes(spec: &FeedSpec) -> String {
+    ledgers(spec).swap_remove(0)
 }
 
 /// The objects; the error says what could not be written down.
@@ -114,7 +122,7 @@ fn metadata(spec: &FeedSpec, name: String) -> ObjectMeta {
 
 /// What the worker is told. It holds no secret: anybody who may read the Job reads it.
 fn work(spec: &FeedSpec, given: Given<'_>) -> Value {
-    let Given { run, content, guard, former, target } = given;
+    let Given { run, content, guard, replay, former, target } = given;
     let basis = spec.basis(content);
     let is_followed = basis.is_some();
     let watch = spec.watches(content).map(|interval| interval.as_secs());
@@ -135,7 +143,13 @@ fn work(spec: &FeedSpec, given: Given<'_>) -> Value {
             "files": files.iter().map(|(path, sha256)| json!({"path": path, "sha256": sha256})).collect::<Vec<_>>(),
         }]}),
         Content::Volume { claim: _, path, pattern } => {
-            json!({"volume": {"mountPath": MOUNT, "path": path, "pattern": pattern, "isFollowed": is_followed}})
+            json!({"volume": {
+                "mountPath": MOUNT,
+                "path": path,
+                "pattern": pattern,
+                "isFollowed": is_followed,
+                "processed": spec.processed().map(processed),
+            }})
         }
         Content::S3 { store, pattern } => json!({"s3": {
             "bucket": store.bucket,
@@ -166,6 +180,7 @@ fn work(spec: &FeedSpec, given: Given<'_>) -> Value {
         "partitions": (spec.partitions > 1).then_some(spec.partitions),
         "formerLedgers": former,
         "follow": follow,
+        "replay": replay,
         "deleteGuard": guard.map(|Guard { limits, approval }| json!({
             "objects": limits.objects,
             "percent": limits.percent,
@@ -190,7 +205,7 @@ fn work(spec: &FeedSpec, given: Given<'_>) -> Value {
 }
 
 fn job(spec: &FeedSpec, given: Given<'_>, image: &WorkerImage) -> Result<Job, serde_json::Error> {
-    let Given { run, content, target, .. } = given;
+    let Given { run, content, target, replay, .. } = given;
     let mut environment = vec![json!({"name": worker::WORK_VARIABLE, "value": work(spec, given).to_string()})];
     if let Some((name, key)) = &target.api_key {
         environment.push(json!({
@@ -199,23 +214,26 @@ fn job(spec: &FeedSpec, given: Given<'_>, image: &WorkerImage) -> Result<Job, se
         }));
     }
     environment.extend(s3_environment(content));
+    // Only who puts files away needs to write.
+    let is_read_only = spec.processed().is_none() || replay.is_some();
     let volume = match content {
         Content::ConfigMap { name, .. } => Some(json!({"name": "feed", "configMap": {"name": name}})),
         Content::Volume { claim, .. } => {
-            Some(json!({"name": "feed", "persistentVolumeClaim": {"claimName": claim, "readOnly": true}}))
+            Some(json!({"name": "feed", "persistentVolumeClaim": {"claimName": claim, "readOnly": is_read_only}}))
         }
         Content::S3 { .. } => None,
     };
-    let mount = volume.as_ref().map(|_| json!({"name": "feed", "mountPath": MOUNT, "readOnly": true}));
-    let mut metadata = metadata(spec, spec.job(run));
-    if spec.watches(content).is_some() {
+    let mount = volume.as_ref().map(|_| json!({"name": "feed", "mountPath": MOUNT, "readOnly": is_read_only}));
+    let mut metadata = metadata(spec, replay.map_or_else(|| spec.job(run), |word| spec.replay_job(word)));
+    if spec.watches(content).is_some() && replay.is_none() {
         metadata.labels.get_or_insert_default().insert(names::WATCH_LABEL.to_owned(), "true".to_owned());
     }
     let mut job = json!({
         "metadata": metadata,
         "spec": {
             "backoffLimit": BACKOFF_LIMIT,
-            "ttlSecondsAfterFinished": KEPT_SECONDS,
+            // A request that failed is not made again by that: its Job stays, and goes when it is dealt with.
+            "ttlSecondsAfterFinished": replay.is_none().then_some(KEPT_SECONDS),
             // A pod that may still be writing is waited for, never doubled.
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {"rules": [
@@ -277,6 +295,17 @@ fn divide(spec: &mut Value, partitions: u32) {
         spec.insert("parallelism".to_owned(), json!(partitions));
         spec.insert("backoffLimitPerIndex".to_owned(), json!(BACKOFF_LIMIT));
         spec.insert("maxFailedIndexes".to_owned(), json!(0));
+    }
+}
+
+/// What becomes of a file once every line of it is counted.
+fn processed(processed: &Processed) -> Value {
+    let Processed { rename, moved } = processed;
+    match (rename, moved) {
+        (Some(rename), _) => json!({"rename": {"suffix": rename.suffix}}),
+        (None, Some(moved)) => json!({"move": {"path": moved.path}}),
+        // The rules of the kind do not let it come to that; it stays then.
+        (None, None) => Value::Null,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use elysia_api::index_source::{CheckpointStatus, Counts, DeadLetter, Lag, RunState, Throughput};
 use elysia_api::names;
-use elysia_core::feed::{Content, FeedSpec, Guarded, LedgerView, Limits, OpenCircuit, PutOff, partitions};
+use elysia_core::feed::{Content, FailedRun, FeedSpec, Guarded, LedgerView, Limits, OpenCircuit, PutOff, partitions};
 use elysia_core::sight::{BlindnessKind, Sight};
 use elysia_engine::category::Category;
 use elysia_engine::ledger::{FailureReason, Ledger, State, Traffic};
@@ -19,32 +19,54 @@ use super::job;
 use super::observe::unreadable;
 use crate::effects::EffectError;
 
-/// The ledger, of several partitions what they say together, and the time for which the present run is meant.
-pub(super) async fn observe(
-    spec: &FeedSpec,
-    held: &Sight<Result<Content, String>>,
-    context: &Context,
-) -> (Sight<Option<LedgerView>>, Option<Timestamp>) {
+/// The ledger and what stands beside it.
+pub(super) struct Beside {
+    /// What the worker wrote; of several partitions what they say together.
+    pub(super) ledger: Sight<Option<LedgerView>>,
+    /// The time for which the present run is meant.
+    pub(super) intent: Option<Timestamp>,
+    /// Whether the object is there on which notes stand: see [`job::notes`].
+    pub(super) keeps_notes: bool,
+    /// The run whose Job failed without a word of its worker, as it is noted there.
+    pub(super) failed: Option<FailedRun>,
+}
+
+impl Beside {
+    fn new(ledger: Sight<Option<LedgerView>>, config: Option<&ConfigMap>) -> Self {
+        let note = |key: &str| config.and_then(|config| config.annotations().get(key));
+        let intent = note(names::INTENT_ANNOTATION).and_then(|time| time.parse().ok());
+        let failed = note(names::FAILED_ANNOTATION).and_then(|note| serde_json::from_str(note).ok());
+        Self { ledger, intent, keeps_notes: config.is_some(), failed }
+    }
+}
+
+/// Looks at the ledgers.
+pub(super) async fn observe(spec: &FeedSpec, held: &Sight<Result<Content, String>>, context: &Context) -> Beside {
     if spec.partitions > 1 {
         let run = held.seen().and_then(|content| content.as_ref().ok()).map(|content| spec.run_id(content));
-        return (divided(spec, run.as_deref(), context).await, None);
+        return divided(spec, run.as_deref(), context).await;
     }
-    let name = names::ledger(&spec.name);
+    let name = job::notes(spec);
     let api: Api<ConfigMap> = Api::namespaced(context.kube.clone(), &spec.namespace);
     let config = match api.get_opt(&name).await {
         Ok(config) => config,
-        Err(error) => return (unreadable("ConfigMap", &name, &error), None),
+        Err(error) => return Beside::new(unreadable("ConfigMap", &name, &error), None),
     };
-    let intent = config.as_ref().and_then(|config| config.annotations().get(names::INTENT_ANNOTATION)?.parse().ok());
-    (ledger_in(spec, &name, config), intent)
+    Beside::new(ledger_in(spec, &name, config.clone()), config.as_ref())
 }
 
 /// What the ledgers of partitions say together. One that cannot be read leaves nothing known.
-async fn divided(spec: &FeedSpec, run: Option<&str>, context: &Context) -> Sight<Option<LedgerView>> {
-    let mut found = match labelled(spec, context).await {
-        Ok(found) => found,
-        Err(error) => return unreadable("the ledgers of", &spec.name, &error),
-    };
+async fn divided(spec: &FeedSpec, run: Option<&str>, context: &Context) -> Beside {
+    match labelled(spec, context).await {
+        Ok(found) => {
+            let notes = found.get(&job::notes(spec)).cloned();
+            Beside::new(joined(spec, run, found), notes.as_ref())
+        }
+        Err(error) => Beside::new(unreadable("the ledgers of", &spec.name, &error), None),
+    }
+}
+
+fn joined(spec: &FeedSpec, run: Option<&str>, mut found: BTreeMap<String, ConfigMap>) -> Sight<Option<LedgerView>> {
     let mut ledgers = Vec::new();
     for name in job::ledgers(spec) {
         match ledger_in(spec, &name, found.remove(&name)) {
@@ -152,6 +174,7 @@ fn view(ledger: &Ledger) -> LedgerView {
             failures: i64::from(breaker.failures),
             message: breaker.message.clone(),
         }),
+        replayed: ledger.replayed.as_ref().map(|replayed| replayed.word.clone()),
         dead_letters: ledger.dead_letters.iter().map(dead_letter).collect(),
         started_at: ledger.started_at,
         finished_at: ledger.finished_at,

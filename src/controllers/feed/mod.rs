@@ -56,17 +56,23 @@ async fn act(
     owner: &IndexSource,
     context: &Shared,
 ) -> Result<(), EffectError> {
-    let (run, source, guard, intent) = match &plan.step {
+    let (run, source, guard, intent, replay) = match &plan.step {
         None => return Ok(()),
         Some(Step::EndJob { name }) => return kubernetes::end_job(&context.kube, &spec.namespace, name).await,
         Some(Step::ForgetJob { name }) => return kubernetes::forget_job(&context.kube, &spec.namespace, name).await,
-        Some(Step::StartRun { run, content, guard, intent }) => (run, content, guard.as_ref(), intent),
+        Some(Step::NoteFailure(failed)) => {
+            let note = serde_json::to_string(failed).map_err(|error| EffectError::Refused(error.to_string()))?;
+            return annotate(spec, context, names::FAILED_ANNOTATION, Some(&note)).await;
+        }
+        Some(Step::StartRun { run, content, guard, intent, replay }) => {
+            (run, content, guard.as_ref(), intent, replay.as_deref())
+        }
     };
     let Some(target) = &scene.target else {
         return Err(EffectError::Refused("the cluster has no address that a Job could use".to_owned()));
     };
     let former = ledgers::former(spec, context).await?;
-    let given = job::Given { run, content: source, guard, former: &former, target };
+    let given = job::Given { run, content: source, guard, replay, former: &former, target };
     let job::Objects { account, role, binding, ledgers, job } =
         job::objects(spec, given, &context.worker).map_err(EffectError::Refused)?;
     let client = &context.kube;
@@ -80,14 +86,23 @@ async fn act(
     }
     // No Job is at work now. Once this is written, the run it speaks of is made sooner or later, and no other.
     if let Some(time) = intent {
-        let (name, value) = (names::ledger(&spec.name), time.to_string());
-        kubernetes::annotate_config_map(client, &spec.namespace, &name, names::INTENT_ANNOTATION, &value).await?;
+        annotate(spec, context, names::INTENT_ANNOTATION, Some(&time.to_string())).await?;
+    }
+    // Another attempt is what it is: its own outcome counts.
+    if scene.observed.failed.is_some() && replay.is_none() {
+        annotate(spec, context, names::FAILED_ANNOTATION, None).await?;
     }
     account.apply().await?;
     role.apply().await?;
     binding.apply().await?;
     kubernetes::create_once_owned(client, job, owner).await?;
     Ok(())
+}
+
+/// Notes something on the ledger's object, or takes the note away.
+async fn annotate(spec: &FeedSpec, context: &Shared, key: &str, value: Option<&str>) -> Result<(), EffectError> {
+    let name = job::notes(spec);
+    kubernetes::annotate_config_map(&context.kube, &spec.namespace, &name, key, value).await
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use kube::api::Api;
 use super::super::ReconcileError;
 use super::super::collection::{cluster_of, exists, open};
 use super::super::context::Context;
+use super::ledgers::Beside;
 use super::{jobs, ledgers};
 use crate::effects::chain;
 
@@ -48,10 +49,12 @@ pub(super) async fn observe(spec: &FeedSpec, context: &Context, now: Timestamp) 
     // in a ledger that is read afterwards.
     let jobs = jobs::jobs(spec, context).await?;
     let held = content(spec, context).await;
-    let (ledger, intent) = ledgers::observe(spec, &held, context).await;
+    let Beside { ledger, intent, keeps_notes, failed } = ledgers::observe(spec, &held, context).await;
     let mut observed = Observed {
         cluster: ClusterSight::Missing,
         collection: Sight::unseen(BlindnessKind::Failed, "not asked"),
+        keeps_notes,
+        failed,
         protection: None,
         content: held,
         ledger,

@@ -12,6 +12,8 @@ use serde_json::json;
 
 use crate::worker::work::{DeleteGuardWork, IndexWork};
 
+mod later;
+
 use super::super::fixture::{NAMESPACE, World, advance, manifest, shown};
 
 fn lines(text: &str) -> ConfigMap {
@@ -497,6 +499,7 @@ async fn a_run_that_failed_stays_failed_until_it_is_run_again() {
     world.docs().await;
     world.end_job(&world.jobs()[0], "Failed", "BackoffLimitExceeded");
     assert_snapshot!(world.docs().await, @r"
+    PATCH configmaps/docs-ledger merge
     PATCH indexsources/docs/status Ready=False RunFailed
     POST events Warning RunFailed
     ");

@@ -163,6 +163,7 @@ fn ledger() -> LedgerView {
         call_milliseconds: 1_500,
         lag: Some(Lag { files: 2, bytes: 900 }),
         breaker: None,
+        replayed: None,
         dead_letters: Vec::new(),
         started_at: at(0),
         finished_at: None,

@@ -20,7 +20,13 @@ fn volume(files: &[&str]) -> TempDir {
 
 fn names(mount: &TempDir, path: &str, pattern: &str) -> Result<Vec<String>, String> {
     let mount_path = mount.path().to_str().unwrap().to_owned();
-    let volume = VolumeWork { mount_path, path: path.to_owned(), pattern: pattern.to_owned(), is_followed: false };
+    let volume = VolumeWork {
+        mount_path,
+        path: path.to_owned(),
+        pattern: pattern.to_owned(),
+        is_followed: false,
+        processed: None,
+    };
     let entries = FileSource::new(SourceWork::Volume(volume)).entries().map_err(|error| error.message)?;
     Ok(entries.into_iter().map(|entry| entry.name).collect())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use elysia_api::index_source::{CheckpointStatus, Counts, DeadLetter, Lag, PartitionsStatus, RunState, Throughput};
 use jiff::Timestamp;
 
-use super::{Content, FeedSpec, Guarded};
+use super::{Content, FailedRun, FeedSpec, Guarded};
 use crate::collection::ClusterSight;
 use crate::sight::Sight;
 
@@ -16,6 +16,10 @@ pub struct Observed {
     pub cluster: ClusterSight,
     /// Whether the collection exists.
     pub collection: Sight<bool>,
+    /// Whether the ledger's object is there: notes stand on it.
+    pub keeps_notes: bool,
+    /// The run whose Job failed and whose worker did not say so itself, as it is noted there.
+    pub failed: Option<FailedRun>,
     /// The pattern of the cluster that protects the collection's name.
     pub protection: Option<String>,
     /// What the source holds; `Seen(Err)`: what it names does not exist.
@@ -95,6 +99,8 @@ pub struct LedgerView {
     pub lag: Option<Lag>,
     /// The worker's circuit breaker while it is open.
     pub breaker: Option<OpenCircuit>,
+    /// The request to carry rejected lines out again that was dealt with last.
+    pub replayed: Option<String>,
     /// The first rejected lines.
     pub dead_letters: Vec<DeadLetter>,
     /// When the run started.

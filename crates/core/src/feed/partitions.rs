@@ -78,6 +78,8 @@ fn add(joined: LedgerView, other: LedgerView) -> LedgerView {
         lag: most(joined.lag, other.lag),
         breaker: joined.breaker.or(other.breaker),
         dead_letters,
+        // A request is dealt with when all have dealt with it.
+        replayed: joined.replayed.filter(|word| other.replayed.as_ref() == Some(word)),
         started_at: joined.started_at.min(other.started_at),
         finished_at: joined.finished_at.max(other.finished_at),
         run: joined.run,

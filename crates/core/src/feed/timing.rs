@@ -5,9 +5,11 @@
 
 use elysia_api::condition::{ConditionType, Reason};
 use elysia_api::index_source::{IndexSourceSpec, RunState};
+use elysia_api::processed::Processed;
 use jiff::{SignedDuration, Timestamp};
 
 use super::effort::wait;
+use super::failure::{failed_unsaid, noted};
 use super::{
     Content, Effort, FeedSpec, Finding, JobState, JobView, LedgerView, Observed, Plan, PutOff, RECHECK_LATER, Step,
     failed, guard, obstacle, run_status, stuck,
@@ -90,6 +92,11 @@ impl FeedSpec {
         }
     }
 
+    /// What becomes of files once they are counted. It changes no outcome, so it is no part of a basis.
+    pub fn processed(&self) -> Option<&Processed> {
+        self.source.volume.as_ref()?.processed.as_ref()
+    }
+
     /// Identifies the run that is meant for this time.
     fn run_for(&self, content: &Content, time: Timestamp) -> String {
         let (basis, time, now) = (self.basis(content), time.as_second(), &self.run_now);
@@ -103,9 +110,11 @@ impl FeedSpec {
                 let effort = (parallelism, batch_objects, batch_bytes, attempts, breaker_failures, times);
                 let manner = (matches!(self.rewritten, super::Rewritten::ReadAgain), self.skip_unchanged);
                 let parts = ("watch", basis, time, now, effort, self.max_rejected, manner);
-                // As before there were any: an upgrade of the operator ends no worker.
-                self.min_changes
-                    .map_or_else(|| fingerprint::short(&parts), |least| fingerprint::short(&(&parts, least)))
+                match (self.min_changes, self.processed()) {
+                    // As before there were any: an upgrade of the operator ends no worker.
+                    (None, None) => fingerprint::short(&parts),
+                    (least, processed) => fingerprint::short(&(&parts, least, processed)),
+                }
             }
             None => fingerprint::short(&("schedule", basis, time, now)),
         }
@@ -202,7 +211,9 @@ fn watched(spec: &FeedSpec, observed: &Observed, content: &Content, ledger: Opti
         // The record of a Job that was given up is cleared away after a while.
         Some(JobState::Failed(_)) | None
             if !own.is_some_and(|own| own.is_permanent)
-                && (job.is_some() || own.is_some_and(|own| own.state == RunState::Failed)) =>
+                && (job.is_some()
+                    || own.is_some_and(|own| own.state == RunState::Failed)
+                    || noted(observed, &run).is_some()) =>
         {
             let since = own.and_then(|own| own.finished_at).unwrap_or(time).max(time);
             if observed.now.duration_since(since) >= WATCH_AGAIN {
@@ -256,7 +267,7 @@ fn current(
             let why = own.message.clone().unwrap_or_else(|| "the run failed".to_owned());
             ended_badly(spec, &name, own, &run, &why)
         }
-        (_, Some(JobState::Failed(why))) => failed(spec, &name, own, &run, why),
+        (_, Some(JobState::Failed(why))) => failed_unsaid(spec, observed, &name, own, &run, why),
         // Its outcome was written over by a later run: this content came back, or the ledger was lost.
         (None, Some(JobState::Succeeded)) => {
             let mut plan = standing(spec, &name, None, &run, ready);
@@ -265,12 +276,15 @@ fn current(
         }
         (_, Some(JobState::Active | JobState::Succeeded)) => standing(spec, &name, own, &run, ready),
         (_, None) => {
+            if let Some(why) = noted(observed, &run) {
+                return failed(spec, &name, own, &run, why);
+            }
             if let Some(plan) = obstacle(spec, observed, content) {
                 return plan;
             }
             let mut plan = standing(spec, &name, own, &run, ready);
             plan.recheck = Some(RECHECK_LATER);
-            plan.step = Some(Step::StartRun { run, content: content.clone(), guard: None, intent });
+            plan.step = Some(Step::StartRun { run, content: content.clone(), guard: None, intent, replay: None });
             plan
         }
     }

@@ -72,6 +72,7 @@ impl Picture {
             }
             Some(Step::EndJob { .. }) => "end".to_owned(),
             Some(Step::ForgetJob { .. }) => "forget".to_owned(),
+            Some(Step::NoteFailure(_)) => "note".to_owned(),
         };
         let shown = [ConditionType::Ready, ConditionType::CaughtUp, ConditionType::Running, ConditionType::Stalled];
         let shown = shown.iter().filter_map(|kind| plan.findings.iter().find(|finding| finding.kind == *kind));
@@ -177,6 +178,26 @@ fn what_would_index_otherwise_begins_anew_and_what_would_not_goes_on() {
 }
 
 #[test]
+fn what_becomes_of_files_is_another_worker_that_watches_and_no_other_run() {
+    let volume = |processed: serde_json::Value| {
+        let source = serde_json::json!({"volume": {"claimName": "files", "processed": processed}});
+        serde_json::from_value(source).unwrap()
+    };
+    let run = |spec: FeedSpec| {
+        let content = Content::Volume { claim: "files".to_owned(), path: String::new(), pattern: "*".to_owned() };
+        (spec.basis(&content), spec.run_for(&content, at("03:00:00")))
+    };
+    let plain = |spec: FeedSpec| run(FeedSpec { source: volume(serde_json::json!(null)), ..spec });
+    let renamed =
+        |spec: FeedSpec| run(FeedSpec { source: volume(serde_json::json!({"rename": {"suffix": ".done"}})), ..spec });
+    assert_eq!(plain(nightly()), renamed(nightly()));
+    assert_eq!(plain(watching()).0, renamed(watching()).0);
+    assert_ne!(plain(watching()).1, renamed(watching()).1);
+    // As the release before this field was made it: an upgrade of the operator ends no worker.
+    assert_eq!(plain(watching()).1, run(watching()).1);
+}
+
+#[test]
 fn a_worker_that_watches_is_ended_by_whatever_it_was_not_told() {
     let watched =
         || Picture::new(watching(), "01:30:00").meant("01:00:00", Some(RunState::Succeeded), Some(JobState::Active));
@@ -259,4 +280,23 @@ fn min_changes_ends_only_a_worker_that_was_told_otherwise() {
     assert_ne!(run(Some(2)), run(Some(1)));
     let run = |min_changes| FeedSpec { min_changes, ..nightly() }.run_for(&bucket(), at("03:00:00"));
     assert_eq!(run(None), run(Some(1)));
+}
+
+#[test]
+fn a_job_that_failed_without_a_word_is_known_to_have_failed_when_it_is_cleared_away() {
+    let cleared = |spec: FeedSpec, now: &str| {
+        let mut picture = Picture::new(spec, now).meant("03:00:00", None, None);
+        let run = picture.spec.run_for(&bucket(), at("03:00:00"));
+        picture.observed.failed = Some(super::super::FailedRun { run, message: "backoff".to_owned() });
+        picture.told()
+    };
+    let failed = Picture::new(nightly(), "03:10:00").meant("03:00:00", None, Some(JobState::Failed("x".into())));
+    assert_eq!(failed.told(), "note: Ready=False RunFailed, CaughtUp=False RunFailed, Stalled=True RunFailed");
+    assert_eq!(
+        cleared(nightly(), "05:00:00"),
+        "rest: Ready=False RunFailed, CaughtUp=False RunFailed, Stalled=True RunFailed"
+    );
+    // Somebody deleted it by hand: the next one is made in its time, not at once, and not never.
+    assert_eq!(cleared(watching(), "03:01:00"), "rest: Ready=False RunFailed, CaughtUp=False RunFailed");
+    assert!(cleared(watching(), "03:06:00").starts_with("mean 03:06:00"));
 }

@@ -4,6 +4,7 @@
 
 mod chunks;
 mod guard;
+mod replays;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -36,6 +36,7 @@ fn decided(spec: &FeedSpec, observed: &Observed) -> String {
         None => String::new(),
         Some(Step::ForgetJob { .. }) => " forget".to_owned(),
         Some(Step::EndJob { .. }) => " end".to_owned(),
+        Some(Step::NoteFailure(_)) => " note".to_owned(),
         Some(Step::StartRun { guard: None, .. }) => " start".to_owned(),
         Some(Step::StartRun { guard: Some(Guard { limits, approval }), .. }) => {
             format!(" start {limits:?} {:?}", approval.as_ref().map(|approval| approval.deletes))
@@ -77,7 +78,7 @@ fn a_run_waits_until_its_own_hash_is_approved() {
         (&approved, Some(JobState::Active), "Running"),
         (&approved, Some(JobState::Succeeded), "Running forget"),
         (&approved, None, begins),
-        (&approved, Some(JobState::Failed("evicted".to_owned())), "RunFailed"),
+        (&approved, Some(JobState::Failed("evicted".to_owned())), "RunFailed note"),
     ] {
         assert_eq!(decided(spec, &seen(waiting(), job.clone(), None)), expected, "{job:?}");
     }

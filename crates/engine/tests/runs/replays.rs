@@ -1,0 +1,149 @@
+//! Rejected lines that are carried out again, once the collection has what they need.
+
+use super::*;
+use elysia_engine::ledger::Replayed;
+use elysia_engine::object::Object;
+use elysia_engine::replay::replay;
+
+fn line(op: &str, path: &str, more: &str) -> String {
+    format!("{{\"repo\":\"r\",\"op\":\"{op}\",\"path\":\"{path}\"{more}}}\n")
+}
+
+/// Metadata for which the collection has no property at first.
+const BY_ANN: &str = ",\"metadata\":{\"author\":\"ann\"}";
+
+impl Scene {
+    fn mended(&self) -> Settings {
+        let text = |name: &str| (name.to_owned(), DataType::parse("text"));
+        let mapping = Mapping::new(["repo", "path", "content", "author"].map(text), Unmapped::Reject).unwrap();
+        Settings { mapping, ..self.settings() }
+    }
+
+    fn replay(&self, word: &str, fuse: &Fuse) -> Result<Ledger, RunError> {
+        let (sink, store) = (self.sink.with_fuse(fuse.clone()), self.store.with_fuse(fuse.clone()));
+        let ports = Ports { source: &self.source, sink: &sink, store: &store, clock: &FixedClock::default() };
+        block_on(replay(&self.mended(), &ports, word, &Stop::default()))
+    }
+
+    fn replayed(&self, word: &str) -> (u64, u64, u64, u64, u64) {
+        let ledger = self.replay(word, &Fuse::none()).unwrap();
+        assert!(ledger.counts.is_balanced(), "{:?}", ledger.counts);
+        assert_eq!(ledger.errors.total(), ledger.counts.rejected);
+        let Replayed { indexed, rejected, superseded, unreadable, missing, word: _ } = ledger.replayed.unwrap();
+        (indexed, rejected, superseded, unreadable, missing)
+    }
+
+    /// Paths, contents and authors.
+    fn stored(&self) -> Vec<String> {
+        let text = |object: &Object, name: &str| match object.properties.get(name) {
+            Some(value) => value.as_str().unwrap().to_owned(),
+            None => "-".to_owned(),
+        };
+        let shown = |object: &Object| ["path", "content", "author"].map(|name| text(object, name)).join(" ");
+        let mut shown = self.sink.objects().values().map(shown).collect::<Vec<_>>();
+        shown.sort();
+        shown
+    }
+}
+
+#[test]
+fn what_was_rejected_is_carried_out_once_and_nothing_newer_is_overwritten() {
+    let content = |text: &str| format!(",\"content\":\"{text}\"{BY_ANN}");
+    let text = [
+        line("add", "a", &content("first")),
+        line("modify", "a", &content("second")),
+        add("b"),
+        "nonsense\n".to_owned(),
+        line("add", "b", &content("never")),
+        line("add", "c", &content("old")),
+        add("c"),
+        line("rename", "nowhere", ",\"new_path\":\"d\""),
+    ];
+    for lines in [1, 3, 100] {
+        let scene = Scene { window_lines: Some(lines), ..Scene::of(&text.concat()) };
+        let ledger = scene.run(&Fuse::none()).unwrap();
+        assert_eq!((ledger.counts.lines, ledger.counts.added, ledger.counts.rejected), (8, 2, 6));
+        assert_eq!(
+            ledger.rejects.lines.iter().map(|reject| reject.letter.line).collect::<Vec<_>>(),
+            [1, 2, 4, 5, 6, 8]
+        );
+        // `b` has the older state until then, and no later line was rejected for it: its own line comes after.
+        assert_eq!(scene.replayed("one"), (3, 1, 1, 1, 0));
+        assert_eq!(scene.stored(), ["a second ann", "b never ann", "c x -"]);
+        let ledger = scene.store.ledger().unwrap();
+        let counts = ledger.counts;
+        assert_eq!((counts.lines, counts.added, counts.modified, counts.rejected), (8, 4, 1, 3));
+        let left = ledger.rejects.lines.iter().map(|reject| (reject.number, reject.letter.line));
+        assert_eq!(left.collect::<Vec<_>>(), [(3, 4), (5, 6), (6, 8)], "they keep their numbers");
+        assert_eq!(ledger.dead_letters.len(), 3);
+        // Asked for once, done once; and a run that is done stays done.
+        let before = scene.store.ledger();
+        scene.replay("one", &Fuse::none()).unwrap();
+        assert_eq!(scene.store.ledger(), before);
+        assert_eq!(scene.run(&Fuse::none()).unwrap().state, State::Succeeded);
+        assert_eq!(scene.replayed("two"), (0, 1, 1, 1, 0));
+    }
+}
+
+#[test]
+fn a_line_that_is_not_where_it_was_is_left_alone() {
+    let line = line("add", "a", &format!(",\"content\":\"x\"{BY_ANN}"));
+    for other in
+        [String::new(), add("z") + &line, line.replace("\"a\"", "\"b\""), format!("\n{line}"), line[..30].to_owned()]
+    {
+        let mut scene = Scene::of(&line);
+        scene.run(&Fuse::none()).unwrap();
+        scene.source = MemorySource::of("feed.jsonl", other.clone());
+        assert_eq!(scene.replayed("one"), (0, 0, 0, 0, 1), "{other}");
+        scene.source = MemorySource::default();
+        assert_eq!(scene.replayed("two"), (0, 0, 0, 0, 1));
+        assert_eq!(scene.stored(), Vec::<String>::new());
+        scene.source = MemorySource::of("feed.jsonl", line.clone());
+        assert_eq!(scene.replayed("three"), (1, 0, 0, 0, 0));
+    }
+}
+
+/// Every line is rejected; replayed, and killed at every moment in turn, they come to what a run comes to that never
+/// rejected them.
+#[test]
+fn killed_anywhere_a_replay_comes_to_what_the_lines_say() {
+    let mut text = String::new();
+    for path in ["a", "b", "c"] {
+        text += &line("add", path, &format!(",\"content\":\"1\"{BY_ANN}"));
+        text += &line("modify", path, &format!(",\"content\":\"2\"{BY_ANN}"));
+        text += &line("rename", path, &format!(",\"new_path\":\"{path}{path}\"{BY_ANN}"));
+        text += &line("add", path, &format!(",\"content\":\"3\"{BY_ANN}"));
+        text += &line("rename", "nowhere", &format!(",\"new_path\":\"{path}\"{BY_ANN}"));
+    }
+    let wanted = {
+        let scene = Scene { window_lines: Some(2), ..Scene::of(&text) };
+        let ports =
+            Ports { source: &scene.source, sink: &scene.sink, store: &scene.store, clock: &FixedClock::default() };
+        let ledger = block_on(run(&scene.mended(), &ports, &Stop::default())).unwrap();
+        (scene.sink.objects(), ledger.counts)
+    };
+    for lines in [1, 2, 7] {
+        for kill in 0..60 {
+            let scene = Scene { window_lines: Some(lines), ..Scene::of(&text) };
+            assert_eq!(scene.run(&Fuse::none()).unwrap().counts.rejected, 15);
+            // Twice, at another moment of what is left.
+            let _ = scene.replay("one", &Fuse::after(kill));
+            let _ = scene.replay("one", &Fuse::after(kill / 2 + 1));
+            scene.replay("one", &Fuse::none()).unwrap();
+            assert_eq!(scene.sink.objects(), wanted.0, "killed after {kill} effects, {lines} lines in a window");
+            assert_eq!(scene.store.ledger().unwrap().counts, wanted.1, "killed after {kill} effects");
+            assert!(scene.store.history().iter().all(|ledger| ledger.counts.is_balanced()));
+        }
+    }
+}
+
+#[test]
+fn a_request_that_was_dealt_with_is_known_to_the_next_run_as_well() {
+    let scene = Scene::of("nonsense\n");
+    scene.run(&Fuse::none()).unwrap();
+    assert_eq!(scene.replayed("one"), (0, 0, 0, 1, 0));
+    let other = Settings { run: "other".to_owned(), ..scene.settings() };
+    let ports = Ports { source: &scene.source, sink: &scene.sink, store: &scene.store, clock: &FixedClock::default() };
+    let ledger = block_on(run(&other, &ports, &Stop::default())).unwrap();
+    assert_eq!((ledger.rejects.seen, ledger.replayed.unwrap().word), (1, "one".to_owned()));
+}
