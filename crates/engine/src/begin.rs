@@ -29,8 +29,9 @@ pub(crate) async fn begin<K: Sink, L: LedgerStore, C: Clock>(
         ledger.resume();
     } else {
         *ledger = Ledger::begin_after(run, collection, clock.now(), ledger);
-        ledger.partition = settings.partition;
     }
+    // Also of a ledger that begins with this run.
+    ledger.partition = settings.partition;
     info!(%run, %collection, checkpoint = ?ledger.checkpoint, "run begins");
     settler.save().await?;
     settler.check_rejected()

@@ -1,5 +1,7 @@
 //! Transcripts of rounds over feeds.
 
+mod partitions;
+
 use elysia_api::IndexSource;
 use elysia_engine::checkpoint::Digest;
 use elysia_engine::guard::{Guarded, Limits};
