@@ -1,7 +1,6 @@
 //! How a feed cuts texts.
 
 use kube::KubeSchema;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Into which chunks texts are cut: at the last empty line, line break or space in a chunk's second half, at the latest
