@@ -188,3 +188,33 @@ fn names_that_do_not_fit_the_class_are_refused_before_the_first_line() {
     // They change places.
     assert!(named(&[("content", "body"), ("repo", "path"), ("path", "repo")]).is_ok());
 }
+
+#[test]
+fn a_feed_that_is_cut_needs_two_numbers_more() {
+    let cut = |properties: &[(&str, &str)], names: &[(&str, &str)]| {
+        let texts = [("repo", "text"), ("path", "text"), ("content", "text")];
+        let properties = texts.iter().chain(properties).map(|(name, word)| ((*name).to_owned(), DataType::parse(word)));
+        let names = names.iter().map(|(key, name)| ((*key).to_owned(), (*name).to_owned())).collect();
+        let chunking = Some(Chunking::new(100, 0));
+        Mapping::with_chunking(properties, Unmapped::Reject, &names, chunking).map_err(|error| error.to_string())
+    };
+    let both = [("chunks", "int"), ("chunk", "int")];
+    for (properties, names, expected) in [
+        (&both[1..], &[][..], "no property `chunks` of type int for a document's number of chunks"),
+        (&both[..1], &[], "no property `chunk` of type int for a chunk's number"),
+        (&[("chunks", "int"), ("chunk", "number")], &[], "no property `chunk` of type int"),
+        (&both, &[("chunk", "part")], "no property `part` of type int"),
+        (&both, &[("chunk", "chunks")], "`chunks` and `chunk` shall both be property `chunks`"),
+    ] {
+        let error = cut(properties, names).unwrap_err();
+        assert!(error.contains(expected), "{properties:?} {names:?}: {error}");
+    }
+    let mapping =
+        cut(&[("parts", "int"), ("part", "int"), ("chunk", "text")], &[("chunks", "parts"), ("chunk", "part")]);
+    let mapping = mapping.unwrap();
+    let cutting = mapping.cutting().unwrap();
+    assert_eq!((cutting.chunks.as_str(), cutting.chunk.as_str()), ("parts", "part"));
+    let reason = map(&mapping, json!({"part": 1})).unwrap_err();
+    assert!(reason.contains("metadata key `part` would overwrite the document's own `part`"), "{reason}");
+    assert_eq!(map(&mapping, json!({"chunk": "x"})).unwrap(), json!({"chunk": "x"}), "a property as any other");
+}
