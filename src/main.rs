@@ -149,7 +149,8 @@ async fn lead(
     }
     metrics.leads(true);
     let worker = WorkerImage { image: arguments.worker_image, pull_policy: arguments.worker_image_pull_policy };
-    let context = Arc::new(Context::new(client, stores, metrics.clone(), worker, Timestamp::now, candidate.leading()));
+    let (now, stopwatch) = (Timestamp::now, std::time::Instant::now);
+    let context = Arc::new(Context::new(client, stores, metrics.clone(), worker, now, stopwatch, candidate.leading()));
     let controllers = tokio::spawn(run::run(context, scope, stop.clone()));
     let held = candidate.hold_during(controllers, &stop, GRACE).await;
     metrics.leads(false);

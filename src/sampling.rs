@@ -10,6 +10,8 @@ use futures::{FutureExt as _, StreamExt as _};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::runtime::patience::patience;
+
 /// Reads of one object at one node that run at the same time. An answer has at most 4 MiB, usually some KiB.
 const READS: usize = 12;
 
@@ -17,11 +19,11 @@ const READS: usize = 12;
 const CHUNK: usize = 48;
 
 /// How long a node may take that surely holds the object.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = patience(Duration::from_secs(5));
 
 /// How long a node may take that perhaps holds no replica of the object's shard: 1.38 tries for 5 to 10 s before it says
 /// so, and a healthy answer takes some milliseconds.
-const GUESSING_PATIENCE: Duration = Duration::from_secs(1);
+const GUESSING_PATIENCE: Duration = patience(Duration::from_secs(1));
 
 /// Reads objects at their replicas.
 pub struct Reader<'a> {

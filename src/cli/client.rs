@@ -16,9 +16,10 @@ use elysia_api::GROUP;
 use elysia_api::names::LEASE_NAME;
 
 use super::Target;
+use crate::runtime::patience::patience;
 
 /// Longest wait for one answer: far above what a living API server takes, and short enough to wait for at a prompt.
-pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const REQUEST_TIMEOUT: Duration = patience(Duration::from_secs(5));
 
 /// Objects in one answer, as kubectl asks: a list of thousands must not be one answer of a hundred megabytes.
 const PAGE: u32 = 500;

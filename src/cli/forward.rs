@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use elysia_api::{WeaviateCluster, names};
 use elysia_core::cluster::{ClusterSpec, Kind};
 use elysia_core::health::{Sighted, Unread};
-use elysia_weaviate::{Client, ClientOptions, WeaviateError};
+use elysia_weaviate::{Client, WeaviateError};
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::ListParams;
@@ -25,6 +25,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use url::Url;
 
 use super::client::{Question, REQUEST_TIMEOUT, Reader, chain};
+use crate::runtime::patience::options;
 
 /// A cluster whose servers can be asked. Dropping it closes the way.
 pub(super) struct OpenedCluster {
@@ -230,7 +231,7 @@ fn client(rest: &str, grpc: Option<&str>, key: Option<&SecretString>) -> Result<
             next: "kubectl get weaviateclusters -o yaml".to_owned(),
         })
     };
-    let mut options = ClientOptions::new(parse(rest)?);
+    let mut options = options(parse(rest)?);
     options.grpc = grpc.map(parse).transpose()?;
     options.api_key = key.cloned();
     Client::new(options)

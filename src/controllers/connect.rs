@@ -8,7 +8,7 @@ use elysia_api::{WeaviateCluster, names};
 use elysia_core::cluster::{ClusterSpec, Kind};
 use elysia_core::fingerprint;
 use elysia_core::sight::{BlindnessKind, Sight};
-use elysia_weaviate::{Client, ClientOptions, WeaviateError};
+use elysia_weaviate::{Client, WeaviateError};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::Api;
@@ -18,14 +18,11 @@ use url::Url;
 
 use super::context::{Context, Stores};
 use crate::effects::chain;
+use crate::runtime::patience::{options, patience};
 
 /// How long a node gets to answer a probe. A node that is slower is in trouble, and health must name a lost node
 /// within 10 s.
-#[cfg(not(test))]
-const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
-/// Tests share a busy machine: a slow answer of a fake is no lost node.
-#[cfg(test)]
-const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
+const PROBE_TIMEOUT: Duration = patience(Duration::from_secs(3));
 
 /// Clients that are kept. Each holds a pool of connections; a cluster of 100 nodes needs 101.
 const CLIENT_LIMIT: usize = 1024;
@@ -119,7 +116,7 @@ impl Connections {
         key: Option<&SecretString>,
         probe: bool,
     ) -> Result<ClusterClients, String> {
-        let timeout = if probe { PROBE_TIMEOUT } else { elysia_weaviate::CALL_TIMEOUT };
+        let timeout = if probe { PROBE_TIMEOUT } else { patience(elysia_weaviate::CALL_TIMEOUT) };
         let common = self.client(&spec.rest(), key, timeout)?;
         let mut nodes = BTreeMap::new();
         for (name, url) in addresses(spec, stores) {
@@ -145,7 +142,7 @@ impl Connections {
             return Ok(client.clone());
         }
         let url: Url = address.parse().map_err(|error| format!("{address} is not an address: {error}"))?;
-        let mut options = ClientOptions::new(url);
+        let mut options = options(url);
         options.api_key = key.cloned();
         options.call_timeout = timeout;
         let client = Client::new(options).map_err(|error| chain(&error))?;

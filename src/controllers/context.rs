@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use elysia_api::condition::{ConditionType, Reason};
 use elysia_api::index_source::IndexSourceStatus;
@@ -90,6 +91,8 @@ pub struct Context {
     pub worker: WorkerImage,
     /// Tells the time; tests hand in another clock.
     pub now: fn() -> Timestamp,
+    /// A clock that only runs forward, whatever is done to the other one; tests hand in another.
+    pub stopwatch: fn() -> Instant,
     /// Held by whatever proves, deletes or thaws a collection, so that no two of these run side by side.
     pub destructive: tokio::sync::Mutex<()>,
     /// Comparisons of replicas that run at the same time; each may hold a page of every node.
@@ -121,6 +124,7 @@ impl Context {
         metrics: Metrics,
         worker: WorkerImage,
         now: fn() -> Timestamp,
+        stopwatch: fn() -> Instant,
         leading: Leading,
     ) -> Self {
         let reporter = Reporter { controller: "elysia-operator".into(), instance: std::env::var("POD_NAME").ok() };
@@ -135,6 +139,7 @@ impl Context {
             metrics,
             worker,
             now,
+            stopwatch,
             destructive: tokio::sync::Mutex::new(()),
             comparisons: tokio::sync::Semaphore::new(COMPARISONS),
             looked: Looked::default(),

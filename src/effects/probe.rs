@@ -13,6 +13,7 @@ use futures::FutureExt as _;
 use uuid::Uuid;
 
 use super::EffectError;
+use crate::runtime::patience::patience;
 
 /// Between two questions to a replica that has it not yet.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -73,5 +74,5 @@ async fn wait_for(client: &Client, node: &str, id: Uuid, wanted: &str, written: 
             tokio::time::sleep(PAUSE).await;
         }
     };
-    tokio::time::timeout(probe::BOUND, seen).await.ok()
+    tokio::time::timeout(patience(probe::BOUND), seen).await.ok()
 }

@@ -26,11 +26,12 @@ pub async fn prove_and_delete(
     journal: &Journal,
     restarted: impl Fn() -> Vec<String>,
     leads: impl Fn() -> bool,
+    stopwatch: fn() -> Instant,
 ) -> Result<(), EffectError> {
-    let started = Instant::now();
+    let started = stopwatch();
     let mut evidence = evidence(client, nodes, journal).await;
     evidence.restarted = restarted();
-    evidence.took = SignedDuration::try_from(started.elapsed()).unwrap_or(SignedDuration::MAX);
+    evidence.took = SignedDuration::try_from(stopwatch().duration_since(started)).unwrap_or(SignedDuration::MAX);
     if !leads() {
         return Err(EffectError::NotLeading);
     }

@@ -17,7 +17,7 @@ use elysia_engine::replay::replay;
 use elysia_engine::retry::{Retry, Stop};
 use elysia_engine::run::{Ports, RunError, Settings, refuse, run};
 use elysia_engine::window::WindowLimits;
-use elysia_weaviate::{Client, ClientOptions, Consistency, SchemaRead};
+use elysia_weaviate::{Client, Consistency, SchemaRead};
 use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
@@ -31,6 +31,7 @@ use super::sink::{WeaviateSink, port};
 use super::source::WorkSource;
 use super::work::{ChunkingWork, ConsistencyWork, DeleteGuardWork, IndexWork, PaceWork, PatienceWork, UnmappedWork};
 use super::{API_KEY_VARIABLE, INDEX_VARIABLE, WORK_VARIABLE, WorkerError, chain};
+use crate::runtime::patience::options;
 
 /// How long one worker watches. The next one has the operator's present image, key and settings.
 const WATCH_LIFE: Duration = Duration::from_secs(3600);
@@ -180,13 +181,13 @@ pub(super) async fn index_feed<L: LedgerStore>(
         breaker: breaker(work.patience),
     };
     match work.replay {
-        Some(word) => replay(&settings, &ports, &word, stop).await,
+        Some(request) => replay(&settings, &ports, &request, stop).await,
         None => run(&settings, &ports, stop).await,
     }
 }
 
 fn connect(rest: &str, grpc: &str, api_key: Option<&SecretString>) -> Result<Client, WorkerError> {
-    let options = ClientOptions::new(address(rest)?).grpc(address(grpc)?);
+    let options = options(address(rest)?).grpc(address(grpc)?);
     let options = match api_key {
         Some(key) => options.api_key(key.clone()),
         None => options,

@@ -37,7 +37,7 @@ impl Nodes {
         F: Future<Output = Result<T, WeaviateError>>,
     {
         let mut last = None;
-        for node in self.order(self.turn.fetch_add(1, Ordering::Relaxed)) {
+        for node in self.order(self.turn.fetch_add(1, Ordering::Relaxed), Instant::now()) {
             let Some(client) = self.clients.get(node) else { continue };
             match call(client.clone()).await {
                 Ok(value) => {
@@ -61,9 +61,8 @@ impl Nodes {
     }
 
     /// All nodes, from the one whose turn it is; those that could not be reached a moment ago last.
-    fn order(&self, turn: usize) -> Vec<usize> {
+    fn order(&self, turn: usize, now: Instant) -> Vec<usize> {
         let count = self.clients.len().max(1);
-        let now = Instant::now();
         let passed_over = self.lock();
         let mut order = (0..self.clients.len()).map(|step| turn.wrapping_add(step) % count).collect::<Vec<_>>();
         order.sort_by_key(|node| passed_over.get(*node).is_some_and(|until| until.is_some_and(|until| until > now)));
@@ -77,39 +76,35 @@ impl Nodes {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-
     use elysia_engine::category::Category;
     use elysia_testkit::weaviate::FakeWeaviate;
-    use elysia_weaviate::ClientOptions;
 
     use super::*;
+    use crate::runtime::patience::options;
 
     fn client(url: &str) -> Client {
-        Client::new(ClientOptions::new(url.parse().unwrap())).unwrap()
+        Client::new(options(url.parse().unwrap())).unwrap()
     }
 
-    /// An address where nobody listens.
-    fn nobody() -> String {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        format!("http://127.0.0.1:{port}")
-    }
+    /// An address where nobody listens, and nobody begins to: a port that is given out again is another test's.
+    const NOBODY: &str = "http://127.0.0.1:1";
 
     #[tokio::test]
     async fn a_node_that_is_gone_is_passed_over_and_the_others_take_its_turns() {
         let servers = FakeWeaviate::start(&["w-0", "w-1"]).await.unwrap();
-        let nodes = [nobody(), servers.address("w-0"), servers.address("w-1")];
+        let begun = Instant::now();
+        let nodes = [NOBODY.to_owned(), servers.address("w-0"), servers.address("w-1")];
         let nodes = Nodes::new(nodes.iter().map(|url| client(url)).collect());
         for _ in 0..6 {
             nodes.call(async |node: Client| node.meta().await).await.unwrap();
         }
         assert!(nodes.lock()[0].is_some());
-        assert_eq!((0..3).map(|turn| nodes.order(turn)).collect::<Vec<_>>(), [[1, 2, 0], [1, 2, 0], [2, 1, 0]]);
+        assert_eq!((0..3).map(|turn| nodes.order(turn, begun)).collect::<Vec<_>>(), [[1, 2, 0], [1, 2, 0], [2, 1, 0]]);
     }
 
     #[tokio::test]
     async fn with_nobody_left_the_failure_says_so() {
-        let nodes = Nodes::new(vec![client(&nobody()), client(&nobody())]);
+        let nodes = Nodes::new(vec![client(NOBODY), client(NOBODY)]);
         let asked = AtomicUsize::new(0);
         let error = nodes.call(async |node: Client| {
             asked.fetch_add(1, Ordering::Relaxed);

@@ -3,7 +3,7 @@
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use elysia_engine::ports::{PortError, PutAway};
@@ -124,7 +124,7 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// The file itself, not what a link leads to; `None` where there is none.
-fn look(path: &PathBuf) -> Result<Option<Metadata>, PortError> {
+fn look(path: &Path) -> Result<Option<Metadata>, PortError> {
     match path.symlink_metadata() {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

@@ -24,6 +24,9 @@ fn add(path: &str) -> String {
     format!("{{\"repo\":\"r\",\"op\":\"add\",\"path\":\"{path}\",\"content\":\"x\"}}\n")
 }
 
+/// What a name ends with once its file is put away.
+const DONE: &str = ".done";
+
 /// A file of a volume: which one it is, how often it was written, and what is in it.
 #[derive(Clone)]
 struct Stored {
@@ -78,7 +81,7 @@ impl Source for Volume {
 
     async fn list(&self) -> Result<Vec<FileEntry>, PortError> {
         let state = self.state.lock().unwrap();
-        let here = state.files.iter().filter(|(name, _)| !name.ends_with(".done"));
+        let here = state.files.iter().filter(|(name, _)| !name.ends_with(DONE));
         let entry = |(name, stored): (&String, &Stored)| FileEntry {
             name: name.clone(),
             size: stored.bytes.len() as u64,
@@ -152,7 +155,13 @@ impl Scene {
             max_rejected: None,
             guard: None,
             skip_unchanged: false,
-            follow: Some(Follow { basis: "basis".to_owned(), rewritten: Rewritten::Refuse }),
+            partition: None,
+            follow: Some(Follow {
+                basis: "basis".to_owned(),
+                rewritten: Rewritten::Refuse,
+                min_changes: None,
+                run_now: None,
+            }),
             window: WindowLimits { lines: 2, ..WindowLimits::default() },
             flight: FlightLimits::default(),
             batch: BatchLimits::default(),
@@ -233,7 +242,7 @@ fn killed_anywhere_every_file_goes_once_and_every_line_is_counted_once() {
         assert_eq!(scene.lines(), 18 + extra, "killed after {kill} effects");
         assert_eq!(scene.sink.objects().len() as u64, 18 + extra);
         let names = scene.volume.names();
-        assert!(names.iter().all(|name| name.ends_with(".done")), "{names:?}");
+        assert!(names.iter().all(|name| name.ends_with(DONE)), "{names:?}");
         assert_eq!(names.len() as u64, 9 + extra);
     }
 }

@@ -182,7 +182,7 @@ mod tests {
         let identity = Identity::of("sleep", i32::try_from(child.id()).unwrap()).unwrap();
         assert!(identity.is_alive());
         child.kill().unwrap();
-        wait_for("its end", Duration::from_secs(5), || Ok((!identity.is_alive()).then_some(()))).unwrap();
+        wait_for("its end", Duration::from_secs(600), || Ok((!identity.is_alive()).then_some(()))).unwrap();
         child.wait().unwrap();
     }
 

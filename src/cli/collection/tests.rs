@@ -1,7 +1,5 @@
 //! The commands against a fake API server and a fake Weaviate, with a person who types what the test says.
 
-use std::time::Duration;
-
 use clap::Parser as _;
 use elysia_api::{ElysiaCollection, WeaviateCluster};
 use elysia_testkit::kubernetes::KubernetesApi;
@@ -14,6 +12,7 @@ use super::catalogue::Freshness;
 use super::*;
 use crate::cli::Cli;
 use crate::cli::audit;
+use crate::cli::client::REQUEST_TIMEOUT;
 
 struct Ground {
     api: KubernetesApi,
@@ -66,7 +65,7 @@ impl Ground {
     }
 
     fn session(&self, answer: Option<&str>) -> Session {
-        let reader = Reader::of(self.api.client(), "search".to_owned(), Duration::from_secs(2));
+        let reader = Reader::of(self.api.client(), "search".to_owned(), REQUEST_TIMEOUT);
         Session::answering(reader, "search", answer)
     }
 

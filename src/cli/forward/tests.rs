@@ -1,7 +1,5 @@
 //! A fake API server, fake Weaviate nodes, and a port-forward that leads from the one to the other.
 
-use std::time::Duration;
-
 use elysia_testkit::kubernetes::KubernetesApi;
 use elysia_testkit::weaviate::FakeWeaviate;
 use elysia_weaviate::SchemaRead;
@@ -10,7 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 
 fn reader(api: &KubernetesApi) -> Reader {
-    Reader::of(api.client(), "search".to_owned(), Duration::from_secs(2))
+    Reader::of(api.client(), "search".to_owned(), REQUEST_TIMEOUT)
 }
 
 fn seed<K>(api: &KubernetesApi, value: Value) -> K
@@ -108,7 +106,7 @@ async fn a_managed_cluster_is_asked_through_its_pods() {
     let address = opened.common.address().replace("http://", "");
     drop(opened);
     let closed = async { while TcpStream::connect(&address).await.is_ok() {} };
-    tokio::time::timeout(Duration::from_secs(5), closed).await.expect("the listener outlived its cluster");
+    tokio::time::timeout(REQUEST_TIMEOUT, closed).await.expect("the listener outlived its cluster");
 }
 
 #[tokio::test]

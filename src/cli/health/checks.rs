@@ -31,13 +31,14 @@ use super::super::printer::{ADVICE, Printer, paint, plain};
 use super::super::{Exit, Output, Target, encode};
 use super::HealthArgs;
 use super::table::{Block, mark};
+use crate::runtime::patience::patience;
 use crate::sampling;
 
 /// Collections that are asked about at the same time.
 const AT_ONCE: usize = 8;
 
 /// How long one collection's objects may be read. What was not read by then is not part of the sample.
-const READING: Duration = Duration::from_secs(60);
+const READING: Duration = patience(Duration::from_secs(60));
 
 /// Which closer looks are wanted.
 #[derive(Debug, clap::Args)]

@@ -1,7 +1,5 @@
 //! What is shown of feeds, and what starting a run does.
 
-use std::time::Duration;
-
 use clap::Parser as _;
 use elysia_api::IndexSource;
 use elysia_engine::category::Category;
@@ -13,7 +11,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::core::ResourceExt as _;
 use serde_json::{Value, json};
 
-use super::super::client::Reader;
+use super::super::client::{REQUEST_TIMEOUT, Reader};
 use super::super::session::{Session, Stop};
 use super::errors::{Errors, ErrorsArgs};
 use super::start::{self, RunArgs};
@@ -146,7 +144,7 @@ fn lines(feed: &IndexSource, ledger: &Ledger, line: &str) -> Vec<String> {
 
 /// What `index errors --reset` ends with.
 async fn resets(api: &KubernetesApi, line: &str) -> (String, IndexSource) {
-    let reader = Reader::of(api.client(), "search".to_owned(), Duration::from_secs(2));
+    let reader = Reader::of(api.client(), "search".to_owned(), REQUEST_TIMEOUT);
     let session = Session::answering(reader, "search", None);
     let parsed = AskErrors::try_parse_from(["errors", "docs"].into_iter().chain(line.split_whitespace())).unwrap();
     let end = match super::errors::run(&parsed.args, &session).await {
@@ -206,7 +204,7 @@ struct AskRun {
 
 /// What `index run` ends with, and the word that stands on the object.
 async fn runs(api: &KubernetesApi, line: &str) -> (String, Option<String>) {
-    let reader = Reader::of(api.client(), "search".to_owned(), Duration::from_secs(2));
+    let reader = Reader::of(api.client(), "search".to_owned(), REQUEST_TIMEOUT);
     let session = Session::answering(reader, "search", None);
     let parsed = AskRun::try_parse_from(["run", "docs"].into_iter().chain(line.split_whitespace())).unwrap();
     let end = match start::run("docs", &parsed.args, &session).await {

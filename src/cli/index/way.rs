@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
 use elysia_core::cluster::{PROTECTED_ALWAYS, matches_pattern};
-use elysia_weaviate::{Client, ClientOptions};
+use elysia_weaviate::Client;
 use secrecy::SecretString;
 use url::Url;
 
@@ -15,6 +15,7 @@ use super::super::client::{Reader, chain};
 use super::super::forward::OpenedCluster;
 use super::super::printer::Printer;
 use super::super::session::{Session, Stop};
+use crate::runtime::patience::options;
 use crate::worker::work::ConsistencyWork;
 
 /// Environment variable with the API key where no WeaviateCluster names a Secret. Never an argument: everybody on the
@@ -127,7 +128,7 @@ fn at(args: &WayArgs, url: &Url) -> Result<Way, Stop> {
         set.map_err(|()| Stop::usage(format!("{url} cannot have a port: say --grpc URL")))?;
         grpc
     };
-    let mut options = ClientOptions::new(url.clone()).grpc(grpc);
+    let mut options = options(url.clone()).grpc(grpc);
     if let Some(key) = key(args)? {
         options = options.api_key(key);
     }

@@ -1,7 +1,5 @@
 //! What is shown of plans, and what a journal lets be rolled back.
 
-use std::time::Duration;
-
 use clap::Parser as _;
 use elysia_api::{ElysiaCollection, IndexSource};
 use elysia_core::collection::{Cursor, Journal};
@@ -13,6 +11,7 @@ use super::act::{Way, way};
 use super::find::{Kind, Planned};
 use super::show::{table, whole};
 use super::*;
+use crate::cli::client::REQUEST_TIMEOUT;
 
 fn object(waiting: bool, approved: bool) -> ElysiaCollection {
     let mut annotations = Map::new();
@@ -45,7 +44,7 @@ struct Approve {
 
 /// Approves as a person who types this: what it ended with, and the hash and the name that stand on the object.
 async fn approves(api: &KubernetesApi, line: &str, typed: Option<&str>) -> (String, Option<String>, Option<String>) {
-    let reader = Reader::of(api.client(), "search".to_owned(), Duration::from_secs(2));
+    let reader = Reader::of(api.client(), "search".to_owned(), REQUEST_TIMEOUT);
     let session = Session::answering(reader, "search", typed);
     let parsed = Approve::try_parse_from(["approve", "articles"].into_iter().chain(line.split_whitespace())).unwrap();
     let end = match act::approve(&parsed.args, &session).await {
@@ -127,7 +126,7 @@ async fn a_feed_is_approved_by_its_kind_or_where_it_alone_waits() {
             api.seed(&object(waits, false));
         }
         api.seed(&feed("articles", true));
-        let reader = Reader::of(api.client(), "search".to_owned(), Duration::from_secs(2));
+        let reader = Reader::of(api.client(), "search".to_owned(), REQUEST_TIMEOUT);
         let session = Session::answering(reader, "search", None);
         let parsed = Approve::try_parse_from(["approve", asked, "--yes"]).unwrap();
         act::approve(&parsed.args, &session).await.unwrap();

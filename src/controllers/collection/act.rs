@@ -49,7 +49,8 @@ async fn steps(
                 let _alone = context.destructive.lock().await;
                 let restarted = || restarted(journal, spec, context);
                 let leads = || context.leading.is_certain();
-                let deleted = proof::prove_and_delete(&clients.common, &clients.nodes, journal, restarted, leads).await;
+                let (common, nodes, stopwatch) = (&clients.common, &clients.nodes, context.stopwatch);
+                let deleted = proof::prove_and_delete(common, nodes, journal, restarted, leads, stopwatch).await;
                 trail.step(step, deleted.as_ref().err());
                 if let Err(EffectError::NotLeading) = deleted {
                     return deleted;

@@ -9,13 +9,14 @@ mod verify;
 use elysia_api::ElysiaCollection;
 use elysia_api::condition::ConditionType;
 use elysia_core::condition;
-use elysia_weaviate::{Client, ClientOptions};
+use elysia_weaviate::Client;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::effects::EffectError;
 use crate::effects::weaviate::update_class;
+use crate::runtime::patience::options;
 
 use super::super::fixture::{NAMESPACE, NODES, World, advance, manifest, shown};
 
@@ -205,7 +206,7 @@ async fn a_change_by_somebody_else_in_between_voids_the_put() {
     wanted["description"] = json!("ours");
     // Between the look and the step somebody adds a property.
     let address = world.weaviate.address("w-0").parse().unwrap();
-    let client = Client::new(ClientOptions::new(address)).unwrap();
+    let client = Client::new(options(address)).unwrap();
     client.add_property("Articles", &json!({"name": "theirs", "dataType": ["text"]})).await.unwrap();
 
     let voided = update_class(&client, "Articles", &base, &wanted).await;

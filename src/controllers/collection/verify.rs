@@ -22,10 +22,11 @@ use tokio::time::Instant;
 use super::super::connect::ClusterClients;
 use super::super::context::Context;
 use super::observe::{Scene, cluster_of};
+use crate::runtime::patience::patience;
 use crate::sampling::Reader;
 
 /// How long one round may take. What was not read by then is not part of the sample.
-const ROUND: Duration = Duration::from_secs(30);
+const ROUND: Duration = patience(Duration::from_secs(30));
 
 /// How soon to try again when other collections are being compared.
 const TURN: SignedDuration = SignedDuration::from_secs(5);

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -31,6 +31,8 @@ pub struct FakeWeaviate {
 struct Server {
     address: SocketAddr,
     task: Option<JoinHandle<()>>,
+    /// Keeps the address of a node that does not listen: the fake of another test must not be given it.
+    place: Option<TcpSocket>,
 }
 
 impl FakeWeaviate {
@@ -42,7 +44,7 @@ impl FakeWeaviate {
             let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
             let address = listener.local_addr()?;
             let task = Some(serve(listener, node, &state));
-            servers.insert((*node).to_owned(), Server { address, task });
+            servers.insert((*node).to_owned(), Server { address, task, place: None });
         }
         Ok(Self { state, servers: Mutex::new(servers) })
     }
@@ -65,6 +67,9 @@ impl FakeWeaviate {
             task.abort();
             let _ = task.await;
         }
+        if let Some(server) = self.servers.lock().unwrap_or_else(PoisonError::into_inner).get_mut(node) {
+            server.place = hold(server.address).ok();
+        }
     }
 
     /// Listens again, at the same address.
@@ -78,6 +83,7 @@ impl FakeWeaviate {
         let task = serve(listener, node, &self.state);
         if let Some(server) = self.servers.lock().unwrap_or_else(PoisonError::into_inner).get_mut(node) {
             server.task = Some(task);
+            server.place = None;
         }
         Ok(())
     }
@@ -285,6 +291,14 @@ impl Drop for FakeWeaviate {
         let servers = self.servers.get_mut().unwrap_or_else(PoisonError::into_inner);
         servers.values().filter_map(|server| server.task.as_ref()).for_each(JoinHandle::abort);
     }
+}
+
+/// Takes an address without listening at it: whoever connects is refused.
+fn hold(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 fn serve(listener: TcpListener, node: &str, state: &Arc<Mutex<State>>) -> JoinHandle<()> {

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses some of it")]
 
 use std::path::Path;
+use std::time::Duration;
 
 use elysia_weaviate::{Client, ClientOptions};
 use serde_json::Value;
@@ -38,6 +39,8 @@ pub(crate) async fn replaying(version: &str, name: &str) -> (MockServer, Client)
 }
 
 pub(crate) fn client(address: &str) -> Client {
-    let options = ClientOptions::new(address.parse().expect("an address"));
+    let mut options = ClientOptions::new(address.parse().expect("an address"));
+    // On a busy machine a late answer is no lost one.
+    options.call_timeout = Duration::from_secs(3600);
     Client::new(options.api_key("very-secret".to_owned().into())).expect("a client")
 }

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::super::super::cluster::HOLDS_AUTO_SCHEMA_OFF;
 use super::super::super::fixture::{NAMESPACE, NODES, World, advance};
 use super::{declared, ids};
+use crate::runtime::patience::options;
 
 /// Rounds after which everything has ended, also after a crash; most stories come to rest before.
 const ROUNDS: usize = 30;
@@ -103,7 +104,7 @@ impl World {
     async fn is_frozen_anywhere(&self) -> bool {
         for node in NODES {
             let address = self.weaviate.address(node).parse().unwrap();
-            let client = elysia_weaviate::Client::new(elysia_weaviate::ClientOptions::new(address)).unwrap();
+            let client = elysia_weaviate::Client::new(options(address)).unwrap();
             let shards = client.shard_statuses("Articles").await.unwrap();
             if shards.iter().any(|shard| shard.status == elysia_weaviate::ShardStatus::ReadOnly) {
                 return true;
@@ -410,7 +411,7 @@ async fn a_class_that_a_person_deletes_while_it_is_thawed_is_not_waited_for() {
         round_or_crash(&mut world).await;
     }
     let address = world.weaviate.address("w-0").parse().unwrap();
-    let person = elysia_weaviate::Client::new(elysia_weaviate::ClientOptions::new(address)).unwrap();
+    let person = elysia_weaviate::Client::new(options(address)).unwrap();
     person.delete_class("Articles").await.unwrap();
     world.rest().await;
     assert!(world.is_ready(), "{}", world.conditions());

@@ -65,7 +65,8 @@ async fn another_number_of_partitions_begins_behind_the_job_at_work_and_finishes
     world.docs().await;
     let job = world.jobs()[0].clone();
     let mut half_done = ledger(job.trim_start_matches("docs-"), 2, 3);
-    half_done.pending = Some(Pending { deletes: Vec::new(), delta: elysia_engine::ledger::Delta::default() });
+    half_done.pending =
+        Some(Pending { deletes: Vec::new(), chunks: [].into(), delta: elysia_engine::ledger::Delta::default() });
     write(&world, "docs-ledger-2", &half_done);
     world.api.edit::<IndexSource>(NAMESPACE, "docs", |docs| docs["spec"]["partitions"] = json!(2));
     world.docs().await;

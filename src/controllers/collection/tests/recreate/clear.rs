@@ -8,6 +8,7 @@ use serde_json::json;
 use super::super::super::super::fixture::{NAMESPACE, World, advance};
 use super::super::{declared, ids};
 use super::{at_every_write_of, before_the_proof, round_or_crash};
+use crate::runtime::patience::options;
 
 /// A class with five objects at each node, as declared.
 async fn filled() -> World {
@@ -40,7 +41,7 @@ async fn count(world: &World) -> usize {
     let mut most = 0;
     for node in super::NODES {
         let address = world.weaviate.address(node).parse().unwrap();
-        let client = elysia_weaviate::Client::new(elysia_weaviate::ClientOptions::new(address)).unwrap();
+        let client = elysia_weaviate::Client::new(options(address)).unwrap();
         let page = elysia_weaviate::Page { class: "Articles", tenant: None, after: None, limit: 100 };
         most = most.max(client.list_ids(page).await.unwrap().len());
     }

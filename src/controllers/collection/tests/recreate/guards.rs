@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
+use elysia_core::collection::recreate::PROOF_HOLDS;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
-use super::super::super::super::fixture::{NAMESPACE, NODES, World, manifest};
+use super::super::super::super::fixture::{NAMESPACE, NODES, World, advance, manifest};
 use super::super::{declared, world};
 use super::{approved, before_the_proof, round_or_crash};
 
@@ -28,6 +29,24 @@ async fn an_operator_that_leads_no_more_after_the_last_look_deletes_nothing_and_
     assert!(!written.contains("DELETE") && !written.contains("configmaps"), "{written}");
     assert!(world.is_at("Delete"));
     assert_eq!(world.weaviate.class("Articles").unwrap()["vectorizer"], "none");
+}
+
+/// What was seen first may no longer hold when the last is seen: of the pause of a machine, say.
+#[tokio::test]
+async fn a_proof_that_takes_too_long_is_none() {
+    let mut world = before_the_proof().await;
+    let mut asked = 0;
+    world.fuse.watch(move |line| {
+        asked += usize::from(line == LAST_QUESTION);
+        if asked == 2 * NODES.len() {
+            advance(PROOF_HOLDS.as_secs() + 1);
+            asked += 1;
+        }
+    });
+    let written = world.rest().await;
+    assert!(!written.contains("DELETE"), "{written}");
+    assert!(written.contains("Thaw (looking took "), "{written}");
+    assert!(world.is_at("Stopped"), "{written}");
 }
 
 /// Lines at which nobody held the lock of what proves, deletes or thaws.
