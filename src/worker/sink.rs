@@ -92,7 +92,7 @@ impl Sink for WeaviateSink {
 
     async fn chunk_counts(&self, ids: &[Uuid], property: &str) -> Result<Vec<(Uuid, u64)>, PortError> {
         // One by one: what else is in the heads is not kept.
-        let count = async |id| {
+        let count = |id: Uuid| async move {
             let found = self.read(id, false).await?;
             Ok::<_, PortError>(found.map(|head| (id, chunk::count(head.properties.get(property)))))
         };
