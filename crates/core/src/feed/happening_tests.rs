@@ -64,7 +64,7 @@ fn a_run_is_told_when_it_begins_and_when_it_ends() {
     assert_eq!(told(&status("1", Pending, None), &status("1", Running, Some((1, 0)))), [""; 0]);
     assert_eq!(told(&status("1", Running, Some((1, 0))), &status("1", Running, Some((3, 0)))), [""; 0]);
     assert_eq!(told(&status("1", Running, Some((3, 0))), &status("1", Succeeded, Some((3, 0)))), ["RunSucceeded"]);
-    assert_eq!(told(&status("1", Running, Some((3, 0))), &status("1", Failed, Some((2, 0)))), ["RunFailed"]);
+    assert_eq!(told(&status("1", Running, Some((3, 0))), &status("1", Failed, Some((3, 0)))), ["RunFailed"]);
     assert_eq!(told(&status("1", Succeeded, Some((3, 0))), &status("2", Pending, None)), ["RunStarted"]);
     assert_eq!(told(&status("1", Succeeded, Some((3, 0))), &status("1", Pending, None)), ["RunStarted"], "came back");
     assert_eq!(told(&status("1", Waiting, Some((0, 0))), &status("1", Running, Some((0, 0)))), ["RunStarted"]);
