@@ -62,9 +62,9 @@ fn a_run_is_told_when_it_begins_and_when_it_ends() {
     let none = IndexSourceStatus::default();
     assert_eq!(told(&none, &status("1", Pending, None)), ["RunStarted"]);
     assert_eq!(told(&status("1", Pending, None), &status("1", Running, Some((1, 0)))), [""; 0]);
-    assert_eq!(told(&status("1", Running, Some((1, 0))), &status("1", Running, Some((2, 0)))), [""; 0]);
-    assert_eq!(told(&status("1", Running, Some((2, 0))), &status("1", Succeeded, Some((3, 0)))), ["RunSucceeded"]);
-    assert_eq!(told(&status("1", Running, Some((2, 0))), &status("1", Failed, Some((2, 0)))), ["RunFailed"]);
+    assert_eq!(told(&status("1", Running, Some((1, 0))), &status("1", Running, Some((3, 0)))), [""; 0]);
+    assert_eq!(told(&status("1", Running, Some((3, 0))), &status("1", Succeeded, Some((3, 0)))), ["RunSucceeded"]);
+    assert_eq!(told(&status("1", Running, Some((3, 0))), &status("1", Failed, Some((3, 0)))), ["RunFailed"]);
     assert_eq!(told(&status("1", Succeeded, Some((3, 0))), &status("2", Pending, None)), ["RunStarted"]);
     assert_eq!(told(&status("1", Succeeded, Some((3, 0))), &status("1", Pending, None)), ["RunStarted"], "came back");
     assert_eq!(told(&status("1", Waiting, Some((0, 0))), &status("1", Running, Some((0, 0)))), ["RunStarted"]);
@@ -78,7 +78,7 @@ fn a_worker_that_stays_is_told_only_when_it_was_long_behind() {
     let told = |before: &IndexSourceStatus, after: &IndexSourceStatus| told_of(&scheduled(), true, before, after);
     let behind = |since| IndexSourceStatus {
         conditions: vec![condition(ConditionType::CaughtUp, "False", since)],
-        ..status("1", Running, Some((2, 0)))
+        ..status("1", Running, Some((3, 0)))
     };
     let caught_up = status("1", Succeeded, Some((3, 0)));
     assert_eq!(told(&IndexSourceStatus::default(), &status("1", Pending, None)), ["RunStarted"]);
@@ -86,8 +86,8 @@ fn a_worker_that_stays_is_told_only_when_it_was_long_behind() {
     assert_eq!(told(&behind(940), &caught_up), ["CaughtUp"]);
     assert_eq!(told(&caught_up, &behind(1_000)), [""; 0]);
     assert_eq!(told(&caught_up, &status("2", Pending, Some((3, 0)))), [""; 0], "the next Job");
-    assert_eq!(told(&behind(1), &status("1", Failed, Some((2, 0)))), ["RunFailed"]);
-    assert_eq!(told(&status("1", Failed, Some((2, 0))), &status("2", Pending, Some((2, 0)))), ["RunStarted"]);
+    assert_eq!(told(&behind(1), &status("1", Failed, Some((3, 0)))), ["RunFailed"]);
+    assert_eq!(told(&status("1", Failed, Some((3, 0))), &status("2", Pending, Some((3, 0)))), ["RunStarted"]);
 }
 
 #[test]
