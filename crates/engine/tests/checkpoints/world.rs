@@ -88,7 +88,7 @@ impl World {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let outcome = runtime.block_on(run(&self.settings(), &ports, &Stop::default()));
         // Those that nobody met are not the next worker's.
-        while runtime.block_on(self.sink.count()).is_err() {}
+        while runtime.block_on(self.sink.count(None)).is_err() {}
         outcome
     }
 
@@ -102,7 +102,13 @@ impl World {
             max_rejected: None,
             guard: None,
             skip_unchanged: false,
-            follow: self.is_followed.then(|| Follow { basis: "basis".to_owned(), rewritten: Rewritten::Refuse }),
+            partition: None,
+            follow: self.is_followed.then(|| Follow {
+                basis: "basis".to_owned(),
+                rewritten: Rewritten::Refuse,
+                min_changes: None,
+                run_now: None,
+            }),
             window: WindowLimits { lines: self.window, ..WindowLimits::default() },
             flight: FlightLimits { windows: 3, ..FlightLimits::default() },
             batch: BatchLimits { objects: 2, in_flight: 3, ..BatchLimits::default() },
