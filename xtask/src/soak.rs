@@ -1,5 +1,6 @@
 //! `soak`: the long tests. Figures go to `target/soak/`.
 
+mod fuzz;
 mod gitops;
 
 use std::fs;
@@ -21,20 +22,30 @@ const POLL: Duration = Duration::from_millis(100);
 
 #[derive(Args)]
 pub(crate) struct SoakArguments {
-    /// Which one: `cold-start`, `collections`, `feeds`, `gitops`
+    /// Which one: `cold-start`, `collections`, `feeds`, `fuzz`, `gitops`
     name: String,
+    /// With `fuzz`: only these of `archive`, `line`, `lines`, `resume`; all four beside each other when left out
+    targets: Vec<String>,
+    /// With `fuzz`: how long
+    #[arg(long, default_value_t = 60)]
+    minutes: u64,
+    /// With `fuzz`: put what was found worth keeping into `fuzz/corpus`, minimised
+    #[arg(long)]
+    keep: bool,
     /// Version of Weaviate; one that the ground has
     #[arg(long, default_value = DEFAULT_WEAVIATE)]
     weaviate: String,
 }
 
 pub(crate) fn run(arguments: &SoakArguments) -> Result<()> {
+    ensure!(arguments.targets.is_empty() || arguments.name == "fuzz", "only `fuzz` has targets");
     match arguments.name.as_str() {
         "cold-start" => cold_starts(&arguments.weaviate),
         "collections" => on_the_ground("collections"),
         "feeds" => feeds(),
+        "fuzz" => fuzz::run(arguments.minutes, &arguments.targets, arguments.keep),
         "gitops" => gitops::run(&arguments.weaviate),
-        other => bail!("there is no soak `{other}`; there are: cold-start, collections, feeds, gitops"),
+        other => bail!("there is no soak `{other}`; there are: cold-start, collections, feeds, fuzz, gitops"),
     }
 }
 
