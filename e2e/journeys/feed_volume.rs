@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use elysia_api::{ElysiaCollection, IndexSource};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::core::ResourceExt as _;
 use serde_json::{Value, json};
 
 use crate::feed::notes;
@@ -40,7 +41,12 @@ impl Scene {
         stage
             .apply::<PersistentVolumeClaim>(json!({
                 "metadata": {"name": "files"},
-                "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+                "spec": {
+                    "accessModes": ["ReadWriteOnce"],
+                    "resources": {"requests": {"storage": "1Gi"}},
+                    // A claim that names no volume waits for its first pod, and files shall be there before.
+                    "volumeName": free_volume(&stage).await,
+                },
             }))
             .await;
         let folder = folder_of(&stage).await.join("in");
@@ -118,6 +124,16 @@ impl Scene {
     async fn assert_all_hold(&self) {
         self.nodes.assert_all_hold("Notes", &ids(self.paths.iter().cloned())).await;
     }
+}
+
+/// A volume of the ground that nobody claims.
+async fn free_volume(stage: &Stage) -> String {
+    let volumes: Api<PersistentVolume> = Api::all(stage.client.clone());
+    let volumes = volumes.list(&ListParams::default()).await.unwrap();
+    let is_free = |volume: &PersistentVolume| {
+        volume.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Available"))
+    };
+    volumes.into_iter().find(is_free).expect("the ground has no free volume").name_any()
 }
 
 /// Where the claim's volume is on this machine: the ground's volumes are folders of it.

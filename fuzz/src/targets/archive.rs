@@ -85,6 +85,10 @@ fn read(stored: &[u8]) -> Result<(Compression, Vec<u8>), ReadError> {
             assert!(["gzip", "zstd"].contains(kind) && !problem.is_empty() && !advice.is_empty());
             assert!(*at <= stored.len() as u64, "byte {at} of {}", stored.len());
         }
+        Err(ReadError::Cut { kind, at }) => {
+            assert!(["gzip", "zstd"].contains(kind));
+            assert!(*at <= stored.len() as u64, "byte {at} of {}", stored.len());
+        }
         Err(ReadError::Unsupported(kind)) => assert!(!kind.is_empty()),
         Err(ReadError::Failed(error)) => panic!("reading memory failed: {error}"),
         Ok((Compression::Plain, text)) => assert!(stored.starts_with(text)),

@@ -94,6 +94,7 @@ fn settings(dice: &mut Dice<'_>) -> Settings {
         max_rejected: None,
         guard: None,
         skip_unchanged: dice.below(2) == 1,
+        partition: None,
         follow: None,
         window: WindowLimits { lines: 1 + dice.below(8), reads: 1 + dice.below(4), bytes: 1 << 20 },
         flight: FlightLimits { windows: 1 + dice.below(4), ..FlightLimits::default() },

@@ -208,6 +208,13 @@ pub(super) async fn run(args: &ErrorsArgs, session: &Session) -> Result<Exit, St
         let next = format!("kubectl elysia index status {name} -n {}", session.namespace);
         Stop::unknown(format!("no run of {name} was counted yet"), next)
     };
+    if args.reset && feed.spec.partitions.is_some_and(|partitions| partitions > 1) {
+        let next = format!("kubectl elysia index errors {name} -n {} --all", session.namespace);
+        return Err(Stop::refused(
+            "the partitions of a feed number their rejected lines each for itself: none can be hidden",
+            next,
+        ));
+    }
     if args.reset {
         return reset(args, session, &feed, &ledger.ok_or_else(unknown)?).await;
     }
