@@ -13,6 +13,7 @@ pub mod health;
 pub mod lease;
 pub mod provenance;
 pub mod recommendations;
+pub mod retention;
 pub mod schedule;
 pub mod sight;
 pub mod verification;

@@ -1,0 +1,169 @@
+//! Which runs of a backup are kept, and which are retired. Pure: runs, rules and the time are arguments.
+//!
+//! A rule that names a number keeps runs; `max_age` alone takes some of those away again. Three things outrank every
+//! rule, because a store that retired them could hold nothing to restore from:
+//!
+//! - the newest run stays;
+//! - the newest run that was verified stays;
+//! - a Suspect run stays, and so does everything older: what is missing from it may be nowhere else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+/// How long runs are kept. Without any rule all of them are.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Retention {
+    /// This many of the newest runs.
+    pub last: Option<u32>,
+    /// The newest run of each of the last so many days that have one.
+    pub daily: Option<u32>,
+    /// The same for weeks, which begin on Monday.
+    pub weekly: Option<u32>,
+    /// The same for months.
+    pub monthly: Option<u32>,
+    /// No run that is older, whatever the rules above keep. Alone: every run that is younger.
+    pub max_age: Option<SignedDuration>,
+}
+
+/// A run as far as its retention is concerned. A run that has no manifest is none.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Run {
+    /// Its id.
+    pub id: String,
+    /// When it was finished.
+    pub finished_at: Timestamp,
+    /// Whether it lacks what the run before it had.
+    pub is_suspect: bool,
+    /// Whether it was verified, and nothing was found.
+    pub is_verified: bool,
+}
+
+/// Why a run is kept.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Why {
+    /// There is no rule that would retire anything.
+    NoRule,
+    /// It is the newest run.
+    Newest,
+    /// It is the newest run that was verified.
+    LastVerified,
+    /// It is Suspect, or older than one that is.
+    Suspect,
+    /// It is one of the last so many.
+    Last,
+    /// It is its day's.
+    Daily,
+    /// It is its week's.
+    Weekly,
+    /// It is its month's.
+    Monthly,
+    /// It is younger than `max_age`, the only rule.
+    Young,
+}
+
+impl Why {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoRule => "no rule",
+            Self::Newest => "newest",
+            Self::LastVerified => "last verified",
+            Self::Suspect => "suspect",
+            Self::Last => "last",
+            Self::Daily => "daily",
+            Self::Weekly => "weekly",
+            Self::Monthly => "monthly",
+            Self::Young => "young",
+        }
+    }
+}
+
+/// What becomes of a run.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Decision {
+    /// The run.
+    pub id: String,
+    /// Why it stays; none of these: it is retired.
+    pub kept: BTreeSet<Why>,
+}
+
+impl Decision {
+    /// Whether it goes.
+    pub fn is_retired(&self) -> bool {
+        self.kept.is_empty()
+    }
+}
+
+/// One decision for each run, the newest first. Days, weeks and months are those of `zone`.
+pub fn decide(runs: &[Run], rules: &Retention, zone: &TimeZone, now: Timestamp) -> Vec<Decision> {
+    let mut runs: Vec<&Run> = runs.iter().collect();
+    runs.sort_by(|one, other| (other.finished_at, &other.id).cmp(&(one.finished_at, &one.id)));
+    let mut kept = by_rules(&runs, rules, zone, now);
+
+    let mut keep = |at: usize, why: Why| kept[at].extend([why]);
+    if !runs.is_empty() {
+        keep(0, Why::Newest);
+    }
+    if let Some(verified) = runs.iter().position(|run| run.is_verified && !run.is_suspect) {
+        keep(verified, Why::LastVerified);
+    }
+    if let Some(suspect) = runs.iter().position(|run| run.is_suspect) {
+        (suspect..runs.len()).for_each(|at| keep(at, Why::Suspect));
+    }
+    runs.iter().zip(kept).map(|(run, kept)| Decision { id: run.id.clone(), kept }).collect()
+}
+
+/// What the rules alone keep.
+fn by_rules(runs: &[&Run], rules: &Retention, zone: &TimeZone, now: Timestamp) -> Vec<BTreeSet<Why>> {
+    let Retention { last, daily, weekly, monthly, max_age } = *rules;
+    let mut kept = vec![BTreeSet::new(); runs.len()];
+    let numbered = [last, daily, weekly, monthly].iter().any(Option::is_some);
+    if !numbered {
+        let why = if max_age.is_some() { Why::Young } else { Why::NoRule };
+        for kept in &mut kept {
+            kept.insert(why);
+        }
+    }
+    let most = |rule: Option<u32>| usize::try_from(rule.unwrap_or(0)).unwrap_or(usize::MAX);
+    kept.iter_mut().take(most(last)).for_each(|kept| kept.extend([Why::Last]));
+    for (rule, why, period) in [
+        (daily, Why::Daily, day as fn(&Run, &TimeZone) -> (i16, i16)),
+        (weekly, Why::Weekly, week),
+        (monthly, Why::Monthly, month),
+    ] {
+        // The newest run of a period is met first; a period that has no run does not count.
+        let mut newest: BTreeMap<(i16, i16), usize> = BTreeMap::new();
+        for (at, run) in runs.iter().enumerate() {
+            newest.entry(period(run, zone)).or_insert(at);
+        }
+        newest.values().rev().take(most(rule)).for_each(|at| kept[*at].extend([why]));
+    }
+    if let Some(max_age) = max_age {
+        for (run, kept) in runs.iter().zip(&mut kept) {
+            if now.duration_since(run.finished_at) > max_age {
+                kept.clear();
+            }
+        }
+    }
+    kept
+}
+
+fn day(run: &Run, zone: &TimeZone) -> (i16, i16) {
+    let date = zone.to_datetime(run.finished_at).date();
+    (date.year(), date.day_of_year())
+}
+
+fn week(run: &Run, zone: &TimeZone) -> (i16, i16) {
+    let week = zone.to_datetime(run.finished_at).date().iso_week_date();
+    (week.year(), i16::from(week.week()))
+}
+
+fn month(run: &Run, zone: &TimeZone) -> (i16, i16) {
+    let date = zone.to_datetime(run.finished_at).date();
+    (date.year(), i16::from(date.month()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! Pictures of a store, newest run first: `v` verified, `s` suspect, `-` neither; and what stays of it.
+
+use super::*;
+
+const NOW: &str = "2026-11-29T12:00:00Z";
+
+fn run(at: &str, mark: char) -> Run {
+    Run { id: at.to_owned(), finished_at: at.parse().unwrap(), is_suspect: mark == 's', is_verified: mark == 'v' }
+}
+
+/// One run a day at 03:00 UTC, back from today.
+fn days(marks: &str) -> Vec<Run> {
+    let today: Timestamp = "2026-11-29T03:00:00Z".parse().unwrap();
+    let at = |age: i64| today - SignedDuration::from_hours(24 * age);
+    marks.chars().zip(0..).map(|(mark, age)| run(&at(age).to_string(), mark)).collect()
+}
+
+/// `x` for each run that stays, `.` for each that is retired.
+fn picture(runs: &[Run], rules: &Retention) -> String {
+    picture_in(runs, rules, &TimeZone::UTC)
+}
+
+fn picture_in(runs: &[Run], rules: &Retention, zone: &TimeZone) -> String {
+    let decisions = decide(runs, rules, zone, NOW.parse().unwrap());
+    decisions.iter().map(|decision| if decision.is_retired() { '.' } else { 'x' }).collect()
+}
+
+fn last(number: u32) -> Retention {
+    Retention { last: Some(number), ..Retention::default() }
+}
+
+#[test]
+fn rules_keep_what_they_name() {
+    let hours = |hours| Some(SignedDuration::from_hours(hours));
+    for (rules, wanted) in [
+        (Retention::default(), "xxxxxxxxxx"),
+        (last(3), "xxx......."),
+        (last(0), "x........."),
+        (last(99), "xxxxxxxxxx"),
+        (Retention { daily: Some(2), ..Retention::default() }, "xx........"),
+        // 29 November 2026 is a Sunday: the week before ends seven days earlier.
+        (Retention { weekly: Some(2), ..Retention::default() }, "x......x.."),
+        (Retention { monthly: Some(2), ..Retention::default() }, "x........."),
+        (Retention { last: Some(2), weekly: Some(2), ..Retention::default() }, "xx.....x.."),
+        (Retention { max_age: hours(24 * 3), ..Retention::default() }, "xxx......."),
+        // An age takes away what a number keeps.
+        (Retention { last: Some(5), max_age: hours(24 * 3), ..Retention::default() }, "xxx......."),
+        (Retention { last: Some(2), max_age: hours(24 * 3), ..Retention::default() }, "xx........"),
+        (Retention { max_age: hours(1), ..Retention::default() }, "x........."),
+    ] {
+        assert_eq!(picture(&days("----------"), &rules), wanted, "{rules:?}");
+    }
+}
+
+#[test]
+fn the_last_verified_run_stays_whatever_the_rules_say() {
+    for (marks, rules, wanted) in [
+        ("-----v--v-", last(2), "xx...x...."),
+        ("v----v----", last(1), "x........."),
+        ("----------", last(1), "x........."),
+        (
+            "-v--------",
+            Retention { max_age: Some(SignedDuration::from_hours(1)), ..Retention::default() },
+            "xx........",
+        ),
+    ] {
+        assert_eq!(picture(&days(marks), &rules), wanted, "{marks}");
+    }
+}
+
+#[test]
+fn retention_stops_at_a_suspect_run() {
+    for (marks, wanted) in [
+        ("s---------", "xxxxxxxxxx"),
+        ("----s-----", "x...xxxxxx"),
+        ("---------s", "x........x"),
+        ("--s---v---", "x.xxxxxxxx"),
+        ("-s---s----", "xxxxxxxxxx"),
+    ] {
+        assert_eq!(picture(&days(marks), &last(1)), wanted, "{marks}");
+    }
+}
+
+#[test]
+fn days_are_those_of_the_zone() {
+    // 23:30 and 00:30 in Rome are one day in UTC.
+    let runs = [run("2026-11-28T23:30:00Z", '-'), run("2026-11-28T22:30:00Z", '-'), run("2026-11-28T21:30:00Z", '-')];
+    let daily = Retention { daily: Some(2), ..Retention::default() };
+    assert_eq!(picture(&runs, &daily), "x..");
+    assert_eq!(picture_in(&runs, &daily, &TimeZone::get("Europe/Rome").unwrap()), "xx.");
+}
+
+#[test]
+fn weeks_and_months_reach_over_the_turn_of_the_year() {
+    // 31 December 2026 and 1 January 2027 are in one ISO week, in two months.
+    let runs = [run("2027-01-01T03:00:00Z", '-'), run("2026-12-31T03:00:00Z", '-'), run("2026-12-27T03:00:00Z", '-')];
+    assert_eq!(picture(&runs, &Retention { weekly: Some(3), ..Retention::default() }), "x.x");
+    assert_eq!(picture(&runs, &Retention { monthly: Some(3), ..Retention::default() }), "xx.");
+}
+
+#[test]
+fn the_order_of_the_catalogue_does_not_show() {
+    let mut runs = days("-v-s-v----");
+    let wanted = decide(&runs, &last(1), &TimeZone::UTC, NOW.parse().unwrap());
+    runs.reverse();
+    runs.swap(1, 6);
+    assert_eq!(decide(&runs, &last(1), &TimeZone::UTC, NOW.parse().unwrap()), wanted);
+    assert_eq!(decide(&[], &last(1), &TimeZone::UTC, NOW.parse().unwrap()), vec![]);
+}
