@@ -12,6 +12,7 @@
 //! property tests of [`run`] try to break it.
 
 mod ahead;
+pub mod backup;
 mod begin;
 pub mod breaker;
 pub mod category;

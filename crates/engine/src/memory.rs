@@ -60,7 +60,8 @@ impl Fuse {
         Ok(())
     }
 
-    fn alive(&self) -> Result<(), PortError> {
+    /// What reads: it fails once the worker is dead, and is no effect.
+    pub(crate) fn alive(&self) -> Result<(), PortError> {
         if lock(&self.0).left == Some(0) { Err(dead()) } else { Ok(()) }
     }
 }

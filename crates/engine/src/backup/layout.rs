@@ -1,0 +1,81 @@
+//! Where the files of a run lie below a prefix.
+//!
+//! ```text
+//! owner.json                                        whose prefix it is
+//! runs/RUN/begun.json                               first
+//! runs/RUN/data/COLLECTION/part-00-00000.parquet    or data/COLLECTION/tenant=TENANT/…
+//! runs/RUN/index/COLLECTION.json
+//! runs/RUN/manifest.json                            last: the run exists with it
+//! runs/RUN/verified.json                            once it was read back
+//! restores/ID.json                                  receipts
+//! ```
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::manifest::DataFormat;
+
+/// Whose prefix it is.
+pub const OWNER: &str = "owner.json";
+/// Below it, each run has a folder.
+pub const RUNS: &str = "runs";
+/// The first file of a run.
+pub const BEGUN: &str = "begun.json";
+/// The last.
+pub const MANIFEST: &str = "manifest.json";
+/// Beside it once the run was read back.
+pub const VERIFIED: &str = "verified.json";
+
+/// An id for a run that begins now; in the order of time. `chance` tells runs of one second apart.
+pub fn run_id(now: Timestamp, chance: u16) -> String {
+    let at = TimeZone::UTC.to_datetime(now).strftime("%Y%m%dT%H%M%SZ").to_string();
+    format!("{at}-{chance:04x}")
+}
+
+/// Whether this can be a run's id: it becomes part of a key, and comes from people.
+pub fn is_run_id(text: &str) -> bool {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
+    (1..=64).contains(&text.len()) && text.chars().all(plain)
+}
+
+/// The key of a file of a run.
+pub fn in_run(run: &str, key: &str) -> String {
+    format!("{RUNS}/{run}/{key}")
+}
+
+/// The key of a collection's index, below its run.
+pub fn index(collection: &str) -> String {
+    format!("index/{collection}.json")
+}
+
+/// The key of a part, below its run. Names that Weaviate allows need no escaping; a tenant's folder is written as
+/// readers of partitioned data expect it.
+pub fn part(collection: &str, tenant: Option<&str>, slice: usize, number: usize, data: DataFormat) -> String {
+    let tenant = tenant.map(|tenant| format!("tenant={tenant}/")).unwrap_or_default();
+    format!("data/{collection}/{tenant}part-{slice:02}-{number:05}.{}", data.extension())
+}
+
+/// The key of a receipt.
+pub fn receipt(id: &str) -> String {
+    format!("restores/{id}.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        let now = "2026-11-29T16:15:53.9Z".parse().unwrap();
+        assert_eq!(run_id(now, 0x3f), "20261129T161553Z-003f");
+        assert!(is_run_id(&run_id(now, 1)));
+        for text in ["", "..", "a/b", "a b", &"x".repeat(65)] {
+            assert!(!is_run_id(text), "{text}");
+        }
+        assert_eq!(
+            part("Articles", Some("acme"), 3, 12, DataFormat::JsonlGzip),
+            "data/Articles/tenant=acme/part-03-00012.jsonl.gz"
+        );
+        assert_eq!(part("Articles", None, 0, 0, DataFormat::Parquet), "data/Articles/part-00-00000.parquet");
+    }
+}

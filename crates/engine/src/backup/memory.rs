@@ -1,0 +1,277 @@
+//! The ports of backups in memory: real, small, and able to fail at a chosen effect. An effect is a file that is put, a
+//! class or tenant that is made, woken or put to rest, and each single object that is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::manifest::{ReplicasNote, SourceNote};
+use super::ports::{Described, Got, Mode, ObjectSource, Page, Put, Store, Stretch, Target, TenantState};
+use crate::category::Category;
+use crate::memory::Fuse;
+use crate::object::Object;
+use crate::ports::{PortError, Refusal};
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn refuse(message: String) -> PortError {
+    PortError { category: Category::FileSystem, retryable: false, message }
+}
+
+/// A store in memory.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore {
+    files: Arc<Mutex<BTreeMap<String, Bytes>>>,
+    fuse: Fuse,
+    is_read_only: bool,
+    most: Option<u64>,
+}
+
+impl MemoryStore {
+    /// The same store as another worker sees it.
+    #[must_use]
+    pub fn with_fuse(&self, fuse: Fuse) -> Self {
+        Self { fuse, ..self.clone() }
+    }
+
+    /// The same store for somebody who may only read.
+    #[must_use]
+    pub fn read_only(&self) -> Self {
+        Self { is_read_only: true, ..self.clone() }
+    }
+
+    /// The same store with room for this many bytes in all.
+    #[must_use]
+    pub fn with_room(&self, bytes: u64) -> Self {
+        Self { most: Some(bytes), ..self.clone() }
+    }
+
+    /// All files.
+    pub fn files(&self) -> BTreeMap<String, Bytes> {
+        lock(&self.files).clone()
+    }
+
+    /// Changes a file behind everybody's back; `None` removes it.
+    pub fn tamper(&self, key: &str, bytes: Option<Vec<u8>>) {
+        match bytes {
+            Some(bytes) => drop(lock(&self.files).insert(key.to_owned(), bytes.into())),
+            None => drop(lock(&self.files).remove(key)),
+        }
+    }
+}
+
+impl Store for MemoryStore {
+    async fn put(&self, key: &str, bytes: Bytes, mode: Mode) -> Result<Put, PortError> {
+        if self.is_read_only {
+            return Err(refuse(format!("{key}: the store is read-only")));
+        }
+        self.fuse.burn()?;
+        let mut files = lock(&self.files);
+        if mode == Mode::Create && files.contains_key(key) {
+            return Ok(Put::Exists);
+        }
+        let size: u64 = files.values().map(|file| file.len() as u64).sum::<u64>() + bytes.len() as u64;
+        if self.most.is_some_and(|most| size > most) {
+            return Err(refuse(format!("{key}: no space left")));
+        }
+        files.insert(key.to_owned(), bytes);
+        drop(files);
+        // The worker that dies at this very moment has written, and never learns of it.
+        self.fuse.alive()?;
+        Ok(Put::Written)
+    }
+
+    async fn get(&self, key: &str, most: u64) -> Result<Got, PortError> {
+        self.fuse.alive()?;
+        Ok(match lock(&self.files).get(key) {
+            None => Got::Absent,
+            Some(bytes) if bytes.len() as u64 > most => Got::TooLarge(bytes.len() as u64),
+            Some(bytes) => Got::Bytes(bytes.clone()),
+        })
+    }
+
+    async fn folders(&self, folder: &str) -> Result<Vec<String>, PortError> {
+        self.fuse.alive()?;
+        let below = format!("{folder}/");
+        let files = lock(&self.files);
+        let names = files.keys().filter_map(|key| key.strip_prefix(&below)?.split_once('/'));
+        Ok(names.map(|(name, _)| name.to_owned()).collect::<BTreeSet<_>>().into_iter().collect())
+    }
+}
+
+/// A class, the activity of its tenants, and its objects by tenant and id.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryClass {
+    /// Weaviate's own JSON.
+    pub schema: Value,
+    /// Tenants that there are.
+    pub tenants: BTreeMap<String, String>,
+    /// Objects; those of no tenant under the empty name.
+    pub objects: BTreeMap<String, BTreeMap<Uuid, Object>>,
+}
+
+/// A cluster in memory: what is read and what is written.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryCluster {
+    classes: Arc<Mutex<BTreeMap<String, MemoryClass>>>,
+    fuse: Fuse,
+    name: String,
+    page: usize,
+    slices: usize,
+    nodes: usize,
+}
+
+impl MemoryCluster {
+    /// One that answers pages of this many objects, in so many stretches.
+    pub fn new(page: usize, slices: usize) -> Self {
+        Self { page, slices, nodes: 3, ..Self::default() }
+    }
+
+    /// The same cluster as another worker sees it.
+    #[must_use]
+    pub fn with_fuse(&self, fuse: Fuse) -> Self {
+        Self { fuse, ..self.clone() }
+    }
+
+    /// The same cluster with so many nodes.
+    #[must_use]
+    pub fn with_nodes(&self, nodes: usize) -> Self {
+        Self { nodes, ..self.clone() }
+    }
+
+    /// This cluster's collection of that name, to be restored into.
+    #[must_use]
+    pub fn collection(&self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self.clone() }
+    }
+
+    /// Makes or changes a class.
+    pub fn set(&self, name: &str, class: MemoryClass) {
+        lock(&self.classes).insert(name.to_owned(), class);
+    }
+
+    /// A class as it is.
+    pub fn get(&self, name: &str) -> Option<MemoryClass> {
+        lock(&self.classes).get(name).cloned()
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut MemoryClass) -> T) -> Result<T, PortError> {
+        self.fuse.alive()?;
+        let mut classes = lock(&self.classes);
+        classes.get_mut(&self.name).map(change).ok_or_else(|| refuse(format!("no class {}", self.name)))
+    }
+}
+
+fn states(class: &MemoryClass) -> Vec<TenantState> {
+    let state = |(name, activity): (&String, &String)| TenantState { name: name.clone(), activity: activity.clone() };
+    class.tenants.iter().map(state).collect()
+}
+
+impl ObjectSource for MemoryCluster {
+    async fn about(&self) -> Result<SourceNote, PortError> {
+        Ok(SourceNote { weaviate: "1.38.2".to_owned(), nodes: 0 })
+    }
+
+    async fn describe(&self, collection: &str) -> Result<Option<Described>, PortError> {
+        self.fuse.alive()?;
+        Ok(lock(&self.classes).get(collection).map(|class| Described {
+            schema: class.schema.clone(),
+            aliases: Vec::new(),
+            tenants: (class.schema["multiTenancyConfig"]["enabled"] == true).then(|| states(class)),
+        }))
+    }
+
+    async fn slices(&self, _collection: &str, _tenant: Option<&str>) -> Result<usize, PortError> {
+        Ok(self.slices)
+    }
+
+    async fn page(&self, stretch: Stretch<'_>) -> Result<Page, PortError> {
+        let class = self.collection(stretch.collection);
+        class.with(|class| {
+            let tenant = stretch.tenant.unwrap_or_default();
+            if class.tenants.get(tenant).is_some_and(|activity| activity != "HOT") {
+                return Err(refuse(format!("tenant {tenant} is not active")));
+            }
+            let all = class.objects.get(tenant).into_iter().flatten();
+            let within = all
+                .map(|(_, object)| object)
+                .filter(|object| stretch.after.is_none_or(|after| object.id > after))
+                .filter(|object| stretch.until.is_none_or(|until| object.id < until));
+            let objects = within.take(self.page.max(1)).cloned().collect();
+            Ok(Page { objects, replicas: ReplicasNote { compared: true, ..ReplicasNote::default() } })
+        })?
+    }
+
+    async fn set_awake(&self, collection: &str, tenant: &str, awake: bool) -> Result<(), PortError> {
+        self.fuse.burn()?;
+        let activity = if awake { "HOT" } else { "COLD" };
+        self.collection(collection).with(|class| drop(class.tenants.insert(tenant.to_owned(), activity.to_owned())))
+    }
+}
+
+impl Target for MemoryCluster {
+    async fn class(&self) -> Result<Option<Value>, PortError> {
+        self.fuse.alive()?;
+        Ok(self.get(&self.name).map(|class| class.schema))
+    }
+
+    async fn nodes(&self) -> Result<usize, PortError> {
+        Ok(self.nodes)
+    }
+
+    async fn tenants(&self) -> Result<Vec<TenantState>, PortError> {
+        self.with(|class| states(class))
+    }
+
+    async fn has_objects(&self, tenant: Option<&str>) -> Result<bool, PortError> {
+        self.with(|class| class.objects.get(tenant.unwrap_or_default()).is_some_and(|objects| !objects.is_empty()))
+    }
+
+    async fn create(&self, class: &Value) -> Result<(), PortError> {
+        self.fuse.burn()?;
+        if self.get(&self.name).is_some() {
+            return Err(refuse("the class exists".to_owned()));
+        }
+        self.set(&self.name, MemoryClass { schema: class.clone(), ..MemoryClass::default() });
+        self.fuse.alive()
+    }
+
+    async fn create_tenants(&self, tenants: &[String]) -> Result<(), PortError> {
+        for tenant in tenants {
+            self.fuse.burn()?;
+            self.with(|class| drop(class.tenants.insert(tenant.clone(), "HOT".to_owned())))?;
+        }
+        Ok(())
+    }
+
+    async fn rest_tenants(&self, tenants: &[String]) -> Result<(), PortError> {
+        for tenant in tenants {
+            self.fuse.burn()?;
+            self.with(|class| drop(class.tenants.insert(tenant.clone(), "COLD".to_owned())))?;
+        }
+        Ok(())
+    }
+
+    async fn fetch(&self, tenant: Option<&str>, ids: &[Uuid]) -> Result<Vec<Object>, PortError> {
+        self.with(|class| {
+            let objects = class.objects.get(tenant.unwrap_or_default());
+            ids.iter().filter_map(|id| objects?.get(id).cloned()).collect()
+        })
+    }
+
+    async fn put(&self, tenant: Option<&str>, objects: &[&Object]) -> Result<Vec<Refusal>, PortError> {
+        for object in objects {
+            self.fuse.burn()?;
+            self.with(|class| {
+                let all = class.objects.entry(tenant.unwrap_or_default().to_owned()).or_default();
+                drop(all.insert(object.id, (*object).clone()));
+            })?;
+        }
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,319 @@
+//! Objects into a part.
+
+use std::mem;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::column::writer::ColumnWriter;
+use parquet::data_type::ByteArray;
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::ColumnPath;
+use serde_json::{Map, Value};
+
+use super::super::columns::{Columns, ID, Kind};
+use super::super::part::EncodeError;
+use super::leaf::{Leaf, Values, date, number};
+use super::schema::schema;
+use crate::object::{Object, Vector};
+
+/// Text and numbers of one row group, which is held in memory until it is written, and again when it is read: with four
+/// parts under way 32 MiB, and twice that with the levels.
+const GROUP_BYTES: usize = 8 << 20;
+
+/// Rows of one row group: small objects take more memory than their text.
+const GROUP_ROWS: usize = 10_000;
+
+/// Higher levels take several times as long for some percent; of vectors they save nothing.
+const ZSTD_LEVEL: i32 = 3;
+
+/// A part that is being written, in memory.
+pub(in super::super) struct Writer {
+    columns: Arc<Columns>,
+    file: SerializedFileWriter<Vec<u8>>,
+    leaves: Vec<Leaf>,
+    rows: usize,
+    raw: usize,
+}
+
+impl Writer {
+    pub(in super::super) fn new(columns: Arc<Columns>) -> Result<Self, EncodeError> {
+        let file = SerializedFileWriter::new(Vec::new(), schema(&columns)?, Arc::new(properties(&columns)?))?;
+        let leaves = leaves(&columns);
+        Ok(Self { columns, file, leaves, rows: 0, raw: 0 })
+    }
+
+    pub(in super::super) fn push(&mut self, object: &Object) -> Result<(), EncodeError> {
+        let columns = self.columns.clone();
+        let mut leaves = self.leaves.iter_mut();
+        let mut next = || leaves.next().ok_or(EncodeError::Columns);
+
+        text(next()?, &object.id.to_string());
+        let mut rest = Map::new();
+        let mut known = 0;
+        for column in &columns.properties {
+            let value = object.properties.get(&column.property).filter(|value| !value.is_null());
+            known += usize::from(value.is_some());
+            let is_exact = match column.kind {
+                Kind::Geo => geo(next()?, next()?, value),
+                kind => property(next()?, kind, value),
+            };
+            if let Some(value) = value.filter(|_| !is_exact) {
+                rest.insert(column.property.clone(), value.clone());
+            }
+        }
+        if known < object.properties.values().filter(|value| !value.is_null()).count() {
+            let is_new = |name: &&String| !columns.properties.iter().any(|column| column.property == **name);
+            let new = object.properties.iter().filter(|(name, value)| is_new(name) && !value.is_null());
+            rest.extend(new.map(|(name, value)| (name.clone(), value.clone())));
+        }
+        for column in &columns.vectors {
+            vector(next()?, object.vectors.get(&column.vector), &column.vector, column.multi)?;
+        }
+        if let Some(name) = object.vectors.keys().find(|name| !columns.vectors.iter().any(|it| it.vector == **name)) {
+            return Err(EncodeError::Vector { vector: name.clone(), problem: "is not one of the class" });
+        }
+        let rest = (!rest.is_empty()).then(|| Value::Object(rest).to_string());
+        match rest {
+            Some(rest) => text(next()?, &rest),
+            None => next()?.null(),
+        }
+
+        self.rows += 1;
+        self.raw += object.bytes();
+        if self.rows >= GROUP_ROWS || self.raw >= GROUP_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Bytes so far: what was written, and what waits.
+    pub(in super::super) fn bytes(&self) -> usize {
+        self.file.bytes_written() + self.raw
+    }
+
+    pub(in super::super) fn finish(mut self) -> Result<Vec<u8>, EncodeError> {
+        self.flush()?;
+        Ok(self.file.into_inner()?)
+    }
+
+    fn flush(&mut self) -> Result<(), ParquetError> {
+        if self.rows == 0 {
+            return Ok(());
+        }
+        let mut group = self.file.next_row_group()?;
+        for leaf in &mut self.leaves {
+            let Some(mut column) = group.next_column()? else { break };
+            write(column.untyped(), leaf)?;
+            column.close()?;
+            leaf.clear();
+        }
+        group.close()?;
+        (self.rows, self.raw) = (0, 0);
+        Ok(())
+    }
+}
+
+/// The writer takes those levels that its column has.
+fn write(column: &mut ColumnWriter<'_>, leaf: &Leaf) -> Result<(), ParquetError> {
+    let descriptor = match &*column {
+        ColumnWriter::BoolColumnWriter(writer) => writer.get_descriptor(),
+        ColumnWriter::Int64ColumnWriter(writer) => writer.get_descriptor(),
+        ColumnWriter::FloatColumnWriter(writer) => writer.get_descriptor(),
+        ColumnWriter::DoubleColumnWriter(writer) => writer.get_descriptor(),
+        ColumnWriter::ByteArrayColumnWriter(writer) => writer.get_descriptor(),
+        ColumnWriter::Int32ColumnWriter(_)
+        | ColumnWriter::Int96ColumnWriter(_)
+        | ColumnWriter::FixedLenByteArrayColumnWriter(_) => return Err(mismatch()),
+    };
+    let definition = (descriptor.max_def_level() > 0).then_some(leaf.definition.as_slice());
+    let repetition = (descriptor.max_rep_level() > 0).then_some(leaf.repetition.as_slice());
+    match (column, &leaf.values) {
+        (ColumnWriter::BoolColumnWriter(column), Values::Boolean(values)) => {
+            column.write_batch(values, definition, repetition)
+        }
+        (ColumnWriter::Int64ColumnWriter(column), Values::Int(values)) => {
+            column.write_batch(values, definition, repetition)
+        }
+        (ColumnWriter::FloatColumnWriter(column), Values::Float(values)) => {
+            column.write_batch(values, definition, repetition)
+        }
+        (ColumnWriter::DoubleColumnWriter(column), Values::Double(values)) => {
+            column.write_batch(values, definition, repetition)
+        }
+        (ColumnWriter::ByteArrayColumnWriter(column), Values::Text(values)) => {
+            column.write_batch(values, definition, repetition)
+        }
+        _ => return Err(mismatch()),
+    }?;
+    Ok(())
+}
+
+fn mismatch() -> ParquetError {
+    ParquetError::General("a column has another type than its schema".to_owned())
+}
+
+fn properties(columns: &Columns) -> Result<WriterProperties, ParquetError> {
+    let mut builder = WriterProperties::builder()
+        .set_created_by(concat!("elysia-operator ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_column_dictionary_enabled(ColumnPath::from(ID), false);
+    for column in &columns.vectors {
+        let mut path = vec![column.column.clone()];
+        path.extend(["list", "element"].map(str::to_owned));
+        if column.multi {
+            path.extend(["list", "element"].map(str::to_owned));
+        }
+        let path = ColumnPath::new(path);
+        builder = builder
+            .set_column_dictionary_enabled(path.clone(), false)
+            .set_column_encoding(path.clone(), Encoding::BYTE_STREAM_SPLIT)
+            .set_column_statistics_enabled(path, EnabledStatistics::None);
+    }
+    Ok(builder.build())
+}
+
+/// Empty leaves, in the order of the schema.
+pub(super) fn leaves(columns: &Columns) -> Vec<Leaf> {
+    let mut leaves = vec![Leaf::new(Values::Text(Vec::new()))];
+    for column in &columns.properties {
+        match column.kind {
+            Kind::Text | Kind::Json | Kind::Texts => leaves.push(Leaf::new(Values::Text(Vec::new()))),
+            Kind::Int | Kind::Ints | Kind::Date | Kind::Dates => leaves.push(Leaf::new(Values::Int(Vec::new()))),
+            Kind::Number | Kind::Numbers => leaves.push(Leaf::new(Values::Double(Vec::new()))),
+            Kind::Boolean | Kind::Booleans => leaves.push(Leaf::new(Values::Boolean(Vec::new()))),
+            Kind::Geo => leaves.extend([(); 2].map(|()| Leaf::new(Values::Double(Vec::new())))),
+        }
+    }
+    leaves.extend(columns.vectors.iter().map(|_| Leaf::new(Values::Float(Vec::new()))));
+    leaves.push(Leaf::new(Values::Text(Vec::new())));
+    leaves
+}
+
+fn text(leaf: &mut Leaf, value: &str) {
+    if let Values::Text(values) = &mut leaf.values {
+        values.push(ByteArray::from(value));
+    }
+    leaf.level(1, 0, 1);
+}
+
+/// One property that has one leaf; whether the column can give it back exactly.
+fn property(leaf: &mut Leaf, kind: Kind, value: Option<&Value>) -> bool {
+    let Some(value) = value else {
+        leaf.null();
+        return true;
+    };
+    if kind == Kind::Json {
+        text(leaf, &value.to_string());
+        return true;
+    }
+    let is_list = matches!(kind, Kind::Texts | Kind::Ints | Kind::Numbers | Kind::Booleans | Kind::Dates);
+    let items: &[Value] = match value {
+        Value::Array(items) if is_list => items.as_slice(),
+        Value::Array(_) => &[],
+        plain if !is_list => std::slice::from_ref(plain),
+        _ => &[],
+    };
+    if items.is_empty() && !(is_list && value.is_array()) {
+        leaf.null();
+        return false;
+    }
+    let Some(is_exact) = append(&mut leaf.values, kind, items) else {
+        leaf.null();
+        return false;
+    };
+    if is_list {
+        leaf.list(items.len());
+    } else {
+        leaf.level(1, 0, 1);
+    }
+    is_exact
+}
+
+/// Appends the values, all or none of them; `None` when one is of another type.
+fn append(values: &mut Values, kind: Kind, items: &[Value]) -> Option<bool> {
+    let is_date = matches!(kind, Kind::Date | Kind::Dates);
+    match values {
+        Values::Text(values) => {
+            let texts: Option<Vec<_>> = items.iter().map(|item| item.as_str().map(ByteArray::from)).collect();
+            values.append(&mut texts?);
+            Some(true)
+        }
+        Values::Int(values) if is_date => {
+            let at = |item: &Value| item.as_str()?.parse::<Timestamp>().ok().map(Timestamp::as_microsecond);
+            let mut times = items.iter().map(at).collect::<Option<Vec<_>>>()?;
+            let is_exact = times.iter().zip(items).all(|(at, item)| date(*at).as_ref() == Some(item));
+            values.append(&mut times);
+            Some(is_exact)
+        }
+        Values::Int(values) => {
+            values.append(&mut items.iter().map(Value::as_i64).collect::<Option<Vec<_>>>()?);
+            Some(true)
+        }
+        Values::Double(values) => {
+            let mut numbers = items.iter().map(Value::as_f64).collect::<Option<Vec<_>>>()?;
+            let is_exact = numbers.iter().zip(items).all(|(value, item)| number(*value) == *item);
+            values.append(&mut numbers);
+            Some(is_exact)
+        }
+        Values::Boolean(values) => {
+            values.append(&mut items.iter().map(Value::as_bool).collect::<Option<Vec<_>>>()?);
+            Some(true)
+        }
+        Values::Float(_) => None,
+    }
+}
+
+fn geo(latitude: &mut Leaf, longitude: &mut Leaf, value: Option<&Value>) -> bool {
+    let part = |name: &str| value.and_then(|value| value[name].as_f64());
+    let (Some(north), Some(east)) = (part("latitude"), part("longitude")) else {
+        latitude.null();
+        longitude.null();
+        return value.is_none();
+    };
+    for (leaf, degrees) in [(latitude, north), (longitude, east)] {
+        if let Values::Double(values) = &mut leaf.values {
+            values.push(degrees);
+        }
+        leaf.level(1, 0, 1);
+    }
+    let back = serde_json::json!({"latitude": number(north), "longitude": number(east)});
+    value == Some(&back)
+}
+
+fn vector(leaf: &mut Leaf, vector: Option<&Vector>, name: &str, multi: bool) -> Result<(), EncodeError> {
+    let problem = |problem| EncodeError::Vector { vector: name.to_owned(), problem };
+    let Values::Float(values) = &mut leaf.values else { return Err(EncodeError::Columns) };
+    match vector {
+        None => leaf.null(),
+        Some(Vector::Single(_)) if multi => return Err(problem("is one vector where the class has lists of them")),
+        Some(Vector::Multi(_)) if !multi => return Err(problem("is a list of vectors where the class has one")),
+        Some(Vector::Single(numbers)) => {
+            values.extend_from_slice(numbers);
+            leaf.list(numbers.len());
+        }
+        Some(Vector::Multi(lists)) => {
+            let mut values = mem::take(values);
+            let mut begins = 0;
+            for numbers in lists {
+                values.extend_from_slice(numbers);
+                match numbers.len() {
+                    0 => leaf.level(2, begins, 1),
+                    length => {
+                        leaf.level(3, begins, 1);
+                        leaf.level(3, 2, length - 1);
+                    }
+                }
+                begins = 1;
+            }
+            if lists.is_empty() {
+                leaf.level(1, 0, 1);
+            }
+            leaf.values = Values::Float(values);
+        }
+    }
+    Ok(())
+}

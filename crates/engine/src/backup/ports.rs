@@ -1,0 +1,165 @@
+//! What backups ask of the world: a store, a collection to read, a collection to write. The clock is the engine's own.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::manifest::{ReplicasNote, SourceNote};
+use crate::object::Object;
+use crate::ports::{PortError, Refusal};
+
+/// Whether a write may replace what is there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mode {
+    /// Only where there is nothing.
+    Create,
+    /// Whatever is there.
+    Overwrite,
+}
+
+/// What a write found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Put {
+    /// It was written.
+    Written,
+    /// There was something already, and `Create` was asked for: it is as it was.
+    Exists,
+}
+
+/// What stands under a key.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Got {
+    /// All of it.
+    Bytes(Bytes),
+    /// Nothing.
+    Absent,
+    /// More than was asked for at most: its size.
+    TooLarge(u64),
+}
+
+/// Files under keys. A write is whole or not at all, and what was written is read from then on.
+pub trait Store: Sync {
+    /// Writes a file.
+    fn put(&self, key: &str, bytes: Bytes, mode: Mode) -> impl Future<Output = Result<Put, PortError>> + Send;
+
+    /// Reads a file of at most this many bytes.
+    fn get(&self, key: &str, most: u64) -> impl Future<Output = Result<Got, PortError>> + Send;
+
+    /// The names right below this folder that are folders themselves, sorted.
+    fn folders(&self, folder: &str) -> impl Future<Output = Result<Vec<String>, PortError>> + Send;
+}
+
+/// A tenant of a collection, as it is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TenantState {
+    /// Its name.
+    pub name: String,
+    /// `HOT`, `COLD` or `FROZEN`.
+    pub activity: String,
+}
+
+impl TenantState {
+    /// Whether its objects can be read as it is.
+    pub fn is_awake(&self) -> bool {
+        self.activity == "HOT"
+    }
+
+    /// Whether it can be woken.
+    pub fn is_cold(&self) -> bool {
+        self.activity == "COLD"
+    }
+}
+
+/// A collection as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Described {
+    /// The class, the server's own JSON.
+    pub schema: Value,
+    /// Aliases that lead to it.
+    pub aliases: Vec<String>,
+    /// Its tenants; `None` where it has no tenancy.
+    pub tenants: Option<Vec<TenantState>>,
+}
+
+/// A stretch of ids of one collection and tenant.
+#[derive(Clone, Copy, Debug)]
+pub struct Stretch<'a> {
+    /// The collection.
+    pub collection: &'a str,
+    /// The tenant.
+    pub tenant: Option<&'a str>,
+    /// Which of several stretches; the source spreads them over nodes.
+    pub slice: usize,
+    /// The last id that was read, or the one before the first; `None` begins at the lowest id.
+    pub after: Option<Uuid>,
+    /// The first id that does not belong to it; `None` where it goes on to the highest.
+    pub until: Option<Uuid>,
+}
+
+/// Objects of a stretch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    /// Ascending by id. None: the stretch is over.
+    pub objects: Vec<Object>,
+    /// What the replicas said of one another.
+    pub replicas: ReplicasNote,
+}
+
+/// Collections that are read.
+pub trait ObjectSource: Sync {
+    /// Where it reads.
+    fn about(&self) -> impl Future<Output = Result<SourceNote, PortError>> + Send;
+
+    /// A collection; `None` when there is none of that name.
+    fn describe(&self, collection: &str) -> impl Future<Output = Result<Option<Described>, PortError>> + Send;
+
+    /// Into how many stretches reading is worth to be cut.
+    fn slices(&self, collection: &str, tenant: Option<&str>) -> impl Future<Output = Result<usize, PortError>> + Send;
+
+    /// The next objects of a stretch: every one that was there before the call, and has not been deleted since.
+    fn page(&self, stretch: Stretch<'_>) -> impl Future<Output = Result<Page, PortError>> + Send;
+
+    /// Wakes a tenant, or puts it back to rest, and waits until it is so.
+    fn set_awake(
+        &self,
+        collection: &str,
+        tenant: &str,
+        awake: bool,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
+}
+
+/// A collection that is restored into.
+pub trait Target: Sync {
+    /// The class; `None` when there is none of that name.
+    fn class(&self) -> impl Future<Output = Result<Option<Value>, PortError>> + Send;
+
+    /// Nodes, as far as the cluster says.
+    fn nodes(&self) -> impl Future<Output = Result<usize, PortError>> + Send;
+
+    /// Tenants that there are.
+    fn tenants(&self) -> impl Future<Output = Result<Vec<TenantState>, PortError>> + Send;
+
+    /// Whether there is any object of this tenant.
+    fn has_objects(&self, tenant: Option<&str>) -> impl Future<Output = Result<bool, PortError>> + Send;
+
+    /// Makes the class.
+    fn create(&self, class: &Value) -> impl Future<Output = Result<(), PortError>> + Send;
+
+    /// Makes tenants, awake.
+    fn create_tenants(&self, tenants: &[String]) -> impl Future<Output = Result<(), PortError>> + Send;
+
+    /// Puts tenants to rest.
+    fn rest_tenants(&self, tenants: &[String]) -> impl Future<Output = Result<(), PortError>> + Send;
+
+    /// The objects with these ids, as a majority of replicas knows them.
+    fn fetch(&self, tenant: Option<&str>, ids: &[Uuid]) -> impl Future<Output = Result<Vec<Object>, PortError>> + Send;
+
+    /// Writes objects over whatever has their ids; names those that were refused.
+    fn put(
+        &self,
+        tenant: Option<&str>,
+        objects: &[&Object],
+    ) -> impl Future<Output = Result<Vec<Refusal>, PortError>> + Send;
+}

@@ -1,0 +1,117 @@
+//! What a restore has done, beside the data: whoever finds it goes on, and does nothing twice.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Conflict, Order};
+use crate::backup::manifest::{FORMAT, FORMAT_VERSION};
+use crate::backup::ports::{Mode, Store};
+use crate::backup::stored::document;
+use crate::ports::PortError;
+
+/// How a restore stands.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum State {
+    /// It may have written.
+    Running,
+    /// It is over.
+    Done,
+}
+
+/// What became of objects. A restore that was cut off may have counted a part's objects under another word before.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Counts {
+    /// Written as the backup has them.
+    pub written: u64,
+    /// Left as they were.
+    pub skipped: u64,
+    /// Written over what was there, which kept what only it had.
+    pub merged: u64,
+}
+
+impl Counts {
+    pub(super) fn join(&mut self, other: Self) {
+        self.written += other.written;
+        self.skipped += other.skipped;
+        self.merged += other.merged;
+    }
+
+    pub(super) fn all(self) -> u64 {
+        self.written + self.skipped + self.merged
+    }
+}
+
+/// A restore.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Receipt {
+    /// What every file of ours says.
+    pub format: String,
+    /// Its version.
+    pub version: u32,
+    /// The run.
+    pub run: String,
+    /// The collection in it.
+    pub collection: String,
+    /// The collection that it becomes.
+    pub into: String,
+    /// Where.
+    pub target: String,
+    /// What becomes of objects whose ids are taken.
+    pub conflict: Conflict,
+    /// How it stands.
+    pub state: State,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When this was written.
+    pub updated_at: Timestamp,
+    /// What became of objects.
+    pub counts: Counts,
+    /// Keys of the parts that are done.
+    pub done: BTreeSet<String>,
+    /// Tenants that this restore makes. Those that were at rest are put to rest in the end.
+    #[serde(default)]
+    pub made: BTreeSet<String>,
+}
+
+impl Receipt {
+    pub(super) fn begin(order: &Order, now: Timestamp) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            version: FORMAT_VERSION,
+            run: order.run.clone(),
+            collection: order.collection.clone(),
+            into: order.into.clone(),
+            target: order.target.clone(),
+            conflict: order.conflict,
+            state: State::Running,
+            started_at: now,
+            updated_at: now,
+            counts: Counts::default(),
+            done: BTreeSet::new(),
+            made: BTreeSet::new(),
+        }
+    }
+
+    /// Begins again with the first part.
+    pub(super) fn forget(&mut self) {
+        self.counts = Counts::default();
+        self.done.clear();
+    }
+
+    /// Whether it is of this very restore.
+    pub(super) fn is_of(&self, order: &Order) -> bool {
+        self.run == order.run
+            && self.collection == order.collection
+            && self.into == order.into
+            && self.target == order.target
+            && self.conflict == order.conflict
+    }
+}
+
+pub(super) async fn save<R: Store>(receipts: &R, key: &str, receipt: &Receipt) -> Result<(), PortError> {
+    receipts.put(key, document(receipt), Mode::Overwrite).await.map(drop)
+}

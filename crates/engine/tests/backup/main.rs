@@ -1,0 +1,8 @@
+//! The laws of backups, against ports in memory.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod faults;
+mod killed;
+mod restored;
+mod world;

@@ -1,0 +1,129 @@
+//! What a restore makes of what it finds.
+
+use elysia_engine::backup::manifest::DataFormat;
+use elysia_engine::backup::memory::{MemoryClass, MemoryCluster, MemoryStore};
+use elysia_engine::backup::restore::{Blocker, Conflict, Counts, RestoreError, contents};
+use elysia_engine::backup::write::{Cold, Order, WriteError};
+use serde_json::json;
+
+use super::world::{class, cluster, object, objects, order, restore, restore_order, write};
+
+async fn backed_up() -> (MemoryStore, MemoryCluster) {
+    let (store, source) = (MemoryStore::default(), cluster(30));
+    write(&store, &source, &order("one", DataFormat::JsonlGzip)).await.unwrap();
+    (store, source)
+}
+
+/// `Copy` with an object that the backup has otherwise, and one that it lacks.
+fn taken() -> MemoryCluster {
+    let target = cluster(0);
+    let mut other = object(3);
+    other.properties.insert("title".to_owned(), "mine".into());
+    other.properties.remove("count");
+    other.properties.insert("own".to_owned(), "kept".into());
+    let mut objects = objects(100..101);
+    objects.insert(other.id, other);
+    let objects = [(String::new(), objects)].into();
+    target.set("Copy", MemoryClass { schema: class("Copy", false), objects, ..MemoryClass::default() });
+    target
+}
+
+#[tokio::test]
+async fn conflicts_end_as_they_were_asked_to() {
+    let (store, source) = backed_up().await;
+    let wanted = source.get("Articles").unwrap().objects[""].clone();
+    for (conflict, counts, title, own) in [
+        (Conflict::Skip, Counts { written: 29, skipped: 1, merged: 0 }, "mine", true),
+        (Conflict::Overwrite, Counts { written: 30, skipped: 0, merged: 0 }, "number 3", false),
+        (Conflict::Merge, Counts { written: 29, skipped: 0, merged: 1 }, "number 3", true),
+    ] {
+        store.tamper("restores/r.json", None);
+        let target = taken();
+        let receipt = restore(&store, &target, &restore_order("Articles", "Copy", conflict)).await.unwrap();
+        assert_eq!(receipt.counts, counts, "{conflict:?}");
+        let found = target.get("Copy").unwrap().objects[""].clone();
+        assert_eq!(found.len(), 31, "what only the target has stays");
+        let third = &found[&object(3).id];
+        assert_eq!((&third.properties["title"], third.properties.contains_key("own")), (&json!(title), own));
+        let others = found.iter().filter(|(id, _)| **id != object(3).id && **id != object(100).id);
+        assert!(others.clone().all(|(id, object)| wanted[id] == *object), "{conflict:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_blocker_is_named_and_nothing_is_written() {
+    let (store, _) = backed_up().await;
+    let blocked = async |target: &MemoryCluster, order| {
+        let error = restore(&store, target, &order).await.unwrap_err();
+        let RestoreError::Blocked(blockers) = error else { panic!("{error}") };
+        let words = |blocker: &Blocker| serde_json::to_value(blocker).unwrap()["blocker"].as_str().unwrap().to_owned();
+        assert!(!store.files().contains_key("restores/r.json"));
+        blockers.iter().map(words).collect::<Vec<_>>()
+    };
+    let order = |collection: &str| restore_order(collection, "Copy", Conflict::Fail);
+    assert_eq!(blocked(&taken(), order("Articles")).await, ["notEmpty"]);
+    assert_eq!(blocked(&taken(), order("Notes")).await, ["tenancy"]);
+    assert_eq!(blocked(&taken(), order("Nothing")).await, ["noCollection"]);
+    let mut many = order("Articles");
+    many.factor = Some(3);
+    assert_eq!(blocked(&cluster(0).with_nodes(2), many).await, ["tooFewNodes"]);
+
+    let target = taken();
+    let mut changed = target.get("Copy").unwrap();
+    changed.schema["properties"][1]["dataType"] = json!(["number"]);
+    changed.schema["properties"].as_array_mut().unwrap().remove(0);
+    changed.schema["vectorConfig"] = json!({"other": {}});
+    target.set("Copy", changed);
+    let mut found = blocked(&target, order("Articles")).await;
+    found.sort();
+    assert_eq!(found, ["notEmpty", "property", "property", "vector"]);
+
+    let target = cluster(30);
+    let order = restore_order("Notes", "Notes", Conflict::Overwrite);
+    assert_eq!(blocked(&target, order).await, ["asleep"]);
+}
+
+#[tokio::test]
+async fn a_receipt_of_another_restore_is_not_gone_on_with() {
+    let (store, _) = backed_up().await;
+    restore(&store, &cluster(0), &restore_order("Articles", "Copy", Conflict::Fail)).await.unwrap();
+    let error = restore(&store, &cluster(0), &restore_order("Articles", "Other", Conflict::Fail)).await.unwrap_err();
+    assert!(error.to_string().contains("the receipt is that of another restore"), "{error}");
+}
+
+#[tokio::test]
+async fn tenants_at_rest_are_woken_left_out_or_refused_as_was_asked() {
+    let source = cluster(30);
+    let run = async |cold| {
+        let store = MemoryStore::default();
+        let order = Order { cold, ..order("one", DataFormat::Parquet) };
+        let written = write(&store, &source, &order).await;
+        assert_eq!(source.get("Notes").unwrap().tenants["cold"], "COLD");
+        (store, written)
+    };
+    let (store, refused) = run(Cold::Refuse).await;
+    assert!(matches!(refused, Err(WriteError::Asleep { count: 1, .. })), "{refused:?}");
+    assert!(store.files().is_empty());
+
+    let (_, woken) = run(Cold::Wake).await;
+    assert_eq!(woken.unwrap().collection("Notes").unwrap().contents.objects, 10 + 15);
+
+    let (store, skipped) = run(Cold::Skip).await;
+    let manifest = skipped.unwrap();
+    let note = manifest.collection("Notes").unwrap();
+    assert_eq!((note.contents.objects, note.left_out), (15, 1));
+    let error = restore(&store, &cluster(0), &restore_order("Notes", "Copy", Conflict::Fail)).await.unwrap_err();
+    assert!(error.to_string().contains("1 tenants were left out"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_restored_is_what_was_read() {
+    let (store, source) = backed_up().await;
+    let target = cluster(0);
+    restore(&store, &target, &restore_order("Articles", "Copy", Conflict::Fail)).await.unwrap();
+    let (was, is) =
+        (contents(&source, "Articles", None).await.unwrap(), contents(&target, "Copy", None).await.unwrap());
+    assert_eq!((was.objects, was), (30, is));
+    let made = target.get("Copy").unwrap().schema;
+    assert_eq!((&made["class"], &made["replicationConfig"]["factor"]), (&json!("Copy"), &json!(1)));
+}

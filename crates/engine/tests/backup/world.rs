@@ -1,0 +1,121 @@
+//! A cluster with a collection of every kind of value, one with tenants, and what it takes to write and restore them.
+
+use std::collections::BTreeMap;
+
+use elysia_engine::backup::manifest::{DataFormat, Manifest, Owner};
+use elysia_engine::backup::memory::{MemoryClass, MemoryCluster, MemoryStore};
+use elysia_engine::backup::restore::{self, Conflict, Receipt, RestoreError, Restorer};
+use elysia_engine::backup::verify::{Depth, Findings, verify};
+use elysia_engine::backup::write::{Cold, Order, Progress, WriteError, Writer};
+use elysia_engine::memory::FixedClock;
+use elysia_engine::object::{Object, Vector};
+use elysia_engine::retry::{Retry, Stop};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// Ids far apart, so that stretches share them.
+pub(crate) fn id(number: u32) -> Uuid {
+    Uuid::from_u128((u128::from(number.wrapping_mul(0x9E37_79B9)) << 96) | (u128::from(number) + 1))
+}
+
+pub(crate) fn object(number: u32) -> Object {
+    let properties = json!({
+        "title": format!("number {number}"), "count": number, "price": f64::from(number) / 7.0, "tags": ["a", "b"],
+        "at": "2026-11-29T16:15:53.000000001Z", "none": [], "where": {"latitude": 1.5, "longitude": 2},
+    });
+    #[expect(clippy::cast_precision_loss, reason = "any numbers do")]
+    let numbers = (0..8).map(|place| (number * 8 + place) as f32 / 3.0).collect();
+    Object {
+        id: id(number),
+        properties: properties.as_object().unwrap().clone(),
+        vectors: [("title".to_owned(), Vector::Single(numbers))].into(),
+    }
+}
+
+pub(crate) fn class(name: &str, tenants: bool) -> Value {
+    let property = |name: &str, kind: &str| json!({"name": name, "dataType": [kind]});
+    json!({
+        "class": name,
+        "properties": [
+            property("title", "text"), property("count", "int"), property("price", "number"), property("tags", "text[]"),
+            property("at", "date"), property("none", "text[]"), property("where", "geoCoordinates"),
+        ],
+        "vectorConfig": {"title": {"vectorizer": {"none": {}}}},
+        "replicationConfig": {"factor": 3},
+        "multiTenancyConfig": {"enabled": tenants},
+        "shardingConfig": {"desiredCount": 3, "actualCount": 3},
+    })
+}
+
+pub(crate) fn objects(numbers: std::ops::Range<u32>) -> BTreeMap<Uuid, Object> {
+    numbers.map(object).map(|object| (object.id, object)).collect()
+}
+
+/// `Articles` with this many objects, and `Notes` with two tenants, one of them cold.
+pub(crate) fn cluster(count: u32) -> MemoryCluster {
+    let cluster = MemoryCluster::new(7, 3);
+    let articles = MemoryClass {
+        schema: class("Articles", false),
+        objects: [(String::new(), objects(0..count))].into(),
+        ..MemoryClass::default()
+    };
+    let notes = MemoryClass {
+        schema: class("Notes", true),
+        tenants: [("cold".to_owned(), "COLD".to_owned()), ("warm".to_owned(), "HOT".to_owned())].into(),
+        objects: [("cold".to_owned(), objects(0..count / 3)), ("warm".to_owned(), objects(0..count / 2))].into(),
+    };
+    cluster.set("Articles", articles);
+    cluster.set("Notes", notes);
+    cluster
+}
+
+pub(crate) fn owner(policy: &str) -> Owner {
+    Owner { cluster: "search".to_owned(), policy: policy.to_owned() }
+}
+
+pub(crate) fn order(run: &str, data: DataFormat) -> Order {
+    Order {
+        run: run.to_owned(),
+        owner: owner("nightly"),
+        collections: vec!["Articles".to_owned(), "Notes".to_owned()],
+        data,
+        cold: Cold::Wake,
+        lanes: 2,
+        retry: Retry { attempts: 1, ..Retry::default() },
+    }
+}
+
+pub(crate) async fn write(store: &MemoryStore, cluster: &MemoryCluster, order: &Order) -> Result<Manifest, WriteError> {
+    let (clock, stop, progress) = (FixedClock::default(), Stop::default(), Progress::default());
+    Writer { store, source: cluster, clock: &clock, stop: &stop, progress: &progress, order }.write().await
+}
+
+pub(crate) async fn sound(store: &MemoryStore, run: &str) -> Findings {
+    verify(store, run, Depth::Objects, &|_| {}).await.unwrap()
+}
+
+pub(crate) fn restore_order(collection: &str, into: &str, conflict: Conflict) -> restore::Order {
+    restore::Order {
+        run: "one".to_owned(),
+        collection: collection.to_owned(),
+        into: into.to_owned(),
+        conflict,
+        factor: Some(1),
+        shards: None,
+        receipt: "restores/r.json".to_owned(),
+        target: "here".to_owned(),
+        retry: Retry { attempts: 1, ..Retry::default() },
+    }
+}
+
+pub(crate) async fn restore(
+    store: &MemoryStore,
+    target: &MemoryCluster,
+    order: &restore::Order,
+) -> Result<Receipt, RestoreError> {
+    let (clock, stop, progress) = (FixedClock::default(), Stop::default(), restore::Progress::default());
+    let target = target.collection(&order.into);
+    let restorer =
+        Restorer { store, receipts: store, target: &target, clock: &clock, stop: &stop, progress: &progress, order };
+    restorer.restore().await
+}
