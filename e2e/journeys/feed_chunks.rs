@@ -91,8 +91,9 @@ async fn chunks_go_where_their_document_goes() {
         line("modify", "b", &content('z', 5)),
         line("rename", "c", &json!({"new_path": "e", "metadata": {"author": "ann"}})),
         line("delete", "d", &json!({})),
+        line("delete", "never-there", &json!({})),
     ];
-    index(&stage, change.concat(), 4).await;
+    index(&stage, change.concat(), 5).await;
     nodes.assert_all_hold("Notes", &sorted(&[("a", 1), ("b", 5), ("e", 3)])).await;
     let last = read(&nodes, ids("b", 5)[4]).await;
     assert_eq!((last["content"].as_str(), last["chunk"].as_i64()), (Some(text('z', 1).as_str()), Some(4)));
