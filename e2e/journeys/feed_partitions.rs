@@ -21,11 +21,11 @@ use crate::feed_s3::{BUCKET, client, put};
 use crate::support::{Stage, is, on_a_thread};
 
 /// Documents, each with four lines.
-const DOCUMENTS: usize = 7_500;
+const DOCUMENTS: usize = 4_000;
 /// Repos among which they are spread.
 const REPOS: usize = 97;
 /// Lines in all.
-const LINES: i64 = 30_000;
+const LINES: i64 = 16_000;
 const PARTITIONS: usize = 3;
 
 /// Adds, modifies and renames every document, then deletes every other one, and the ids that are there at the end.

@@ -11,6 +11,7 @@ mod drift;
 mod examples;
 mod external;
 mod feed;
+mod feed_chunks;
 mod feed_guard;
 mod feed_partitions;
 mod feed_s3;

@@ -1,7 +1,7 @@
 //! Holds the Lease, so that one operator at a time writes. The decisions are `elysia_core::lease`.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use elysia_api::names;
 use elysia_core::lease::{self, LeaseView, Memory, Move};
@@ -11,11 +11,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Client;
 use kube::api::{Api, PostParams};
 use tokio::task::{JoinError, JoinHandle};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::effects::chain;
 
-/// A clock that only runs forward, whatever is done to the wall clock meanwhile.
+/// A clock that only runs forward, whatever is done to the wall clock meanwhile. It is the clock of the waiting, too: in
+/// tests both stand still until nothing else is left to do, so how busy a machine is decides nothing.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
     start: Timestamp,
@@ -367,7 +369,7 @@ mod tests {
         candidate.leading.is(Standing::Since(renewed));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn the_lease_is_held_until_the_work_has_ended() {
         let api = KubernetesApi::new();
         let mut candidate = leader(&api).await;
@@ -386,7 +388,7 @@ mod tests {
         assert_eq!(holder(&api), None);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn work_that_ends_otherwise_is_an_error_and_keeps_the_lease() {
         let never = || tokio::spawn(std::future::pending());
         for (what, work, stopped, expected) in [
@@ -408,7 +410,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_leader_gives_up_in_time_whatever_hangs() {
         // Before a round, and while the read or the write of one hangs.
         let cases = [(None, 9_900), (Some("GET"), 5_500), (Some("PUT"), 5_500)].map(|(method, ago)| async move {
@@ -431,7 +433,7 @@ mod tests {
         futures::future::join_all(cases).await;
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn one_call_that_is_lost_does_not_cost_the_leadership() {
         let cases = [("GET", true), ("PUT", true), ("GET", false), ("PUT", false)].map(|(method, hangs)| async move {
             let api = KubernetesApi::new();
@@ -451,7 +453,7 @@ mod tests {
         futures::future::join_all(cases).await;
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn certainty_ends_by_the_clock_alone() {
         assert!(Leading::always().is_certain());
         let mut candidate = leader(&KubernetesApi::new()).await;
@@ -461,7 +463,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_release_that_meets_a_late_renewal_is_tried_again() {
         let api = KubernetesApi::new();
         let mut candidate = leader(&api).await;
@@ -470,7 +472,7 @@ mod tests {
         assert_eq!(holder(&api), None);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn the_lease_of_another_is_not_released() {
         let api = KubernetesApi::new();
         let mut candidate = leader(&api).await;

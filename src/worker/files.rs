@@ -139,6 +139,10 @@ fn file_here(name: &str) -> Result<FileEntry, PortError> {
 /// The files of a volume by their paths on it, in the order of those.
 fn volume_entries(volume: &VolumeWork) -> Result<Vec<FileEntry>, PortError> {
     let mount = Path::new(&volume.mount_path);
+    // One file that left its place is no more there to be listed.
+    if volume.processed.is_some() && !mount.join(&volume.path).exists() {
+        return Ok(Vec::new());
+    }
     let (top, size) = inside(mount, Path::new(&volume.path))?;
     let mut found = BTreeMap::new();
     if top.is_file() {

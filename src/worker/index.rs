@@ -105,7 +105,9 @@ async fn index<L: LedgerStore>(
     info!(namespace = work.namespace, feed = work.name, run = work.run, collection = work.collection, "indexing");
     let follow = work.follow.as_ref().filter(|_| work.replay.is_none());
     let interval = follow.and_then(|follow| follow.watch_seconds).map(Duration::from_secs);
-    if interval.is_none() && work.replay.is_none() && is_done(store, &work.run).await? {
+    // Others wait for what is left over, and files that did not leave their place are tried again.
+    let is_all = former.is_empty() && !work.source.is_processed();
+    if interval.is_none() && work.replay.is_none() && is_all && is_done(store, &work.run).await? {
         info!("this run succeeded before");
         return Ok(());
     }

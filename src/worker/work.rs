@@ -185,6 +185,16 @@ pub enum SourceWork {
     S3(S3Work),
 }
 
+impl SourceWork {
+    /// Whether files leave their place once they are dealt with.
+    pub fn is_processed(&self) -> bool {
+        match self {
+            Self::Volume(volume) => volume.processed.is_some(),
+            Self::ConfigMaps(_) | Self::Here(_) | Self::S3(_) => false,
+        }
+    }
+}
+
 /// A mounted `ConfigMap`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -125,7 +125,8 @@ async fn put_off<S: Source>(
         Some(before) => before.lines,
         None => count(source, checkpoint, look.clone(), least, now).await?,
     };
-    if lines >= least {
+    // What holds no whole line waits for nothing: it is looked at, so that its record says how it stands.
+    if lines >= least || lines == 0 {
         return Ok(false);
     }
     let since = before.map_or(now, |before| before.since);

@@ -15,10 +15,10 @@ use crate::rejection::DeadLetter;
 /// is noticed before.
 pub const REJECTS: usize = 1_000;
 
-/// Bytes of all of them together, as they are written: they are a part of every write of the ledger, and beside the
-/// records of a thousand files (350 KiB) and a window that is half done (as many bytes once more) they stay within what a
-/// `ConfigMap` may hold.
-pub const REJECTS_BYTES: usize = 128 << 10;
+/// Bytes of all of them together, as they are written: they are a part of every write of the ledger, and twice of one
+/// whose window is half done. Beside the records of a thousand files (up to 370 KB, and those that end in the window once
+/// more) that stays within the 768 KiB that a worker writes into a `ConfigMap`.
+pub const REJECTS_BYTES: usize = 64 << 10;
 
 /// One rejected line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@
 //!
 //! Killed anywhere, the next worker carries out again what is not counted yet. Nobody else may write this ledger.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::sync::Semaphore;
 use tracing::info;
@@ -94,6 +94,9 @@ struct Replayer<'a, K, L, C> {
 impl<K: Sink, L: LedgerStore, C: Clock> Replayer<'_, K, L, C> {
     async fn replay_all<S: Source>(&mut self, source: &S) -> Result<(), RunError> {
         self.settler.finish_pending().await?;
+        // A file that was read again, or has another name by now, may have given one line twice: the last time counts.
+        let doubles = doubles(&self.settler.ledger().rejects.lines);
+        self.settler.keeper.ledger.rejects.supersede(&doubles);
         let rejects = self.settler.ledger().rejects.lines.clone();
         self.done.superseded = count(&rejects, |reject| reject.is_superseded);
         self.done.unreadable = count(&rejects, |reject| !reject.is_superseded && reject.documents.is_empty());
@@ -167,7 +170,7 @@ impl<K: Sink, L: LedgerStore, C: Clock> Replayer<'_, K, L, C> {
             self.carry_out().await?;
         }
         let gathered = self.window.get_or_insert_with(|| Gathered {
-            window: Window::new(self.settings.skip_unchanged),
+            window: Window::new(self.settings.skip_unchanged).cutting(self.settings.mapping.cutting().cloned()),
             numbers: BTreeMap::new(),
         });
         gathered.numbers.insert((entry.place.file.to_string(), entry.place.offset), number);
@@ -194,6 +197,13 @@ impl<K: Sink, L: LedgerStore, C: Clock> Replayer<'_, K, L, C> {
         self.settler.add(reach, carried, numbers).await?;
         self.settler.save().await
     }
+}
+
+/// Numbers of lines that were rejected once more at the same place later on.
+fn doubles(rejects: &[Reject]) -> Vec<u64> {
+    let mut places = BTreeSet::new();
+    let place = |reject: &&Reject| !places.insert((reject.letter.file.clone(), reject.letter.offset));
+    rejects.iter().rev().filter(place).map(|reject| reject.number).collect()
 }
 
 fn count(rejects: &[Reject], is: impl Fn(&Reject) -> bool) -> u64 {

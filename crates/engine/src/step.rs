@@ -76,7 +76,7 @@ impl Step {
                 let mapped = mapping.map(body).map_err(|rejection| rejection.about([id]))?;
                 let Mapped { mut properties, vectors } = mapped;
                 properties.retain(|_, value| !value.is_null());
-                let cut = cut(mapping, &mut properties, &vectors)?;
+                let cut = cut(mapping, &mut properties, &vectors).map_err(|rejection| rejection.about([id]))?;
                 mapping.insert_key(&mut properties, repo, path);
                 Ok(Self::Add { id, properties, vectors, cut })
             }

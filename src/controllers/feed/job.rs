@@ -42,6 +42,10 @@ pub(super) struct Objects {
     pub(super) job: Job,
 }
 
+/// How long a Job may take that carries rejected lines out again, of which there are at most a thousand: the feed waits for
+/// it meanwhile, also when no node has room for its pod.
+const REPLAY_SECONDS: u32 = 900;
+
 /// What a run is given.
 #[derive(Clone, Copy)]
 pub(super) struct Given<'a> {
@@ -281,6 +285,9 @@ fn job(spec: &FeedSpec, given: Given<'_>, image: &WorkerImage) -> Result<Job, se
     });
     if spec.partitions > 1 {
         divide(&mut job["spec"], spec.partitions);
+    }
+    if replay.is_some() {
+        job["spec"]["activeDeadlineSeconds"] = json!(REPLAY_SECONDS);
     }
     serde_json::from_value(job)
 }

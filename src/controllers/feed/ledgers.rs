@@ -17,7 +17,7 @@ use kube::core::ResourceExt as _;
 use super::super::context::Context;
 use super::job;
 use super::observe::unreadable;
-use crate::effects::EffectError;
+use crate::effects::{EffectError, kubernetes};
 
 /// The ledger and what stands beside it.
 pub(super) struct Beside {
@@ -98,6 +98,27 @@ pub(super) async fn former(spec: &FeedSpec, context: &Context) -> Result<Vec<Str
         })
     };
     Ok(found.into_iter().filter(|(_, config)| is_former(config)).map(|(name, _)| name).collect())
+}
+
+/// Ledgers of another division of the feed speak of no run any more once one of this division begins: what they say was
+/// written over. What is left to do of them stays in them. No worker is at work now.
+pub(super) async fn void_others(spec: &FeedSpec, context: &Context) -> Result<(), EffectError> {
+    let found = labelled(spec, context).await;
+    let found = found.map_err(EffectError::kubernetes(format!("list the ledgers of {}", spec.name)))?;
+    for mut config in found.into_values() {
+        let text = config.data.as_ref().and_then(|data| data.get(crate::worker::LEDGER_KEY));
+        let Some(mut ledger) = text.and_then(|text| serde_json::from_str::<Ledger>(text).ok()) else { continue };
+        let count = ledger.partition.map_or(1, |partition| partition.count);
+        if count == spec.partitions || ledger.run.is_empty() {
+            continue;
+        }
+        ledger.run.clear();
+        let text = serde_json::to_string(&ledger).map_err(|error| EffectError::Refused(error.to_string()))?;
+        config.data.get_or_insert_default().insert(crate::worker::LEDGER_KEY.to_owned(), text);
+        let version = config.resource_version();
+        kubernetes::write_config_map(&context.kube, config, version).await?;
+    }
+    Ok(())
 }
 
 fn ledger_in(spec: &FeedSpec, name: &str, config: Option<ConfigMap>) -> Sight<Option<LedgerView>> {

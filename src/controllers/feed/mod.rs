@@ -73,15 +73,18 @@ async fn act(
     };
     let former = ledgers::former(spec, context).await?;
     let given = job::Given { run, content: source, guard, replay, former: &former, target };
-    let job::Objects { account, role, binding, ledgers, job } =
+    let job::Objects { account, role, binding, ledgers: own, job } =
         job::objects(spec, given, &context.worker).map_err(EffectError::Refused)?;
     let client = &context.kube;
     // Nothing is written if one of the names is somebody else's: an account must not get the rights of another.
     let account = kubernetes::may_apply(client, account, owner).await?;
     let role = kubernetes::may_apply(client, role, owner).await?;
     let binding = kubernetes::may_apply(client, binding, owner).await?;
+    if replay.is_none() {
+        ledgers::void_others(spec, context).await?;
+    }
     // The ledger before the account that may write it, the account before the pods that run under it.
-    for ledger in ledgers {
+    for ledger in own {
         kubernetes::create_once_owned(client, ledger, owner).await?;
     }
     // No Job is at work now. Once this is written, the run it speaks of is made sooner or later, and no other.

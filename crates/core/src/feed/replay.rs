@@ -70,10 +70,16 @@ pub(super) fn forget(spec: &FeedSpec, observed: &Observed) -> Option<Step> {
     is_done.then_some(Step::ForgetJob { name })
 }
 
-/// Ready as it was: what was dealt with stays dealt with.
+/// Ready as it was: what was dealt with stays dealt with, and what failed stays failed.
 fn at_it(ledger: &LedgerView, name: &str, message: &str) -> Plan {
+    let ready = match ledger.state {
+        RunState::Succeeded | RunState::Skipped => Finding::holds(ConditionType::Ready, Reason::Running, message),
+        RunState::Pending | RunState::Running | RunState::Waiting | RunState::Failed => {
+            Finding::fails(ConditionType::Ready, Reason::Running, message)
+        }
+    };
     let findings = vec![
-        Finding::holds(ConditionType::Ready, Reason::Running, message),
+        ready,
         Finding::fails(ConditionType::CaughtUp, Reason::Running, message),
         Finding::holds(ConditionType::Running, Reason::Running, message),
     ];

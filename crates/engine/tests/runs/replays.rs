@@ -1,9 +1,14 @@
 //! Rejected lines that are carried out again, once the collection has what they need.
 
 use super::*;
+use elysia_engine::chunk::Chunking;
+use elysia_engine::identity::document_id;
 use elysia_engine::ledger::Replayed;
 use elysia_engine::object::Object;
+use elysia_engine::ports::LedgerStore as _;
+use elysia_engine::rejects::Reject;
 use elysia_engine::replay::replay;
+use serde_json::Value;
 
 fn line(op: &str, path: &str, more: &str) -> String {
     format!("{{\"repo\":\"r\",\"op\":\"{op}\",\"path\":\"{path}\"{more}}}\n")
@@ -15,7 +20,11 @@ const BY_ANN: &str = ",\"metadata\":{\"author\":\"ann\"}";
 impl Scene {
     fn mended(&self) -> Settings {
         let text = |name: &str| (name.to_owned(), DataType::parse("text"));
-        let mapping = Mapping::new(["repo", "path", "content", "author"].map(text), Unmapped::Reject).unwrap();
+        let number = |name: &str| (name.to_owned(), DataType::parse("int"));
+        let texts = ["repo", "path", "content", "author"].map(text);
+        let properties = texts.into_iter().chain(["chunks", "chunk"].map(number));
+        let chunking = self.chunks.map(|(size, overlap)| Chunking::new(size, overlap));
+        let mapping = Mapping::with_chunking(properties, Unmapped::Reject, &BTreeMap::new(), chunking).unwrap();
         Settings { mapping, ..self.settings() }
     }
 
@@ -101,6 +110,42 @@ fn a_line_that_is_not_where_it_was_is_left_alone() {
         scene.source = MemorySource::of("feed.jsonl", line.clone());
         assert_eq!(scene.replayed("three"), (1, 0, 0, 0, 0));
     }
+}
+
+#[test]
+fn a_text_that_is_cut_is_cut_when_it_is_carried_out_again() {
+    let text = line("add", "a", &format!(",\"content\":\"0123456789\"{BY_ANN}"));
+    let scene = Scene { chunks: Some((4, 0)), ..Scene::of(&text) };
+    scene.run(&Fuse::none()).unwrap();
+    assert_eq!(scene.replayed("one"), (1, 0, 0, 0, 0));
+    let head = document_id("Articles", "r", "a");
+    let stored = scene.sink.objects();
+    let numbers = |object: &Object| ["chunks", "chunk"].map(|name| object.properties.get(name).and_then(Value::as_u64));
+    assert_eq!((stored.len(), numbers(&stored[&head])), (3, [Some(3), Some(0)]));
+    // What deletes it afterwards finds all of it.
+    let gone = Scene { source: MemorySource::of("feed.jsonl", line("delete", "a", "")), name: Some("then"), ..scene };
+    gone.run(&Fuse::none()).unwrap();
+    assert_eq!(gone.sink.objects().len(), 0);
+}
+
+#[test]
+fn a_line_that_was_rejected_twice_at_one_place_is_carried_out_once() {
+    let scene = Scene::of(&line("add", "a", &format!(",\"content\":\"x\"{BY_ANN}")));
+    let mut ledger = scene.run(&Fuse::none()).unwrap();
+    // As a rewritten file leaves it that was read again: the line was counted both times.
+    let again = ledger.rejects.lines[0].clone();
+    ledger.rejects.lines.push(Reject { number: 2, ..again });
+    ledger.rejects.seen = 2;
+    ledger.counts.lines = 2;
+    ledger.counts.rejected = 2;
+    ledger.errors.count(Category::Validation);
+    let store = MemoryLedger::default();
+    let version = block_on(store.load()).unwrap().version;
+    block_on(store.save(&ledger, &version)).unwrap();
+    let scene = Scene { store, ..scene };
+    assert_eq!(scene.replayed("one"), (1, 0, 1, 0, 0));
+    let counts = scene.store.ledger().unwrap().counts;
+    assert_eq!((counts.lines, counts.added, counts.rejected), (2, 1, 1));
 }
 
 /// Every line is rejected; replayed, and killed at every moment in turn, they come to what a run comes to that never

@@ -3,6 +3,7 @@
 use elysia_engine::ledger::Pending;
 use elysia_engine::partition::Partition;
 use k8s_openapi::api::rbac::v1::Role;
+use kube::core::ResourceExt as _;
 
 use super::*;
 
@@ -79,4 +80,9 @@ async fn another_number_of_partitions_begins_behind_the_job_at_work_and_finishes
     assert!(text.contains(r#"\"formerLedgers\":[\"docs-ledger-2\"]"#), "{text}");
     let rule = world.api.objects::<Role>().remove(0).rules.unwrap().remove(0);
     assert_eq!(rule.resource_names.unwrap(), ["docs-ledger-0", "docs-ledger-1", "docs-ledger-2"]);
+    // Were there three again, nobody would believe what the old ledgers say: it was written over meanwhile.
+    let left =
+        world.api.objects::<ConfigMap>().into_iter().find(|config| config.name_any() == "docs-ledger-2").unwrap();
+    let left: Ledger = serde_json::from_str(&left.data.unwrap()[crate::worker::LEDGER_KEY]).unwrap();
+    assert_eq!((left.run.as_str(), left.pending), ("", half_done.pending));
 }
