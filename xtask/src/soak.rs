@@ -27,7 +27,7 @@ pub(crate) struct SoakArguments {
     /// With `fuzz`: only these of `archive`, `line`, `lines`, `resume`; all four beside each other when left out
     targets: Vec<String>,
     /// With `fuzz`: how long
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     minutes: u64,
     /// With `fuzz`: put what was found worth keeping into `fuzz/corpus`, minimised
     #[arg(long)]
