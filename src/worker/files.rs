@@ -211,9 +211,10 @@ impl Walk<'_> {
     }
 }
 
+/// What is not there is not there the next moment either; everything else may pass.
 pub(super) fn failed(action: &str, path: &Path, error: &io::Error) -> PortError {
     let message = format!("failed to {action} {}: {error}", path.display());
-    PortError { category: Category::FileSystem, retryable: true, message }
+    PortError { category: Category::FileSystem, retryable: error.kind() != io::ErrorKind::NotFound, message }
 }
 
 /// Only a defect of ours leads here.

@@ -84,6 +84,7 @@ pub(crate) async fn begin_to_follow<'s, S: Source, K: Sink, L: LedgerStore, C: C
     followed.is_reading = Some(is_interrupted || !look.readings.is_empty());
     if !is_interrupted && !look.readings.is_empty() {
         followed.rejected_before = ledger.counts.rejected;
+        followed.rejects_before = ledger.rejects.seen;
         ledger.dead_letters.clear();
     }
     if look.readings.is_empty() {

@@ -185,7 +185,7 @@ impl<K: Sink, C: Clock> Committer<'_, K, C> {
     fn opening<'p>(&self, put: &'p Put) -> Cow<'p, Object> {
         match self.cutting.filter(|_| put.is_opened()) {
             Some(cutting) => Cow::Owned(cutting.opened(&put.object, put.most())),
-            None => Cow::Borrowed(&put.object),
+            None => Cow::Borrowed(&*put.object),
         }
     }
 

@@ -120,6 +120,9 @@ pub struct Followed {
     /// Rejected lines before the present run: `max_rejected` is a run's.
     #[serde(default)]
     pub rejected_before: u64,
+    /// The last number that was given to a rejected line before the present run, see [`crate::rejects::Reject::number`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rejects_before: u64,
     /// Rewritten files that were read again, as the feed allows.
     #[serde(default)]
     pub reread: u64,
@@ -164,6 +167,11 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl Followed {
+    /// Whether the line with this number was rejected before the present run; 0 is that of a line which has none yet.
+    pub(crate) fn was_before(&self, number: u64) -> bool {
+        number > 0 && number <= self.rejects_before
+    }
+
     /// The part of a file that a run left in its midst becomes a record like any other: the next run may read other files
     /// before it.
     pub(crate) fn fold(&mut self, checkpoint: &mut Checkpoint) {

@@ -247,6 +247,9 @@ pub struct Ledger {
     /// What came of the last request to carry them out again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replayed: Option<Replayed>,
+    /// The same while it is under way: how many lines are indexed again by now. Counted in the write that counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaying: Option<Replayed>,
     /// Since when it counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counting_since: Option<Timestamp>,
@@ -283,6 +286,7 @@ impl Ledger {
             dead_letters: Vec::new(),
             rejects: Rejects::default(),
             replayed: None,
+            replaying: None,
             counting_since: Some(now),
             started_at: now,
             updated_at: now,
@@ -304,6 +308,11 @@ impl Ledger {
         self.uncount(&replayed.into_iter().collect());
         self.counts.add(&counts);
         self.errors.add(&errors);
+        // Those that were rejected again are what they were: of the present run, or of one before.
+        if let Some(followed) = &mut self.followed {
+            followed.rejected_before +=
+                rejects.iter().filter(|reject| followed.was_before(reject.number)).count() as u64;
+        }
         self.rejects.supersede(&superseded);
         self.rejects.add(rejects, if again > 0 { 0 } else { counts.rejected });
         self.dead_letters.extend(dead_letters);
@@ -313,14 +322,14 @@ impl Ledger {
 
     /// Rejected lines are carried out again: what they come to now is counted in place of what they came to.
     fn uncount(&mut self, replayed: &BTreeSet<u64>) {
-        for Reject { letter, .. } in self.rejects.take(replayed) {
+        for Reject { letter, number, .. } in self.rejects.take(replayed) {
+            if let Some(followed) = self.followed.as_mut().filter(|followed| followed.was_before(number)) {
+                followed.rejected_before = followed.rejected_before.saturating_sub(1);
+            }
             self.counts.lines = self.counts.lines.saturating_sub(1);
             self.counts.rejected = self.counts.rejected.saturating_sub(1);
             self.errors.uncount(letter.category);
             self.dead_letters.retain(|other| (&other.file, other.offset) != (&letter.file, letter.offset));
-        }
-        if let Some(followed) = &mut self.followed {
-            followed.rejected_before = followed.rejected_before.min(self.counts.rejected);
         }
     }
 

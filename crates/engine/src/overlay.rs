@@ -4,6 +4,7 @@
 //! changed alike. What is stored of them is never here, however many they are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -94,14 +95,13 @@ pub(crate) struct Overlay<'a> {
 impl Overlay<'_> {
     pub(crate) fn apply(&mut self, writer: usize, step: &Step) -> Outcome {
         match step {
-            Step::Add { id, properties, vectors, cut } => {
-                let object = Object { id: *id, properties: properties.clone(), vectors: vectors.clone() };
-                self.put(writer, object, cut.as_ref().map_or(Tail::None, Tail::of), Outcome::Added)
+            Step::Add { object, cut } => {
+                self.put(writer, object.clone(), cut.as_ref().map_or(Tail::None, Tail::of), Outcome::Added)
             }
             // Made of metadata alone it would be a document without text, and a rename would put it over another.
             Step::Modify { id, .. } if step.makes_nothing() && !self.has(*id) => Outcome::Modified,
             Step::Modify { id, set } => {
-                let object = set.applied(*id, self.get(*id), self.computed);
+                let object = Arc::new(set.applied(*id, self.get(*id), self.computed));
                 let tail = self.tail(*id).changed(set);
                 self.put(writer, object, tail, Outcome::Modified)
             }
@@ -115,7 +115,7 @@ impl Overlay<'_> {
                         "rename: no document at `{old_path}`: add it under its new path instead"
                     )));
                 }
-                let object = set.applied(*to, self.get(*from), self.computed);
+                let object = Arc::new(set.applied(*to, self.get(*from), self.computed));
                 let tail = self.tail(*from).changed(set);
                 self.slots.insert(*from, None);
                 self.insert(writer, self.closed(object, &tail), tail);
@@ -125,7 +125,7 @@ impl Overlay<'_> {
     }
 
     /// The document is this, unless it is so already.
-    fn put(&mut self, writer: usize, object: Object, tail: Tail, outcome: Outcome) -> Outcome {
+    fn put(&mut self, writer: usize, object: Arc<Object>, tail: Tail, outcome: Outcome) -> Outcome {
         let object = self.closed(object, &tail);
         if self.is_stored(writer, &object, &tail) {
             return Outcome::Unchanged;
@@ -134,14 +134,14 @@ impl Overlay<'_> {
         outcome
     }
 
-    fn insert(&mut self, writer: usize, object: Object, tail: Tail) {
+    fn insert(&mut self, writer: usize, object: Arc<Object>, tail: Tail) {
         let before = self.base.counts.get(&object.id).copied().unwrap_or(1);
         self.slots.insert(object.id, Some(Put { object, writer, tail, before }));
     }
 
-    fn closed(&self, mut head: Object, tail: &Tail) -> Object {
+    fn closed(&self, mut head: Arc<Object>, tail: &Tail) -> Arc<Object> {
         if let Some(cutting) = self.cutting {
-            cutting.close(&mut head, tail.count());
+            cutting.close(Arc::make_mut(&mut head), tail.count());
         }
         head
     }
@@ -153,7 +153,7 @@ impl Overlay<'_> {
     /// The head at this id, if there is one.
     fn get(&self, id: Uuid) -> Option<&Object> {
         match self.slots.get(&id) {
-            Some(slot) => slot.as_ref().map(|put| &put.object),
+            Some(slot) => slot.as_ref().map(|put| &*put.object),
             None => self.base.read.get(&id),
         }
     }

@@ -4,7 +4,7 @@
 //! older state over a newer one. Who reads the lines in their order knows that, and marks such a line as superseded in
 //! the very write of the ledger that counts the later line. So it is known whatever became of the files since.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -97,11 +97,14 @@ impl Rejects {
         }
     }
 
-    /// Those before `end` that a line changes which touches these documents.
-    pub(crate) fn superseded_by(&self, touched: &BTreeSet<Uuid>, end: u64) -> Vec<u64> {
-        let earlier = self.lines.iter().filter(|reject| reject.number < end && !reject.is_superseded);
-        let theirs = earlier.filter(|reject| reject.documents.iter().any(|document| touched.contains(document)));
-        theirs.map(|reject| reject.number).collect()
+    /// Those that came before the last line which was carried out for one of their documents. A line of the feed comes
+    /// after all of them; one that was carried out again has its number.
+    pub(crate) fn superseded_by(&self, last: &BTreeMap<Uuid, u64>) -> Vec<u64> {
+        let is_before = |reject: &Reject, document| last.get(document).is_some_and(|last| reject.number < *last);
+        let earlier = self.lines.iter().filter(|reject| {
+            !reject.is_superseded && reject.documents.iter().any(|document| is_before(reject, document))
+        });
+        earlier.map(|reject| reject.number).collect()
     }
 
     /// A file has another name from now on.
@@ -171,11 +174,14 @@ mod tests {
     fn a_later_line_supersedes_what_is_before_it() {
         let mut rejects = Rejects::default();
         rejects.add(vec![reject(1, 1, ""), reject(2, 2, ""), reject(3, 1, "")], 3);
-        let touched = BTreeSet::from([Uuid::from_u128(1)]);
-        assert_eq!(rejects.superseded_by(&touched, u64::MAX), [1, 3]);
-        assert_eq!(rejects.superseded_by(&touched, 3), [1], "the third comes after");
+        let last = |documents: &[(u128, u64)]| {
+            documents.iter().map(|(document, number)| (Uuid::from_u128(*document), *number)).collect()
+        };
+        assert_eq!(rejects.superseded_by(&last(&[(1, u64::MAX)])), [1, 3]);
+        assert_eq!(rejects.superseded_by(&last(&[(1, 3)])), [1], "the third comes after");
+        assert_eq!(rejects.superseded_by(&last(&[(1, 3), (2, 1)])), [1], "each document has its own last line");
         rejects.supersede(&[1]);
-        assert_eq!(rejects.superseded_by(&touched, u64::MAX), [3]);
+        assert_eq!(rejects.superseded_by(&last(&[(1, u64::MAX)])), [3]);
         assert_eq!(rejects.lines.iter().map(Reject::can_be_replayed).collect::<Vec<_>>(), [false, true, true]);
     }
 }

@@ -16,18 +16,19 @@ use crate::ahead::entry;
 use crate::breaker::Breaker;
 use crate::commit::Committer;
 use crate::compression::Decoded;
-use crate::feed::{FeedLine, unreadable, verify_expected};
+use crate::feed::{FeedError, FeedLine, unreadable, verify_expected};
 use crate::flight::Flights;
 use crate::keeper::Keeper;
-use crate::ledger::{Ledger, Replayed};
+use crate::ledger::{FailureReason, Ledger, Replayed};
 use crate::line;
 use crate::pace::Pace;
-use crate::ports::{Clock, FileEntry, LedgerStore, Sink, Source};
+use crate::ports::{Clock, FileEntry, LedgerStore, PortError, Sink, Source};
 use crate::reader::Lines;
 use crate::rejects::Reject;
 use crate::retry::{Faults, Patience, Stop};
 use crate::run::{Ports, RunError, Settings, ledger_failed};
-use crate::settle::{Reach, Settler};
+use crate::settle::{Again, Reach, Settler};
+use crate::step::Step;
 use crate::tail::PIECES;
 use crate::window::{Entry, Window};
 
@@ -69,8 +70,12 @@ where
         Settler { keeper, committer: &committer, flights: &flights, breaker: &breaker, stop, max_rejected: None };
     let mut replayer = Replayer { settings, settler, stop, window: None, done: Replayed::default() };
     word.clone_into(&mut replayer.done.word);
+    // What a worker before this one did of the same is in the ledger's counts already, and will not be met again.
+    let begun = replayer.settler.keeper.ledger.replaying.take().filter(|begun| begun.word == word);
+    replayer.done.indexed = begun.map_or(0, |begun| begun.indexed);
     replayer.replay_all(ports.source).await?;
     info!(replayed = ?replayer.done, "rejected lines were carried out again");
+    replayer.settler.keeper.ledger.replaying = None;
     replayer.settler.keeper.ledger.replayed = Some(replayer.done);
     replayer.settler.save().await?;
     Ok(replayer.settler.keeper.ledger)
@@ -101,7 +106,7 @@ impl<K: Sink, L: LedgerStore, C: Clock> Replayer<'_, K, L, C> {
         self.done.superseded = count(&rejects, |reject| reject.is_superseded);
         self.done.unreadable = count(&rejects, |reject| !reject.is_superseded && reject.documents.is_empty());
         let wanted = rejects.into_iter().filter(Reject::can_be_replayed).collect::<Vec<_>>();
-        let listed = source.list().await.map_err(crate::feed::FeedError::from)?;
+        let listed = source.list().await.map_err(FeedError::from)?;
         let listed = listed.into_iter().map(|file| (file.name.clone(), file)).collect::<BTreeMap<_, _>>();
         // A file may have been read in several goes, with others in between.
         for group in wanted
@@ -121,22 +126,52 @@ impl<K: Sink, L: LedgerStore, C: Clock> Replayer<'_, K, L, C> {
         name: &str,
         rejects: &[Reject],
     ) -> Result<(), RunError> {
-        let unlisted = FileEntry { name: name.to_owned(), size: 0, version: None, expected: None };
-        let file = listed.unwrap_or(&unlisted);
-        let reader = match source.open(file).await {
-            Ok(reader) => reader,
-            // What was put away after it was read is not listed, and may be there or not.
-            Err(error) if listed.is_none() => {
-                info!(file = name, %error, "rejected lines of a file that is gone cannot be carried out");
-                self.done.missing += rejects.len() as u64;
-                return Ok(());
+        let mut done = 0;
+        match self.lines_of_file(source, listed, name, rejects, &mut done).await {
+            Ok(()) => Ok(()),
+            // Nothing but this file's lines depends on it; what came before the damage is carried out.
+            Err(RunError::Failed { reason: FailureReason::FileDamaged | FailureReason::ContentChanged, message }) => {
+                info!(file = name, message, "rejected lines of a file that is not what it was are not carried out");
+                self.done.missing += (rejects.len() - done) as u64;
+                Ok(())
             }
-            Err(error) => return Err(crate::feed::FeedError::from(error).into()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where a file is: one that was put away after it was read is not listed, and may be on its way.
+    async fn open<S: Source>(&self, source: &S, name: &str) -> Result<Option<S::Reader>, PortError> {
+        let leaving = self.settler.ledger().followed.iter().flat_map(|followed| followed.leaving.get(name));
+        for name in std::iter::once(name).chain(leaving.map(|leaving| leaving.to.as_str())) {
+            let unlisted = FileEntry { name: name.to_owned(), size: 0, version: None, expected: None };
+            match source.open(&unlisted).await {
+                Ok(reader) => return Ok(Some(reader)),
+                Err(error) if error.retryable => return Err(error),
+                Err(error) => info!(file = name, %error, "a file with rejected lines is not there"),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn lines_of_file<S: Source>(
+        &mut self,
+        source: &S,
+        listed: Option<&FileEntry>,
+        name: &str,
+        rejects: &[Reject],
+        done: &mut usize,
+    ) -> Result<(), RunError> {
+        let reader = match listed {
+            Some(file) => {
+                verify_expected(source, file).await?;
+                Some(source.open(file).await.map_err(FeedError::from)?)
+            }
+            None => self.open(source, name).await.map_err(FeedError::from)?,
         };
-        if verify_expected(source, file).await.is_err() {
+        let Some(reader) = reader else {
             self.done.missing += rejects.len() as u64;
             return Ok(());
-        }
+        };
         let failed = |error| RunError::from(unreadable(name, &error));
         let mut lines = Lines::new(Decoded::open(reader, false).await.map_err(failed)?);
         for reject in rejects {
@@ -146,6 +181,7 @@ impl<K: Sink, L: LedgerStore, C: Clock> Replayer<'_, K, L, C> {
                     break line;
                 }
             };
+            *done += 1;
             let letter = &reject.letter;
             let line = line.filter(|line| {
                 (line.offset, line.number) == (letter.offset, letter.line)
@@ -188,13 +224,23 @@ impl<K: Sink, L: LedgerStore, C: Clock> Replayer<'_, K, L, C> {
             let place = (reject.letter.file.clone(), reject.letter.offset);
             reject.number = numbers.get(&place).copied().unwrap_or_default();
         }
+        let rejected = carried.rejects.iter().map(|reject| reject.number).collect::<BTreeSet<_>>();
+        let mut last = BTreeMap::new();
+        for Entry { place, step } in window.entries() {
+            let number = numbers.get(&(place.file.to_string(), place.offset)).copied().unwrap_or_default();
+            for document in step.iter().filter(|_| !rejected.contains(&number)).flat_map(Step::touched) {
+                last.entry(document).and_modify(|last: &mut u64| *last = number.max(*last)).or_insert(number);
+            }
+        }
         self.done.indexed += carried.counts.lines - carried.counts.rejected;
         self.done.rejected += carried.counts.rejected;
+        // In the very write that counts them.
+        self.settler.keeper.ledger.replaying = Some(self.done.clone());
         let mut numbers = numbers.into_values().collect::<Vec<_>>();
         numbers.sort_unstable();
         let end = self.settler.ledger().checkpoint.clone();
         let reach = Reach { end, finished: Vec::new(), bytes: 0, left: None };
-        self.settler.add(reach, carried, numbers).await?;
+        self.settler.add(reach, carried, Again { numbers, last }).await?;
         self.settler.save().await
     }
 }

@@ -3,8 +3,11 @@
 //! Whatever several windows did meanwhile, only the next one in the feed can be counted, so the checkpoint never moves
 //! over a line that is not confirmed. Windows that are ready together are counted by one write.
 
+use std::collections::BTreeMap;
+
 use futures::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
 use crate::breaker::Breaker;
 use crate::checkpoint::Checkpoint;
@@ -30,6 +33,15 @@ pub(crate) struct Reach {
     pub(crate) bytes: u64,
     /// What is left to be read behind it; `None`: as before.
     pub(crate) left: Option<Left>,
+}
+
+/// Rejected lines that a window carried out again.
+#[derive(Default)]
+pub(crate) struct Again {
+    /// Their numbers, ascending.
+    pub(crate) numbers: Vec<u64>,
+    /// Of each document that one of them touched and was not rejected, the last of those.
+    pub(crate) last: BTreeMap<Uuid, u64>,
 }
 
 /// A window that is being carried out.
@@ -62,13 +74,13 @@ impl<K: Sink, L: LedgerStore, C: Clock> Settler<'_, K, L, C> {
             };
             let carried = self.watching(carried).await?;
             let mut landed = Vec::new();
-            self.add(reach, carried.unwrap_or_else(|_| Err(given_up()))?, Vec::new()).await?;
+            self.add(reach, carried.unwrap_or_else(|_| Err(given_up()))?, Again::default()).await?;
             landed.push(number);
             // Whoever is ready as well goes with the same write.
             while let Ok(mut landing) = landings.try_recv() {
                 match (&mut landing.carried).now_or_never() {
                     Some(Ok(Ok(carried))) if !self.is_too_many() => {
-                        self.add(landing.reach, carried, Vec::new()).await?;
+                        self.add(landing.reach, carried, Again::default()).await?;
                         landed.push(landing.number);
                     }
                     // An error is met in its turn, behind the write of what comes before it.
@@ -113,16 +125,20 @@ impl<K: Sink, L: LedgerStore, C: Clock> Settler<'_, K, L, C> {
         }
     }
 
-    /// Adds a window to the ledger in memory. What it moved away is deleted, once the stored ledger knows. With
-    /// `replayed`, its lines were rejected before, under these numbers.
-    pub(crate) async fn add(&mut self, reach: Reach, carried: Carried, replayed: Vec<u64>) -> Result<(), RunError> {
+    /// Adds a window to the ledger in memory. What it moved away is deleted, once the stored ledger knows. With numbers
+    /// in `again`, its lines are those that were rejected before.
+    pub(crate) async fn add(&mut self, reach: Reach, carried: Carried, again: Again) -> Result<(), RunError> {
         let Reach { end: to, finished, bytes, left } = reach;
         let Carried { counts, errors, mut dead_letters, mut rejects, touched, moved } = carried;
         let ledger = &self.keeper.ledger;
         dead_letters.truncate(DEAD_LETTERS.saturating_sub(ledger.dead_letters.len()));
         keep_last(&mut rejects);
-        // Lines of the feed come after all that was rejected, replayed ones after what was rejected before them.
-        let superseded = ledger.rejects.superseded_by(&touched, replayed.first().copied().unwrap_or(u64::MAX));
+        let Again { numbers: replayed, mut last } = again;
+        if replayed.is_empty() {
+            // Lines of the feed come after all that was rejected.
+            last = touched.into_iter().map(|document| (document, u64::MAX)).collect();
+        }
+        let superseded = ledger.rejects.superseded_by(&last);
         let from = ledger.checkpoint.clone();
         let delta =
             Delta { from, to, counts, errors, dead_letters, bytes, left, finished, rejects, superseded, replayed };

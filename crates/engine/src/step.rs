@@ -1,6 +1,7 @@
 //! A valid line as what it does to objects.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -17,12 +18,9 @@ use crate::rejection::Rejection;
 pub enum Step {
     /// The object is exactly this.
     Add {
-        /// The object.
-        id: Uuid,
-        /// All of its properties.
-        properties: Properties,
-        /// All of its vectors that the line brings along.
-        vectors: Vectors,
+        /// The object: all of its properties, and all of its vectors that the line brings along. Shared with the plan,
+        /// which is made anew when a server refuses some of it: nothing copies a text of megabytes.
+        object: Arc<Object>,
         /// Its text beyond the first chunk, in a feed that is cut.
         cut: Option<Cut>,
     },
@@ -78,7 +76,7 @@ impl Step {
                 properties.retain(|_, value| !value.is_null());
                 let cut = cut(mapping, &mut properties, &vectors).map_err(|rejection| rejection.about([id]))?;
                 mapping.insert_key(&mut properties, repo, path);
-                Ok(Self::Add { id, properties, vectors, cut })
+                Ok(Self::Add { object: Arc::new(Object { id, properties, vectors }), cut })
             }
             Action::Modify(body) => {
                 let set = Set::new(mapping, repo, path, body).map_err(|rejection| rejection.about([id]))?;
@@ -96,7 +94,8 @@ impl Step {
     /// The object that this step may leave behind.
     pub fn target(&self) -> Option<Uuid> {
         match self {
-            Self::Add { id, .. } | Self::Modify { id, .. } => Some(*id),
+            Self::Add { object, .. } => Some(object.id),
+            Self::Modify { id, .. } => Some(*id),
             Self::Rename { to, .. } => Some(*to),
             Self::Delete { .. } => None,
         }
@@ -105,7 +104,8 @@ impl Step {
     /// Every object that this reads, puts or deletes.
     pub fn touched(&self) -> impl Iterator<Item = Uuid> + use<> {
         let (first, second) = match self {
-            Self::Add { id, .. } | Self::Modify { id, .. } | Self::Delete { id } => (*id, None),
+            Self::Add { object, .. } => (object.id, None),
+            Self::Modify { id, .. } | Self::Delete { id } => (*id, None),
             Self::Rename { from, to, .. } => (*from, Some(*to)),
         };
         std::iter::once(first).chain(second)

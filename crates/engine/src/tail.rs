@@ -128,7 +128,7 @@ impl<K: Sink, C: Clock> Committer<'_, K, C> {
         let surplus = |put: &Put| chunk_ids(put.object.id, put.tail.count(), put.before);
         self.delete_chunks(plan.puts.values().flat_map(surplus).chain(plan.deletes.iter().flat_map(others))).await?;
         let open = plan.puts.values().filter(|put| put.is_opened());
-        for Refusal { id, error } in self.put_objects(open.map(|put| &put.object).collect()).await? {
+        for Refusal { id, error } in self.put_objects(open.map(|put| &*put.object).collect()).await? {
             if let Some(put) = plan.puts.get(&id) {
                 refused.insert(put.writer, rejection(0, &error.message, error.category));
             }

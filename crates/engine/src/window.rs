@@ -154,7 +154,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Put {
     /// Its object; of one that is cut, its head.
-    pub object: Object,
+    pub object: Arc<Object>,
     /// The line, by its place in the window, that wrote it last.
     pub writer: usize,
     /// Its other chunks.
@@ -230,10 +230,10 @@ impl Window {
                 Step::Rename { from, .. } => {
                     self.reads.insert(*from);
                 }
-                Step::Add { id, .. } => {
-                    self.determined.insert(*id);
+                Step::Add { object, .. } => {
+                    self.determined.insert(object.id);
                     if self.compares {
-                        self.reads.insert(*id);
+                        self.reads.insert(object.id);
                     }
                 }
                 Step::Delete { id } => {
@@ -277,9 +277,9 @@ impl Window {
         let included = self.entries.iter().enumerate().filter(|(index, _)| !refused.contains_key(index));
         for step in included.filter_map(|(_, entry)| entry.step.as_ref().ok()) {
             match step {
-                Step::Add { id, .. } => {
-                    if known.insert(*id) && self.compares {
-                        reads.insert(*id);
+                Step::Add { object, .. } => {
+                    if known.insert(object.id) && self.compares {
+                        reads.insert(object.id);
                     }
                 }
                 Step::Delete { id } => {

@@ -435,6 +435,16 @@ fn what_waits_and_goes_away_is_no_more_waited_for() {
 }
 
 #[test]
+fn a_file_without_a_line_is_not_waited_for() {
+    let mut scene = Scene { min_changes: Some(3), ..Scene::new(true) };
+    scene.put("a.jsonl", "\n\n");
+    assert_eq!(waiting(&scene), (0, None));
+    assert_eq!(waiting(&scene), (0, None));
+    scene.append("a.jsonl", &add("a"));
+    assert_eq!(waiting(&scene), (0, Some(1)));
+}
+
+#[test]
 fn a_persons_wish_reads_what_there_is_and_serves_once() {
     let mut scene = Scene { min_changes: Some(9), ..Scene::new(true) };
     scene.put("a.jsonl", &add("a"));

@@ -179,6 +179,13 @@ impl Scene {
         runtime.block_on(run(&settings, &ports, &Stop::default()))
     }
 
+    fn replay(&self, properties: &[&str]) -> Ledger {
+        *self.volume.fuse.lock().unwrap() = Fuse::none();
+        let ports = Ports { source: &self.volume, sink: &self.sink, store: &self.store, clock: &FixedClock::default() };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(replay(&Self::settings(properties), &ports, "word", &Stop::default())).unwrap()
+    }
+
     fn lines(&self) -> u64 {
         let ledger = self.run(&Fuse::none()).unwrap();
         assert_eq!(ledger.state, State::Succeeded);
@@ -255,9 +262,42 @@ fn a_rejected_line_is_found_where_its_file_is_now() {
     assert_eq!(scene.lines(), 1);
     let ledger = scene.store.ledger().unwrap();
     assert_eq!((ledger.dead_letters[0].file.as_str(), ledger.rejects.lines.len()), ("a.jsonl.0.done", 1));
-    let ports = Ports { source: &scene.volume, sink: &scene.sink, store: &scene.store, clock: &FixedClock::default() };
-    let settings = Scene::settings(&["repo", "path", "content", "author"]);
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let ledger = runtime.block_on(replay(&settings, &ports, "word", &Stop::default())).unwrap();
+    let ledger = scene.replay(&["repo", "path", "content", "author"]);
     assert_eq!((ledger.counts.added, ledger.counts.rejected, ledger.replayed.unwrap().indexed), (1, 0, 1));
+}
+
+#[test]
+fn a_rejected_line_is_found_while_its_file_is_on_its_way() {
+    let line = add("a").replace("\"x\"", "\"x\",\"metadata\":{\"author\":\"ann\"}");
+    let mut moved = 0;
+    for kill in 0..20 {
+        let scene = Scene::default();
+        scene.volume.put("a.jsonl", &line);
+        let _ = scene.run(&Fuse::after(kill));
+        let is_counted = scene.store.ledger().is_some_and(|ledger| ledger.counts.rejected == 1);
+        if !is_counted {
+            continue;
+        }
+        let is_told = scene.store.ledger().unwrap().rejects.lines[0].letter.file.ends_with(DONE);
+        moved += usize::from(scene.volume.names() == ["a.jsonl.0.done"] && !is_told);
+        let ledger = scene.replay(&["repo", "path", "content", "author"]);
+        assert_eq!(ledger.replayed.unwrap().indexed, 1, "killed after {kill} effects");
+    }
+    assert!(moved > 0, "killed between the move and the ledger");
+}
+
+/// `maxRejected` is a run's: what was rejected before it does not count, whatever becomes of it later.
+#[test]
+fn a_replay_tells_rejected_lines_of_this_run_from_those_before() {
+    let with = |path: &str, key: &str| add(path).replace("\"x\"", &format!("\"x\",\"metadata\":{{\"{key}\":\"ann\"}}"));
+    for (mended, before, rejected) in [("author", 0, 2), ("editor", 1, 1), ("nothing", 1, 3)] {
+        let scene = Scene::default();
+        scene.volume.put("a.jsonl", &with("a", "author"));
+        scene.lines();
+        scene.volume.put("b.jsonl", &(with("b", "editor") + &with("c", "editor")));
+        scene.lines();
+        let ledger = scene.replay(&["repo", "path", "content", mended]);
+        let followed = ledger.followed.unwrap();
+        assert_eq!((followed.rejected_before, ledger.counts.rejected), (before, rejected), "{mended} is there now");
+    }
 }

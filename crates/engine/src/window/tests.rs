@@ -49,7 +49,7 @@ fn entry(line: usize, text: &str) -> Entry {
     let step = match words.as_slice() {
         ["add", key, rest @ ..] => {
             let Set { properties, vectors, .. } = set(key, rest);
-            Ok(Step::Add { id: id(key), properties, vectors, cut: None })
+            Ok(Step::Add { object: Arc::new(Object { id: id(key), properties, vectors }), cut: None })
         }
         ["modify", key, rest @ ..] => Ok(Step::Modify { id: id(key), set: set(key, rest) }),
         ["delete", key] => Ok(Step::Delete { id: id(key) }),

@@ -174,7 +174,11 @@ fn killed_anywhere_a_replay_comes_to_what_the_lines_say() {
             // Twice, at another moment of what is left.
             let _ = scene.replay("one", &Fuse::after(kill));
             let _ = scene.replay("one", &Fuse::after(kill / 2 + 1));
-            scene.replay("one", &Fuse::none()).unwrap();
+            assert_eq!(
+                scene.replayed("one"),
+                (12, 3, 0, 0, 0),
+                "killed after {kill} effects, what came of it is told whole"
+            );
             assert_eq!(scene.sink.objects(), wanted.0, "killed after {kill} effects, {lines} lines in a window");
             assert_eq!(scene.store.ledger().unwrap().counts, wanted.1, "killed after {kill} effects");
             assert!(scene.store.history().iter().all(|ledger| ledger.counts.is_balanced()));
@@ -191,4 +195,58 @@ fn a_request_that_was_dealt_with_is_known_to_the_next_run_as_well() {
     let ports = Ports { source: &scene.source, sink: &scene.sink, store: &scene.store, clock: &FixedClock::default() };
     let ledger = block_on(run(&other, &ports, &Stop::default())).unwrap();
     assert_eq!((ledger.rejects.seen, ledger.replayed.unwrap().word), (1, "one".to_owned()));
+}
+
+/// Two documents in one window, each with a line that was rejected before the other's.
+#[test]
+fn what_a_replayed_line_supersedes_is_told_document_by_document() {
+    let wrong = ",\"content\":\"x\",\"metadata\":{\"author\":\"ann\",\"nobody knows\":1}";
+    let right = format!(",\"content\":\"x\"{BY_ANN}");
+    let text = [
+        line("add", "a", &right),
+        line("add", "b", wrong),
+        line("add", "b", &right),
+        line("add", "a", wrong),
+        line("add", "c", wrong),
+    ];
+    let scene = Scene::of(&text.concat());
+    assert_eq!(scene.run(&Fuse::none()).unwrap().counts.rejected, 5);
+    assert_eq!(scene.replayed("one"), (2, 3, 0, 0, 0));
+    let left = scene.store.ledger().unwrap().rejects.lines;
+    let left = left.iter().map(|reject| (reject.letter.line, reject.is_superseded)).collect::<Vec<_>>();
+    assert_eq!(left, [(2, true), (4, false), (5, false)], "line 4 comes after what was carried out for its document");
+}
+
+#[test]
+fn a_line_before_the_carried_one_is_superseded_by_it_in_whatever_window() {
+    let text = [
+        line("add", "b", ",\"content\":\"x\",\"metadata\":{\"odd\":1}"),
+        line("add", "b", &format!(",\"content\":\"x\"{BY_ANN}")),
+    ];
+    for lines in [1, 5] {
+        let scene = Scene { window_lines: Some(lines), ..Scene::of(&text.concat()) };
+        scene.run(&Fuse::none()).unwrap();
+        assert_eq!(scene.replayed("one"), (1, 1, 0, 0, 0));
+        assert!(scene.store.ledger().unwrap().rejects.lines[0].is_superseded, "{lines} lines in a window");
+    }
+}
+
+#[test]
+fn a_damaged_file_costs_its_own_lines() {
+    let of = |paths: &[&str]| {
+        let lines = paths.iter().map(|path| line("add", path, &format!(",\"content\":\"{path}\"{BY_ANN}")));
+        gzip(&lines.collect::<String>())
+    };
+    let files = [("a", of(&["1"])), ("b", of(&["2", "3"])), ("c", of(&["4"]))];
+    let files = files.map(|(name, bytes)| (name.to_owned(), bytes));
+    let mut scene =
+        Scene { source: MemorySource { files: files.clone().into(), ..MemorySource::default() }, ..Scene::default() };
+    assert_eq!(scene.run(&Fuse::none()).unwrap().counts.rejected, 4);
+    let bytes = scene.source.files.get_mut("b").unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xFF;
+    assert_eq!(scene.replayed("one"), (2, 0, 0, 0, 2));
+    assert_eq!(scene.stored(), ["1 1 ann", "4 4 ann"]);
+    scene.source.files = files.into();
+    assert_eq!(scene.replayed("two"), (2, 0, 0, 0, 0));
 }
