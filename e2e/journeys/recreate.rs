@@ -45,9 +45,12 @@ async fn what_holds_objects_is_refused_and_what_is_empty_waits_for_approval() {
     nodes.assert_all_hold("Notes", &ids).await;
     assert_eq!(live_shards(&nodes).await, Some(1));
 
-    // A person empties it. Now there is a plan, and it waits.
+    // A person empties it, and keeps the operator from making it meanwhile. Now there is a plan, and it waits.
+    stage.annotate::<ElysiaCollection>("notes", names::PAUSED_ANNOTATION, "true").await;
+    stage.collection_says("notes", "Stalled", "True", "Paused").await;
     nodes.first().delete_class("Notes").await.unwrap();
     nodes.create("Notes", 1, 3).await;
+    stage.annotate::<ElysiaCollection>("notes", names::PAUSED_ANNOTATION, "false").await;
     let object = stage.collection_says("notes", "Stalled", "True", "NeedsApproval").await;
     let plan = object.status.unwrap().plan.unwrap();
     assert!(plan.destructive && plan.waiting_for.is_some(), "{plan:?}");
