@@ -21,8 +21,12 @@ use crate::window::{Entry, Place};
 /// Lines that are parsed in one go: enough that handing them over is not the cost.
 const LINES_AT_ONCE: usize = 256;
 
-/// Their bytes, about; a longer line goes alone. Two such portions are in memory beside the windows.
+/// Their bytes, about; a longer line ends its portion. Two such portions are in memory beside the windows.
 const BYTES_AT_ONCE: u64 = 1 << 20;
+
+/// A portion of more bytes has a line of megabytes, each of which is here several times over: as it was read, as it was
+/// parsed, and on its way. Nothing is read behind it until it is consumed: its own length takes longer than the wait.
+const HEAVY_BYTES: u64 = 2 << 20;
 
 /// What a line becomes: the same for each line of a run.
 pub(crate) struct Parser {
@@ -64,6 +68,7 @@ pub(crate) fn entry(collection: &str, mapping: &Mapping, line: &FeedLine, change
 /// A portion that is being parsed, and how far the reading was behind each of its lines.
 struct Portion {
     marks: Vec<Mark>,
+    bytes: u64,
     lines: JoinHandle<Vec<Next>>,
 }
 
@@ -109,8 +114,8 @@ impl<'a, S: Source> Ahead<'a, S> {
                 },
             };
             // While this one is parsed, the next is read; while it is consumed, the next is parsed.
-            let next = self.read().await;
-            let Portion { marks, lines } = portion;
+            let next = if portion.bytes > HEAVY_BYTES { None } else { self.read().await };
+            let Portion { marks, lines, .. } = portion;
             let lines = lines.await.map_err(|error| given_up(&error))?;
             self.parsed.extend(lines.into_iter().zip(marks));
             self.parsing = next;
@@ -135,8 +140,9 @@ impl<'a, S: Source> Ahead<'a, S> {
             return None;
         }
         let parser = self.parser.clone();
-        let parse = move || lines.iter().map(|line| parser.parse(line)).collect();
-        Some(Portion { marks, lines: tokio::task::spawn_blocking(parse) })
+        // Each is gone as soon as it is parsed.
+        let parse = move || lines.into_iter().map(|line| parser.parse(&line)).collect();
+        Some(Portion { marks, bytes, lines: tokio::task::spawn_blocking(parse) })
     }
 
     fn end(&mut self) -> Result<Next, RunError> {
