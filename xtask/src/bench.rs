@@ -7,13 +7,14 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
+mod backup;
 mod control;
 mod index;
 mod python;
 
 #[derive(Args)]
 pub(crate) struct BenchArguments {
-    /// What to measure: `control`, `drift` (its second part alone), `index`
+    /// What to measure: `backup`, `control`, `drift` (its second part alone), `index`
     what: String,
     /// The smallest case: minutes
     #[arg(long)]
@@ -22,10 +23,11 @@ pub(crate) struct BenchArguments {
 
 pub(crate) fn run(arguments: &BenchArguments) -> Result<()> {
     match arguments.what.as_str() {
+        "backup" => backup::run(arguments.quick),
         "control" => control::run(arguments.quick),
         "drift" => control::drift(arguments.quick),
         "index" => index::run(arguments.quick),
-        other => bail!("there is no bench `{other}`; there are: control, drift, index"),
+        other => bail!("there is no bench `{other}`; there are: backup, control, drift, index"),
     }
 }
 

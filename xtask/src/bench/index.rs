@@ -33,11 +33,11 @@ const PYTHON_STREAM: &str = "stream:1";
 /// How the replay is tried: objects of a batch, and batches in flight.
 const REPLAY_MODES: [(usize, usize); 3] = [(200, 6), (500, 6), (1000, 4)];
 /// Between two looks at a worker's memory.
-const GLANCE: Duration = Duration::from_millis(20);
+pub(super) const GLANCE: Duration = Duration::from_millis(20);
 /// Longest wait for a server to tell all objects that it confirmed.
 const COUNTED: Duration = Duration::from_secs(60);
 /// `USER_HZ`: what `/proc` counts time of processors in.
-const TICKS: f64 = 100.0;
+pub(super) const TICKS: f64 = 100.0;
 
 /// One size of vectors.
 struct Case {
@@ -73,19 +73,19 @@ impl Contender {
 }
 
 /// What one of them took.
-struct Figures {
-    seconds: f64,
-    processor: f64,
-    objects: usize,
+pub(super) struct Figures {
+    pub(super) seconds: f64,
+    pub(super) processor: f64,
+    pub(super) objects: usize,
     /// Largest resident memory in MiB, where it was watched.
-    memory: Option<f64>,
+    pub(super) memory: Option<f64>,
     /// Seconds without the start of the process, where those above have it in them.
-    started: Option<f64>,
+    pub(super) started: Option<f64>,
 }
 
 impl Figures {
     /// Objects in a second.
-    fn rate(&self) -> f64 {
+    pub(super) fn rate(&self) -> f64 {
         self.count() / self.seconds
     }
 
@@ -95,7 +95,7 @@ impl Figures {
     }
 
     /// Microseconds of processor for each object.
-    fn processor_of_each(&self) -> f64 {
+    pub(super) fn processor_of_each(&self) -> f64 {
         self.processor / self.count() * 1e6
     }
 
@@ -393,7 +393,7 @@ fn class() -> Value {
 }
 
 /// A feed of adds, always the same one.
-fn write_feed(file: &Path, objects: usize, dimensions: usize) -> Result<()> {
+pub(super) fn write_feed(file: &Path, objects: usize, dimensions: usize) -> Result<()> {
     const WORDS: [&str; 24] = [
         "fn", "let", "self", "return", "match", "window", "object", "property", "vector", "replica", "shard", "node",
         "index", "batch", "commit", "error", "retry", "ledger", "source", "change", "rename", "delete", "if", "else",
@@ -427,7 +427,7 @@ fn write_feed(file: &Path, objects: usize, dimensions: usize) -> Result<()> {
     out.flush().context("failed to write the feed")
 }
 
-fn figures(value: &Value) -> Result<Figures> {
+pub(super) fn figures(value: &Value) -> Result<Figures> {
     let number = |name: &str| value[name].as_f64().with_context(|| format!("{value} lacks {name}"));
     Ok(Figures {
         seconds: number("seconds")?,
@@ -439,7 +439,7 @@ fn figures(value: &Value) -> Result<Figures> {
 }
 
 /// Processor time of all children that ended and were waited for, in ticks: the 16th and 17th field.
-fn children_ticks() -> Result<f64> {
+pub(super) fn children_ticks() -> Result<f64> {
     let text = fs::read_to_string("/proc/self/stat")?;
     let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect::<Vec<_>>();
     let ticks = |index: usize| fields.get(index).context("no such field").and_then(|field| Ok(field.parse::<f64>()?));
@@ -447,7 +447,7 @@ fn children_ticks() -> Result<f64> {
 }
 
 /// The most memory that a process ever had, in MiB; nothing once it ended.
-fn peak_memory(process: u32) -> Option<f64> {
+pub(super) fn peak_memory(process: u32) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.split_whitespace().next()?.parse::<f64>().ok().map(|kibibytes| kibibytes / 1024.0)

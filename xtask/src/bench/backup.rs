@@ -1,0 +1,429 @@
+//! How fast a collection gets into a backup and out of it: our plug-in, the official Python client by hand, Weaviate's own
+//! backup, and programs that only read or only send what was encoded before, by turns on the same three nodes, factor 3.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use elysia_e2e::ground::{DEFAULT_WEAVIATE, Paths, cargo};
+use elysia_e2e::servers::{Servers, ServersOptions};
+use serde_json::{Value, json};
+use ureq::Agent;
+
+use super::index::{Figures, GLANCE, TICKS, children_ticks, figures, peak_memory, write_feed};
+use super::python::Python;
+use super::{Row, report};
+
+const SCRIPT: &str = include_str!("backup.py");
+const COLLECTION: &str = "Bench";
+const FACTOR: usize = 3;
+/// Stretches of ids that the limit reads at once: as many as ours.
+const STRETCHES: &str = "4";
+/// How the limit of a restore sends: what was the fastest in `bench index`.
+const REPLAY: [&str; 2] = ["1000", "4"];
+/// Longest wait for Weaviate's own backup, and between two looks at it: its answer is a word that changes.
+const NATIVE: Duration = Duration::from_secs(300);
+const LOOK: Duration = Duration::from_millis(25);
+/// Longest wait for a server to tell all objects that it confirmed.
+const COUNTED: Duration = Duration::from_secs(60);
+
+/// One size of vectors.
+struct Case {
+    dimensions: usize,
+    objects: usize,
+}
+
+/// Who does it.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Contender {
+    /// With a format of `backup create`.
+    Ours(&'static str),
+    Python,
+    Native,
+    Limit,
+}
+
+const CONTENDERS: [Contender; 5] =
+    [Contender::Ours("parquet"), Contender::Ours("jsonl"), Contender::Python, Contender::Native, Contender::Limit];
+
+impl Contender {
+    fn name(self) -> String {
+        match self {
+            Self::Ours(format) => format!("kubectl elysia, {format}"),
+            Self::Python => "Python client by hand".to_owned(),
+            Self::Native => "Weaviate's own backup".to_owned(),
+            Self::Limit => "the limit".to_owned(),
+        }
+    }
+}
+
+pub(super) fn run(quick: bool) -> Result<()> {
+    let (rounds, cases) = if quick {
+        (3, vec![Case { dimensions: 384, objects: 4_000 }])
+    } else {
+        (7, vec![Case { dimensions: 384, objects: 10_000 }, Case { dimensions: 1536, objects: 5_000 }])
+    };
+    let bench = Bench::set()?;
+    let mut rows = Vec::new();
+    let mut ratios = serde_json::Map::new();
+    for case in &cases {
+        bench.measure(case, rounds, &mut rows, &mut ratios)?;
+    }
+    let versions =
+        json!({"weaviate": DEFAULT_WEAVIATE, "python": Python::version(), "operator": env!("CARGO_PKG_VERSION")});
+    report(&bench.paths.target, "backup", &versions, &rows, &Value::Object(ratios))
+}
+
+struct Bench {
+    paths: Paths,
+    python: Python,
+    agent: Agent,
+    folder: PathBuf,
+    servers: Servers,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Bench {
+    fn set() -> Result<Self> {
+        let paths = Paths::from_environment();
+        compile(&paths)?;
+        let python = Python::prepare(&paths.target)?;
+        let folder = paths.target.join("bench/backup");
+        fs::create_dir_all(&folder)?;
+        let config = Agent::config_builder().timeout_global(Some(Duration::from_secs(60))).proxy(None).build();
+        let environment = BTreeMap::from([
+            ("ENABLE_MODULES".to_owned(), "backup-filesystem".to_owned()),
+            ("BACKUP_FILESYSTEM_PATH".to_owned(), folder.join("native").display().to_string()),
+        ]);
+        let servers = Servers::start(ServersOptions { environment, ..ServersOptions::default() })?;
+        Ok(Self { paths, python, agent: config.into(), folder, servers })
+    }
+
+    fn measure(
+        &self,
+        case: &Case,
+        rounds: usize,
+        rows: &mut Vec<Row>,
+        ratios: &mut serde_json::Map<String, Value>,
+    ) -> Result<()> {
+        let condition = format!("{} dimensions, {} objects, factor {FACTOR}", case.dimensions, case.objects);
+        let feed = self.folder.join("feed.jsonl");
+        write_feed(&feed, case.objects, case.dimensions)?;
+        self.create()?;
+        self.replay()?;
+        self.counted(case.objects)?;
+
+        let taken = self.by_turns(rounds, case.objects, |contender, round| self.back_up(contender, round))?;
+        let medians = summed(&taken, "backup", &condition, rows)?;
+        let [ours, python, native, limit] = positions(&medians)?;
+        ratios.insert(format!("backup / python_client, {} dimensions", case.dimensions), json!(ours / python));
+        ratios.insert(format!("backup / read limit, {} dimensions", case.dimensions), json!(ours / limit));
+        ratios.insert(format!("backup / native, {} dimensions", case.dimensions), json!(ours / native));
+
+        let plain = compact_bytes(&feed)?;
+        for format in ["parquet", "jsonl"] {
+            let share = folder_bytes(&self.store(format).join("runs"))? / plain;
+            rows.push(Row::of(&format!("{format} / compact JSON"), &condition, "of 1", &[share])?);
+            ratios.insert(format!("{format} / compact JSON, {} dimensions", case.dimensions), json!(share));
+        }
+
+        let taken = self.by_turns(rounds, case.objects, |contender, round| self.restore(contender, round, rounds))?;
+        let medians = summed(&taken, "restore", &condition, rows)?;
+        let [ours, python, native, limit] = positions(&medians)?;
+        ratios.insert(format!("restore / python_client, {} dimensions", case.dimensions), json!(ours / python));
+        ratios.insert(format!("restore / import limit, {} dimensions", case.dimensions), json!(ours / limit));
+        ratios.insert(format!("restore / native, {} dimensions", case.dimensions), json!(ours / native));
+        self.delete()
+    }
+
+    /// What each of them took, in each round. Nobody always comes first.
+    fn by_turns(
+        &self,
+        rounds: usize,
+        objects: usize,
+        go: impl Fn(Contender, usize) -> Result<Figures>,
+    ) -> Result<BTreeMap<Contender, Vec<Figures>>> {
+        let mut taken: BTreeMap<Contender, Vec<Figures>> = BTreeMap::new();
+        for round in 0..rounds {
+            for turn in 0..CONTENDERS.len() {
+                let contender = CONTENDERS[(round + turn) % CONTENDERS.len()];
+                let took = go(contender, round).with_context(|| contender.name())?;
+                ensure!(took.objects == objects, "{}: {} of {objects} objects", contender.name(), took.objects);
+                println!("round {round}: {}: {:.0} objects/s", contender.name(), took.rate());
+                taken.entry(contender).or_default().push(took);
+            }
+        }
+        Ok(taken)
+    }
+
+    fn back_up(&self, contender: Contender, round: usize) -> Result<Figures> {
+        match contender {
+            Contender::Ours(format) => {
+                let store = self.store(format);
+                if store.exists() {
+                    fs::remove_dir_all(&store)?;
+                }
+                fs::create_dir_all(&store)?;
+                let arguments = ["backup", "create", COLLECTION, "--format", format];
+                self.plugin(&arguments, &store)
+            }
+            Contender::Python => self.python("read"),
+            Contender::Native => {
+                let id = native_id(round);
+                let body = json!({"id": id, "include": [COLLECTION]});
+                self.native("/v1/backups/filesystem", &format!("/v1/backups/filesystem/{id}"), &body)
+            }
+            Contender::Limit => {
+                let program = self.paths.target.join("release/examples/read_all");
+                let mut command = Command::new(program);
+                command.args([COLLECTION, STRETCHES, &self.rest()?]);
+                for node in self.servers.names() {
+                    command.arg(self.servers.grpc(&node)?);
+                }
+                printed(&mut command)
+            }
+        }
+    }
+
+    fn restore(&self, contender: Contender, round: usize, rounds: usize) -> Result<Figures> {
+        self.delete()?;
+        let took = match contender {
+            Contender::Ours(format) => {
+                // Each time another restore: one that is done is not done again.
+                let receipt = format!("round-{round}");
+                self.plugin(&["restore", "latest", COLLECTION, "--receipt", &receipt], &self.store(format))?
+            }
+            Contender::Python => {
+                self.create()?;
+                self.python("write")?
+            }
+            Contender::Native => {
+                let id = native_id(rounds - 1);
+                let path = format!("/v1/backups/filesystem/{id}/restore");
+                self.native(&path, &path, &json!({"include": [COLLECTION]}))?
+            }
+            Contender::Limit => {
+                self.create()?;
+                self.replay()?
+            }
+        };
+        self.counted(took.objects)?;
+        Ok(took)
+    }
+
+    fn plugin(&self, arguments: &[&str], store: &Path) -> Result<Figures> {
+        let (rest, grpc) = (self.rest()?, self.servers.grpc("w-0")?);
+        let (started, before) = (Instant::now(), children_ticks()?);
+        let output = self.folder.join("plugin.json");
+        let mut child = Command::new(self.paths.target.join("release/kubectl-elysia"))
+            .args(arguments)
+            .args(["--url", &rest, "--grpc", &grpc, "--output", "json", "--store"])
+            .arg(store)
+            .stdout(Stdio::from(File::create(&output)?))
+            .stderr(Stdio::from(File::create(self.folder.join("plugin.log"))?))
+            .spawn()
+            .context("failed to start the plug-in")?;
+        let mut memory = 0.0_f64;
+        let status = loop {
+            memory = peak_memory(child.id()).map_or(memory, |peak| peak.max(memory));
+            if let Some(status) = child.try_wait()? {
+                break status;
+            }
+            sleep(GLANCE);
+        };
+        let seconds = started.elapsed().as_secs_f64();
+        let log = fs::read_to_string(self.folder.join("plugin.log"))?;
+        ensure!(status.success(), "the plug-in ended with {status}: {log}");
+        let answer: Value = serde_json::from_slice(&fs::read(&output)?)?;
+        let objects = answer["objects"].as_u64().or_else(|| answer["counts"]["written"].as_u64());
+        let objects = objects.with_context(|| format!("the plug-in tells no objects: {answer}"))?;
+        let processor = (children_ticks()? - before) / TICKS;
+        Ok(Figures { seconds, processor, objects: usize::try_from(objects)?, memory: Some(memory), started: None })
+    }
+
+    fn python(&self, what: &str) -> Result<Figures> {
+        let port = |url: &str| url.rsplit(':').next().unwrap_or_default().to_owned();
+        let file = self.folder.join("python.jsonl").display().to_string();
+        let (rest, grpc) = (self.rest()?, self.servers.grpc("w-0")?);
+        figures(&self.python.run(SCRIPT, &[what, &file, COLLECTION, &port(&rest), &port(&grpc)], &[])?)
+    }
+
+    /// Asks the servers for a backup or a restore of their own, and waits for its end. Who works is the servers, so the
+    /// processor is not told.
+    fn native(&self, start: &str, look: &str, body: &Value) -> Result<Figures> {
+        let rest = self.rest()?;
+        let started = Instant::now();
+        self.agent.post(format!("{rest}{start}")).send_json(body).context("it was not begun")?;
+        loop {
+            let answer: Value = self.agent.get(format!("{rest}{look}")).call()?.body_mut().read_json()?;
+            match answer["status"].as_str() {
+                Some("SUCCESS") => break,
+                Some("FAILED" | "CANCELED") | None => bail!("it failed: {answer}"),
+                Some(_) if started.elapsed() > NATIVE => bail!("it does not end: {answer}"),
+                Some(_) => sleep(LOOK),
+            }
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        let objects = self.count()?;
+        Ok(Figures { seconds, processor: 0.0, objects, memory: None, started: None })
+    }
+
+    /// Fills the collection, and is the limit of every restore.
+    fn replay(&self) -> Result<Figures> {
+        let mut command = Command::new(self.paths.target.join("release/examples/replay"));
+        command.arg(self.folder.join("feed.jsonl")).arg(COLLECTION).args(REPLAY);
+        for node in self.servers.names() {
+            command.arg(self.servers.grpc(&node)?);
+        }
+        printed(&mut command)
+    }
+
+    fn store(&self, format: &str) -> PathBuf {
+        self.folder.join(format!("store-{format}"))
+    }
+
+    fn rest(&self) -> Result<String> {
+        self.servers.rest("w-0")
+    }
+
+    fn create(&self) -> Result<()> {
+        let text = |name: &str| json!({"name": name, "dataType": ["text"]});
+        let class = json!({
+            "class": COLLECTION,
+            "vectorizer": "none",
+            "properties": [text("repo"), text("path"), text("content"), text("language"),
+                {"name": "lines", "dataType": ["int"]}],
+            "replicationConfig": {"factor": FACTOR},
+            "shardingConfig": {"desiredCount": 3},
+        });
+        self.servers.create_class("w-0", &class)
+    }
+
+    fn delete(&self) -> Result<()> {
+        let address = format!("{}/v1/schema/{COLLECTION}", self.rest()?);
+        self.agent.delete(address).call().map(drop).context("failed to delete a class")
+    }
+
+    fn count(&self) -> Result<usize> {
+        let query = json!({"query": format!("{{Aggregate{{{COLLECTION}{{meta{{count}}}}}}}}")});
+        let mut answer = self.agent.post(format!("{}/v1/graphql", self.rest()?)).send_json(&query)?;
+        let answer: Value = answer.body_mut().read_json()?;
+        let count = answer["data"]["Aggregate"][COLLECTION][0]["meta"]["count"].as_u64();
+        Ok(usize::try_from(count.with_context(|| format!("no count: {answer}"))?)?)
+    }
+
+    fn counted(&self, objects: usize) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            let count = self.count()?;
+            if count == objects {
+                return Ok(());
+            }
+            ensure!(started.elapsed() < COUNTED, "{objects} objects were confirmed, and the collection has {count}");
+            sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+/// An id of Weaviate's own backup: lower case, one for each round.
+fn native_id(round: usize) -> String {
+    format!("round-{round}-{}", std::process::id())
+}
+
+fn printed(command: &mut Command) -> Result<Figures> {
+    let output = command.stderr(Stdio::inherit()).output().context("failed to start a program of the bench")?;
+    ensure!(output.status.success(), "{} failed", command.get_program().display());
+    figures(&serde_json::from_slice(&output.stdout).context("it printed no JSON")?)
+}
+
+/// Rows of all contenders, and their median rates.
+fn summed(
+    taken: &BTreeMap<Contender, Vec<Figures>>,
+    what: &str,
+    condition: &str,
+    rows: &mut Vec<Row>,
+) -> Result<BTreeMap<Contender, f64>> {
+    let mut medians = BTreeMap::new();
+    for contender in CONTENDERS {
+        let taken = taken.get(&contender).context("nobody was measured")?;
+        let name = format!("{what}: {}", contender.name());
+        let rate = Row::of(&name, condition, "objects/s", &taken.iter().map(Figures::rate).collect::<Vec<_>>())?;
+        medians.insert(contender, rate.value);
+        rows.push(rate);
+        if contender != Contender::Native {
+            let each = taken.iter().map(Figures::processor_of_each).collect::<Vec<_>>();
+            rows.push(Row::of(&format!("{name}, processor"), condition, "us/object", &each)?);
+        }
+        let memory = taken.iter().filter_map(|took| took.memory).collect::<Vec<_>>();
+        if !memory.is_empty() {
+            rows.push(Row::of(&format!("{name}, memory"), condition, "MiB", &memory)?);
+        }
+    }
+    Ok(medians)
+}
+
+/// Ours in Parquet, Python, Weaviate's own, the limit.
+fn positions(medians: &BTreeMap<Contender, f64>) -> Result<[f64; 4]> {
+    let of = |contender| medians.get(&contender).copied().context("nobody was measured");
+    Ok([of(Contender::Ours("parquet"))?, of(Contender::Python)?, of(Contender::Native)?, of(Contender::Limit)?])
+}
+
+/// Bytes of the same objects as compact JSON with 9 significant digits, which tell every float32 apart.
+fn compact_bytes(feed: &Path) -> Result<f64> {
+    let mut bytes = 0;
+    for line in BufReader::new(File::open(feed)?).lines() {
+        let line: Value = serde_json::from_str(&line?)?;
+        let mut properties = line["metadata"].clone();
+        for name in ["repo", "path", "content"] {
+            properties[name] = line[name].clone();
+        }
+        let object = json!({"id": uuid_length(), "properties": properties, "vector": []});
+        bytes += object.to_string().len() + 1;
+        let numbers = line["vector"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let lengths = numbers.iter().filter_map(Value::as_f64).map(|number| nine_digits(number).len() + 1);
+        bytes += lengths.sum::<usize>().saturating_sub(1);
+    }
+    Ok(f64::from(u32::try_from(bytes).context("a smaller case is enough")?))
+}
+
+/// Every id is as long as this one.
+fn uuid_length() -> &'static str {
+    "00000000-0000-0000-0000-000000000000"
+}
+
+/// The shortest decimal of nine significant digits.
+fn nine_digits(number: f64) -> String {
+    format!("{number:.8e}").parse::<f64>().unwrap_or(number).to_string()
+}
+
+fn folder_bytes(folder: &Path) -> Result<f64> {
+    let mut bytes = 0.0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        bytes += if entry.file_type()?.is_dir() {
+            folder_bytes(&entry.path())?
+        } else {
+            f64::from(u32::try_from(entry.metadata()?.len())?)
+        };
+    }
+    Ok(bytes)
+}
+
+/// Compiled as a release is, in one go over the whole workspace, see `bench index`.
+fn compile(paths: &Paths) -> Result<()> {
+    let mut command = cargo(paths);
+    command.args(["build", "--release", "--workspace", "--exclude", "elysia-e2e", "--exclude", "xtask"]);
+    command.args(["--bin", "kubectl-elysia", "--example", "replay", "--example", "read_all"]);
+    ensure!(command.status().context("failed to start cargo")?.success(), "what is to be measured does not compile");
+    Ok(())
+}
