@@ -12,6 +12,8 @@ mod control;
 mod index;
 mod python;
 
+pub(crate) use index::write_feed;
+
 #[derive(Args)]
 pub(crate) struct BenchArguments {
     /// What to measure: `backup`, `control`, `drift` (its second part alone), `index`

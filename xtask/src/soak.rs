@@ -1,5 +1,6 @@
 //! `soak`: the long tests. Figures go to `target/soak/`.
 
+mod backup;
 mod fuzz;
 mod gitops;
 
@@ -22,7 +23,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 #[derive(Args)]
 pub(crate) struct SoakArguments {
-    /// Which one: `cold-start`, `collections`, `feeds`, `fuzz`, `gitops`
+    /// Which one: `backup`, `cold-start`, `collections`, `feeds`, `fuzz`, `gitops`
     name: String,
     /// With `fuzz`: only these of `archive`, `line`, `lines`, `resume`; all four beside each other when left out
     targets: Vec<String>,
@@ -40,12 +41,13 @@ pub(crate) struct SoakArguments {
 pub(crate) fn run(arguments: &SoakArguments) -> Result<()> {
     ensure!(arguments.targets.is_empty() || arguments.name == "fuzz", "only `fuzz` has targets");
     match arguments.name.as_str() {
+        "backup" => backup::run(),
         "cold-start" => cold_starts(&arguments.weaviate),
         "collections" => on_the_ground("collections"),
         "feeds" => feeds(),
         "fuzz" => fuzz::run(arguments.minutes, &arguments.targets, arguments.keep),
         "gitops" => gitops::run(&arguments.weaviate),
-        other => bail!("there is no soak `{other}`; there are: cold-start, collections, feeds, fuzz, gitops"),
+        other => bail!("there is no soak `{other}`; there are: backup, cold-start, collections, feeds, fuzz, gitops"),
     }
 }
 

@@ -393,7 +393,7 @@ fn class() -> Value {
 }
 
 /// A feed of adds, always the same one.
-pub(super) fn write_feed(file: &Path, objects: usize, dimensions: usize) -> Result<()> {
+pub(crate) fn write_feed(file: &Path, objects: usize, dimensions: usize) -> Result<()> {
     const WORDS: [&str; 24] = [
         "fn", "let", "self", "return", "match", "window", "object", "property", "vector", "replica", "shard", "node",
         "index", "batch", "commit", "error", "retry", "ledger", "source", "change", "rename", "delete", "if", "else",
