@@ -235,7 +235,10 @@ impl Soak {
     fn runs(&self, store: &str) -> Result<Vec<String>> {
         let listed = self.told(&["backup", "ls", "--store", store])?;
         let runs = listed["runs"].as_array().context("a list has runs")?;
-        Ok(runs.iter().filter_map(|run| run["id"].as_str().map(str::to_owned)).collect())
+        let unreadable = runs.iter().find(|run| run["state"] != "Complete" && run["state"] != "Unfinished");
+        ensure!(unreadable.is_none(), "what was cut off is neither a run nor the beginning of one: {listed}");
+        let whole = runs.iter().filter(|run| run["state"] == "Complete");
+        Ok(whole.filter_map(|run| run["id"].as_str().map(str::to_owned)).collect())
     }
 
     fn killed_restore(
