@@ -135,12 +135,7 @@ mod tests {
     fn seen(id: u128, text: &str, updated: i64) -> Seen {
         let properties = json!({"text": text}).as_object().unwrap().clone();
         let vectors = [(String::new(), Vector::Single(vec![0.5]))].into();
-        Seen {
-            object: Object { id: Uuid::from_u128(id), properties, vectors },
-            created: Some(0),
-            updated: Some(updated),
-            is_whole: true,
-        }
+        Seen { object: Object { id: Uuid::from_u128(id), properties, vectors }, updated: Some(updated), is_whole: true }
     }
 
     fn listing(node: &str, is_full: bool, seen: &[Seen]) -> Listing {
