@@ -20,7 +20,7 @@ const KILLS: usize = 200;
 /// Kills of one restore: the next one goes on.
 const KILLS_OF_ONE: usize = 3;
 const COLLECTION: &str = "Bench";
-/// Some seconds of work for a debug build: moments enough to be killed in, and several parts of a small page.
+/// Seconds of work: moments enough to be killed in, and several parts of a small page.
 const OBJECTS: usize = 6_000;
 const DIMENSIONS: usize = 64;
 /// Runs that a store holds before it is emptied.
@@ -143,7 +143,7 @@ impl Soak {
     }
 
     fn command(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = Command::new(self.paths.target.join("debug/kubectl-elysia"));
+        let mut command = Command::new(self.paths.target.join("release/kubectl-elysia"));
         command.args(arguments).stdin(Stdio::null()).env("NO_COLOR", "1");
         if !matches!(arguments, ["backup", "ls" | "show" | "verify", ..]) {
             command.args(["--url", &self.servers.rest("w-0")?, "--grpc", &self.servers.grpc("w-0")?]);
