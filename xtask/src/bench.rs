@@ -11,6 +11,7 @@ mod backup;
 mod control;
 mod index;
 mod python;
+mod stage;
 
 pub(crate) use index::write_feed;
 

@@ -10,18 +10,15 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use elysia_e2e::ground::{DEFAULT_WEAVIATE, Paths, cargo};
-use elysia_e2e::servers::{Servers, ServersOptions};
+use elysia_e2e::ground::DEFAULT_WEAVIATE;
 use serde_json::{Value, json};
-use ureq::Agent;
 
 use super::index::{Figures, GLANCE, TICKS, children_ticks, figures, peak_memory, write_feed};
 use super::python::Python;
+use super::stage::{COLLECTION, FACTOR, Stage, port};
 use super::{Row, report};
 
 const SCRIPT: &str = include_str!("backup.py");
-const COLLECTION: &str = "Bench";
-const FACTOR: usize = 3;
 /// Stretches of ids that the limit reads at once: as many as ours.
 const STRETCHES: &str = "4";
 /// How the limit of a restore sends: what was the fastest in `bench index`.
@@ -29,8 +26,6 @@ const REPLAY: [&str; 2] = ["1000", "4"];
 /// Longest wait for Weaviate's own backup, and between two looks at it: its answer is a word that changes.
 const NATIVE: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_millis(25);
-/// Longest wait for a server to tell all objects that it confirmed.
-const COUNTED: Duration = Duration::from_secs(60);
 
 /// One size of vectors.
 struct Case {
@@ -76,37 +71,21 @@ pub(super) fn run(quick: bool) -> Result<()> {
     }
     let versions =
         json!({"weaviate": DEFAULT_WEAVIATE, "python": Python::version(), "operator": env!("CARGO_PKG_VERSION")});
-    report(&bench.paths.target, "backup", &versions, &rows, &Value::Object(ratios))
+    report(&bench.0.paths.target, "backup", &versions, &rows, &Value::Object(ratios))
 }
 
-struct Bench {
-    paths: Paths,
-    python: Python,
-    agent: Agent,
-    folder: PathBuf,
-    servers: Servers,
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
+struct Bench(Stage);
 
 impl Bench {
     fn set() -> Result<Self> {
-        let paths = Paths::from_environment();
-        compile(&paths)?;
-        let python = Python::prepare(&paths.target)?;
-        let folder = paths.target.join("bench/backup");
-        fs::create_dir_all(&folder)?;
-        let config = Agent::config_builder().timeout_global(Some(Duration::from_secs(60))).proxy(None).build();
-        let environment = BTreeMap::from([
-            ("ENABLE_MODULES".to_owned(), "backup-filesystem".to_owned()),
-            ("BACKUP_FILESYSTEM_PATH".to_owned(), folder.join("native").display().to_string()),
-        ]);
-        let servers = Servers::start(ServersOptions { environment, ..ServersOptions::default() })?;
-        Ok(Self { paths, python, agent: config.into(), folder, servers })
+        let programs = ["--bin", "kubectl-elysia", "--example", "replay", "--example", "read_all"];
+        let environment = |folder: &Path| {
+            BTreeMap::from([
+                ("ENABLE_MODULES".to_owned(), "backup-filesystem".to_owned()),
+                ("BACKUP_FILESYSTEM_PATH".to_owned(), folder.join("native").display().to_string()),
+            ])
+        };
+        Stage::set("backup", &programs, environment).map(Self)
     }
 
     fn measure(
@@ -117,11 +96,11 @@ impl Bench {
         ratios: &mut serde_json::Map<String, Value>,
     ) -> Result<()> {
         let condition = format!("{} dimensions, {} objects, factor {FACTOR}", case.dimensions, case.objects);
-        let feed = self.folder.join("feed.jsonl");
+        let feed = self.0.folder.join("feed.jsonl");
         write_feed(&feed, case.objects, case.dimensions)?;
-        self.create()?;
+        self.0.create()?;
         self.replay()?;
-        self.counted(case.objects)?;
+        self.0.counted(case.objects)?;
 
         let taken = self.by_turns(rounds, case.objects, |contender, round| self.back_up(contender, round))?;
         let medians = summed(&taken, "backup", &condition, rows)?;
@@ -143,7 +122,7 @@ impl Bench {
         ratios.insert(format!("restore / python_client, {} dimensions", case.dimensions), json!(ours / python));
         ratios.insert(format!("restore / import limit, {} dimensions", case.dimensions), json!(ours / limit));
         ratios.insert(format!("restore / native, {} dimensions", case.dimensions), json!(ours / native));
-        self.delete()
+        self.0.delete()
     }
 
     /// What each of them took, in each round. Nobody always comes first.
@@ -184,19 +163,14 @@ impl Bench {
                 self.native("/v1/backups/filesystem", &format!("/v1/backups/filesystem/{id}"), &body)
             }
             Contender::Limit => {
-                let program = self.paths.target.join("release/examples/read_all");
-                let mut command = Command::new(program);
-                command.args([COLLECTION, STRETCHES, &self.rest()?]);
-                for node in self.servers.names() {
-                    command.arg(self.servers.grpc(&node)?);
-                }
-                printed(&mut command)
+                let arguments = [COLLECTION, STRETCHES, &self.0.rest()?];
+                self.0.example("read_all", &arguments, &self.0.grpc()?)
             }
         }
     }
 
     fn restore(&self, contender: Contender, round: usize, rounds: usize) -> Result<Figures> {
-        self.delete()?;
+        self.0.delete()?;
         let took = match contender {
             Contender::Ours(format) => {
                 // Each time another restore: one that is done is not done again.
@@ -204,7 +178,7 @@ impl Bench {
                 self.plugin(&["restore", "latest", COLLECTION, "--receipt", &receipt], &self.store(format))?
             }
             Contender::Python => {
-                self.create()?;
+                self.0.create()?;
                 self.python("write")?
             }
             Contender::Native => {
@@ -213,24 +187,24 @@ impl Bench {
                 self.native(&path, &path, &json!({"include": [COLLECTION]}))?
             }
             Contender::Limit => {
-                self.create()?;
+                self.0.create()?;
                 self.replay()?
             }
         };
-        self.counted(took.objects)?;
+        self.0.counted(took.objects)?;
         Ok(took)
     }
 
     fn plugin(&self, arguments: &[&str], store: &Path) -> Result<Figures> {
-        let (rest, grpc) = (self.rest()?, self.servers.grpc("w-0")?);
+        let (rest, grpc) = (self.0.rest()?, self.0.servers.grpc("w-0")?);
         let (started, before) = (Instant::now(), children_ticks()?);
-        let output = self.folder.join("plugin.json");
-        let mut child = Command::new(self.paths.target.join("release/kubectl-elysia"))
+        let output = self.0.folder.join("plugin.json");
+        let mut child = Command::new(self.0.paths.target.join("release/kubectl-elysia"))
             .args(arguments)
             .args(["--url", &rest, "--grpc", &grpc, "--output", "json", "--store"])
             .arg(store)
             .stdout(Stdio::from(File::create(&output)?))
-            .stderr(Stdio::from(File::create(self.folder.join("plugin.log"))?))
+            .stderr(Stdio::from(File::create(self.0.folder.join("plugin.log"))?))
             .spawn()
             .context("failed to start the plug-in")?;
         let mut memory = 0.0_f64;
@@ -242,7 +216,7 @@ impl Bench {
             sleep(GLANCE);
         };
         let seconds = started.elapsed().as_secs_f64();
-        let log = fs::read_to_string(self.folder.join("plugin.log"))?;
+        let log = fs::read_to_string(self.0.folder.join("plugin.log"))?;
         ensure!(status.success(), "the plug-in ended with {status}: {log}");
         let answer: Value = serde_json::from_slice(&fs::read(&output)?)?;
         let objects = answer["objects"].as_u64().or_else(|| answer["counts"]["written"].as_u64());
@@ -252,20 +226,19 @@ impl Bench {
     }
 
     fn python(&self, what: &str) -> Result<Figures> {
-        let port = |url: &str| url.rsplit(':').next().unwrap_or_default().to_owned();
-        let file = self.folder.join("python.jsonl").display().to_string();
-        let (rest, grpc) = (self.rest()?, self.servers.grpc("w-0")?);
-        figures(&self.python.run(SCRIPT, &[what, &file, COLLECTION, &port(&rest), &port(&grpc)], &[])?)
+        let file = self.0.folder.join("python.jsonl").display().to_string();
+        let (rest, grpc) = (self.0.rest()?, self.0.servers.grpc("w-0")?);
+        figures(&self.0.python.run(SCRIPT, &[what, &file, COLLECTION, &port(&rest), &port(&grpc)], &[])?)
     }
 
     /// Asks the servers for a backup or a restore of their own, and waits for its end. Who works is the servers, so the
     /// processor is not told.
     fn native(&self, start: &str, look: &str, body: &Value) -> Result<Figures> {
-        let rest = self.rest()?;
+        let rest = self.0.rest()?;
         let started = Instant::now();
-        self.agent.post(format!("{rest}{start}")).send_json(body).context("it was not begun")?;
+        self.0.agent.post(format!("{rest}{start}")).send_json(body).context("it was not begun")?;
         loop {
-            let answer: Value = self.agent.get(format!("{rest}{look}")).call()?.body_mut().read_json()?;
+            let answer: Value = self.0.agent.get(format!("{rest}{look}")).call()?.body_mut().read_json()?;
             match answer["status"].as_str() {
                 Some("SUCCESS") => break,
                 Some("FAILED" | "CANCELED") | None => bail!("it failed: {answer}"),
@@ -274,76 +247,24 @@ impl Bench {
             }
         }
         let seconds = started.elapsed().as_secs_f64();
-        let objects = self.count()?;
+        let objects = self.0.count()?;
         Ok(Figures { seconds, processor: 0.0, objects, memory: None, started: None })
     }
 
     /// Fills the collection, and is the limit of every restore.
     fn replay(&self) -> Result<Figures> {
-        let mut command = Command::new(self.paths.target.join("release/examples/replay"));
-        command.arg(self.folder.join("feed.jsonl")).arg(COLLECTION).args(REPLAY);
-        for node in self.servers.names() {
-            command.arg(self.servers.grpc(&node)?);
-        }
-        printed(&mut command)
+        let feed = self.0.folder.join("feed.jsonl").display().to_string();
+        self.0.example("replay", &[&feed, COLLECTION, REPLAY[0], REPLAY[1]], &self.0.grpc()?)
     }
 
     fn store(&self, format: &str) -> PathBuf {
-        self.folder.join(format!("store-{format}"))
-    }
-
-    fn rest(&self) -> Result<String> {
-        self.servers.rest("w-0")
-    }
-
-    fn create(&self) -> Result<()> {
-        let text = |name: &str| json!({"name": name, "dataType": ["text"]});
-        let class = json!({
-            "class": COLLECTION,
-            "vectorizer": "none",
-            "properties": [text("repo"), text("path"), text("content"), text("language"),
-                {"name": "lines", "dataType": ["int"]}],
-            "replicationConfig": {"factor": FACTOR},
-            "shardingConfig": {"desiredCount": 3},
-        });
-        self.servers.create_class("w-0", &class)
-    }
-
-    fn delete(&self) -> Result<()> {
-        let address = format!("{}/v1/schema/{COLLECTION}", self.rest()?);
-        self.agent.delete(address).call().map(drop).context("failed to delete a class")
-    }
-
-    fn count(&self) -> Result<usize> {
-        let query = json!({"query": format!("{{Aggregate{{{COLLECTION}{{meta{{count}}}}}}}}")});
-        let mut answer = self.agent.post(format!("{}/v1/graphql", self.rest()?)).send_json(&query)?;
-        let answer: Value = answer.body_mut().read_json()?;
-        let count = answer["data"]["Aggregate"][COLLECTION][0]["meta"]["count"].as_u64();
-        Ok(usize::try_from(count.with_context(|| format!("no count: {answer}"))?)?)
-    }
-
-    fn counted(&self, objects: usize) -> Result<()> {
-        let started = Instant::now();
-        loop {
-            let count = self.count()?;
-            if count == objects {
-                return Ok(());
-            }
-            ensure!(started.elapsed() < COUNTED, "{objects} objects were confirmed, and the collection has {count}");
-            sleep(Duration::from_millis(200));
-        }
+        self.0.folder.join(format!("store-{format}"))
     }
 }
 
 /// An id of Weaviate's own backup: lower case, one for each round.
 fn native_id(round: usize) -> String {
     format!("round-{round}-{}", std::process::id())
-}
-
-fn printed(command: &mut Command) -> Result<Figures> {
-    let output = command.stderr(Stdio::inherit()).output().context("failed to start a program of the bench")?;
-    ensure!(output.status.success(), "{} failed", command.get_program().display());
-    figures(&serde_json::from_slice(&output.stdout).context("it printed no JSON")?)
 }
 
 /// Rows of all contenders, and their median rates.
@@ -417,13 +338,4 @@ fn folder_bytes(folder: &Path) -> Result<f64> {
         };
     }
     Ok(bytes)
-}
-
-/// Compiled as a release is, in one go over the whole workspace, see `bench index`.
-fn compile(paths: &Paths) -> Result<()> {
-    let mut command = cargo(paths);
-    command.args(["build", "--release", "--workspace", "--exclude", "elysia-e2e", "--exclude", "xtask"]);
-    command.args(["--bin", "kubectl-elysia", "--example", "replay", "--example", "read_all"]);
-    ensure!(command.status().context("failed to start cargo")?.success(), "what is to be measured does not compile");
-    Ok(())
 }

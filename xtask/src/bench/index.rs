@@ -5,25 +5,21 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use elysia_e2e::ground::{DEFAULT_WEAVIATE, Paths, cargo};
-use elysia_e2e::servers::{Servers, ServersOptions};
+use anyhow::{Context as _, Result, ensure};
+use elysia_e2e::ground::{DEFAULT_WEAVIATE, Paths};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use ureq::Agent;
 
 use super::python::Python;
+use super::stage::{COLLECTION, FACTOR, Stage, port};
 use super::{Row, report};
 
 const SCRIPT: &str = include_str!("index.py");
-const COLLECTION: &str = "Bench";
-/// Replicas of the collection.
-const FACTOR: usize = 3;
 /// Characters of an object's text: a short source file.
 const TEXT: usize = 1500;
 /// How Python is tried: the default, what its documents recommend, more of both, and its own choice.
@@ -34,8 +30,6 @@ const PYTHON_STREAM: &str = "stream:1";
 const REPLAY_MODES: [(usize, usize); 3] = [(200, 6), (500, 6), (1000, 4)];
 /// Between two looks at a worker's memory.
 pub(super) const GLANCE: Duration = Duration::from_millis(20);
-/// Longest wait for a server to tell all objects that it confirmed.
-const COUNTED: Duration = Duration::from_secs(60);
 /// `USER_HZ`: what `/proc` counts time of processors in.
 pub(super) const TICKS: f64 = 100.0;
 
@@ -126,33 +120,15 @@ pub(super) fn run(quick: bool) -> Result<()> {
     }
     let versions =
         json!({"weaviate": DEFAULT_WEAVIATE, "python": Python::version(), "operator": env!("CARGO_PKG_VERSION")});
-    report(&bench.paths.target, "index", &versions, &rows, &Value::Object(ratios))
+    report(&bench.0.paths.target, "index", &versions, &rows, &Value::Object(ratios))
 }
 
-struct Bench {
-    paths: Paths,
-    python: Python,
-    agent: Agent,
-    folder: PathBuf,
-    servers: Servers,
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
+struct Bench(Stage);
 
 impl Bench {
     fn set() -> Result<Self> {
-        let paths = Paths::from_environment();
-        compile(&paths)?;
-        let python = Python::prepare(&paths.target)?;
-        let folder = paths.target.join("bench/index");
-        fs::create_dir_all(&folder)?;
-        let config = Agent::config_builder().timeout_global(Some(Duration::from_secs(60))).proxy(None).build();
-        let servers = Servers::start(ServersOptions::default())?;
-        Ok(Self { paths, python, agent: config.into(), folder, servers })
+        let programs = ["--bin", "elysia-operator", "--example", "replay", "--example", "swallow"];
+        Stage::set("index", &programs, |_| BTreeMap::new()).map(Self)
     }
 
     fn measure(
@@ -166,7 +142,7 @@ impl Bench {
             0 => "no vectors".to_owned(),
             dimensions => format!("{dimensions} dimensions"),
         };
-        let file = self.folder.join("feed.jsonl");
+        let file = self.0.folder.join("feed.jsonl");
         write_feed(&file, case.objects, case.dimensions)?;
         let python = PYTHON_MODES.into_iter().chain([PYTHON_STREAM]).map(|mode| Contender::Python(mode.to_owned()));
         let python = python.collect::<Vec<_>>();
@@ -185,7 +161,7 @@ impl Bench {
         );
 
         write_feed(&file, case.swallowed, case.dimensions)?;
-        let sink = Swallow::start(&self.paths)?;
+        let sink = Swallow::start(&self.0.paths)?;
         let python = PYTHON_MODES.map(|mode| Contender::Python(mode.to_owned()));
         let feed = Feed { file: &file, objects: case.swallowed, sink: Some(&sink) };
         let python = self.fastest(&python, &feed)?;
@@ -264,41 +240,42 @@ impl Bench {
     /// From an empty collection to all objects in it.
     fn index(&self, contender: &Contender, feed: &Feed<'_>) -> Result<Figures> {
         let Feed { file, objects, sink } = *feed;
-        let rest = self.servers.rest("w-0")?;
-        self.delete_class(&rest)?;
-        self.servers.create_class("w-0", &class())?;
-        let nodes = self.servers.names();
+        self.0.delete()?;
+        self.0.create()?;
         let grpc = match sink {
             Some(sink) => vec![format!("http://127.0.0.1:{}", sink.port)],
-            None => nodes.iter().map(|node| self.servers.grpc(node)).collect::<Result<Vec<_>>>()?,
+            None => self.0.grpc()?,
         };
         let figures = match contender {
             Contender::Ours => self.ours(file, &grpc)?,
-            Contender::Replay(batch, in_flight) => self.replay(file, *batch, *in_flight, &grpc)?,
-            Contender::Python(mode) => {
-                let port = |url: &str| url.rsplit(':').next().unwrap_or_default().to_owned();
+            Contender::Replay(batch, in_flight) => {
                 let file = file.display().to_string();
-                let arguments = [&file, COLLECTION, mode, &port(&rest), &port(&grpc[0])];
-                figures(&self.python.run(SCRIPT, &arguments, &[])?)?
+                let arguments = [&file, COLLECTION, &batch.to_string(), &in_flight.to_string()];
+                self.0.example("replay", &arguments, &grpc)?
+            }
+            Contender::Python(mode) => {
+                let file = file.display().to_string();
+                let arguments = [&file, COLLECTION, mode, &port(&self.0.rest()?), &port(&grpc[0])];
+                figures(&self.0.python.run(SCRIPT, &arguments, &[])?)?
             }
         };
         ensure!(figures.objects == objects, "{}: {} of {objects}", contender.name(), figures.objects);
         if sink.is_none() {
-            self.counted(&rest, objects)?;
+            self.0.counted(objects)?;
         }
-        self.delete_class(&rest)?;
+        self.0.delete()?;
         Ok(figures)
     }
 
     fn ours(&self, file: &Path, grpc: &[String]) -> Result<Figures> {
-        let ledger = self.folder.join("ledger.json");
+        let ledger = self.0.folder.join("ledger.json");
         if ledger.exists() {
             fs::remove_file(&ledger)?;
         }
         let folder = file.parent().context("a feed lies in a folder")?;
         let name = file.file_name().context("a feed has a name")?.to_string_lossy();
-        let nodes = self.servers.names();
-        let rests = nodes.iter().map(|node| self.servers.rest(node)).collect::<Result<Vec<_>>>()?;
+        let nodes = self.0.servers.names();
+        let rests = nodes.iter().map(|node| self.0.servers.rest(node)).collect::<Result<Vec<_>>>()?;
         let nodes = nodes.iter().zip(rests.iter().zip(grpc));
         let nodes = nodes.map(|(name, (rest, grpc))| json!({"name": name, "rest": rest, "grpc": grpc}));
         let work = json!({
@@ -309,11 +286,11 @@ impl Bench {
         });
         let started = Instant::now();
         let before = children_ticks()?;
-        let mut worker = Command::new(self.paths.target.join("release/elysia-operator"))
+        let mut worker = Command::new(self.0.paths.target.join("release/elysia-operator"))
             .args(["worker", "index"])
             .env("ELYSIA_INDEX_WORK", work.to_string())
             .stdout(Stdio::null())
-            .stderr(Stdio::from(File::create(self.folder.join("worker.log"))?))
+            .stderr(Stdio::from(File::create(self.0.folder.join("worker.log"))?))
             .spawn()
             .context("failed to start the worker")?;
         let mut memory = 0.0_f64;
@@ -327,7 +304,7 @@ impl Bench {
             sleep(GLANCE);
         };
         let seconds = started.elapsed().as_secs_f64();
-        ensure!(status.success(), "the worker ended with {status}; its log is {}/worker.log", self.folder.display());
+        ensure!(status.success(), "the worker ended with {status}; its log is {}/worker.log", self.0.folder.display());
         let ledger: Value = serde_json::from_slice(&fs::read(&ledger)?)?;
         let objects = usize::try_from(ledger["counts"]["added"].as_u64().context("the ledger counts nothing")?)?;
         let time = |name: &str| -> Result<Timestamp> { Ok(ledger[name].as_str().context("no time")?.parse()?) };
@@ -335,61 +312,6 @@ impl Bench {
         let processor = (children_ticks()? - before) / TICKS;
         Ok(Figures { seconds, processor, objects, memory: Some(memory), started: Some(started) })
     }
-
-    fn replay(&self, file: &Path, batch: usize, in_flight: usize, grpc: &[String]) -> Result<Figures> {
-        let output = Command::new(self.paths.target.join("release/examples/replay"))
-            .arg(file)
-            .args([COLLECTION, &batch.to_string(), &in_flight.to_string()])
-            .args(grpc)
-            .stderr(Stdio::inherit())
-            .output()
-            .context("failed to start the replay")?;
-        ensure!(output.status.success(), "the replay failed");
-        figures(&serde_json::from_slice(&output.stdout).context("the replay printed no JSON")?)
-    }
-
-    fn delete_class(&self, rest: &str) -> Result<()> {
-        self.agent.delete(format!("{rest}/v1/schema/{COLLECTION}")).call().map(drop).context("failed to delete a class")
-    }
-
-    fn counted(&self, rest: &str, objects: usize) -> Result<()> {
-        let query = json!({"query": format!("{{Aggregate{{{COLLECTION}{{meta{{count}}}}}}}}")});
-        let started = Instant::now();
-        loop {
-            let mut answer = self.agent.post(format!("{rest}/v1/graphql")).send_json(&query)?;
-            let answer: Value = answer.body_mut().read_json()?;
-            let count = &answer["data"]["Aggregate"][COLLECTION][0]["meta"]["count"];
-            if count.as_u64() == u64::try_from(objects).ok() {
-                return Ok(());
-            }
-            if started.elapsed() > COUNTED {
-                bail!("{objects} objects were confirmed, and the collection has {count}");
-            }
-            sleep(Duration::from_millis(200));
-        }
-    }
-}
-
-/// Compiled as a release is: what is measured must be what users run. In one go over the whole workspace: a package by
-/// itself would have its dependencies compiled anew, with other features.
-fn compile(paths: &Paths) -> Result<()> {
-    let mut command = cargo(paths);
-    command.args(["build", "--release", "--workspace", "--exclude", "elysia-e2e", "--exclude", "xtask"]);
-    command.args(["--bin", "elysia-operator", "--example", "replay", "--example", "swallow"]);
-    ensure!(command.status().context("failed to start cargo")?.success(), "what is to be measured does not compile");
-    Ok(())
-}
-
-fn class() -> Value {
-    let text = |name: &str| json!({"name": name, "dataType": ["text"]});
-    json!({
-        "class": COLLECTION,
-        "vectorizer": "none",
-        "properties": [text("repo"), text("path"), text("content"), text("language"),
-            {"name": "lines", "dataType": ["int"]}],
-        "replicationConfig": {"factor": FACTOR},
-        "shardingConfig": {"desiredCount": 3},
-    })
 }
 
 /// A feed of adds, always the same one.
