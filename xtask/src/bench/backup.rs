@@ -102,7 +102,7 @@ impl Bench {
         self.replay()?;
         self.0.counted(case.objects)?;
 
-        let taken = self.by_turns(rounds, case.objects, |contender, round| self.back_up(contender, round))?;
+        let taken = by_turns(rounds, case.objects, |contender, round| self.back_up(contender, round))?;
         let medians = summed(&taken, "backup", &condition, rows)?;
         let [ours, python, native, limit] = positions(&medians)?;
         ratios.insert(format!("backup / python_client, {} dimensions", case.dimensions), json!(ours / python));
@@ -116,33 +116,13 @@ impl Bench {
             ratios.insert(format!("{format} / compact JSON, {} dimensions", case.dimensions), json!(share));
         }
 
-        let taken = self.by_turns(rounds, case.objects, |contender, round| self.restore(contender, round, rounds))?;
+        let taken = by_turns(rounds, case.objects, |contender, round| self.restore(contender, round, rounds))?;
         let medians = summed(&taken, "restore", &condition, rows)?;
         let [ours, python, native, limit] = positions(&medians)?;
         ratios.insert(format!("restore / python_client, {} dimensions", case.dimensions), json!(ours / python));
         ratios.insert(format!("restore / import limit, {} dimensions", case.dimensions), json!(ours / limit));
         ratios.insert(format!("restore / native, {} dimensions", case.dimensions), json!(ours / native));
         self.0.delete()
-    }
-
-    /// What each of them took, in each round. Nobody always comes first.
-    fn by_turns(
-        &self,
-        rounds: usize,
-        objects: usize,
-        go: impl Fn(Contender, usize) -> Result<Figures>,
-    ) -> Result<BTreeMap<Contender, Vec<Figures>>> {
-        let mut taken: BTreeMap<Contender, Vec<Figures>> = BTreeMap::new();
-        for round in 0..rounds {
-            for turn in 0..CONTENDERS.len() {
-                let contender = CONTENDERS[(round + turn) % CONTENDERS.len()];
-                let took = go(contender, round).with_context(|| contender.name())?;
-                ensure!(took.objects == objects, "{}: {} of {objects} objects", contender.name(), took.objects);
-                println!("round {round}: {}: {:.0} objects/s", contender.name(), took.rate());
-                taken.entry(contender).or_default().push(took);
-            }
-        }
-        Ok(taken)
     }
 
     fn back_up(&self, contender: Contender, round: usize) -> Result<Figures> {
@@ -260,6 +240,25 @@ impl Bench {
     fn store(&self, format: &str) -> PathBuf {
         self.0.folder.join(format!("store-{format}"))
     }
+}
+
+/// What each of them took, in each round. Nobody always comes first.
+fn by_turns(
+    rounds: usize,
+    objects: usize,
+    go: impl Fn(Contender, usize) -> Result<Figures>,
+) -> Result<BTreeMap<Contender, Vec<Figures>>> {
+    let mut taken: BTreeMap<Contender, Vec<Figures>> = BTreeMap::new();
+    for round in 0..rounds {
+        for turn in 0..CONTENDERS.len() {
+            let contender = CONTENDERS[(round + turn) % CONTENDERS.len()];
+            let took = go(contender, round).with_context(|| contender.name())?;
+            ensure!(took.objects == objects, "{}: {} of {objects} objects", contender.name(), took.objects);
+            println!("round {round}: {}: {:.0} objects/s", contender.name(), took.rate());
+            taken.entry(contender).or_default().push(took);
+        }
+    }
+    Ok(taken)
 }
 
 /// An id of Weaviate's own backup: lower case, one for each round.
