@@ -7,6 +7,8 @@
 //! - the newest run that was verified stays;
 //! - a Suspect run stays, and so does everything older: what is missing from it may be nowhere else.
 
+pub mod shrink;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;

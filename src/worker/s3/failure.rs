@@ -14,7 +14,7 @@ use crate::worker::work::S3Work;
 const WORDS: usize = 300;
 
 /// What happened, from the code in the answer, else from the kind of error. `object` is the key that was asked for.
-pub(super) fn explain(error: &Error, work: &S3Work, object: Option<&str>) -> PortError {
+pub(in crate::worker) fn explain(error: &Error, work: &S3Work, object: Option<&str>) -> PortError {
     let text = chain(error);
     let (category, retryable, problem) = match element(&text, "Code") {
         Some(code) => by_code(code, &text, work),

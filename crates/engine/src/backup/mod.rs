@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! ObjectSource ─▶ write ─▶ part ─▶ Store ─▶ catalogue     what runs there are
+//!                                           ├─▶ retire     takes runs away
 //!                          columns, parquet, lines  ├─▶ verify        is a run what was written
 //!                          digest                   └─▶ restore ─▶ Target
 //! ```
@@ -21,6 +22,7 @@ mod parquet;
 pub mod part;
 pub mod ports;
 pub mod restore;
+pub mod retire;
 pub mod stored;
 pub mod verify;
 pub mod write;

@@ -5,4 +5,5 @@
 mod faults;
 mod killed;
 mod restored;
+mod retired;
 mod world;

@@ -305,4 +305,6 @@ pub(crate) struct MetadataRequest {
     pub(crate) uuid: bool,
     #[prost(bool, tag = "2")]
     pub(crate) vector: bool,
+    #[prost(bool, tag = "4")]
+    pub(crate) last_update_time: bool,
 }
