@@ -22,6 +22,7 @@ pub mod work;
 
 pub(crate) use class::computes_vectors;
 pub(crate) use direct::index_here;
+pub(crate) use s3::S3Key;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

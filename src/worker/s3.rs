@@ -47,10 +47,10 @@ const PART_ATTEMPTS: u32 = 4;
 const REGION: &str = "us-east-1";
 
 /// The key of an object store.
-pub(super) struct S3Key {
-    pub(super) id: String,
-    pub(super) secret: SecretString,
-    pub(super) token: Option<SecretString>,
+pub(crate) struct S3Key {
+    pub(crate) id: String,
+    pub(crate) secret: SecretString,
+    pub(crate) token: Option<SecretString>,
 }
 
 /// Objects below a prefix that match a pattern.

@@ -23,10 +23,6 @@ impl Failure {
         Self { message: message.into(), is_permanent: true }
     }
 
-    pub(crate) fn again(message: impl Into<String>) -> Self {
-        Self { message: message.into(), is_permanent: false }
-    }
-
     fn of(error: &(dyn std::error::Error + 'static), is_permanent: bool) -> Self {
         Self { message: chain(error), is_permanent }
     }

@@ -23,6 +23,7 @@ use elysia_engine::backup::catalogue::{self, State};
 use elysia_engine::backup::manifest::{Manifest, Owner};
 use elysia_engine::backup::ports::{Store, Target as _};
 use elysia_engine::backup::restore::{self, Preflight, Receipt, Restorer, preflight};
+use elysia_engine::backup::stored::{self, StoredError};
 use elysia_engine::backup::verify::{self, Depth, Findings};
 use elysia_engine::backup::write::{self, LANES, Writer};
 use elysia_engine::backup::{layout, manifest::Part};
@@ -84,7 +85,7 @@ pub(crate) async fn back_up_over<S: Store>(
         lanes: work.how.lanes.unwrap_or(LANES),
         retry: retry(work.patience),
     };
-    let source = WeaviateSource::new(ways.clone(), work.how.compare);
+    let source = WeaviateSource::new(with_only_node(ways).await, work.how.compare);
     let writer = Writer { store, source: &source, clock: &SystemClock, stop, progress, order: &order };
     Ok(writer.write().await?)
 }
@@ -199,6 +200,32 @@ pub(crate) async fn occupied_tenant(
         }
     }
     Ok(None)
+}
+
+/// Receipts that are looked at: far more than restores that anybody keeps.
+const MOST_RECEIPTS: usize = 1000;
+
+/// The receipts of restores below a prefix, with their ids. One that cannot be read is none.
+pub(crate) async fn receipts<S: Store>(store: &S) -> Result<Vec<(String, Receipt)>, Failure> {
+    let mut found = Vec::new();
+    for key in store.files(layout::RESTORES, MOST_RECEIPTS).await? {
+        let id = key.rsplit('/').next().and_then(|name| name.strip_suffix(".json"));
+        match (id, stored::read::<Receipt, _>(store, &key).await) {
+            (Some(id), Ok(Some((receipt, _)))) => found.push((id.to_owned(), receipt)),
+            (_, Err(StoredError::Port(error))) => return Err(error.into()),
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// A cluster of one node has that node at its common address.
+async fn with_only_node(ways: &Ways) -> Ways {
+    if let (true, Ok([node])) = (ways.nodes.is_empty(), ways.common.nodes().await.as_deref()) {
+        let node = ways::Node { name: node.name.clone(), client: ways.common.clone() };
+        return Ways { common: ways.common.clone(), nodes: vec![node] };
+    }
+    ways.clone()
 }
 
 fn restore_order(work: &RestoreWork) -> Result<restore::Order, Failure> {

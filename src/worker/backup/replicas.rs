@@ -188,7 +188,7 @@ mod tests {
         stamp.is_whole = false;
         let whole = listing("a", false, &[seen(1, "x", 1)]);
         let same = [whole.clone(), listing("b", false, &[stamp.clone()])];
-        assert_eq!(differing(&same, None), []);
+        assert!(differing(&same, None).is_empty());
         assert_eq!(judge(&same, None, &[], None).0[0].properties["text"], "x");
         stamp.updated = Some(2);
         assert_eq!(differing(&[whole, listing("b", false, &[stamp])], None).len(), 1);
@@ -199,7 +199,7 @@ mod tests {
         let mut odd = seen(1, "x", 1);
         odd.object.vectors.insert("v".to_owned(), Vector::Single(vec![f32::NAN]));
         let all = [listing("a", false, &[odd.clone()]), listing("b", false, &[odd])];
-        assert_eq!(differing(&all, None), []);
+        assert!(differing(&all, None).is_empty());
     }
 
     #[test]

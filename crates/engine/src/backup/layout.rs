@@ -19,6 +19,8 @@ use super::manifest::DataFormat;
 pub const OWNER: &str = "owner.json";
 /// Below it, each run has a folder.
 pub const RUNS: &str = "runs";
+/// Below it, each restore has its receipt.
+pub const RESTORES: &str = "restores";
 /// The first file of a run.
 pub const BEGUN: &str = "begun.json";
 /// The last.
@@ -57,7 +59,7 @@ pub fn part(collection: &str, tenant: Option<&str>, slice: usize, number: usize,
 
 /// The key of a receipt.
 pub fn receipt(id: &str) -> String {
-    format!("restores/{id}.json")
+    format!("{RESTORES}/{id}.json")
 }
 
 #[cfg(test)]

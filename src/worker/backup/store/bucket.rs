@@ -12,7 +12,7 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
 
 use crate::worker::backup::work::BucketWork;
-use crate::worker::s3::failure::explain;
+use crate::worker::s3::failure::{Words, explain_in};
 use crate::worker::s3::{self, RETRIES, S3Key};
 use crate::worker::work::S3Work;
 
@@ -20,22 +20,26 @@ use crate::worker::work::S3Work;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Files below a prefix of a bucket.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Bucket {
     store: Arc<dyn ObjectStore>,
     work: Arc<S3Work>,
+    words: &'static Words,
+}
+
+impl std::fmt::Debug for Bucket {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The store knows a key.
+        formatter.debug_struct("Bucket").field("work", &self.work).finish_non_exhaustive()
+    }
 }
 
 impl Bucket {
     /// No call is made yet.
-    pub(super) fn connect(work: &BucketWork, key: Option<S3Key>) -> Result<Self, Error> {
+    pub(super) fn connect(work: &BucketWork, key: Option<S3Key>, words: &'static Words) -> Result<Self, Error> {
         let work = described(work);
         let store = s3::bucket(&work, key, REQUEST_TIMEOUT, RETRIES)?;
-        Ok(Self::over(Arc::new(store), work))
-    }
-
-    fn over(store: Arc<dyn ObjectStore>, work: S3Work) -> Self {
-        Self { store, work: Arc::new(work) }
+        Ok(Self { store: Arc::new(store), work: Arc::new(work), words })
     }
 
     #[cfg(test)]
@@ -47,7 +51,8 @@ impl Bucket {
             region: None,
             anonymous: false,
         };
-        Self::over(Arc::new(object_store::memory::InMemory::new()), described(&work))
+        let store = Arc::new(object_store::memory::InMemory::new());
+        Self { store, work: Arc::new(described(&work)), words: &crate::worker::s3::failure::BY_HAND }
     }
 
     fn path(&self, key: &str) -> Result<Path, PortError> {
@@ -70,7 +75,7 @@ impl Bucket {
     }
 
     fn failed(&self, error: &Error, path: &Path) -> PortError {
-        explain(error, &self.work, Some(path.as_ref()))
+        explain_in(self.words, error, &self.work, Some(path.as_ref()))
     }
 
     /// Writes where there is nothing. It is looked first: a server that does not know `If-None-Match` ignores it and
@@ -163,7 +168,7 @@ impl Store for Bucket {
         while let Some(removed) = removed.next().await {
             match removed {
                 Ok(_) | Err(Error::NotFound { .. }) => {}
-                Err(error) => return Err(explain(&error, &self.work, None)),
+                Err(error) => return Err(explain_in(self.words, &error, &self.work, None)),
             }
         }
         Ok(())

@@ -15,6 +15,7 @@ use super::failure::Failure;
 use super::work::StoreWork;
 use crate::worker::chain;
 use crate::worker::s3::S3Key;
+use crate::worker::s3::failure::{BACKUP, BY_HAND, Words};
 use crate::worker::source;
 
 /// One of the two.
@@ -33,14 +34,18 @@ pub(crate) fn open(work: &StoreWork) -> Result<AnyStore, Failure> {
         StoreWork::S3(bucket) if !bucket.anonymous => Some(source::key().map_err(Failure::permanent)?),
         StoreWork::S3(_) | StoreWork::Folder(_) => None,
     };
-    open_with(work, key)
+    open_with(work, key, &BACKUP)
 }
 
-/// The same with a key that is there already.
-pub(crate) fn open_with(work: &StoreWork, key: Option<S3Key>) -> Result<AnyStore, Failure> {
+/// The same of a person, with the key that they gave.
+pub(crate) fn open_by_hand(work: &StoreWork, key: Option<S3Key>) -> Result<AnyStore, Failure> {
+    open_with(work, key, &BY_HAND)
+}
+
+fn open_with(work: &StoreWork, key: Option<S3Key>, words: &'static Words) -> Result<AnyStore, Failure> {
     match work {
         StoreWork::S3(work) => {
-            let bucket = Bucket::connect(work, key).map_err(|error| Failure::permanent(chain(&error)))?;
+            let bucket = Bucket::connect(work, key, words).map_err(|error| Failure::permanent(chain(&error)))?;
             Ok(AnyStore::Bucket(bucket))
         }
         StoreWork::Folder(path) => Ok(AnyStore::Folder(Folder::new(path))),
