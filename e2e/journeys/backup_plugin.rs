@@ -28,8 +28,21 @@ fn every() -> Value {
         {"name": "deep", "dataType": ["object"], "nestedProperties": [property("whole", "int")]},
     ]);
     let mut properties: Vec<Value> = [
-        "text", "text[]", "int", "int[]", "number", "number[]", "boolean", "boolean[]", "date", "date[]", "uuid", "uuid[]",
-        "geoCoordinates", "phoneNumber", "blob",
+        "text",
+        "text[]",
+        "int",
+        "int[]",
+        "number",
+        "number[]",
+        "boolean",
+        "boolean[]",
+        "date",
+        "date[]",
+        "uuid",
+        "uuid[]",
+        "geoCoordinates",
+        "phoneNumber",
+        "blob",
     ]
     .iter()
     .map(|kind| property(&kind.replace("[]", "s"), kind))
@@ -127,7 +140,8 @@ async fn fill_many(nodes: &Nodes) {
     let address = format!("{}/v1/batch/objects?consistency_level=ALL", nodes.first().address().trim_end_matches('/'));
     for begin in (0..MANY).step_by(1000) {
         let row = |number: u32| {
-            let properties = Map::from_iter([("title".to_owned(), json!(format!("title {number} {}", "word ".repeat(40))))]);
+            let properties =
+                Map::from_iter([("title".to_owned(), json!(format!("title {number} {}", "word ".repeat(40))))]);
             json!({"class": "Many", "id": id(number), "properties": properties, "vector": vector(number, 32)})
         };
         let body = json!({"objects": (begin..begin + 1000).map(row).collect::<Vec<_>>()});
@@ -199,10 +213,8 @@ async fn a_backup_from_here_comes_back_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let directory = folder.path().join("runs-of-a-person");
     let (bucket, directory_text) = (format!("s3://{BUCKET}/shop"), directory.to_str().unwrap().to_owned());
-    let places: [(&[&str], &str); 2] = [
-        (&["--store", &bucket, "--endpoint", &endpoint], "parquet"),
-        (&["--store", &directory_text], "jsonl"),
-    ];
+    let places: [(&[&str], &str); 2] =
+        [(&["--store", &bucket, "--endpoint", &endpoint], "parquet"), (&["--store", &directory_text], "jsonl")];
 
     for (place, format) in places {
         // A tenant at rest is named, and nothing is begun.

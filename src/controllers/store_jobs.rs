@@ -121,11 +121,7 @@ pub(super) fn endpoints(target: &Target) -> Endpoints {
         rest: rest.clone(),
         grpc: grpc.clone(),
     };
-    Endpoints {
-        rest: target.rest.clone(),
-        grpc: target.grpc.clone(),
-        nodes: target.nodes.iter().map(node).collect(),
-    }
+    Endpoints { rest: target.rest.clone(), grpc: target.grpc.clone(), nodes: target.nodes.iter().map(node).collect() }
 }
 
 /// A ledger and what stands beside it.
@@ -141,7 +137,12 @@ pub(super) struct Beside<T> {
 }
 
 /// Looks at a ledger. `uid`: whose it must be, where it has an owner.
-pub(super) async fn beside<T: DeserializeOwned>(namespace: &str, name: &str, uid: &str, context: &Context) -> Beside<T> {
+pub(super) async fn beside<T: DeserializeOwned>(
+    namespace: &str,
+    name: &str,
+    uid: &str,
+    context: &Context,
+) -> Beside<T> {
     let api: Api<ConfigMap> = Api::namespaced(context.kube.clone(), namespace);
     let nothing = |ledger| Beside { ledger, keeps_notes: false, failed: None, intent: None };
     let config = match api.get_opt(name).await {
@@ -210,7 +211,8 @@ impl Owner<'_> {
             ("app.kubernetes.io/managed-by", names::OPERATOR_MANAGER),
             (self.label, self.name),
         ];
-        let labels: BTreeMap<_, _> = labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let labels: BTreeMap<_, _> =
+            labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         ObjectMeta {
             name: Some(name.to_owned()),
             namespace: Some(self.namespace.to_owned()),
@@ -221,7 +223,8 @@ impl Owner<'_> {
 
     /// The objects; the error says what could not be written down.
     pub(super) fn objects(&self, doing: &Doing<'_>, context: &Context) -> Result<Objects, String> {
-        let written = |error: serde_json::Error| format!("the objects of Job {} could not be written down: {error}", doing.name);
+        let written =
+            |error: serde_json::Error| format!("the objects of Job {} could not be written down: {error}", doing.name);
         let role = serde_json::from_value(json!({
             "metadata": self.metadata(self.account),
             "rules": [{

@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use elysia_api::backup::CollectionBackupStatus;
 use elysia_api::cluster::{ProbeReport, WeaviateClusterStatus};
 use elysia_api::collection::ElysiaCollectionStatus;
 use elysia_api::condition::ConditionType;
 use elysia_api::index_source::IndexSourceStatus;
-use elysia_api::backup::CollectionBackupStatus;
 use elysia_api::restore::CollectionRestoreStatus;
 use elysia_api::{CollectionBackup, CollectionRestore, ElysiaCollection, IndexSource, WeaviateCluster};
 use elysia_core::backup::ledger::BackupLedger;

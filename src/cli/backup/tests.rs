@@ -88,9 +88,16 @@ fn unfinished() -> RunSummary {
 
 #[test]
 fn help_reads_like_kubectl() {
-    for command in
-        ["backup", "backup create", "backup ls", "backup show", "backup verify", "backup rm", "backup cleanup", "restore"]
-    {
+    for command in [
+        "backup",
+        "backup create",
+        "backup ls",
+        "backup show",
+        "backup verify",
+        "backup rm",
+        "backup cleanup",
+        "restore",
+    ] {
         let name = format!("help_{}", command.replace(' ', "_"));
         // What stands in the environment of whoever runs this.
         let shown = help(&format!("kubectl-elysia {command} --help"));

@@ -71,7 +71,8 @@ impl World {
 
     /// The worker of this Job writes how it ended.
     fn end_backup(&self, job: &str, stage: Stage, edit: impl FnOnce(&mut BackupLedger)) {
-        let text = |config: &Value| config.pointer(&format!("/data/{LEDGER_KEY}")).and_then(Value::as_str).map(str::to_owned);
+        let text =
+            |config: &Value| config.pointer(&format!("/data/{LEDGER_KEY}")).and_then(Value::as_str).map(str::to_owned);
         let order = job.trim_start_matches("nightly-").to_owned();
         self.api.edit::<ConfigMap>(NAMESPACE, "nightly-backups", |config| {
             let mut ledger: BackupLedger =
@@ -153,7 +154,10 @@ async fn a_run_gets_its_objects_in_order_and_only_once() {
     world.restart();
     assert_eq!(world.nightly().await, "");
     let work = world.told_backup(&job);
-    assert_eq!((work.order.as_str(), work.max_shrink, work.verify), (job.trim_start_matches("nightly-"), MAX_SHRINK, true));
+    assert_eq!(
+        (work.order.as_str(), work.max_shrink, work.verify),
+        (job.trim_start_matches("nightly-"), MAX_SHRINK, true)
+    );
     let StoreWork::S3(bucket) = work.backup.store else { panic!("{:?}", work.backup.store) };
     assert_eq!((bucket.bucket.as_str(), bucket.prefix.as_str(), bucket.anonymous), ("backups", "search", false));
     assert!(work.backup.owner.policy.starts_with("ai/nightly ("), "{}", work.backup.owner);
@@ -332,10 +336,10 @@ async fn a_collection_whose_restore_is_unfinished_is_left_out() {
     })));
     world.nightly().await;
     let work = world.told_backup(&world.backup_jobs()[0]);
-    assert_eq!(work.left_out.into_iter().collect::<Vec<_>>(), [(
-        "Articles".to_owned(),
-        "CollectionRestore back into it is not finished".to_owned()
-    )]);
+    assert_eq!(
+        work.left_out.into_iter().collect::<Vec<_>>(),
+        [("Articles".to_owned(), "CollectionRestore back into it is not finished".to_owned())]
+    );
 }
 
 #[tokio::test]

@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_job_without_a_pod_that_runs_is_idle_since_its_start() {
-        let idle = |status: Value| views(&[job("new", &status)], &[], &spec().uid)[0].idle_since.map(Timestamp::as_second);
+        let idle =
+            |status: Value| views(&[job("new", &status)], &[], &spec().uid)[0].idle_since.map(Timestamp::as_second);
         assert_eq!(idle(json!({})), Some(9));
         assert_eq!(idle(json!({"active": 1, "startTime": "1970-01-01T00:00:10Z"})), Some(10));
         assert_eq!(idle(json!({"active": 1, "ready": 1, "startTime": "1970-01-01T00:00:10Z"})), None);

@@ -70,7 +70,9 @@ fn resolve(spec: &RestoreSpec, context: &Context) -> Result<BackupStore, Missing
 
 /// An older restore into the same collection that may still write.
 fn rival(spec: &RestoreSpec, context: &Context) -> Option<String> {
-    let age = |restore: &CollectionRestore| (restore.metadata.creation_timestamp.clone().map(|time| time.0), restore.name_any());
+    let age = |restore: &CollectionRestore| {
+        (restore.metadata.creation_timestamp.clone().map(|time| time.0), restore.name_any())
+    };
     let own = (Some(spec.created), spec.name.clone());
     let is_rival = |restore: &CollectionRestore| {
         restore.namespace().as_deref() == Some(&spec.namespace)

@@ -106,7 +106,10 @@ async fn it_is_done_once() {
     POST events Normal RestoreStarted
     ");
     let work = world.told_restore(&job);
-    assert_eq!((work.restore.run.as_str(), work.restore.into.as_str(), work.keeps_receipt), ("latest", "Restored", false));
+    assert_eq!(
+        (work.restore.run.as_str(), work.restore.into.as_str(), work.keeps_receipt),
+        ("latest", "Restored", false)
+    );
     world.says(&job, Stage::Writing);
     assert_snapshot!(world.back().await, @"PATCH collectionrestores/back/status Ready=False Running");
     world.says(&job, Stage::Done);

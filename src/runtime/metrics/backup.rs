@@ -75,7 +75,11 @@ impl BackupGauges {
                 "Runs that a backup's store holds, by all, verified and suspect.",
                 &with("which"),
             )?,
-            stored: make.gauge("elysia_backup_stored_bytes", "Bytes of all runs that a backup's store holds.", &OBJECT)?,
+            stored: make.gauge(
+                "elysia_backup_stored_bytes",
+                "Bytes of all runs that a backup's store holds.",
+                &OBJECT,
+            )?,
             state: make.gauge(
                 "elysia_backup_state",
                 "1 for the state of a backup's present or last run.",

@@ -62,8 +62,7 @@ async fn write(store: &MemoryStore, run: &str, collections: &[(&str, u32)]) {
         retry: Retry { attempts: 1, ..Retry::default() },
     };
     let (clock, stop, progress) = (FixedClock::default(), Stop::default(), Progress::default());
-    let writer =
-        Writer { store, source: &cluster, clock: &clock, stop: &stop, progress: &progress, order: &order };
+    let writer = Writer { store, source: &cluster, clock: &clock, stop: &stop, progress: &progress, order: &order };
     writer.write().await.unwrap();
 }
 
@@ -89,12 +88,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self {
-            store: MemoryStore::default(),
-            board: MemoryBoard::default(),
-            stop: Stop::default(),
-            ways: at(NOBODY),
-        }
+        Self { store: MemoryStore::default(), board: MemoryBoard::default(), stop: Stop::default(), ways: at(NOBODY) }
     }
 
     fn hands(&self) -> Hands<'_, MemoryStore, MemoryBoard> {
