@@ -75,7 +75,8 @@ impl Stage {
             let status = object.status.clone()?;
             let is_current = status.observed_generation == object.metadata.generation
                 && run_now.is_none_or(|word| status.last_handled.as_deref() == Some(word));
-            let has_ended = !is(&status.conditions, "Running", "True") && !is(&status.conditions, "Reconciling", "True");
+            let has_ended =
+                !is(&status.conditions, "Running", "True") && !is(&status.conditions, "Reconciling", "True");
             (is_current && has_ended && status.run.is_some()).then_some(status)
         })
         .await
@@ -103,7 +104,10 @@ impl Stage {
 
     /// Takes the status away and what the operator remembers, as after a restore of the manifests.
     async fn wipe(&self, name: &str, label: &str) {
-        self.api::<Job>().delete_collection(&DeleteParams::background(), &ListParams::default().labels(label)).await.unwrap();
+        self.api::<Job>()
+            .delete_collection(&DeleteParams::background(), &ListParams::default().labels(label))
+            .await
+            .unwrap();
         let patch = Patch::Merge(json!({"status": null}));
         if label == names::BACKUP_LABEL {
             self.api::<CollectionBackup>().patch_status(name, &PatchParams::default(), &patch).await.unwrap();
@@ -179,8 +183,7 @@ async fn a_backup_and_its_restore() {
     stage.apply::<CollectionRestore>(restore("over", "Articles", "Overwrite")).await;
     let plan = stage.restored("over", RestorePhase::NeedsApproval).await.plan.unwrap();
     assert_eq!(nodes.ids("Articles").await.values().map(Vec::len).max(), Some(3), "nothing was written");
-    let annotations =
-        json!({names::APPROVE_ANNOTATION: plan.hash, names::APPROVED_BY_ANNOTATION: stage.user().await});
+    let annotations = json!({names::APPROVE_ANNOTATION: plan.hash, names::APPROVED_BY_ANNOTATION: stage.user().await});
     let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
     stage.api::<CollectionRestore>().patch("over", &PatchParams::default(), &patch).await.unwrap();
     stage.restored("over", RestorePhase::Succeeded).await;

@@ -54,7 +54,7 @@ impl World {
     }
 
     /// The worker of this Job writes how it stands.
-    fn says(&self, job: &str, stage: Stage) {
+    fn worker_says(&self, job: &str, stage: Stage) {
         let work = self.told_restore(job);
         let guarded = Guarded { run: "r1".to_owned(), tenant: None, since: now() };
         let ledger = RestoreLedger {
@@ -110,9 +110,9 @@ async fn it_is_done_once() {
         (work.restore.run.as_str(), work.restore.into.as_str(), work.keeps_receipt),
         ("latest", "Restored", false)
     );
-    world.says(&job, Stage::Writing);
+    world.worker_says(&job, Stage::Writing);
     assert_snapshot!(world.back().await, @"PATCH collectionrestores/back/status Ready=False Running");
-    world.says(&job, Stage::Done);
+    world.worker_says(&job, Stage::Done);
     assert_snapshot!(world.back().await, @r"
     PATCH collectionrestores/back/status Ready=True Restored
     POST events Normal RestoreSucceeded
@@ -141,7 +141,7 @@ async fn over_objects_it_waits_for_one_approval() {
     world.back().await;
     let first = world.restore_jobs()[0].clone();
     assert_eq!(world.told_restore(&first).approval, None);
-    world.says(&first, Stage::Waiting);
+    world.worker_says(&first, Stage::Waiting);
     assert_snapshot!(world.back().await, @r"
     PATCH collectionrestores/back/status Ready=False NeedsApproval
     POST events Warning NeedsApproval
@@ -152,7 +152,7 @@ async fn over_objects_it_waits_for_one_approval() {
     let second = world.restore_jobs().into_iter().find(|job| *job != first).unwrap();
     let approval = world.told_restore(&second).approval.unwrap();
     assert_eq!((approval.hash, approval.run.as_str()), (hash, "r1"));
-    world.says(&second, Stage::Done);
+    world.worker_says(&second, Stage::Done);
     world.back().await;
     assert!(world.restore_conditions().starts_with("Ready=True Restored"));
     assert_eq!(world.restore_jobs().len(), 2);
@@ -163,7 +163,7 @@ async fn one_that_cannot_begin_says_every_blocker_and_waits_for_a_word() {
     let mut world = world().await;
     world.back().await;
     let job = world.restore_jobs()[0].clone();
-    world.says(&job, Stage::Failed);
+    world.worker_says(&job, Stage::Failed);
     assert_snapshot!(world.back().await, @r"
     PATCH collectionrestores/back/status Ready=False Blocked
     POST events Warning RestoreFailed

@@ -261,7 +261,7 @@ async fn retired<S: Store, B: Board>(
     // The oldest first: whatever stops this, the newer ones are there.
     for decision in decisions.iter().rev().filter(|decision| decision.is_retired()) {
         if hands.stop.is_set() {
-            return Err(Failure::again("stopped as asked"));
+            return Err(Failure { message: "stopped as asked".to_owned(), is_permanent: false });
         }
         remove_run(hands.store, &decision.id, owner).await?;
         shelf.runs.retain(|known| known.manifest.run != decision.id);

@@ -174,4 +174,22 @@ mod tests {
             assert_eq!(happenings.first().map(|it| it.what), told, "{before:?} {after:?}");
         }
     }
+
+    /// The rows of the table of Events.
+    #[test]
+    fn every_happening_is_documented_and_nothing_else() {
+        let text = include_str!("../../../../docs/events.md");
+        let (_, text) = text.split_once("## What happened to a backup\n").unwrap();
+        let (text, _) = text.split_once("\n## ").unwrap();
+        let rows: Vec<(String, bool)> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `"))
+            .map(|row| {
+                let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+                (cells[0].trim_end_matches('`').to_owned(), cells[1] == "Warning")
+            })
+            .collect();
+        let known: Vec<(String, bool)> = Happened::ALL.map(|what| (what.as_str().to_owned(), what.warns())).to_vec();
+        assert_eq!(rows, known);
+    }
 }

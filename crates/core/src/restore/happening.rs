@@ -77,3 +77,43 @@ pub fn happened(before: &CollectionRestoreStatus, after: &CollectionRestoreStatu
     let ready = condition::find(&after.conditions, ConditionType::Ready);
     vec![Happening { what, message: ready.map(|ready| ready.message.clone()).unwrap_or_default() }]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_phase_is_told_once() {
+        let status = |phase| CollectionRestoreStatus { phase: Some(phase), ..CollectionRestoreStatus::default() };
+        for (before, after, told) in [
+            (CollectionRestoreStatus::default(), status(RestorePhase::Pending), None),
+            (status(RestorePhase::Pending), status(RestorePhase::Running), Some(Happened::RestoreStarted)),
+            (status(RestorePhase::Running), status(RestorePhase::Running), None),
+            (status(RestorePhase::Running), status(RestorePhase::NeedsApproval), Some(Happened::NeedsApproval)),
+            (status(RestorePhase::Running), status(RestorePhase::Succeeded), Some(Happened::RestoreSucceeded)),
+            (status(RestorePhase::Running), status(RestorePhase::Failed), Some(Happened::RestoreFailed)),
+            (status(RestorePhase::Failed), status(RestorePhase::Failed), None),
+        ] {
+            let happenings = happened(&before, &after);
+            assert_eq!(happenings.first().map(|it| it.what), told, "{before:?} {after:?}");
+        }
+    }
+
+    /// The rows of the table of Events.
+    #[test]
+    fn every_happening_is_documented_and_nothing_else() {
+        let text = include_str!("../../../../docs/events.md");
+        let (_, text) = text.split_once("## What happened to a restore\n").unwrap();
+        let (text, _) = text.split_once("\n## ").unwrap();
+        let rows: Vec<(String, bool)> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `"))
+            .map(|row| {
+                let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+                (cells[0].trim_end_matches('`').to_owned(), cells[1] == "Warning")
+            })
+            .collect();
+        let known: Vec<(String, bool)> = Happened::ALL.map(|what| (what.as_str().to_owned(), what.warns())).to_vec();
+        assert_eq!(rows, known);
+    }
+}
