@@ -249,20 +249,8 @@ fn running(spec: &BackupSpec, observed: &Observed, ledger: &BackupLedger, own: O
     }
     plan.findings.push(Finding::holds(ConditionType::Running, Reason::Running, message));
     plan.recheck = Some(RECHECK_LATER);
-    plan.run = Some(match own {
-        Some(own) => of_attempt(own, ledger, Some(name)),
-        None => BackupRun {
-            id: None,
-            state: BackupState::Pending,
-            job: Some(name.to_owned()),
-            objects: 0,
-            bytes: 0,
-            started_at: None,
-            finished_at: None,
-            verified_at: None,
-            message: None,
-        },
-    });
+    let unheard = || unheard(BackupState::Pending, Some(name));
+    plan.run = Some(own.map_or_else(unheard, |own| of_attempt(own, ledger, Some(name))));
     plan
 }
 
@@ -285,11 +273,25 @@ fn failed(spec: &BackupSpec, observed: &Observed, ledger: &BackupLedger, own: Op
     if spec.timetable.is_none() || is_strangers || own.is_some_and(|own| own.is_permanent) {
         plan.findings.push(Finding::holds(ConditionType::Stalled, reason, text));
     }
-    let run = own.map(|own| of_attempt(own, ledger, None));
-    plan.run =
-        run.map(|run| BackupRun { state: BackupState::Failed, message: Some(condition::clipped(message)), ..run });
+    let run = own.map_or_else(|| unheard(BackupState::Failed, None), |own| of_attempt(own, ledger, None));
+    plan.run = Some(BackupRun { state: BackupState::Failed, message: Some(condition::clipped(message)), ..run });
     plan.recheck = Some(RECHECK_AT_REST);
     plan
+}
+
+/// A run of which no worker has said anything.
+fn unheard(state: BackupState, job: Option<&str>) -> BackupRun {
+    BackupRun {
+        id: None,
+        state,
+        job: job.map(str::to_owned),
+        objects: 0,
+        bytes: 0,
+        started_at: None,
+        finished_at: None,
+        verified_at: None,
+        message: None,
+    }
 }
 
 /// The run of this work, as the status has it.
