@@ -78,6 +78,13 @@ impl Way {
         Ways { common: self.common.clone(), nodes }
     }
 
+    /// Asks once: what is long and tries again should not begin with a wrong address or key.
+    pub(super) async fn reach(&self) -> Result<(), Stop> {
+        let asked = self.common.meta().await.map(drop);
+        let next = "see that the address and the key are right, and that the servers run";
+        asked.map_err(|error| Stop::unknown(self.explain(&chain(&error)), next))
+    }
+
     /// A failure in words, with what the forwarding of ports has to say about it.
     pub(super) fn explain(&self, message: &str) -> String {
         let troubles = self.opened.iter().flat_map(OpenedCluster::troubles);

@@ -1,5 +1,6 @@
 //! How far it is: a bar on a terminal, a line now and then in a log.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -23,7 +24,7 @@ pub(super) struct Done {
 }
 
 /// Shows them until it is dropped. `all`: as many units as there will be, where that is known.
-pub(super) async fn show(unit: &str, all: Option<u64>, look: impl Fn() -> Done, printer: Printer) {
+pub(super) async fn show(unit: &str, all: Option<u64>, look: impl Fn() -> Done, printer: Printer) -> Infallible {
     let begun = Timestamp::now();
     let bar = bar(all);
     let mut told = Instant::now();

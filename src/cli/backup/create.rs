@@ -20,7 +20,7 @@ use crate::cli::session::Stop;
 use crate::cli::way::{self, Way, WayArgs};
 use crate::cli::{Exit, Output, Target, encode};
 use crate::worker::backup::work::{BackupHow, BackupWork, ColdWork, CompareWork};
-use crate::worker::backup::{RunSummary, back_up_over, receipts};
+use crate::worker::backup::{Failure, RunSummary, back_up_over, receipts};
 use crate::worker::work::{Endpoints, PatienceWork};
 
 /// Arguments of `backup create`.
@@ -139,6 +139,7 @@ pub(super) async fn run(args: &CreateArgs, target: &Target, printer: Printer) ->
     args.how()?;
     let store = args.store.open()?;
     let way = way::open(&args.way, target, printer).await?;
+    way.reach().await?;
     let work = args.work(&way)?;
     guard_restores(args, &work).await?;
     let (halt, progress, begun) = (Halt::default(), Progress::default(), Timestamp::now());
@@ -149,13 +150,12 @@ pub(super) async fn run(args: &CreateArgs, target: &Target, printer: Printer) ->
     };
     let ended = tokio::select! {
         ended = back_up_over(&work, &ways, &store, &halt, &progress) => ended,
-        () = bar::show("objects", None, look, printer) => return Err(Stop::unknown("nothing was done", "")),
+        never = bar::show("objects", None, look, printer) => match never {},
         () = interrupted(&halt, printer) => return Err(Stop::unknown("stopped at once; there is no run", "")),
     };
-    let next = "what was begun is no run; run the same command again";
     let manifest = ended.map_err(|failure| {
-        let failure = crate::worker::backup::Failure { message: way.explain(&failure.message), ..failure };
-        stopped(&failure, next)
+        let again = if failure.is_permanent { "" } else { "what was begun is no run; run the same command again" };
+        stopped(&Failure { message: way.explain(&failure.message), ..failure }, again)
     })?;
     let seconds = Timestamp::now().duration_since(begun).as_secs_f64();
     let text = match args.output {

@@ -120,6 +120,7 @@ pub(super) async fn run(args: &RestoreArgs, target: &Target, printer: Printer) -
     };
     let manifest = find(&store, &args.run, &args.store).await?;
     let way = way::open(&args.way, target, printer).await?;
+    way.reach().await?;
     let work = work(args, manifest.run, &way)?;
     let explained = |failure: Failure| Failure { message: way.explain(&failure.message), ..failure };
     let next = format!("kubectl elysia backup verify {} {}", work.run, args.store.again());
@@ -163,7 +164,7 @@ async fn carry_out(
     let ways = way.ways();
     let ended = tokio::select! {
         ended = restore_over(work, &ways, store, receipts, &halt, &progress) => ended,
-        () = bar::show("objects", all, look, printer) => return Err(Stop::unknown("nothing was done", again)),
+        never = bar::show("objects", all, look, printer) => match never {},
         () = interrupted(&halt, printer) => return Err(Stop::unknown("stopped at once", again)),
     };
     ended.map_err(|failure| stopped(&Failure { message: way.explain(&failure.message), ..failure }, again))

@@ -65,7 +65,7 @@ pub(super) async fn run(args: &VerifyArgs, printer: Printer) -> Result<Exit, Sto
     let look = || Done { units: read.load(Ordering::Relaxed), bytes: None };
     let findings = tokio::select! {
         findings = verify(&store, &run, depth, owner.as_ref(), &told) => findings,
-        () = bar::show("bytes", bytes, look, printer) => return Err(Stop::unknown("nothing was read", "")),
+        never = bar::show("bytes", bytes, look, printer) => match never {},
     };
     let findings = findings.map_err(|failure| stopped(&failure, &next))?;
     let text = match args.output {

@@ -257,7 +257,7 @@ async fn list(
 }
 
 fn whole(fetched: FetchedObject, is_whole: bool) -> Seen {
-    let FetchedObject { id, properties, vectors, updated } = fetched;
+    let FetchedObject { id, properties, vectors, created: _, updated } = fetched;
     let mut all = Vectors::new();
     if let Some(numbers) = vectors.unnamed.filter(|numbers| !numbers.is_empty()) {
         all.insert(String::new(), Vector::Single(numbers));
@@ -403,4 +403,97 @@ fn refused(message: String) -> PortError {
 
 pub(super) fn later(message: String) -> PortError {
     PortError { category: Category::Weaviate, retryable: true, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::patience::options;
+
+    fn client() -> Client {
+        // Nobody is asked.
+        Client::new(options("http://127.0.0.1:1".parse().unwrap())).unwrap()
+    }
+
+    fn source(nodes: &[&str], compare: CompareWork) -> WeaviateSource {
+        let node = |name: &&str| Node { name: (*name).to_owned(), client: client() };
+        WeaviateSource::new(Ways { common: client(), nodes: nodes.iter().map(node).collect() }, compare)
+    }
+
+    fn class(shards: &[(&str, &[&str])], live: &[&str]) -> Class {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Class {
+            selection: Selection::all(),
+            shards: shards.iter().map(|(shard, holders)| ((*shard).to_owned(), names(holders))).collect(),
+            live: names(live),
+            limit: AtomicUsize::new(1),
+        }
+    }
+
+    const ALL: [&str; 3] = ["w-0", "w-1", "w-2"];
+
+    /// Who is asked, whether that is every replica, and who must be the first one's neighbour.
+    fn told(source: &WeaviateSource, class: &Class, tenant: Option<&str>, turn: usize) -> (String, bool, String) {
+        let Sides { nodes, is_every_replica, neighbours } = source.sides(class, tenant, turn);
+        let asked: Vec<_> = nodes.into_iter().map(|(name, _)| name).collect();
+        (asked.join(" "), is_every_replica, neighbours.into_iter().collect::<Vec<_>>().join(" "))
+    }
+
+    fn wanted(asked: &str, is_every_replica: bool, neighbours: &str) -> (String, bool, String) {
+        (asked.to_owned(), is_every_replica, neighbours.to_owned())
+    }
+
+    #[test]
+    fn every_holder_is_asked_and_they_take_turns_to_be_read() {
+        let class = class(&[("a", &ALL), ("b", &ALL)], &ALL);
+        let contents = source(&ALL, CompareWork::Contents);
+        assert_eq!(told(&contents, &class, None, 0), wanted("w-0 w-1 w-2", true, ""));
+        assert_eq!(told(&contents, &class, None, 4), wanted("w-1 w-2 w-0", true, ""));
+        assert_eq!(told(&source(&ALL, CompareWork::None), &class, None, 2), wanted("w-2", false, ""));
+    }
+
+    #[test]
+    fn a_shard_that_another_node_relays_needs_that_node_among_the_neighbours() {
+        let one_each = class(&[("a", &["w-0"]), ("b", &["w-1"]), ("c", &["w-2"])], &ALL);
+        let contents = source(&ALL, CompareWork::Contents);
+        assert_eq!(told(&contents, &one_each, None, 1), wanted("w-1", true, "w-0 w-1 w-2"));
+        assert_eq!(told(&contents, &one_each, Some("b"), 1), wanted("w-1", true, ""));
+        let common = source(&[], CompareWork::Contents);
+        assert_eq!(told(&common, &one_each, None, 1), wanted("the cluster", false, "w-0 w-1 w-2"));
+        let three_each = class(&[("a", &ALL)], &ALL);
+        assert_eq!(told(&common, &three_each, None, 0), wanted("the cluster", false, "w-0 w-1 w-2"));
+    }
+
+    #[test]
+    fn a_node_that_is_down_is_not_asked_and_that_is_told() {
+        let class = class(&[("a", &ALL)], &ALL[..2]);
+        assert_eq!(told(&source(&ALL, CompareWork::Contents), &class, None, 0), wanted("w-0 w-1", false, ""));
+        let unknown = source(&ALL[..1], CompareWork::Contents);
+        assert_eq!(told(&unknown, &class, None, 0), wanted("w-0", false, ""));
+        assert_eq!(told(&unknown, &class, Some("new"), 0), wanted("the cluster", false, ""));
+    }
+
+    #[test]
+    fn large_objects_come_in_small_pages() {
+        let class = class(&[], &[]);
+        let listing = |bytes: usize, count: u128| {
+            let text = serde_json::json!({"t": "x".repeat(bytes)});
+            let object = |id| Object {
+                id: Uuid::from_u128(id),
+                properties: text.as_object().unwrap().clone(),
+                vectors: Vectors::new(),
+            };
+            let seen = (0..count).map(object).map(|object| Seen { object, updated: None, is_whole: true });
+            Listing { node: String::new(), seen: seen.collect(), is_full: true }
+        };
+        let limit = || class.limit.load(Ordering::Relaxed);
+        class.adapt(&[listing(10, 5)]);
+        assert_eq!(limit(), MOST_OBJECTS);
+        class.adapt(&[listing(PAGE_BYTES, 1)]);
+        assert_eq!(limit(), 1);
+        class.adapt(&[listing(1 << 20, 2)]);
+        assert_eq!(limit(), 3);
+        class.adapt(&[]);
+        assert_eq!(limit(), 3);
+    }
 }

@@ -13,7 +13,7 @@ use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions}
 
 use crate::worker::backup::work::BucketWork;
 use crate::worker::s3::failure::{Words, explain_in};
-use crate::worker::s3::{self, RETRIES, S3Key};
+use crate::worker::s3::{self, S3Key};
 use crate::worker::work::S3Work;
 
 /// How long one request may take: a part of 32 MiB at 110 KB/s.
@@ -36,9 +36,14 @@ impl std::fmt::Debug for Bucket {
 
 impl Bucket {
     /// No call is made yet.
-    pub(super) fn connect(work: &BucketWork, key: Option<S3Key>, words: &'static Words) -> Result<Self, Error> {
+    pub(super) fn connect(
+        work: &BucketWork,
+        key: Option<S3Key>,
+        words: &'static Words,
+        retries: usize,
+    ) -> Result<Self, Error> {
         let work = described(work);
-        let store = s3::bucket(&work, key, REQUEST_TIMEOUT, RETRIES)?;
+        let store = s3::bucket(&work, key, REQUEST_TIMEOUT, retries)?;
         Ok(Self { store: Arc::new(store), work: Arc::new(work), words })
     }
 

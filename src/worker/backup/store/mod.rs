@@ -14,8 +14,8 @@ use self::folder::Folder;
 use super::failure::Failure;
 use super::work::StoreWork;
 use crate::worker::chain;
-use crate::worker::s3::S3Key;
 use crate::worker::s3::failure::{BACKUP, BY_HAND, Words};
+use crate::worker::s3::{RETRIES, S3Key};
 use crate::worker::source;
 
 /// One of the two.
@@ -34,18 +34,22 @@ pub(crate) fn open(work: &StoreWork) -> Result<AnyStore, Failure> {
         StoreWork::S3(bucket) if !bucket.anonymous => Some(source::key().map_err(Failure::permanent)?),
         StoreWork::S3(_) | StoreWork::Folder(_) => None,
     };
-    open_with(work, key, &BACKUP)
+    open_with(work, key, &BACKUP, RETRIES)
 }
 
 /// The same of a person, with the key that they gave.
 pub(crate) fn open_by_hand(work: &StoreWork, key: Option<S3Key>) -> Result<AnyStore, Failure> {
-    open_with(work, key, &BY_HAND)
+    open_with(work, key, &BY_HAND, RETRIES_BY_HAND)
 }
 
-fn open_with(work: &StoreWork, key: Option<S3Key>, words: &'static Words) -> Result<AnyStore, Failure> {
+/// Retries of one request while a person waits: a few seconds. What writes many files tries each of them again by itself.
+const RETRIES_BY_HAND: usize = 3;
+
+fn open_with(work: &StoreWork, key: Option<S3Key>, words: &'static Words, retries: usize) -> Result<AnyStore, Failure> {
     match work {
         StoreWork::S3(work) => {
-            let bucket = Bucket::connect(work, key, words).map_err(|error| Failure::permanent(chain(&error)))?;
+            let bucket = Bucket::connect(work, key, words, retries);
+            let bucket = bucket.map_err(|error| Failure::permanent(chain(&error)))?;
             Ok(AnyStore::Bucket(bucket))
         }
         StoreWork::Folder(path) => Ok(AnyStore::Folder(Folder::new(path))),
