@@ -15,7 +15,8 @@ const MANAGER: &str = "--field-manager=argocd";
 
 /// Our kinds and all that the operator makes of them, pods and volumes too: nothing of it may be touched by an apply of
 /// what is there already. `kube-root-ca.crt` and the account `default` are in it, and never move either.
-const WATCHED: &str = "weaviateclusters,elysiacollections,indexsources,statefulsets,services,secrets,configmaps,\
+const WATCHED: &str = "weaviateclusters,elysiacollections,indexsources,collectionbackups,collectionrestores,\
+                       statefulsets,services,secrets,configmaps,\
                        serviceaccounts,poddisruptionbudgets,persistentvolumeclaims,pods,jobs";
 
 /// Applies manifests as Argo CD and Flux do, and gives back what the API server answered. Without `--force-conflicts`,

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use elysia_api::condition::{ConditionType, Reason};
 use elysia_api::index_source::IndexSourceStatus;
-use elysia_api::{ElysiaCollection, IndexSource, WeaviateCluster};
+use elysia_api::{CollectionBackup, CollectionRestore, ElysiaCollection, IndexSource, WeaviateCluster};
 use elysia_core::collection::happening::{self, Happening};
 use elysia_core::feed::happening as feed_happening;
 use elysia_core::{condition, fingerprint};
@@ -57,6 +57,10 @@ pub struct Stores {
     pub collections: Store<ElysiaCollection>,
     /// Every IndexSource.
     pub feeds: Store<IndexSource>,
+    /// Every CollectionBackup.
+    pub backups: Store<CollectionBackup>,
+    /// Every CollectionRestore.
+    pub restores: Store<CollectionRestore>,
     /// Every pod of a managed cluster.
     pub pods: Store<Pod>,
 }
@@ -74,7 +78,21 @@ impl Stores {
         metrics.forget_gone("WeaviateCluster", |namespace, name| exists(&self.clusters, namespace, name));
         metrics.forget_gone("ElysiaCollection", |namespace, name| exists(&self.collections, namespace, name));
         metrics.forget_gone("IndexSource", |namespace, name| exists(&self.feeds, namespace, name));
+        metrics.forget_gone("CollectionBackup", |namespace, name| exists(&self.backups, namespace, name));
+        metrics.forget_gone("CollectionRestore", |namespace, name| exists(&self.restores, namespace, name));
     }
+}
+
+/// Something that happened, as an Event tells it.
+pub struct Told<'a> {
+    /// The `reason` of the Event.
+    pub reason: &'static str,
+    /// Whether a person should look.
+    pub warns: bool,
+    /// What was being done, in one word.
+    pub action: &'static str,
+    /// For people.
+    pub message: &'a str,
 }
 
 /// What every controller is handed.
@@ -217,6 +235,23 @@ impl Context {
         }
         let then = before.ready.as_ref().map(|(status, reason)| (status.as_str(), reason.as_str()));
         self.tell_ready(feed, then, &status.conditions, |reason| feed_happening::says(happenings, reason)).await;
+    }
+
+    /// Publishes an Event for each of these, and then for a transition of Ready that none of them says.
+    pub async fn tell_all<'a, K: Resource<DynamicType = ()>>(
+        &self,
+        object: &K,
+        told: impl Iterator<Item = Told<'a>>,
+        before: &[Condition],
+        after: &[Condition],
+        is_said: impl Fn(&str) -> bool,
+    ) {
+        for Told { reason, warns, action, message } in told {
+            self.publish(object, reason, warns, action, message).await;
+        }
+        let then = condition::find(before, ConditionType::Ready);
+        let then = then.map(|then| (then.status.as_str(), then.reason.as_str()));
+        self.tell_ready(object, then, after, is_said).await;
     }
 
     /// Publishes an Event when Ready has another value or reason than `then`, unless that is said already.

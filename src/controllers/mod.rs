@@ -1,6 +1,7 @@
 //! One controller a kind; each is observe → plan → act → report → requeue.
 
 mod audit;
+pub mod backup;
 pub mod cluster;
 pub mod collection;
 pub mod connect;
@@ -10,7 +11,9 @@ pub mod feed;
 mod fixture;
 #[cfg(test)]
 mod rest_tests;
+pub mod restore;
 pub mod run;
+mod store_jobs;
 mod watch;
 
 pub use context::Context;

@@ -5,7 +5,7 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Instant;
 
-use elysia_api::{ElysiaCollection, IndexSource, WeaviateCluster, names};
+use elysia_api::{CollectionBackup, CollectionRestore, ElysiaCollection, IndexSource, WeaviateCluster, names};
 use elysia_core::cluster::judge;
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::NamespaceResourceScope;
@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Shared, Stores};
-use super::{ReconcileError, backoff, cluster, collection, feed, watch};
+use super::{ReconcileError, backoff, backup, cluster, collection, feed, restore, watch};
 use crate::effects::chain;
 use crate::runtime::readiness::Readiness;
 
@@ -87,6 +87,8 @@ pub fn start_caches(client: &Client, scope: &Scope, readiness: &Readiness, stop:
         clusters: cache(scope.api(client), watcher::Config::default(), stop),
         collections: cache(scope.api(client), watcher::Config::default(), stop),
         feeds: cache(scope.api(client), watcher::Config::default(), stop),
+        backups: cache(scope.api(client), watcher::Config::default(), stop),
+        restores: cache(scope.api(client), watcher::Config::default(), stop),
         pods: cache(scope.api(client), pods, stop),
     };
     for what in CACHES {
@@ -96,25 +98,33 @@ pub fn start_caches(client: &Client, scope: &Scope, readiness: &Readiness, stop:
 }
 
 /// Names of the caches, as `/readyz` tells them.
-const CACHES: [&str; 4] =
-    ["cache of WeaviateClusters", "cache of ElysiaCollections", "cache of IndexSources", "cache of pods"];
+const CACHES: [&str; 6] = [
+    "cache of WeaviateClusters",
+    "cache of ElysiaCollections",
+    "cache of IndexSources",
+    "cache of CollectionBackups",
+    "cache of CollectionRestores",
+    "cache of pods",
+];
 
 /// Waits until every cache is filled, or until stopped: whether they are.
 ///
 /// The only one who waits for them: a store wakes one waiter.
 pub async fn caches_are_filled(stores: &Stores, readiness: &Readiness, stop: &CancellationToken) -> bool {
-    let [clusters, collections, feeds, pods] = CACHES;
+    let [clusters, collections, feeds, backups, restores, pods] = CACHES;
     let all = async {
         futures::join!(
             filled(clusters, &stores.clusters, readiness),
             filled(collections, &stores.collections, readiness),
             filled(feeds, &stores.feeds, readiness),
+            filled(backups, &stores.backups, readiness),
+            filled(restores, &stores.restores, readiness),
             filled(pods, &stores.pods, readiness),
         )
     };
     tokio::select! {
         () = stop.cancelled() => false,
-        outcome = all => outcome == (true, true, true, true),
+        outcome = all => outcome == (true, true, true, true, true, true),
     }
 }
 
@@ -135,6 +145,8 @@ pub async fn run(context: Shared, scope: Scope, stop: CancellationToken) {
         drive("WeaviateCluster", clusters(&context, &scope, &stop)),
         drive("ElysiaCollection", collections(&context, &scope, &stop)),
         drive("IndexSource", feeds(&context, &scope, &stop)),
+        drive("CollectionBackup", backups(&context, &scope, &stop)),
+        drive("CollectionRestore", restores(&context, &scope, &stop)),
     );
 }
 
@@ -335,6 +347,44 @@ fn feeds(
         .run(
             |object, context: Arc<Context>| async move {
                 counted("IndexSource", &context, feed::reconcile(object, context.clone())).await
+            },
+            |object, error, context| after_error(object.as_ref(), error, &context),
+            context.clone(),
+        )
+}
+
+fn backups(
+    context: &Shared,
+    scope: &Scope,
+    stop: &CancellationToken,
+) -> impl Stream<Item = Outcome<CollectionBackup>> + use<> {
+    let client = &context.kube;
+    let label = names::BACKUP_LABEL;
+    changed(scope.api(client), stop)
+        .watches(scope.api::<Job>(client), labelled(label), named_by_label::<CollectionBackup, _>(label))
+        .watches(scope.api::<ConfigMap>(client), labelled(label), named_by_label::<CollectionBackup, _>(label))
+        .run(
+            |object, context: Arc<Context>| async move {
+                counted("CollectionBackup", &context, backup::reconcile(object, context.clone())).await
+            },
+            |object, error, context| after_error(object.as_ref(), error, &context),
+            context.clone(),
+        )
+}
+
+fn restores(
+    context: &Shared,
+    scope: &Scope,
+    stop: &CancellationToken,
+) -> impl Stream<Item = Outcome<CollectionRestore>> + use<> {
+    let client = &context.kube;
+    let label = names::RESTORE_LABEL;
+    changed(scope.api(client), stop)
+        .watches(scope.api::<Job>(client), labelled(label), named_by_label::<CollectionRestore, _>(label))
+        .watches(scope.api::<ConfigMap>(client), labelled(label), named_by_label::<CollectionRestore, _>(label))
+        .run(
+            |object, context: Arc<Context>| async move {
+                counted("CollectionRestore", &context, restore::reconcile(object, context.clone())).await
             },
             |object, error, context| after_error(object.as_ref(), error, &context),
             context.clone(),

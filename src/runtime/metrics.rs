@@ -1,6 +1,7 @@
 //! Numbers for Prometheus. Counters and histograms carry only labels from closed sets; gauges that describe one object
 //! carry its namespace and name and go with it. `docs/metrics.md` lists all of them, and a test compares.
 
+mod backup;
 mod collection;
 mod families;
 mod feed;
@@ -9,11 +10,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use elysia_api::backup::CollectionBackupStatus;
 use elysia_api::cluster::{ProbeReport, WeaviateClusterStatus};
 use elysia_api::collection::ElysiaCollectionStatus;
 use elysia_api::condition::ConditionType;
 use elysia_api::index_source::IndexSourceStatus;
-use elysia_api::{ElysiaCollection, IndexSource, WeaviateCluster};
+use elysia_api::restore::CollectionRestoreStatus;
+use elysia_api::{CollectionBackup, CollectionRestore, ElysiaCollection, IndexSource, WeaviateCluster};
+use elysia_core::backup::ledger::BackupLedger;
 use elysia_core::collection::deletion::Outcome;
 use elysia_core::collection::happening::{Happened, Happening};
 use elysia_core::condition;
@@ -23,6 +27,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::core::{Resource, ResourceExt as _};
 use prometheus::{Encoder as _, GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
 
+use backup::BackupGauges;
 use collection::CollectionGauges;
 use families::{Families, Family, set};
 use feed::{FeedGauges, Remembered};
@@ -58,6 +63,7 @@ struct Inner {
     lag: GaugeVec,
     collections: CollectionGauges,
     feeds: FeedGauges,
+    backups: BackupGauges,
     copies_started: IntCounterVec,
     copies_ended: IntCounterVec,
     replicas_removed: IntCounterVec,
@@ -126,6 +132,7 @@ impl Metrics {
             )?,
             collections: CollectionGauges::make(&mut make)?,
             feeds: FeedGauges::make(&mut make)?,
+            backups: BackupGauges::make(&mut make)?,
             copies_started: make.counter(
                 "elysia_collection_copies_started_total",
                 "Copies of replicas that were started.",
@@ -304,6 +311,24 @@ impl Metrics {
         self.inner.feeds.set([&namespace, &name, collection], status, ledger);
     }
 
+    /// Gauges of a backup policy. `ledger`: what its workers wrote, if that is known; `due`: the last time of its schedule.
+    pub fn backup(
+        &self,
+        object: &CollectionBackup,
+        status: &CollectionBackupStatus,
+        ledger: Option<&BackupLedger>,
+        due: Option<Timestamp>,
+    ) {
+        let (namespace, name) = self.know("CollectionBackup", object, &status.conditions);
+        self.inner.backups.set_backup([&namespace, &name], status, ledger, due);
+    }
+
+    /// Gauges of a restore.
+    pub fn restore(&self, object: &CollectionRestore, status: &CollectionRestoreStatus) {
+        let (namespace, name) = self.know("CollectionRestore", object, &status.conditions);
+        self.inner.backups.set_restore([&namespace, &name], status);
+    }
+
     /// Changes what is remembered of an object that has gauges.
     fn remember(&self, key: &Key, change: impl FnOnce(&mut Known)) {
         if let Ok(mut known) = self.inner.known.lock()
@@ -372,6 +397,10 @@ impl Metrics {
                 }
             }
             "ElysiaCollection" => inner.collections.forget(namespace, name),
+            "CollectionBackup" => {
+                inner.backups.set_backup([namespace, name], &CollectionBackupStatus::default(), None, None);
+            }
+            "CollectionRestore" => inner.backups.set_restore([namespace, name], &CollectionRestoreStatus::default()),
             _ => {}
         }
     }

@@ -281,7 +281,7 @@ fn consistency(consistency: ConsistencyWork) -> Consistency {
 }
 
 /// The window in flight ends, the next one does not begin.
-fn stop_on_signal(stop: Stop) -> Result<(), WorkerError> {
+pub(super) fn stop_on_signal(stop: Stop) -> Result<(), WorkerError> {
     let failed = |error: std::io::Error| WorkerError::Again(format!("failed to listen for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;

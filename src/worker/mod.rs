@@ -11,6 +11,7 @@ mod direct;
 mod file_ledger;
 mod files;
 mod index;
+pub mod jobs;
 mod nodes;
 mod put_away;
 mod receive;
@@ -65,6 +66,10 @@ pub struct WorkerArgs {
 enum Task {
     /// Index a feed, as told by the environment
     Index(IndexArgs),
+    /// Back up collections, as told by the environment
+    Backup,
+    /// Restore a collection, as told by the environment
+    Restore,
     /// Write standard input to a file, whole or not at all
     Receive(ReceiveArgs),
 }
@@ -106,6 +111,8 @@ pub async fn run(arguments: WorkerArgs) -> ExitCode {
         Task::Index(IndexArgs { partition, partitions }) => {
             index::index_from_environment(partition.zip(partitions)).await
         }
+        Task::Backup => jobs::backup_from_environment().await,
+        Task::Restore => jobs::restore_from_environment().await,
         Task::Receive(ReceiveArgs { path, bytes }) => receive::receive(&mut tokio::io::stdin(), &path, bytes).await,
     };
     let Err(failure) = done else { return ExitCode::SUCCESS };

@@ -13,7 +13,8 @@ use elysia_e2e::ground::{self, Paths};
 use serde_json::{Value, json};
 
 /// Kinds of which there must be sets.
-const KINDS: [&str; 3] = ["WeaviateCluster", "ElysiaCollection", "IndexSource"];
+const KINDS: [&str; 5] =
+    ["WeaviateCluster", "ElysiaCollection", "IndexSource", "CollectionBackup", "CollectionRestore"];
 
 /// Verdicts that the sets of each kind must lead to: less means that tests no longer hand in what they make.
 const NEEDED: [(&str, &str); 4] =

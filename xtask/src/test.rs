@@ -86,7 +86,12 @@ fn lint_chart(ground: &Ground, paths: &Paths) -> Result<()> {
 fn tell_state(ground: &Ground) {
     let questions: [&[&str]; 4] = [
         &["get", "pods", "--all-namespaces", "--output=wide"],
-        &["get", "weaviateclusters,elysiacollections,indexsources", "--all-namespaces", "--output=wide"],
+        &[
+            "get",
+            "weaviateclusters,elysiacollections,indexsources,collectionbackups,collectionrestores",
+            "--all-namespaces",
+            "--output=wide",
+        ],
         &["get", "events", "--all-namespaces", "--sort-by=.lastTimestamp"],
         &["logs", "--namespace", NAMESPACE, "deployment/elysia-operator", LOG_LINES],
     ];

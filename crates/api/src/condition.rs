@@ -28,6 +28,8 @@ pub enum ConditionType {
     Running,
     /// The feed's sink accepts work.
     CircuitClosed,
+    /// The last run of a backup was read back, and nothing was wrong with it.
+    Verified,
 }
 
 impl ConditionType {
@@ -45,6 +47,7 @@ impl ConditionType {
             Self::CaughtUp => "CaughtUp",
             Self::Running => "Running",
             Self::CircuitClosed => "CircuitClosed",
+            Self::Verified => "Verified",
         }
     }
 
@@ -179,6 +182,28 @@ pub enum Reason {
     CircuitOpen,
     /// The worker's calls succeed.
     CircuitClosed,
+    /// The volume or the Secret of a backup's store is not there.
+    StoreMissing,
+    /// The place where a backup writes belongs to another policy or another cluster.
+    NotOwner,
+    /// The last run of a backup lacks what the run before it had; nothing is retired until that is approved.
+    Suspect,
+    /// The last run of a backup was not read back.
+    NotVerified,
+    /// The last run of a backup is not what was written.
+    VerificationFailed,
+    /// There is no run of the backup yet.
+    NoRun,
+    /// A collection is left alone because a restore into it is not finished.
+    RestoreUnfinished,
+    /// The CollectionBackup that a restore names does not exist.
+    BackupMissing,
+    /// A restore cannot begin; nothing was written, and the message names every blocker.
+    Blocked,
+    /// The restore is done.
+    Restored,
+    /// The restore was done once, and its collection does not exist any more.
+    CollectionGone,
 }
 
 impl Reason {
@@ -243,6 +268,17 @@ impl Reason {
             Self::RunFailed => "RunFailed",
             Self::CircuitOpen => "CircuitOpen",
             Self::CircuitClosed => "CircuitClosed",
+            Self::StoreMissing => "StoreMissing",
+            Self::NotOwner => "NotOwner",
+            Self::Suspect => "Suspect",
+            Self::NotVerified => "NotVerified",
+            Self::VerificationFailed => "VerificationFailed",
+            Self::NoRun => "NoRun",
+            Self::RestoreUnfinished => "RestoreUnfinished",
+            Self::BackupMissing => "BackupMissing",
+            Self::Blocked => "Blocked",
+            Self::Restored => "Restored",
+            Self::CollectionGone => "CollectionGone",
         }
     }
 }

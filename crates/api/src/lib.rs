@@ -6,6 +6,7 @@
 #![allow(unreachable_pub, reason = "the schema derive emits private copies of public structs")]
 #![allow(clippy::duplicated_attributes, reason = "several printer columns of one type are no mistake")]
 
+pub mod backup;
 pub mod cluster;
 pub mod collection;
 pub mod common;
@@ -13,6 +14,7 @@ pub mod condition;
 pub mod index_source;
 pub mod names;
 pub mod processed;
+pub mod restore;
 pub mod rules;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
@@ -21,9 +23,11 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt as _;
 use serde_json::json;
 
+pub use backup::{CollectionBackup, CollectionBackupSpec, CollectionBackupStatus};
 pub use cluster::{WeaviateCluster, WeaviateClusterSpec, WeaviateClusterStatus};
 pub use collection::{ElysiaCollection, ElysiaCollectionSpec, ElysiaCollectionStatus};
 pub use index_source::{IndexSource, IndexSourceSpec, IndexSourceStatus};
+pub use restore::{CollectionRestore, CollectionRestoreSpec, CollectionRestoreStatus};
 pub use rules::Rules;
 
 /// API group of every kind.
@@ -47,7 +51,13 @@ pub const STATUS_LIST_LIMIT: usize = 20;
 /// The status has one: until the operator has looked, no condition is there, and kstatus takes an object without any for
 /// current. A generation that was never observed is what it waits for, so Flux and kpt wait from the first moment on.
 pub fn custom_resource_definitions() -> Vec<CustomResourceDefinition> {
-    let mut definitions = vec![WeaviateCluster::crd(), ElysiaCollection::crd(), IndexSource::crd()];
+    let mut definitions = vec![
+        WeaviateCluster::crd(),
+        ElysiaCollection::crd(),
+        IndexSource::crd(),
+        CollectionBackup::crd(),
+        CollectionRestore::crd(),
+    ];
     for version in definitions.iter_mut().flat_map(|definition| &mut definition.spec.versions) {
         if let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
             remove_defaults(schema);

@@ -39,6 +39,10 @@ pub const CLUSTER_LABEL: &str = "elysia.dev/cluster";
 pub const FEED_LABEL: &str = "elysia.dev/index-source";
 /// The label on the Job of a feed that watches: it ends when it is ended.
 pub const WATCH_LABEL: &str = "elysia.dev/watch";
+/// The label that carries the backup policy's name on its Jobs and its ledger.
+pub const BACKUP_LABEL: &str = "elysia.dev/collection-backup";
+/// The label that carries the restore's name on its Jobs and its ledger.
+pub const RESTORE_LABEL: &str = "elysia.dev/collection-restore";
 /// The label that carries the collection object's name on its journal.
 pub const COLLECTION_LABEL: &str = "elysia.dev/collection";
 
@@ -104,6 +108,27 @@ pub fn partition_ledger(index_source: &str, index: u32) -> String {
 /// Account under which a feed's worker runs; it may write its own ledger and nothing else.
 pub fn worker_account(index_source: &str) -> String {
     format!("{index_source}-index")
+}
+
+/// `ConfigMap` in which a backup's worker says how its runs stand.
+pub fn backup_ledger(backup: &str) -> String {
+    format!("{backup}-backups")
+}
+
+/// Account under which a backup's worker runs; it may write that ledger and nothing else.
+pub fn backup_account(backup: &str) -> String {
+    format!("{backup}-backup")
+}
+
+/// `ConfigMap` in which a restore's worker says how it stands. It has no owner: what was done once outlives the object
+/// that asked for it.
+pub fn restore_ledger(restore: &str) -> String {
+    format!("{restore}-restored")
+}
+
+/// Account under which a restore's worker runs; it may write that ledger and nothing else.
+pub fn restore_account(restore: &str) -> String {
+    format!("{restore}-restore")
 }
 
 /// `ConfigMap` in which an approved plan is written down before its first destructive step.

@@ -9,7 +9,7 @@ use kube::CustomResourceExt;
 use kube::core::cel::{CompiledSchema, ValidationErrors, Validator, compile_schema};
 use serde::Serialize;
 
-use crate::{ElysiaCollection, IndexSource, WeaviateCluster};
+use crate::{CollectionBackup, CollectionRestore, ElysiaCollection, IndexSource, WeaviateCluster};
 
 /// A kind with CEL rules.
 pub trait Rules: Serialize + CustomResourceExt {
@@ -47,13 +47,13 @@ macro_rules! rules {
     };
 }
 
-rules!(WeaviateCluster, ElysiaCollection, IndexSource);
+rules!(WeaviateCluster, ElysiaCollection, IndexSource, CollectionBackup, CollectionRestore);
 
 #[cfg(test)]
 mod tests {
     use kube::core::cel::CompiledSchema;
 
-    use super::{ElysiaCollection, IndexSource, Rules, WeaviateCluster};
+    use super::{CollectionBackup, CollectionRestore, ElysiaCollection, IndexSource, Rules, WeaviateCluster};
 
     /// Rules that compile and rules that do not, in the whole tree.
     fn count(schema: &CompiledSchema) -> (usize, usize) {
@@ -69,7 +69,13 @@ mod tests {
 
     #[test]
     fn every_kind_has_rules_and_all_compile() {
-        for rules in [WeaviateCluster::rules(), ElysiaCollection::rules(), IndexSource::rules()] {
+        for rules in [
+            WeaviateCluster::rules(),
+            ElysiaCollection::rules(),
+            IndexSource::rules(),
+            CollectionBackup::rules(),
+            CollectionRestore::rules(),
+        ] {
             let (good, broken) = count(rules);
             assert!(good > 0);
             assert_eq!(broken, 0);

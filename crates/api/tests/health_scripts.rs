@@ -1,4 +1,4 @@
-//! The health checks for Argo CD speak of conditions and reasons that exist, and all three kinds have the same one.
+//! The health checks for Argo CD speak of conditions and reasons that exist, and all kinds have the same one.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -26,7 +26,7 @@ fn quoted<'a>(text: &'a str, beginnings: &[&str]) -> Vec<&'a str> {
 #[test]
 fn all_kinds_have_the_same_script() {
     let cluster = script("WeaviateCluster");
-    for kind in ["ElysiaCollection", "IndexSource"] {
+    for kind in ["ElysiaCollection", "IndexSource", "CollectionBackup", "CollectionRestore"] {
         assert!(script(kind) == cluster, "the health.lua of {kind} is not that of WeaviateCluster");
     }
 }

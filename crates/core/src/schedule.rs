@@ -94,6 +94,14 @@ impl Timetable {
         (latest > served && in_time).then_some(latest)
     }
 
+    /// The last time up to this one, served or not, however late it is; `None` while it is suspended.
+    pub fn latest(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.suspended {
+            return None;
+        }
+        Some(self.cron.find_previous_occurrence(&now.to_zoned(self.zone.clone()), true).ok()?.timestamp())
+    }
+
     /// The next time after this one; `None` while it is suspended.
     pub fn next(&self, now: Timestamp) -> Option<Timestamp> {
         if self.suspended { None } else { self.after(now) }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use elysia_api::common::SecretReference;
 use elysia_api::index_source::{Rewritten, Unmapped};
 use elysia_api::names;
 use elysia_api::processed::Processed;
@@ -319,7 +320,12 @@ fn processed(processed: &Processed) -> Value {
 /// The key of an object store, from its Secret: the kubelet reads it, the Job only names it.
 fn s3_environment(content: &Content) -> Vec<Value> {
     let Content::S3 { store, .. } = content else { return Vec::new() };
-    let Some(secret) = &store.credentials_secret_ref else { return Vec::new() };
+    s3_key(store.credentials_secret_ref.as_ref())
+}
+
+/// The variables with the key that this Secret holds.
+pub(in crate::controllers) fn s3_key(secret: Option<&SecretReference>) -> Vec<Value> {
+    let Some(secret) = secret else { return Vec::new() };
     let from = |variable: &str, key: &str, optional: bool| {
         json!({
             "name": variable,

@@ -18,19 +18,29 @@ const JOB_LABEL: &str = "batch.kubernetes.io/job-name";
 
 /// The Jobs of the feed. One that is gone while a pod of it is still there counts as being at work: the pod may write.
 pub(super) async fn jobs(spec: &FeedSpec, context: &Context) -> Result<Vec<JobView>, ReconcileError> {
-    let selector = format!("{}={}", names::FEED_LABEL, spec.name);
-    let selected = ListParams::default().labels(&selector);
-    let api: Api<Job> = Api::namespaced(context.kube.clone(), &spec.namespace);
-    let jobs = api.list(&selected).await.map_err(ReconcileError::read(format!("the Jobs of {}", spec.name)))?;
-    // After the Jobs: a pod is made after its Job, so that none is missed whose Job was not there yet.
-    let api: Api<Pod> = Api::namespaced(context.kube.clone(), &spec.namespace);
-    let pods = api.list(&selected).await.map_err(ReconcileError::read(format!("the pods of {}", spec.name)))?;
-    Ok(views(&jobs.items, &pods.items, spec))
+    labelled(&spec.namespace, (names::FEED_LABEL, &spec.name), &spec.uid, context).await
 }
 
-fn views(jobs: &[Job], pods: &[Pod], spec: &FeedSpec) -> Vec<JobView> {
+/// The Jobs that carry this label with this value, as the object with this uid sees them.
+pub(in crate::controllers) async fn labelled(
+    namespace: &str,
+    (label, name): (&str, &str),
+    uid: &str,
+    context: &Context,
+) -> Result<Vec<JobView>, ReconcileError> {
+    let selector = format!("{label}={name}");
+    let selected = ListParams::default().labels(&selector);
+    let api: Api<Job> = Api::namespaced(context.kube.clone(), namespace);
+    let jobs = api.list(&selected).await.map_err(ReconcileError::read(format!("the Jobs of {name}")))?;
+    // After the Jobs: a pod is made after its Job, so that none is missed whose Job was not there yet.
+    let api: Api<Pod> = Api::namespaced(context.kube.clone(), namespace);
+    let pods = api.list(&selected).await.map_err(ReconcileError::read(format!("the pods of {name}")))?;
+    Ok(views(&jobs.items, &pods.items, uid))
+}
+
+fn views(jobs: &[Job], pods: &[Pod], uid: &str) -> Vec<JobView> {
     let mut left: BTreeSet<String> = pods.iter().filter(|pod| may_write(pod)).map(job_of).collect();
-    let mut views: Vec<JobView> = jobs.iter().filter_map(|job| view(job, spec, left.remove(&job.name_any()))).collect();
+    let mut views: Vec<JobView> = jobs.iter().filter_map(|job| view(job, uid, left.remove(&job.name_any()))).collect();
     let gone = |name| JobView { name, state: JobState::Active, watches: false, idle_since: None };
     views.extend(left.into_iter().map(gone));
     views.sort_by(|one, other| one.name.cmp(&other.name));
@@ -49,12 +59,12 @@ fn job_of(pod: &Pod) -> String {
 
 /// The Job as this feed sees it. One of a former object of the same name writes the same collection, so it is waited for
 /// like one of an earlier run; once it has ended it says nothing about this feed.
-fn view(job: &Job, spec: &FeedSpec, has_pod: bool) -> Option<JobView> {
+fn view(job: &Job, uid: &str, has_pod: bool) -> Option<JobView> {
     let name = job.name_any();
     let watches = job.labels().contains_key(names::WATCH_LABEL);
     let state = if has_pod { JobState::Active } else { state(job) };
     let idle_since = idle_since(job);
-    if job.owner_references().iter().any(|owner| owner.uid == spec.uid) {
+    if job.owner_references().iter().any(|owner| owner.uid == uid) {
         return Some(JobView { name, state, watches, idle_since });
     }
     let is_at_work = state == JobState::Active || pods(job.status.as_ref()) > 0;
@@ -123,7 +133,7 @@ mod tests {
     }
 
     fn states(jobs: &[Job], pods: &[Pod]) -> Vec<(String, JobState)> {
-        views(jobs, pods, &spec()).into_iter().map(|view| (view.name, view.state)).collect()
+        views(jobs, pods, &spec().uid).into_iter().map(|view| (view.name, view.state)).collect()
     }
 
     #[test]
@@ -153,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_job_without_a_pod_that_runs_is_idle_since_its_start() {
-        let idle = |status: Value| views(&[job("new", &status)], &[], &spec())[0].idle_since.map(Timestamp::as_second);
+        let idle =
+            |status: Value| views(&[job("new", &status)], &[], &spec().uid)[0].idle_since.map(Timestamp::as_second);
         assert_eq!(idle(json!({})), Some(9));
         assert_eq!(idle(json!({"active": 1, "startTime": "1970-01-01T00:00:10Z"})), Some(10));
         assert_eq!(idle(json!({"active": 1, "ready": 1, "startTime": "1970-01-01T00:00:10Z"})), None);

@@ -1,9 +1,9 @@
 //! Keeps an IndexSource indexed: one Job for each run, its outcome read from the ledger.
 
-mod job;
-mod jobs;
+pub(in crate::controllers) mod job;
+pub(in crate::controllers) mod jobs;
 mod ledgers;
-mod observe;
+pub(in crate::controllers) mod observe;
 
 use std::sync::Arc;
 

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use elysia_api::common::SecretReference;
 use elysia_api::index_source::S3Source;
-use elysia_api::names;
+use elysia_api::{WeaviateCluster, names};
 use elysia_core::cluster::{ClusterSpec, judge};
 use elysia_core::collection::ClusterSight;
 use elysia_core::feed::{Content, FeedSpec, Observed};
@@ -22,15 +23,27 @@ use crate::effects::chain;
 
 /// Where a worker finds the cluster.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Target {
+pub(in crate::controllers) struct Target {
     /// REST address.
-    pub(super) rest: String,
+    pub(in crate::controllers) rest: String,
     /// gRPC address.
-    pub(super) grpc: String,
+    pub(in crate::controllers) grpc: String,
     /// Name, REST and gRPC address of each node, where they are known: the worker writes to all of them.
-    pub(super) nodes: Vec<(String, String, String)>,
+    pub(in crate::controllers) nodes: Vec<(String, String, String)>,
     /// Secret and key of the API key; `None` when the servers ask for none.
-    pub(super) api_key: Option<(String, String)>,
+    pub(in crate::controllers) api_key: Option<(String, String)>,
+}
+
+impl Target {
+    /// Of this cluster; `None` when it has no gRPC address.
+    pub(in crate::controllers) fn of(cluster: &WeaviateCluster, spec: &ClusterSpec) -> Option<Self> {
+        spec.grpc().map(|grpc| Self {
+            rest: spec.rest(),
+            grpc,
+            nodes: spec.node_endpoints(),
+            api_key: names::api_key_secret(cluster),
+        })
+    }
 }
 
 /// What was seen, and where a worker would write.
@@ -82,12 +95,7 @@ pub(super) async fn observe(spec: &FeedSpec, context: &Context, now: Timestamp) 
         Ok(clients) => exists(&clients.common, &spec.collection).await,
         Err(message) => Sight::unseen(BlindnessKind::Failed, message),
     };
-    let target = cluster_spec.grpc().map(|grpc| Target {
-        rest: cluster_spec.rest(),
-        grpc,
-        nodes: cluster_spec.node_endpoints(),
-        api_key: names::api_key_secret(&cluster),
-    });
+    let target = Target::of(&cluster, &cluster_spec);
     if target.is_none() {
         observed.cluster =
             ClusterSight::Unfit("it has no gRPC address; set spec.external.grpc of the WeaviateCluster".to_owned());
@@ -110,23 +118,30 @@ async fn content(spec: &FeedSpec, context: &Context) -> Sight<Result<Content, St
     let Some(source) = &spec.source.volume else {
         return Sight::Seen(Err("spec.source names nothing".to_owned()));
     };
-    let api: Api<PersistentVolumeClaim> = Api::namespaced(context.kube.clone(), &spec.namespace);
-    match api.get_opt(&source.claim_name).await {
-        Ok(Some(_)) => Sight::Seen(Ok(Content::Volume {
+    let found = has_volume(&spec.namespace, &source.claim_name, context).await;
+    found.map(|found| {
+        found.map(|()| Content::Volume {
             claim: source.claim_name.clone(),
             path: source.path.clone(),
             pattern: source.pattern.clone(),
-        })),
-        Ok(None) => Sight::Seen(Err(format!("PersistentVolumeClaim {} does not exist; create it", source.claim_name))),
-        Err(error) => unreadable("PersistentVolumeClaim", &source.claim_name, &error),
-    }
+        })
+    })
 }
 
 /// What is in a bucket only a worker sees; that it will find its key is seen here, for a pod without it never starts.
 async fn bucket(spec: &FeedSpec, source: &S3Source, context: &Context) -> Sight<Result<Content, String>> {
     let objects = Content::S3 { store: source.store.clone(), pattern: source.pattern.clone() };
     let Some(reference) = &source.store.credentials_secret_ref else { return Sight::Seen(Ok(objects)) };
-    let api: Api<Secret> = Api::namespaced(context.kube.clone(), &spec.namespace);
+    has_key(&spec.namespace, reference, context).await.map(|found| found.map(|()| objects))
+}
+
+/// Whether a Secret has the key of an object store.
+pub(in crate::controllers) async fn has_key(
+    namespace: &str,
+    reference: &SecretReference,
+    context: &Context,
+) -> Sight<Result<(), String>> {
+    let api: Api<Secret> = Api::namespaced(context.kube.clone(), namespace);
     let secret = match api.get_opt(&reference.name).await {
         Ok(secret) => secret,
         Err(error) => return unreadable("Secret", &reference.name, &error),
@@ -139,11 +154,25 @@ async fn bucket(spec: &FeedSpec, source: &S3Source, context: &Context) -> Sight<
     let keys = secret.data.unwrap_or_default();
     match wanted.into_iter().find(|key| keys.get(*key).is_none_or(|value| value.0.is_empty())) {
         Some(key) => Sight::Seen(Err(format!("Secret {} has no key {key}; add it", reference.name))),
-        None => Sight::Seen(Ok(objects)),
+        None => Sight::Seen(Ok(())),
     }
 }
 
-pub(super) fn unreadable<T>(kind: &str, name: &str, error: &kube::Error) -> Sight<T> {
+/// Whether there is a volume of this name.
+pub(in crate::controllers) async fn has_volume(
+    namespace: &str,
+    claim: &str,
+    context: &Context,
+) -> Sight<Result<(), String>> {
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(context.kube.clone(), namespace);
+    match api.get_opt(claim).await {
+        Ok(Some(_)) => Sight::Seen(Ok(())),
+        Ok(None) => Sight::Seen(Err(format!("PersistentVolumeClaim {claim} does not exist; create it"))),
+        Err(error) => unreadable("PersistentVolumeClaim", claim, &error),
+    }
+}
+
+pub(in crate::controllers) fn unreadable<T>(kind: &str, name: &str, error: &kube::Error) -> Sight<T> {
     Sight::unseen(BlindnessKind::Failed, format!("{kind} {name} could not be read: {}", chain(error)))
 }
 

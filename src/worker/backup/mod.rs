@@ -21,7 +21,7 @@ pub mod work;
 
 use elysia_engine::backup::catalogue::{self, State};
 use elysia_engine::backup::manifest::{Manifest, Owner};
-use elysia_engine::backup::ports::Store;
+use elysia_engine::backup::ports::{Store, Target as _};
 use elysia_engine::backup::restore::{self, Preflight, Receipt, Restorer, preflight};
 use elysia_engine::backup::stored::{self, StoredError};
 use elysia_engine::backup::verify::{self, Depth, Findings};
@@ -118,7 +118,8 @@ async fn attempt<S: Store>(store: &S, run: &str, owner: &Owner) -> Result<Attemp
     Err(Failure::permanent(format!("run {run} was begun {MOST_ATTEMPTS} times and never finished")))
 }
 
-async fn every_collection(ways: &Ways) -> Result<Vec<String>, Failure> {
+/// Every collection that there is.
+pub(crate) async fn every_collection(ways: &Ways) -> Result<Vec<String>, Failure> {
     let classes = ways.common.classes().await.map_err(|error| Failure::from(super::sink::port(&error)))?;
     Ok(classes.iter().filter_map(|class| class["class"].as_str().map(str::to_owned)).collect())
 }
@@ -173,6 +174,32 @@ pub async fn plan_restore(work: &RestoreWork, api_key: Option<&SecretString>) ->
         Some(receipts) => plan_restore_over(work, &ways, &store, &store::open(receipts)?).await,
         None => plan_restore_over(work, &ways, &store, &store).await,
     }
+}
+
+/// Whether there is a collection of this name.
+pub(crate) async fn collection_exists(ways: &Ways, name: &str) -> Result<bool, Failure> {
+    Ok(WeaviateTarget::new(ways.clone(), name).class().await?.is_some())
+}
+
+/// Whether a collection holds any object: `Some` with the tenant that does, among these where it has tenants. One at rest
+/// counts as holding some: it cannot be asked.
+pub(crate) async fn occupied_tenant(
+    ways: &Ways,
+    name: &str,
+    tenants: Option<Vec<String>>,
+) -> Result<Option<Option<String>>, Failure> {
+    let target = WeaviateTarget::new(ways.clone(), name);
+    let Some(class) = target.class().await? else { return Ok(None) };
+    if class["multiTenancyConfig"]["enabled"] != true {
+        return Ok(target.has_objects(None).await?.then_some(None));
+    }
+    let wanted = tenants.unwrap_or_default();
+    for tenant in target.tenants().await?.into_iter().filter(|tenant| wanted.contains(&tenant.name)) {
+        if !tenant.is_awake() || target.has_objects(Some(&tenant.name)).await? {
+            return Ok(Some(Some(tenant.name)));
+        }
+    }
+    Ok(None)
 }
 
 /// Receipts that are looked at: far more than restores that anybody keeps.

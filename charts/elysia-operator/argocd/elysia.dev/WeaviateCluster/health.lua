@@ -1,4 +1,4 @@
--- Health of a WeaviateCluster for Argo CD. The same text serves all three kinds: Argo CD loads no second file.
+-- Health of a WeaviateCluster for Argo CD. The same text serves all kinds: Argo CD loads no second file.
 --
 -- Suspended: a person paused it, or a plan waits for approval. A sync then waits instead of failing.
 -- Degraded: nothing moves without a person, or it is not as declared and nobody is at work on it.

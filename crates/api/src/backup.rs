@@ -1,0 +1,245 @@
+//! `CollectionBackup`: a backup policy. Its runs live in an object store or on a volume, and their manifests are the
+//! catalogue.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::collection::PlanStatus;
+use crate::common::{ClusterReference, Schedule};
+
+mod rules;
+mod store;
+
+pub use rules::{Retention, Verification};
+pub use store::{BackupStore, VolumeStore};
+
+/// A backup policy: what is written, where to, when, how long it is kept and how it is verified.
+#[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[kube(
+    group = "elysia.dev",
+    version = "v1alpha1",
+    kind = "CollectionBackup",
+    namespaced,
+    status = "CollectionBackupStatus",
+    derive = "PartialEq",
+    shortname = "cbak",
+    category = "elysia",
+    cel,
+    doc = "A backup policy: what is written, where to, when, how long it is kept and how it is verified.",
+    validation = Rule::new("size(self.metadata.name) <= 40")
+        .message("metadata.name must have at most 40 characters: Jobs and the ledger are named after it"),
+    printcolumn(name = "Cluster", type_ = "string", json_path = ".spec.clusterRef.name"),
+    printcolumn(name = "Schedule", type_ = "string", json_path = ".spec.schedule.cron"),
+    printcolumn(name = "Last success", type_ = "date", json_path = ".status.lastSuccess"),
+    printcolumn(name = "Verified", type_ = "string", json_path = ".status.conditions[?(@.type==\"Verified\")].status"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Runs", type_ = "integer", priority = 1, json_path = ".status.totals.runs"),
+    printcolumn(name = "Bytes", type_ = "integer", priority = 1, json_path = ".status.totals.bytes"),
+    printcolumn(name = "Next", type_ = "string", priority = 1, json_path = ".status.nextRun"),
+    printcolumn(name = "Plan", type_ = "string", priority = 1, json_path = ".status.plan.hash"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[x_kube(
+    validation = Rule::new("!has(self.compression) || self.compression != 'Gzip' || (has(self.format) && self.format == 'Jsonl')")
+        .message("compression: Gzip goes with format: Jsonl; Parquet is compressed with Zstd")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct CollectionBackupSpec {
+    /// The cluster that is backed up. Cannot be changed: what lies in the store carries its name.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("clusterRef cannot be changed; create another CollectionBackup with a prefix of its own"))]
+    pub cluster_ref: ClusterReference,
+    /// Names of the collections in Weaviate; at most 100. Left out: all that there are when a run begins. A collection
+    /// of this list that does not exist ends the run. One into which an unfinished CollectionRestore writes is left out
+    /// of the run, and the run says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(min = 1, max = 255), regex(pattern = r"^[A-Z][_0-9A-Za-z]*$")))]
+    pub collections: Vec<String>,
+    /// Who writes the backup; `Portable` when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Engine>,
+    /// How objects are written; `Parquet` when left out. It takes effect with the next run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// How parts are compressed; `Zstd` when left out. It takes effect with the next run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
+    /// What becomes of tenants that are at rest (`COLD`); `Wake` when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cold_tenants: Option<ColdTenants>,
+    /// Where runs are written. Bucket, prefix, claim and path cannot be changed. The first run marks the place with its
+    /// owner, this policy of this cluster: any other may read and restore there, and never writes or deletes.
+    #[x_kube(
+        validation = Rule::new("has(self.s3) == has(oldSelf.s3) && (!has(self.s3) || (self.s3.bucket == oldSelf.s3.bucket && (has(self.s3.prefix) ? self.s3.prefix : '') == (has(oldSelf.s3.prefix) ? oldSelf.s3.prefix : '')))")
+            .message("bucket and prefix of store.s3 cannot be changed; create another CollectionBackup"),
+        validation = Rule::new("has(self.volume) == has(oldSelf.volume) && (!has(self.volume) || (self.volume.claimName == oldSelf.volume.claimName && (has(self.volume.path) ? self.volume.path : '') == (has(oldSelf.volume.path) ? oldSelf.volume.path : '')))")
+            .message("claimName and path of store.volume cannot be changed; create another CollectionBackup")
+    )]
+    pub store: BackupStore,
+    /// When runs begin. Left out: exactly one run; `elysia.dev/run-now` makes one more. One run at a time; what was
+    /// missed several times is made up for by one run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+    /// How long runs are kept. Left out: for ever. Kept whatever is written here: the newest run, the newest verified
+    /// one, and every run from a Suspect one backwards, until that is approved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
+    /// By how many of a hundred objects a collection may have shrunk since the last good run; 50 when left out. A run in
+    /// which one shrank by more, or that lacks a collection which the run before it had, is Suspect: Ready is False, and
+    /// nothing is retired until a person approves it or a person's change is undone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub max_shrink: Option<i32>,
+    /// How runs are verified.
+    #[serde(default, skip_serializing_if = "Verification::is_default")]
+    pub verify: Verification,
+    /// How long a run may take, its verification included, e.g. `6h`; `24h` when left out. One that takes longer is
+    /// ended and has failed; what it wrote is removed by a later run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), regex(pattern = r"^[1-9][0-9]{0,6}[mh]$"))]
+    pub deadline: Option<String>,
+    /// Stretches of a collection that are read at once; 4 when left out. Each takes about 100 MiB of the worker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 16))]
+    pub parallelism: Option<i32>,
+}
+
+/// Who writes the backup.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Engine {
+    /// The operator's own worker, which reads every object with all its vectors: restored into any cluster, of other
+    /// nodes, another name, factor, shard count and version.
+    #[default]
+    Portable,
+}
+
+/// How objects are written.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Format {
+    /// Apache Parquet, readable by pandas, DuckDB and others: vectors are lists of float32.
+    #[default]
+    Parquet,
+    /// JSON Lines, one object in each line.
+    Jsonl,
+}
+
+/// How parts are compressed.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Compression {
+    /// Zstandard.
+    #[default]
+    Zstd,
+    /// gzip, for tools that know nothing else.
+    Gzip,
+}
+
+/// What becomes of tenants that are at rest.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum ColdTenants {
+    /// They end the run before anything is written.
+    Refuse,
+    /// Each is woken, read, and put back to rest. Offloaded ones (`FROZEN`) end the run.
+    #[default]
+    Wake,
+    /// They are left out, the offloaded ones as well, and the run says how many.
+    Skip,
+}
+
+/// What the operator saw of the policy. A cache: the runs in the store are what counts.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CollectionBackupStatus {
+    /// Generation of the spec that this status speaks about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The run under way, or the last one that was begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<BackupRun>,
+    /// The last runs, the newest first; at most 10. `totals` counts all that the store holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<BackupRun>,
+    /// What the store held when the last run ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub totals: Option<BackupTotals>,
+    /// When the last run that succeeded was finished.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_success: Option<Time>,
+    /// When a run was last verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_verified: Option<Time>,
+    /// A Suspect run that waits for a person: approved, it counts as good, and retention goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanStatus>,
+    /// When the next run is due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_run: Option<Time>,
+    /// Value of `elysia.dev/run-now` that was handled last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_handled: Option<String>,
+    /// Ready and Verified; Running, Reconciling and Stalled only while True.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+/// What the store held when the last run ended.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupTotals {
+    /// Runs.
+    pub runs: i64,
+    /// Bytes of their parts.
+    pub bytes: i64,
+    /// Those of the runs that were verified.
+    pub verified: i64,
+    /// Those of the runs that are Suspect.
+    pub suspect: i64,
+}
+
+/// One run.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupRun {
+    /// Identifies the run; its folder in the store. Absent until its worker has begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// How it stands.
+    pub state: BackupState,
+    /// The Job that does the work, of the run under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// Objects that were read.
+    #[serde(default)]
+    pub objects: i64,
+    /// Bytes of parts that were written.
+    #[serde(default)]
+    pub bytes: i64,
+    /// When reading began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When its manifest was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// When it was read back and nothing was wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<Time>,
+    /// Why it is Suspect, why it failed, or what it leaves out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+pub enum BackupState {
+    /// The Job is made, no worker has reported yet.
+    Pending,
+    /// A worker reads and writes.
+    Running,
+    /// Its manifest is there.
+    Succeeded,
+    /// Its manifest is there, and it lacks what the run before it had, or did not survive its verification.
+    Suspect,
+    /// There is no run.
+    Failed,
+}

@@ -1,0 +1,144 @@
+//! What the worker of a backup says of its runs, in a ConfigMap beside the policy. The operator does not read the store,
+//! which may be a volume; this is what it knows of it. Any later run writes it anew from the store: losing it costs time.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Runs that the ledger tells of, the newest.
+pub const TOLD_RUNS: usize = 10;
+
+/// Reasons that are told of one Suspect run: where there are so many, the next one tells nothing new.
+pub const TOLD_REASONS: usize = 5;
+
+/// The ledger of a policy.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BackupLedger {
+    /// The work under way, or the last that was begun.
+    pub attempt: Option<Attempt>,
+    /// The last runs of the store, the newest first; at most [`TOLD_RUNS`].
+    pub runs: Vec<RunNote>,
+    /// All runs of the store.
+    pub totals: Totals,
+    /// When the newest good run was finished.
+    pub last_success: Option<Timestamp>,
+    /// When a run was verified last.
+    pub last_verified: Option<Timestamp>,
+}
+
+/// Work that a Job was made for.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// What asked for it: [`super::Intent::order`].
+    pub order: String,
+    /// The run's id in the store; absent before there is one.
+    #[serde(default)]
+    pub run: Option<String>,
+    /// How far it is.
+    pub stage: Stage,
+    /// Objects that were read.
+    #[serde(default)]
+    pub objects: i64,
+    /// Bytes of parts that were written.
+    #[serde(default)]
+    pub bytes: i64,
+    /// When the worker began.
+    pub started_at: Timestamp,
+    /// When this was written.
+    pub updated_at: Timestamp,
+    /// Why it failed.
+    #[serde(default)]
+    pub message: Option<String>,
+    /// Whether another attempt would fail alike until a person changes something.
+    #[serde(default)]
+    pub is_permanent: bool,
+    /// Whether the place belongs to another policy or cluster.
+    #[serde(default)]
+    pub is_strangers: bool,
+    /// Runs that this work retired.
+    #[serde(default)]
+    pub retired: Vec<String>,
+    /// What kept it from retiring, or from verifying; the run is there all the same.
+    #[serde(default)]
+    pub trouble: Option<String>,
+}
+
+/// How far the work is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Stage {
+    /// Objects are read and parts written.
+    Writing,
+    /// The run is read back.
+    Verifying,
+    /// Runs are retired.
+    Retiring,
+    /// It is done.
+    Done,
+    /// It ended before its manifest.
+    Failed,
+}
+
+impl Stage {
+    /// For people, behind the name of the Job.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Writing => "writes",
+            Self::Verifying => "reads the run back",
+            Self::Retiring => "retires old runs",
+            Self::Done => "is done",
+            Self::Failed => "has failed",
+        }
+    }
+}
+
+/// A run of the store.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunNote {
+    /// Its id.
+    pub id: String,
+    /// Objects of all collections.
+    pub objects: i64,
+    /// Bytes of all parts.
+    pub bytes: i64,
+    /// When reading began.
+    pub started_at: Timestamp,
+    /// When the last part was written.
+    pub finished_at: Timestamp,
+    /// When it was read back and nothing was wrong with it.
+    #[serde(default)]
+    pub verified_at: Option<Timestamp>,
+    /// Why it is Suspect; none of these: it is not. At most [`TOLD_REASONS`].
+    #[serde(default)]
+    pub suspect: Vec<String>,
+    /// Whether it did not survive its verification: nobody can approve that.
+    #[serde(default)]
+    pub is_damaged: bool,
+    /// Collections that it leaves out, and why.
+    #[serde(default)]
+    pub left_out: BTreeMap<String, String>,
+}
+
+impl RunNote {
+    /// Whether retention stops at it.
+    pub fn is_suspect(&self) -> bool {
+        self.is_damaged || !self.suspect.is_empty()
+    }
+}
+
+/// All runs of the store.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Totals {
+    /// Their number.
+    pub runs: i64,
+    /// Their bytes.
+    pub bytes: i64,
+    /// Those that were verified.
+    pub verified: i64,
+    /// Those that are Suspect.
+    pub suspect: i64,
+}

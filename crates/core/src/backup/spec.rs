@@ -1,0 +1,200 @@
+//! A checked policy.
+
+use std::collections::BTreeSet;
+
+use elysia_api::backup::{BackupStore, ColdTenants, Compression, Engine, Format};
+use elysia_api::{CollectionBackup, Rules as _, names};
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::{SignedDuration, Timestamp};
+use kube::core::ResourceExt as _;
+use serde::{Deserialize, Serialize};
+
+use super::suspicion::MAX_SHRINK;
+use crate::fingerprint;
+use crate::retention::Retention;
+use crate::schedule::Timetable;
+
+/// How long a run may take when the policy says nothing: a day is more than any nightly backup should.
+pub const DEADLINE: SignedDuration = SignedDuration::from_hours(24);
+
+/// The longest deadline. What was cut off is taken for abandoned after seven days, so a Job must be gone by then.
+const LONGEST_DEADLINE: SignedDuration = SignedDuration::from_hours(6 * 24);
+
+/// A checked policy and what else the object itself says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BackupSpec {
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+    /// Identity of the object.
+    pub uid: String,
+    /// Name of the WeaviateCluster.
+    pub cluster: String,
+    /// The collections that are declared; empty: all.
+    pub collections: BTreeSet<String>,
+    /// How objects are written.
+    pub format: Format,
+    /// How parts are compressed.
+    pub compression: Compression,
+    /// What becomes of tenants that are at rest.
+    pub cold_tenants: ColdTenants,
+    /// Where runs are written.
+    pub store: BackupStore,
+    /// When runs begin; `None`: once.
+    pub timetable: Option<Box<Timetable>>,
+    /// Time zone in which days begin, as the IANA database names it; UTC when absent.
+    pub time_zone: Option<String>,
+    /// How long runs are kept.
+    pub retention: Retention,
+    /// By how many of a hundred objects a collection may have shrunk.
+    pub max_shrink: u8,
+    /// Whether each run is read back when it is written.
+    pub verify_after_run: bool,
+    /// How long a run may take.
+    pub deadline: SignedDuration,
+    /// Stretches that are read at once.
+    pub parallelism: Option<u32>,
+    /// When the object was made.
+    pub created: Timestamp,
+    /// Value of `elysia.dev/run-now`.
+    pub run_now: Option<String>,
+    /// Value of `elysia.dev/approve`.
+    pub approve: Option<String>,
+    /// Whether `elysia.dev/paused` is `"true"`.
+    pub paused: bool,
+}
+
+impl BackupSpec {
+    /// Checks the spec of an object; the error says which rule does not hold.
+    pub fn validate(backup: &CollectionBackup) -> Result<Self, String> {
+        backup.check_rules().map_err(|errors| errors.to_string())?;
+        let spec = &backup.spec;
+        match spec.engine.unwrap_or_default() {
+            Engine::Portable => {}
+        }
+        let annotation = |key: &str| backup.annotations().get(key).cloned();
+        let timetable = spec.schedule.as_ref().map(Timetable::parse).transpose();
+        Ok(Self {
+            namespace: backup.namespace().unwrap_or_default(),
+            name: backup.name_any(),
+            uid: backup.uid().unwrap_or_default(),
+            cluster: spec.cluster_ref.name.clone(),
+            collections: spec.collections.iter().cloned().collect(),
+            format: spec.format.unwrap_or_default(),
+            compression: spec.compression.unwrap_or_default(),
+            cold_tenants: spec.cold_tenants.unwrap_or_default(),
+            store: spec.store.clone(),
+            timetable: timetable.map_err(|error| format!("spec.schedule.{error}"))?.map(Box::new),
+            time_zone: spec.schedule.as_ref().and_then(|schedule| schedule.time_zone.clone()),
+            retention: retention(spec.retention.as_ref())?,
+            max_shrink: spec.max_shrink.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(MAX_SHRINK),
+            verify_after_run: spec.verify.after_run.unwrap_or(true),
+            deadline: deadline(spec.deadline.as_deref())?,
+            parallelism: spec.parallelism.and_then(|lanes| u32::try_from(lanes).ok()),
+            created: backup.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+            run_now: annotation(names::RUN_NOW_ANNOTATION),
+            approve: annotation(names::APPROVE_ANNOTATION),
+            paused: annotation(names::PAUSED_ANNOTATION).as_deref() == Some("true"),
+        })
+    }
+
+    /// Name of the Job of an order.
+    pub fn job(&self, order: &str) -> String {
+        format!("{}-{order}", self.name)
+    }
+
+    /// What the one run of a policy without a schedule is called.
+    pub(super) fn once(&self) -> String {
+        fingerprint::short(&("backup", &self.uid, "once"))
+    }
+
+    /// What the run for this time is called.
+    pub(super) fn at(&self, due: Timestamp) -> String {
+        fingerprint::short(&("backup", &self.uid, "at", due.as_second()))
+    }
+
+    /// What the run for this value of `elysia.dev/run-now` is called.
+    pub(super) fn now(&self, word: &str) -> String {
+        fingerprint::short(&("backup", &self.uid, "now", word))
+    }
+
+    /// What the acceptance of a Suspect run is called.
+    pub(super) fn accepting(&self, hash: &str) -> String {
+        fingerprint::short(&("backup", &self.uid, "accept", hash))
+    }
+}
+
+/// The zone in which days, weeks and months begin.
+pub fn zone(name: Option<&str>) -> TimeZone {
+    name.and_then(|name| TimeZoneDatabase::bundled().get(name).ok()).unwrap_or(TimeZone::UTC)
+}
+
+/// What a Job is made for. It stands beside the ledger before the Job is made.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Intent {
+    /// Names the work: the same for the same policy and the same cause, whatever was lost in between.
+    pub order: String,
+    /// The time of the schedule that was served last.
+    pub due: Option<Timestamp>,
+    /// The value of `elysia.dev/run-now` that was served last.
+    pub run_now: Option<String>,
+}
+
+fn retention(rules: Option<&elysia_api::backup::Retention>) -> Result<Retention, String> {
+    let Some(rules) = rules else { return Ok(Retention::default()) };
+    let elysia_api::backup::Retention { last, daily, weekly, monthly, max_age } = rules;
+    let number = |rule: Option<i32>| rule.and_then(|number| u32::try_from(number).ok());
+    let age = |text: &String| {
+        span(text).ok_or_else(|| format!("spec.retention.maxAge: {text:?} is not a time such as 36h or 90d"))
+    };
+    Ok(Retention {
+        last: number(*last),
+        daily: number(*daily),
+        weekly: number(*weekly),
+        monthly: number(*monthly),
+        max_age: max_age.as_ref().map(age).transpose()?,
+    })
+}
+
+/// How long work may take.
+pub fn deadline(text: Option<&str>) -> Result<SignedDuration, String> {
+    let Some(text) = text else { return Ok(DEADLINE) };
+    match span(text) {
+        Some(time) if time <= LONGEST_DEADLINE => Ok(time),
+        Some(_) => Err(format!("spec.deadline: {text} is longer than {} hours", LONGEST_DEADLINE.as_hours())),
+        None => Err(format!("spec.deadline: {text:?} is not a time such as 30m or 6h")),
+    }
+}
+
+/// `30m`, `36h`, `90d`.
+fn span(text: &str) -> Option<SignedDuration> {
+    let unit = text.chars().next_back()?;
+    let number: i64 = text.strip_suffix(unit)?.parse().ok()?;
+    let seconds = match unit {
+        'm' => number.checked_mul(60)?,
+        'h' => number.checked_mul(3600)?,
+        'd' => number.checked_mul(24 * 3600)?,
+        _ => return None,
+    };
+    (seconds > 0).then(|| SignedDuration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_with_their_units() {
+        for (text, hours) in [("60m", Some(1)), ("36h", Some(36)), ("90d", Some(2160))] {
+            assert_eq!(span(text).map(|time| time.as_hours()), hours, "{text}");
+        }
+        for text in ["", "d", "0h", "-1d", "5s", "5", "é", "99999999999999999999d"] {
+            assert_eq!(span(text), None, "{text}");
+        }
+        assert_eq!(deadline(None), Ok(DEADLINE));
+        assert!(deadline(Some("200h")).unwrap_err().contains("longer than 144 hours"));
+        assert!(deadline(Some("1w")).unwrap_err().contains("not a time"));
+    }
+}

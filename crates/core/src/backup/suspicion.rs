@@ -1,0 +1,104 @@
+//! Whether a run lacks what the good run before it had. Such a run may be the first sign of a loss, and what it lacks
+//! may lie in older runs alone: they must not be retired for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// By how many of a hundred objects a collection may shrink when the policy says nothing: halving is rare, and losing a
+/// shard of two or three is what it is to notice.
+pub const MAX_SHRINK: u8 = 50;
+
+/// Objects of each collection of a run.
+pub type Contents = BTreeMap<String, u64>;
+
+/// What is asked of a run.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Expectation {
+    /// By how many of a hundred objects a collection may have shrunk.
+    pub max_shrink: u8,
+    /// The collections that are declared; empty: all.
+    pub declared: BTreeSet<String>,
+    /// Collections that were left out on purpose.
+    pub left_out: BTreeSet<String>,
+}
+
+/// Why this run is Suspect beside the last good one; none: it is not.
+pub fn judge(before: &Contents, run: &Contents, expected: &Expectation) -> Vec<String> {
+    let Expectation { max_shrink, declared, left_out } = expected;
+    // Whoever takes a collection out of the list does not expect it.
+    let is_expected = |name: &&String| !left_out.contains(*name) && (declared.is_empty() || declared.contains(*name));
+    let mut reasons = Vec::new();
+    for name in before.keys().filter(is_expected) {
+        let had = before[name];
+        match run.get(name) {
+            None => reasons.push(format!("it lacks collection {name}, of which the run before it had {had} objects")),
+            Some(has) if shrank(had, *has) > *max_shrink => reasons.push(format!(
+                "collection {name} has {has} objects and had {had}: {} % less, more than the {max_shrink} % of maxShrink",
+                shrank(had, *has)
+            )),
+            Some(_) => {}
+        }
+    }
+    reasons
+}
+
+/// Of a hundred objects, how many are gone; rounded up, so that the last object of many is seen to be gone.
+fn shrank(had: u64, has: u64) -> u8 {
+    let gone = u128::from(had.saturating_sub(has));
+    u8::try_from((gone * 100).div_ceil(u128::from(had.max(1)))).unwrap_or(100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contents(of: &[(&str, u64)]) -> Contents {
+        of.iter().map(|(name, objects)| ((*name).to_owned(), *objects)).collect()
+    }
+
+    fn names(of: &[&str]) -> BTreeSet<String> {
+        of.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_run_that_lacks_or_shrank_is_suspect() {
+        let before = [("Articles", 1000), ("Notes", 10)];
+        for (what, run, max_shrink, declared, left_out, reasons) in [
+            ("the same", &[("Articles", 1000), ("Notes", 10)][..], 0, &[][..], &[][..], 0),
+            ("more", &[("Articles", 9000), ("Notes", 10), ("New", 1)], 0, &[], &[], 0),
+            ("within", &[("Articles", 500), ("Notes", 10)], 50, &[], &[], 0),
+            ("one more", &[("Articles", 499), ("Notes", 10)], 50, &[], &[], 1),
+            ("none allowed", &[("Articles", 999), ("Notes", 10)], 0, &[], &[], 1),
+            ("emptied", &[("Articles", 0), ("Notes", 0)], 50, &[], &[], 2),
+            ("emptied, and that is allowed", &[("Articles", 0), ("Notes", 0)], 100, &[], &[], 0),
+            ("gone", &[("Articles", 1000)], 100, &[], &[], 1),
+            ("gone and still declared", &[("Articles", 1000)], 100, &["Articles", "Notes"], &[], 1),
+            ("no longer declared", &[("Articles", 1000)], 100, &["Articles"], &[], 0),
+            ("left out on purpose", &[("Articles", 1000)], 100, &[], &["Notes"], 0),
+            ("all gone", &[], 50, &[], &[], 2),
+        ] {
+            let expected = Expectation { max_shrink, declared: names(declared), left_out: names(left_out) };
+            let found = judge(&contents(&before), &contents(run), &expected);
+            assert_eq!(found.len(), reasons, "{what}: {found:?}");
+        }
+        let expected = Expectation { max_shrink: MAX_SHRINK, ..Expectation::default() };
+        assert_eq!(judge(&Contents::new(), &contents(&before), &expected), [""; 0], "the first run has none before it");
+        assert_eq!(
+            judge(&contents(&before), &contents(&[("Articles", 3)]), &expected),
+            [
+                "collection Articles has 3 objects and had 1000: 100 % less, more than the 50 % of maxShrink",
+                "it lacks collection Notes, of which the run before it had 10 objects"
+            ]
+        );
+    }
+
+    #[test]
+    fn twenty_good_runs_raise_no_alarm() {
+        let expected = Expectation { max_shrink: MAX_SHRINK, ..Expectation::default() };
+        let mut before = contents(&[("Articles", 1000), ("Notes", 4)]);
+        for night in 0..20 {
+            let run = contents(&[("Articles", 900 + night * 37 % 211), ("Notes", 3 + night % 3)]);
+            assert_eq!(judge(&before, &run, &expected), [""; 0], "{night}");
+            before = run;
+        }
+    }
+}

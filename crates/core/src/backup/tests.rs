@@ -1,0 +1,435 @@
+use elysia_api::CollectionBackup;
+use serde_json::{Value, json};
+
+use super::ledger::{RunNote, Totals};
+use super::*;
+use crate::collection::ClusterSight;
+use crate::condition::Value as Truth;
+use crate::feed::JobView;
+use crate::sight::BlindnessKind;
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn policy(edit: impl FnOnce(&mut Value)) -> BackupSpec {
+    let mut object = json!({
+        "apiVersion": "elysia.dev/v1alpha1", "kind": "CollectionBackup",
+        "metadata": {
+            "name": "nightly", "namespace": "ai", "uid": "u", "generation": 1, "annotations": {},
+            "creationTimestamp": "2026-05-01T12:00:00Z",
+        },
+        "spec": {"clusterRef": {"name": "search"}, "store": {"s3": {"bucket": "b", "prefix": "p"}}},
+    });
+    edit(&mut object);
+    let object: CollectionBackup = serde_json::from_value(object).unwrap();
+    BackupSpec::validate(&object).unwrap()
+}
+
+fn once() -> BackupSpec {
+    policy(|_| {})
+}
+
+fn nightly() -> BackupSpec {
+    policy(|object| object["spec"]["schedule"] = json!({"cron": "0 3 * * *"}))
+}
+
+fn observed(now: &str) -> Observed {
+    Observed {
+        cluster: ClusterSight::Fit,
+        store: Sight::Seen(Ok(())),
+        ledger: Sight::Seen(None),
+        keeps_notes: true,
+        failed: None,
+        intent: None,
+        jobs: Vec::new(),
+        restoring: BTreeMap::new(),
+        now: at(now),
+    }
+}
+
+fn attempt(order: &str, stage: Stage) -> Attempt {
+    Attempt {
+        order: order.to_owned(),
+        run: Some("r1".to_owned()),
+        stage,
+        objects: 3,
+        bytes: 30,
+        started_at: at("2026-05-02T03:00:01Z"),
+        updated_at: at("2026-05-02T03:00:09Z"),
+        message: (stage == Stage::Failed).then(|| "disk full".to_owned()),
+        is_permanent: false,
+        is_strangers: false,
+        retired: Vec::new(),
+        trouble: None,
+    }
+}
+
+fn note(id: &str) -> RunNote {
+    RunNote {
+        id: id.to_owned(),
+        objects: 3,
+        bytes: 30,
+        started_at: at("2026-05-02T03:00:01Z"),
+        finished_at: at("2026-05-02T03:01:00Z"),
+        verified_at: Some(at("2026-05-02T03:02:00Z")),
+        suspect: Vec::new(),
+        is_damaged: false,
+        left_out: BTreeMap::new(),
+    }
+}
+
+fn ledger(attempt: Attempt, runs: Vec<RunNote>) -> Sight<Option<BackupLedger>> {
+    let totals = Totals { runs: 1, bytes: 30, verified: 1, suspect: 0 };
+    Sight::Seen(Some(BackupLedger { attempt: Some(attempt), runs, totals, last_success: None, last_verified: None }))
+}
+
+fn job(spec: &BackupSpec, order: &str, state: JobState) -> JobView {
+    JobView { name: spec.job(order), state, watches: false, idle_since: None }
+}
+
+/// Every condition in a word.
+fn shown(plan: &Plan) -> String {
+    let word = |finding: &Finding| {
+        let sign = match finding.value {
+            Truth::True => "",
+            Truth::False => "!",
+            Truth::Unknown => "?",
+        };
+        format!("{sign}{}:{}", finding.kind, finding.reason)
+    };
+    plan.findings.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+fn started(plan: &Plan) -> Option<Intent> {
+    match &plan.step {
+        Some(Step::Start { intent, .. }) => Some(intent.clone()),
+        _ => None,
+    }
+}
+
+#[test]
+fn without_a_schedule_there_is_exactly_one_run() {
+    let spec = once();
+    let mut seen = observed("2026-05-02T12:00:00Z");
+    let first = plan(&spec, &seen);
+    let intent = started(&first).unwrap();
+    assert_eq!(shown(&first), "!Ready:Running ?Verified:NoRun Reconciling:Running Running:Running");
+    // The status, the ledger and the intent are lost: the same order again, which the store knows.
+    assert_eq!(started(&plan(&spec, &observed("2027-01-01T00:00:00Z"))).unwrap().order, intent.order);
+    seen.intent = Some(intent.clone());
+    seen.jobs = vec![job(&spec, &intent.order, JobState::Active)];
+    assert_eq!(plan(&spec, &seen).step, None);
+    seen.ledger = ledger(attempt(&intent.order, Stage::Done), vec![note("r1")]);
+    seen.jobs = vec![job(&spec, &intent.order, JobState::Succeeded)];
+    for _ in 0..2 {
+        let done = plan(&spec, &seen);
+        assert_eq!((done.step.clone(), shown(&done).as_str()), (None, "Ready:Complete Verified:Verified"));
+        seen.jobs.clear();
+        seen.now += SignedDuration::from_hours(1000);
+    }
+    // Another spec is no reason for another run; a person's word is, once.
+    let again = policy(|object| object["metadata"]["annotations"]["elysia.dev/run-now"] = json!("1"));
+    let second = started(&plan(&again, &seen)).unwrap();
+    assert_eq!(second.run_now.as_deref(), Some("1"));
+    assert_ne!(second.order, intent.order);
+    seen.intent = Some(second.clone());
+    seen.ledger = ledger(attempt(&second.order, Stage::Done), vec![note("r2"), note("r1")]);
+    assert_eq!(plan(&again, &seen).step, None);
+}
+
+#[test]
+fn what_was_missed_is_made_up_for_once() {
+    let spec = nightly();
+    for (what, due, now, expected) in [
+        ("made after today's time", None, "2026-05-01T20:00:00Z", None),
+        ("the first night", None, "2026-05-02T03:00:00Z", Some("2026-05-02T03:00:00Z")),
+        ("served", Some("2026-05-02T03:00:00Z"), "2026-05-02T20:00:00Z", None),
+        ("the next night", Some("2026-05-02T03:00:00Z"), "2026-05-03T03:00:05Z", Some("2026-05-03T03:00:00Z")),
+        ("missed for a week", Some("2026-05-02T03:00:00Z"), "2026-05-09T10:00:00Z", Some("2026-05-09T03:00:00Z")),
+        ("a clock that was ahead", Some("2030-05-02T03:00:00Z"), "2026-05-09T10:00:00Z", None),
+    ] {
+        let mut seen = observed(now);
+        if let Some(due) = due.map(at) {
+            let order = spec.at(due);
+            seen.ledger = ledger(attempt(&order, Stage::Done), vec![note("r1")]);
+            seen.intent = Some(Intent { order, due: Some(due), run_now: None });
+        }
+        let plan = plan(&spec, &seen);
+        assert_eq!(started(&plan).and_then(|intent| intent.due), expected.map(at), "{what}");
+        assert!(plan.findings[0].value == Truth::True, "{what}: a run moves Running, never Ready: {}", shown(&plan));
+        assert!(plan.next_run.is_some_and(|next| next > seen.now), "{what}");
+    }
+}
+
+#[test]
+fn one_run_at_a_time_and_none_is_forgotten() {
+    let spec = nightly();
+    let due = at("2026-05-02T03:00:00Z");
+    let mut seen = observed("2026-05-03T04:00:00Z");
+    let order = spec.at(due);
+    seen.intent = Some(Intent { order: order.clone(), due: Some(due), run_now: None });
+    seen.jobs = vec![job(&spec, &order, JobState::Active)];
+    assert_eq!(plan(&spec, &seen).step, None, "it has been at it for a day");
+    seen.jobs.clear();
+    seen.ledger = ledger(attempt(&order, Stage::Done), vec![note("r1")]);
+    assert_eq!(started(&plan(&spec, &seen)).unwrap().due, Some(at("2026-05-03T03:00:00Z")));
+    // A pod that outlives a Job that is gone.
+    seen.jobs = vec![job(&spec, "other", JobState::Active)];
+    assert_eq!(plan(&spec, &seen).step, None);
+}
+
+#[test]
+fn run_now_goes_before_the_schedule_also_while_that_is_suspended() {
+    let suspended = |word: Option<&str>| {
+        policy(|object| {
+            object["spec"]["schedule"] = json!({"cron": "0 3 * * *", "suspend": true});
+            object["metadata"]["annotations"] = json!({"elysia.dev/run-now": word});
+            if word.is_none() {
+                object["metadata"]["annotations"] = json!({});
+            }
+        })
+    };
+    let mut seen = observed("2026-05-03T04:00:00Z");
+    let idle = plan(&suspended(None), &seen);
+    assert_eq!((idle.step.clone(), shown(&idle).as_str()), (None, "Ready:Scheduled ?Verified:NoRun"));
+    assert!(idle.findings[0].message.contains("suspend"), "{}", idle.findings[0].message);
+    let spec = suspended(Some("x"));
+    let intent = started(&plan(&spec, &seen)).unwrap();
+    assert_eq!((intent.due, intent.run_now.as_deref()), (None, Some("x")));
+    seen.intent = Some(intent.clone());
+    seen.ledger = ledger(attempt(&intent.order, Stage::Done), vec![note("r1")]);
+    assert_eq!(plan(&spec, &seen).step, None, "dealt with once");
+    assert_eq!(plan(&suspended(None), &seen).step, None, "taking the annotation away starts nothing");
+}
+
+#[test]
+fn nothing_starts_while_something_is_unknown_or_missing() {
+    let spec = once();
+    let cases: [(&str, fn(&mut Observed), &str); 6] = [
+        (
+            "no cluster",
+            |seen| seen.cluster = ClusterSight::Missing,
+            "!Ready:ClusterMissing ?Verified:NoRun Stalled:ClusterMissing",
+        ),
+        (
+            "hibernated, or a node is missing",
+            |seen| seen.cluster = ClusterSight::Unfit("it hibernates".to_owned()),
+            "!Ready:ClusterNotReady ?Verified:NoRun Reconciling:ClusterNotReady",
+        ),
+        (
+            "no Secret",
+            |seen| seen.store = Sight::Seen(Err("Secret k does not exist".to_owned())),
+            "!Ready:StoreMissing ?Verified:NoRun Stalled:StoreMissing",
+        ),
+        (
+            "a Secret that could not be read",
+            |seen| seen.store = Sight::unseen(BlindnessKind::Failed, "no answer"),
+            "!Ready:Unknown ?Verified:NoRun Reconciling:Unknown",
+        ),
+        (
+            "a pod that outlives its Job",
+            |seen| {
+                let name = "nightly-old".to_owned();
+                seen.jobs = vec![JobView { name, state: JobState::Active, watches: false, idle_since: None }];
+            },
+            "!Ready:Running ?Verified:NoRun Reconciling:Running",
+        ),
+        (
+            "a ledger that could not be read",
+            |seen| seen.ledger = Sight::unseen(BlindnessKind::Failed, "no answer"),
+            "?Ready:Unknown ?Verified:Unknown",
+        ),
+    ];
+    for (what, edit, expected) in cases {
+        let mut seen = observed("2026-05-01T12:00:10Z");
+        edit(&mut seen);
+        let plan = plan(&spec, &seen);
+        assert_eq!((shown(&plan).as_str(), plan.step.clone()), (expected, None), "{what}");
+        assert!(plan.recheck.is_some(), "{what}");
+    }
+    let paused = policy(|object| object["metadata"]["annotations"]["elysia.dev/paused"] = json!("true"));
+    let plan = plan(&paused, &observed("2026-05-01T12:00:10Z"));
+    assert_eq!(plan.step, None);
+    assert!(shown(&plan).ends_with("Stalled:Paused"), "{}", shown(&plan));
+}
+
+#[test]
+fn a_run_that_cannot_begin_for_its_deadline_needs_a_person() {
+    let spec = policy(|object| {
+        object["spec"]["schedule"] = json!({"cron": "0 3 * * *"});
+        object["spec"]["deadline"] = json!("6h");
+    });
+    let mut seen = observed("2026-05-02T03:00:10Z");
+    seen.cluster = ClusterSight::Unfit("a node is missing".to_owned());
+    assert!(shown(&plan(&spec, &seen)).ends_with("Reconciling:ClusterNotReady"));
+    seen.now = at("2026-05-02T09:00:01Z");
+    assert!(shown(&plan(&spec, &seen)).ends_with("Stalled:ClusterNotReady"));
+    seen.cluster = ClusterSight::Fit;
+    assert_eq!(started(&plan(&spec, &seen)).unwrap().due, Some(at("2026-05-02T03:00:00Z")), "late, and not left out");
+}
+
+#[test]
+fn what_failed_stays_failed_until_the_next_time() {
+    let spec = nightly();
+    let due = at("2026-05-02T03:00:00Z");
+    let order = spec.at(due);
+    let mut seen = observed("2026-05-02T04:00:00Z");
+    seen.intent = Some(Intent { order: order.clone(), due: Some(due), run_now: None });
+    seen.ledger = ledger(attempt(&order, Stage::Failed), vec![note("r0")]);
+    let plan_now = plan(&spec, &seen);
+    assert_eq!((plan_now.step.clone(), shown(&plan_now).as_str()), (None, "!Ready:RunFailed Verified:Verified"));
+    assert!(plan_now.findings[0].message.contains("disk full"));
+    assert_eq!(plan_now.run.unwrap().state, BackupState::Failed);
+    // A pod still tries.
+    seen.jobs = vec![job(&spec, &order, JobState::Active)];
+    assert!(shown(&plan(&spec, &seen)).ends_with("Running:Running"));
+    seen.jobs.clear();
+    seen.now = at("2026-05-03T03:00:00Z");
+    assert_eq!(started(&plan(&spec, &seen)).unwrap().due, Some(seen.now));
+    // Without a schedule nobody comes but a person.
+    let spec = once();
+    let order = spec.once();
+    seen.intent = Some(Intent { order: order.clone(), due: None, run_now: None });
+    seen.ledger = ledger(attempt(&order, Stage::Failed), Vec::new());
+    assert_eq!(shown(&plan(&spec, &seen)), "!Ready:RunFailed ?Verified:NoRun Stalled:RunFailed");
+}
+
+#[test]
+fn a_strangers_prefix_needs_a_person_at_once() {
+    let spec = nightly();
+    let due = at("2026-05-02T03:00:00Z");
+    let order = spec.at(due);
+    let mut seen = observed("2026-05-02T04:00:00Z");
+    seen.intent = Some(Intent { order: order.clone(), due: Some(due), run_now: None });
+    seen.ledger = ledger(Attempt { is_strangers: true, is_permanent: true, ..attempt(&order, Stage::Failed) }, vec![]);
+    assert_eq!(shown(&plan(&spec, &seen)), "!Ready:NotOwner ?Verified:NoRun Stalled:NotOwner");
+}
+
+#[test]
+fn a_job_that_failed_without_a_word_is_noted_once() {
+    let spec = once();
+    let order = spec.once();
+    let mut seen = observed("2026-05-02T04:00:00Z");
+    seen.intent = Some(Intent { order: order.clone(), due: None, run_now: None });
+    seen.jobs = vec![job(&spec, &order, JobState::Failed("deadline".to_owned()))];
+    let first = plan(&spec, &seen);
+    let Some(Step::NoteFailure(failed)) = first.step.clone() else { panic!("{first:?}") };
+    seen.failed = Some(failed);
+    assert_eq!(plan(&spec, &seen).step, None);
+    seen.jobs.clear();
+    let after = plan(&spec, &seen);
+    assert_eq!((after.step.clone(), shown(&after)), (None, shown(&first)), "the Job's record was cleared away");
+}
+
+#[test]
+fn a_lost_ledger_lets_the_job_come_again() {
+    let spec = once();
+    let order = spec.once();
+    let mut seen = observed("2026-05-02T04:00:00Z");
+    seen.jobs = vec![job(&spec, &order, JobState::Succeeded)];
+    assert_eq!(plan(&spec, &seen).step, Some(Step::ForgetJob { name: spec.job(&order) }));
+    seen.jobs.clear();
+    assert_eq!(started(&plan(&spec, &seen)).unwrap().order, order);
+}
+
+#[test]
+fn a_suspect_run_is_accepted_by_its_hash_and_once() {
+    let spec = nightly();
+    let due = at("2026-05-02T03:00:00Z");
+    let order = spec.at(due);
+    let mut seen = observed("2026-05-02T04:00:00Z");
+    seen.intent = Some(Intent { order: order.clone(), due: Some(due), run_now: None });
+    let mut suspect = note("r2");
+    suspect.suspect = vec!["it lacks collection Notes".to_owned()];
+    seen.ledger = ledger(attempt(&order, Stage::Done), vec![suspect.clone(), note("r1")]);
+    let shows = plan(&spec, &seen);
+    assert_eq!(
+        (shows.step.clone(), shown(&shows).as_str()),
+        (None, "!Ready:Suspect Verified:Verified Stalled:Suspect")
+    );
+    let hash = shows.shown.unwrap().hash;
+    let approved = |hash: &str| {
+        policy(|object| {
+            object["spec"]["schedule"] = json!({"cron": "0 3 * * *"});
+            object["metadata"]["annotations"]["elysia.dev/approve"] = json!(hash);
+        })
+    };
+    assert_eq!(plan(&approved("0123456789ab"), &seen).step, None);
+    let spec = approved(&hash);
+    let Some(Step::Start { intent, task }) = plan(&spec, &seen).step else { panic!("nothing starts") };
+    assert_eq!((task, intent.due), (Task::Accept { run: "r2".to_owned() }, Some(due)));
+    seen.intent = Some(intent.clone());
+    seen.ledger = ledger(attempt(&intent.order, Stage::Done), vec![note("r2"), note("r1")]);
+    let after = plan(&spec, &seen);
+    assert_eq!((after.step.clone(), shown(&after).as_str()), (None, "Ready:Scheduled Verified:Verified"));
+    // The approval stays on the object and is inert: another Suspect run has another hash.
+    suspect.id = "r3".to_owned();
+    seen.ledger = ledger(attempt(&intent.order, Stage::Done), vec![suspect.clone(), note("r2")]);
+    assert_eq!(plan(&spec, &seen).step, None);
+    // What is not what was written cannot be accepted.
+    suspect.is_damaged = true;
+    seen.ledger = ledger(attempt(&intent.order, Stage::Done), vec![suspect]);
+    let damaged = plan(&spec, &seen);
+    assert_eq!(shown(&damaged), "!Ready:VerificationFailed !Verified:VerificationFailed Stalled:VerificationFailed");
+    assert_eq!((damaged.step, damaged.shown), (None, None));
+}
+
+#[test]
+fn a_collection_that_is_being_restored_is_left_out() {
+    let some = policy(|object| object["spec"]["collections"] = json!(["Articles", "Notes"]));
+    let one = policy(|object| object["spec"]["collections"] = json!(["Articles"]));
+    let mut seen = observed("2026-05-02T04:00:00Z");
+    let restores = [("Articles", "back"), ("Others", "elsewhere")];
+    seen.restoring = restores.iter().map(|(name, by)| ((*name).to_owned(), (*by).to_owned())).collect();
+    let left_out = |spec: &BackupSpec| match plan(spec, &seen).step {
+        Some(Step::Start { task: Task::Run { left_out }, .. }) => left_out.into_keys().collect::<Vec<_>>(),
+        step => panic!("{step:?}"),
+    };
+    assert_eq!(left_out(&some), ["Articles"]);
+    assert_eq!(left_out(&once()), ["Articles", "Others"]);
+    let plan = plan(&one, &seen);
+    assert_eq!(plan.step, None);
+    assert!(shown(&plan).ends_with("Reconciling:RestoreUnfinished"), "{}", shown(&plan));
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    for (what, spec, words) in [
+        ("no store", json!({"clusterRef": {"name": "w"}, "store": {}}), "exactly one of store.s3 and store.volume"),
+        (
+            "two stores",
+            json!({"clusterRef": {"name": "w"}, "store": {"s3": {"bucket": "b"}, "volume": {"claimName": "c"}}}),
+            "exactly one of store.s3 and store.volume",
+        ),
+        (
+            "gzip in Parquet",
+            json!({"clusterRef": {"name": "w"}, "store": {"s3": {"bucket": "b"}}, "compression": "Gzip"}),
+            "Gzip goes with format: Jsonl",
+        ),
+        (
+            "a retention of nothing",
+            json!({"clusterRef": {"name": "w"}, "store": {"s3": {"bucket": "b"}}, "retention": {}}),
+            "retention needs at least one",
+        ),
+        (
+            "a deadline beyond a week",
+            json!({"clusterRef": {"name": "w"}, "store": {"s3": {"bucket": "b"}}, "deadline": "999h"}),
+            "longer than 144 hours",
+        ),
+        (
+            "no such zone",
+            json!({"clusterRef": {"name": "w"}, "store": {"s3": {"bucket": "b"}},
+                "schedule": {"cron": "0 3 * * *", "timeZone": "Europe/Roma"}}),
+            "spec.schedule.timeZone",
+        ),
+    ] {
+        let object: CollectionBackup = serde_json::from_value(json!({
+            "apiVersion": "elysia.dev/v1alpha1", "kind": "CollectionBackup",
+            "metadata": {"name": "n", "namespace": "ai"}, "spec": spec,
+        }))
+        .unwrap();
+        let error = BackupSpec::validate(&object).unwrap_err();
+        assert!(error.contains(words), "{what}: {error}");
+    }
+}

@@ -1,0 +1,98 @@
+//! A checked restore.
+
+use elysia_api::restore::{Conflict, RestoreFrom};
+use elysia_api::{CollectionRestore, Rules as _, names};
+use jiff::{SignedDuration, Timestamp};
+use kube::core::ResourceExt as _;
+
+use super::ledger::Guarded;
+use crate::backup;
+use crate::fingerprint;
+
+/// A checked restore and what else the object itself says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RestoreSpec {
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+    /// Identity of the object.
+    pub uid: String,
+    /// Name of the WeaviateCluster.
+    pub cluster: String,
+    /// Which run.
+    pub from: RestoreFrom,
+    /// The collection in it.
+    pub collection: String,
+    /// The collection that it becomes.
+    pub into: String,
+    /// What becomes of objects whose ids are taken.
+    pub conflict: Conflict,
+    /// Replicas of a collection that has to be made.
+    pub factor: Option<i32>,
+    /// Shards of a collection that has to be made.
+    pub shards: Option<i32>,
+    /// How long the work may take.
+    pub deadline: SignedDuration,
+    /// When the object was made.
+    pub created: Timestamp,
+    /// Value of `elysia.dev/run-now`.
+    pub run_now: Option<String>,
+    /// Value of `elysia.dev/approve`.
+    pub approve: Option<String>,
+    /// Whether `elysia.dev/paused` is `"true"`.
+    pub paused: bool,
+}
+
+impl RestoreSpec {
+    /// Checks the spec of an object; the error says which rule does not hold.
+    pub fn validate(restore: &CollectionRestore) -> Result<Self, String> {
+        restore.check_rules().map_err(|errors| errors.to_string())?;
+        let spec = &restore.spec;
+        let annotation = |key: &str| restore.annotations().get(key).cloned();
+        Ok(Self {
+            namespace: restore.namespace().unwrap_or_default(),
+            name: restore.name_any(),
+            uid: restore.uid().unwrap_or_default(),
+            cluster: spec.cluster_ref.name.clone(),
+            from: spec.from.clone(),
+            collection: spec.collection.clone(),
+            into: spec.into.clone().unwrap_or_else(|| spec.collection.clone()),
+            conflict: spec.conflict.unwrap_or_default(),
+            factor: spec.replication_factor,
+            shards: spec.shards,
+            deadline: backup::deadline(spec.deadline.as_deref())?,
+            created: restore.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+            run_now: annotation(names::RUN_NOW_ANNOTATION),
+            approve: annotation(names::APPROVE_ANNOTATION),
+            paused: annotation(names::PAUSED_ANNOTATION).as_deref() == Some("true"),
+        })
+    }
+
+    /// Id of the receipt. No uid: manifests that are applied to a rebuilt cluster, or again, restore nothing twice.
+    pub fn receipt(&self) -> String {
+        fingerprint::short(&("receipt", &self.namespace, &self.name, &self.cluster, &self.into, &self.from.run))
+    }
+
+    /// Where it goes, as the receipt says it.
+    pub fn target(&self) -> String {
+        format!("{}/{}", self.namespace, self.cluster)
+    }
+
+    /// Name of the Job of an order.
+    pub fn job(&self, order: &str) -> String {
+        format!("{}-{order}", self.name)
+    }
+
+    /// What the work is called; after an approval it is called otherwise.
+    pub(super) fn order(&self, approved: Option<&str>) -> String {
+        fingerprint::short(&("restore", &self.uid, &self.run_now, approved))
+    }
+
+    /// Covers what would be written over what, and when that was found. It is the same when it is found again.
+    pub(super) fn hash(&self, guarded: &Guarded) -> String {
+        let Guarded { run, tenant: _, since } = guarded;
+        let parts = (&self.uid, run, &self.collection, &self.cluster, &self.into);
+        fingerprint::short(&("overwrite", parts, format!("{:?}", self.conflict), since.as_millisecond()))
+    }
+}

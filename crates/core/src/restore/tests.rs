@@ -1,0 +1,230 @@
+use elysia_api::CollectionRestore;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::condition::Value as Truth;
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn restore(edit: impl FnOnce(&mut Value)) -> RestoreSpec {
+    let mut object = json!({
+        "apiVersion": "elysia.dev/v1alpha1", "kind": "CollectionRestore",
+        "metadata": {
+            "name": "back", "namespace": "ai", "uid": "u", "generation": 1, "annotations": {},
+            "creationTimestamp": "2026-05-01T12:00:00Z",
+        },
+        "spec": {
+            "clusterRef": {"name": "search"}, "from": {"backupRef": {"name": "nightly"}, "run": "latest"},
+            "collection": "Articles", "into": "Restored", "conflict": "Overwrite",
+        },
+    });
+    edit(&mut object);
+    let object: CollectionRestore = serde_json::from_value(object).unwrap();
+    RestoreSpec::validate(&object).unwrap()
+}
+
+fn annotated(key: &str, value: &str) -> RestoreSpec {
+    restore(|object| object["metadata"]["annotations"][key] = json!(value))
+}
+
+fn observed() -> Observed {
+    Observed {
+        cluster: ClusterSight::Fit,
+        store: Sight::Seen(Ok(())),
+        ledger: Sight::Seen(None),
+        keeps_notes: true,
+        failed: None,
+        jobs: Vec::new(),
+        rival: None,
+        now: at("2026-05-01T12:00:10Z"),
+    }
+}
+
+fn ledger(spec: &RestoreSpec, order: &str, stage: Stage) -> RestoreLedger {
+    RestoreLedger {
+        receipt: spec.receipt(),
+        order: order.to_owned(),
+        run_now: spec.run_now.clone(),
+        run: Some("r1".to_owned()),
+        stage,
+        total: 9,
+        done: 4,
+        written: 4,
+        skipped: 0,
+        merged: 0,
+        has_begun: stage == Stage::Writing,
+        started_at: at("2026-05-01T12:00:05Z"),
+        updated_at: at("2026-05-01T12:00:06Z"),
+        finished_at: None,
+        message: (stage == Stage::Failed).then(|| "the backup is damaged".to_owned()),
+        is_permanent: false,
+        guarded: None,
+        approved: None,
+    }
+}
+
+fn shown(plan: &Plan) -> String {
+    let word = |finding: &Finding| {
+        let sign = match finding.value {
+            Truth::True => "",
+            Truth::False => "!",
+            Truth::Unknown => "?",
+        };
+        format!("{sign}{}:{}", finding.kind, finding.reason)
+    };
+    let words = plan.findings.iter().map(word).collect::<Vec<_>>().join(" ");
+    format!("{:?} {words}", plan.phase)
+}
+
+fn order_of(plan: &Plan) -> (String, Option<Approval>) {
+    match &plan.step {
+        Some(Step::Start { order, approval }) => (order.clone(), approval.clone()),
+        step => panic!("{step:?}"),
+    }
+}
+
+fn job(spec: &RestoreSpec, order: &str, state: JobState) -> JobView {
+    JobView { name: spec.job(order), state, watches: false, idle_since: None }
+}
+
+#[test]
+fn it_runs_once_and_never_again() {
+    let spec = restore(|_| {});
+    let mut seen = observed();
+    let first = plan(&spec, &seen);
+    let (order, approval) = order_of(&first);
+    assert_eq!(approval, None);
+    assert_eq!(shown(&first), "Running !Ready:Running Running:Running Reconciling:Running");
+    seen.jobs = vec![job(&spec, &order, JobState::Active)];
+    assert_eq!(plan(&spec, &seen).step, None);
+    seen.ledger = Sight::Seen(Some(ledger(&spec, &order, Stage::Done)));
+    seen.jobs = vec![job(&spec, &order, JobState::Succeeded)];
+    let done = plan(&spec, &seen);
+    assert_eq!((done.step.clone(), shown(&done).as_str()), (None, "Succeeded Ready:Restored"));
+    // Neither another word nor another uid makes it run again.
+    for again in [annotated("elysia.dev/run-now", "1"), restore(|object| object["metadata"]["uid"] = json!("v"))] {
+        assert_eq!(plan(&again, &seen).step, None);
+    }
+    // The ledger is lost: the worker comes again, and finds the receipt.
+    seen.ledger = Sight::Seen(None);
+    assert_eq!(plan(&spec, &seen).step, Some(Step::ForgetJob { name: spec.job(&order) }));
+    seen.jobs.clear();
+    assert_eq!(order_of(&plan(&spec, &seen)).0, order);
+    seen.ledger = Sight::Seen(Some(ledger(&spec, &order, Stage::Gone)));
+    let gone = plan(&spec, &seen);
+    assert_eq!((gone.step.clone(), shown(&gone).as_str()), (None, "Succeeded Ready:CollectionGone"));
+    // A ledger of another restore under the same name says nothing.
+    let other = restore(|object| object["spec"]["into"] = json!("Elsewhere"));
+    assert!(plan(&other, &seen).step.is_some());
+}
+
+#[test]
+fn to_write_over_objects_needs_one_approval() {
+    let spec = restore(|_| {});
+    let (order, _) = order_of(&plan(&spec, &observed()));
+    let mut waiting = ledger(&spec, &order, Stage::Waiting);
+    let guarded = Guarded { run: "r1".to_owned(), tenant: None, since: at("2026-05-01T12:00:05Z") };
+    waiting.guarded = Some(guarded.clone());
+    let mut seen = observed();
+    seen.jobs = vec![job(&spec, &order, JobState::Succeeded)];
+    seen.ledger = Sight::Seen(Some(waiting.clone()));
+    let asks = plan(&spec, &seen);
+    assert_eq!(
+        (asks.step.clone(), shown(&asks).as_str()),
+        (None, "NeedsApproval !Ready:NeedsApproval Stalled:NeedsApproval")
+    );
+    let hash = asks.shown.clone().unwrap().hash;
+    assert_eq!(plan(&annotated("elysia.dev/approve", "0123456789ab"), &seen).step, None);
+    let approved = annotated("elysia.dev/approve", &hash);
+    let (second, approval) = order_of(&plan(&approved, &seen));
+    assert_eq!(approval, Some(Approval { hash: hash.clone(), run: "r1".to_owned() }));
+    assert_ne!(second, order, "its Job has a name of its own");
+    // It has begun; the annotation is taken away, and nothing else begins.
+    let mut writing = ledger(&spec, &second, Stage::Writing);
+    writing.approved = Some(hash.clone());
+    seen.ledger = Sight::Seen(Some(writing));
+    seen.jobs = vec![job(&spec, &second, JobState::Active)];
+    for spec in [&approved, &spec] {
+        assert_eq!(plan(spec, &seen).step, None);
+    }
+    // Another uid, run or time of finding is another plan.
+    let other = restore(|object| object["metadata"]["uid"] = json!("v"));
+    assert_ne!(other.hash(&guarded), hash);
+    assert_ne!(spec.hash(&Guarded { run: "r2".to_owned(), ..guarded.clone() }), hash);
+    assert_ne!(spec.hash(&Guarded { since: at("2026-05-02T12:00:05Z"), ..guarded }), hash);
+}
+
+#[test]
+fn what_failed_waits_for_a_word() {
+    let spec = restore(|_| {});
+    let (order, _) = order_of(&plan(&spec, &observed()));
+    let mut seen = observed();
+    seen.ledger = Sight::Seen(Some(ledger(&spec, &order, Stage::Failed)));
+    let blocked = plan(&spec, &seen);
+    assert_eq!((blocked.step.clone(), shown(&blocked).as_str()), (None, "Failed !Ready:Blocked Stalled:Blocked"));
+    let mut begun = ledger(&spec, &order, Stage::Failed);
+    begun.has_begun = true;
+    seen.ledger = Sight::Seen(Some(begun));
+    assert_eq!(shown(&plan(&spec, &seen)), "Failed !Ready:RunFailed Stalled:RunFailed");
+    // The Job still tries.
+    seen.jobs = vec![job(&spec, &order, JobState::Active)];
+    assert!(shown(&plan(&spec, &seen)).starts_with("Running"));
+    seen.jobs.clear();
+    let again = annotated("elysia.dev/run-now", "1");
+    assert_ne!(order_of(&plan(&again, &seen)).0, order);
+    // Its Job was given up and cleared away, and the worker had said nothing.
+    seen.ledger = Sight::Seen(None);
+    seen.jobs = vec![job(&spec, &order, JobState::Failed("deadline".to_owned()))];
+    let Some(Step::NoteFailure(failed)) = plan(&spec, &seen).step else { panic!("nothing is noted") };
+    seen.failed = Some(failed);
+    seen.jobs.clear();
+    let noted = plan(&spec, &seen);
+    assert_eq!((noted.step.clone(), noted.phase), (None, RestorePhase::Failed));
+}
+
+#[test]
+fn nothing_starts_while_something_is_unknown_or_missing() {
+    let spec = restore(|_| {});
+    let cases: [(&str, fn(&mut Observed), &str); 5] = [
+        (
+            "no cluster",
+            |seen| seen.cluster = ClusterSight::Missing,
+            "Pending !Ready:ClusterMissing Stalled:ClusterMissing",
+        ),
+        (
+            "no policy",
+            |seen| {
+                let message = "CollectionBackup nightly does not exist".to_owned();
+                seen.store = Sight::Seen(Err(Missing { reason: Reason::BackupMissing, message }));
+            },
+            "Pending !Ready:BackupMissing Stalled:BackupMissing",
+        ),
+        (
+            "an older restore",
+            |seen| seen.rival = Some("first".to_owned()),
+            "Pending !Ready:Conflict Reconciling:Conflict",
+        ),
+        (
+            "for longer than its deadline",
+            |seen| {
+                seen.rival = Some("first".to_owned());
+                seen.now = at("2026-05-03T12:00:10Z");
+            },
+            "Pending !Ready:Conflict Stalled:Conflict",
+        ),
+        (
+            "a ledger that could not be read",
+            |seen| seen.ledger = Sight::unseen(crate::sight::BlindnessKind::Failed, "no answer"),
+            "Pending ?Ready:Unknown",
+        ),
+    ];
+    for (what, edit, expected) in cases {
+        let mut seen = observed();
+        edit(&mut seen);
+        let plan = plan(&spec, &seen);
+        assert_eq!((shown(&plan).as_str(), plan.step.clone()), (expected, None), "{what}");
+    }
+    assert_eq!(plan(&annotated("elysia.dev/paused", "true"), &observed()).step, None);
+}

@@ -1,0 +1,89 @@
+//! What a look at a restore gives.
+
+use elysia_api::backup::BackupStore;
+use elysia_api::condition::Reason;
+use elysia_api::{CollectionBackup, CollectionRestore, names};
+use elysia_core::restore::{Missing, Observed, RestoreSpec};
+use elysia_core::sight::Sight;
+use jiff::Timestamp;
+use kube::core::ResourceExt as _;
+use kube::runtime::reflector::ObjectRef;
+
+use super::super::ReconcileError;
+use super::super::backup::observe::{into, is_unfinished};
+use super::super::context::Context;
+use super::super::feed::jobs;
+use super::super::store_jobs::{self, Beside, Way};
+
+/// What was seen, and where a worker would read and write.
+pub(super) struct Scene {
+    pub(super) observed: Observed,
+    pub(super) way: Way,
+    /// The store that is read.
+    pub(super) store: Option<BackupStore>,
+}
+
+/// One look.
+pub(super) async fn observe(spec: &RestoreSpec, context: &Context, now: Timestamp) -> Result<Scene, ReconcileError> {
+    let label = (names::RESTORE_LABEL, spec.name.as_str());
+    let jobs = jobs::labelled(&spec.namespace, label, &spec.uid, context).await?;
+    let name = names::restore_ledger(&spec.name);
+    let Beside { ledger, keeps_notes, failed, intent: _ } =
+        store_jobs::beside(&spec.namespace, &name, &spec.uid, context).await;
+    let way = store_jobs::way(&spec.namespace, &spec.cluster, context);
+    let (store, sight) = match resolve(spec, context) {
+        Err(missing) => (None, Sight::Seen(Err(missing))),
+        Ok(store) => {
+            let sight = store_jobs::store(&spec.namespace, &store, context).await;
+            let missing = |message| Missing { reason: Reason::StoreMissing, message };
+            (Some(store), sight.map(|found| found.map_err(missing)))
+        }
+    };
+    let observed = Observed {
+        cluster: way.cluster.clone(),
+        store: sight,
+        ledger,
+        keeps_notes,
+        failed,
+        jobs,
+        rival: rival(spec, context),
+        now,
+    };
+    Ok(Scene { observed, way, store })
+}
+
+/// The store that is named, or that of the policy that is named.
+fn resolve(spec: &RestoreSpec, context: &Context) -> Result<BackupStore, Missing> {
+    if let Some(store) = &spec.from.store {
+        return Ok(store.clone());
+    }
+    let name = spec.from.backup_ref.as_ref().map(|reference| reference.name.as_str()).unwrap_or_default();
+    let backup = context.stores.backups.get(&ObjectRef::<CollectionBackup>::new(name).within(&spec.namespace));
+    backup.map(|backup| backup.spec.store.clone()).ok_or_else(|| Missing {
+        reason: Reason::BackupMissing,
+        message: format!(
+            "CollectionBackup {name} does not exist in namespace {}; create it, or name its store in another CollectionRestore's from.store",
+            spec.namespace
+        ),
+    })
+}
+
+/// An older restore into the same collection that may still write.
+fn rival(spec: &RestoreSpec, context: &Context) -> Option<String> {
+    let age = |restore: &CollectionRestore| {
+        (restore.metadata.creation_timestamp.clone().map(|time| time.0), restore.name_any())
+    };
+    let own = (Some(spec.created), spec.name.clone());
+    let is_rival = |restore: &CollectionRestore| {
+        restore.namespace().as_deref() == Some(&spec.namespace)
+            && restore.spec.cluster_ref.name == spec.cluster
+            && restore.uid().as_deref() != Some(&spec.uid)
+            && into(restore) == spec.into
+            && is_unfinished(restore)
+            && age(restore) < own
+    };
+    let restores = context.stores.restores.state();
+    let mut rivals: Vec<_> = restores.iter().filter(|restore| is_rival(restore)).collect();
+    rivals.sort_by_key(|restore| age(restore));
+    rivals.first().map(|restore| restore.name_any())
+}

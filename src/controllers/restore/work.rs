@@ -1,0 +1,82 @@
+//! The Job of a restore. No client here: what goes in decides what comes out.
+
+use elysia_api::backup::BackupStore;
+use elysia_api::names;
+use elysia_api::restore::Conflict;
+use elysia_core::restore::{Approval, RestoreSpec};
+use elysia_engine::backup::restore::Conflict as EngineConflict;
+
+use super::super::context::Context;
+use super::super::feed::observe::Target;
+use super::super::store_jobs::{self, Doing, Objects};
+use crate::worker::backup::RESTORE_WORK_VARIABLE;
+use crate::worker::backup::work::RestoreWork;
+use crate::worker::jobs::work::{ApprovalWork, RestoreJob};
+use crate::worker::work::PatienceWork;
+
+/// What a restore's worker holds at once, counted as stretches of a backup: a part, decoded group by group.
+const LANES: u32 = 3;
+
+/// The objects; the error says what could not be written down.
+pub(super) fn objects(
+    spec: &RestoreSpec,
+    order: &str,
+    approval: Option<&Approval>,
+    store: &BackupStore,
+    target: &Target,
+    context: &Context,
+) -> Result<Objects, String> {
+    let ledger = names::restore_ledger(&spec.name);
+    let account = names::restore_account(&spec.name);
+    let number = |count: Option<i32>| count.and_then(|count| u64::try_from(count).ok());
+    let job = RestoreJob {
+        restore: RestoreWork {
+            namespace: spec.namespace.clone(),
+            name: spec.name.clone(),
+            uid: spec.uid.clone(),
+            run: spec.from.run.clone(),
+            collection: spec.collection.clone(),
+            into: spec.into.clone(),
+            conflict: match spec.conflict {
+                Conflict::Fail => EngineConflict::Fail,
+                Conflict::Skip => EngineConflict::Skip,
+                Conflict::Overwrite => EngineConflict::Overwrite,
+                Conflict::Merge => EngineConflict::Merge,
+            },
+            factor: number(spec.factor),
+            shards: number(spec.shards),
+            receipt: spec.receipt(),
+            target: spec.target(),
+            endpoints: store_jobs::endpoints(target),
+            store: store_jobs::store_work(store),
+            receipts: None,
+            patience: PatienceWork::default(),
+        },
+        order: order.to_owned(),
+        run_now: spec.run_now.clone(),
+        ledger: ledger.clone(),
+        // A volume may be a snapshot, or mounted by many: it is only read.
+        keeps_receipt: store.volume.is_some(),
+        approval: approval.map(|Approval { hash, run }| ApprovalWork { hash: hash.clone(), run: run.clone() }),
+        deadline_seconds: store_jobs::seconds(spec.deadline),
+    };
+    let text = serde_json::to_string(&job).map_err(|error| format!("the work could not be written down: {error}"))?;
+    let owner = store_jobs::Owner {
+        namespace: &spec.namespace,
+        name: &spec.name,
+        label: names::RESTORE_LABEL,
+        account: &account,
+        ledger: &ledger,
+    };
+    let doing = Doing {
+        name: spec.job(order),
+        command: "restore",
+        work: (RESTORE_WORK_VARIABLE, text),
+        store,
+        is_read_only: true,
+        target,
+        deadline: spec.deadline,
+        lanes: LANES,
+    };
+    owner.objects(&doing, context)
+}

@@ -1,0 +1,369 @@
+//! What the Jobs of backups and restores have in common: a store, a cluster, an account for one ledger, a pod.
+
+use std::collections::BTreeMap;
+
+use elysia_api::backup::BackupStore;
+use elysia_api::names;
+use elysia_core::cluster::{ClusterSpec, judge};
+use elysia_core::collection::ClusterSight;
+use elysia_core::feed::FailedRun;
+use elysia_core::sight::{BlindnessKind, Sight};
+use jiff::SignedDuration;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use kube::api::Api;
+use kube::core::ResourceExt as _;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::collection::cluster_of;
+use super::context::Context;
+use super::feed::job::s3_key;
+use super::feed::observe::{Target, has_key, has_volume, unreadable};
+use crate::effects::{EffectError, kubernetes};
+use crate::worker::backup::work::{BucketWork, StoreWork};
+use crate::worker::work::{Endpoints, NodeEndpoints};
+use crate::worker::{self, LEDGER_KEY};
+
+/// Where a volume is mounted.
+const MOUNT: &str = "/backups";
+
+/// Pods of one Job that may fail before it is given up. A backup's begins anew each time, so there are few of them; a
+/// restore's goes on from its receipt.
+const BACKOFF_LIMIT: i32 = 4;
+
+/// Time that the worker gets to end what is in flight.
+const GRACE_SECONDS: i64 = 60;
+
+/// How long an ended Job is kept for its log. The ledger outlives it.
+const KEPT_SECONDS: i32 = 3600;
+
+/// Memory of a worker without any lane, and of each lane, in MiB: a part of 32 MiB is held twice while it is
+/// compressed, with a page beside it.
+const BASE_MEBIBYTES: u32 = 256;
+const LANE_MEBIBYTES: u32 = 128;
+
+/// The way to a cluster.
+pub(super) struct Way {
+    /// The cluster.
+    pub(super) cluster: ClusterSight,
+    /// Its identity, for who owns a prefix.
+    pub(super) uid: String,
+    /// Where a worker finds it.
+    pub(super) target: Option<Target>,
+    /// Time between two looks.
+    pub(super) interval: SignedDuration,
+}
+
+/// Looks for the cluster.
+pub(super) fn way(namespace: &str, name: &str, context: &Context) -> Way {
+    let mut way = Way {
+        cluster: ClusterSight::Missing,
+        uid: String::new(),
+        target: None,
+        interval: elysia_core::cluster::spec::DEFAULT_INTERVAL,
+    };
+    let Some(cluster) = cluster_of(namespace, name, context) else { return way };
+    way.uid = cluster.uid().unwrap_or_default();
+    let spec = match ClusterSpec::validate(&cluster) {
+        Ok(spec) => spec,
+        Err(error) => {
+            way.cluster = ClusterSight::Unfit(error.to_string());
+            return way;
+        }
+    };
+    way.interval = spec.interval;
+    way.target = Target::of(&cluster, &spec);
+    way.cluster = match judge::is_fit(cluster.status.as_ref()) {
+        _ if way.target.is_none() => {
+            ClusterSight::Unfit("it has no gRPC address; set spec.external.grpc of the WeaviateCluster".to_owned())
+        }
+        Ok(()) => ClusterSight::Fit,
+        Err(why) => ClusterSight::Unfit(why),
+    };
+    way
+}
+
+/// Whether what a store needs is there: a pod without it never starts.
+pub(super) async fn store(namespace: &str, store: &BackupStore, context: &Context) -> Sight<Result<(), String>> {
+    if let Some(volume) = &store.volume {
+        return has_volume(namespace, &volume.claim_name, context).await;
+    }
+    match store.s3.as_ref().map(|s3| &s3.credentials_secret_ref) {
+        Some(Some(secret)) => has_key(namespace, secret, context).await,
+        Some(None) => Sight::Seen(Ok(())),
+        None => Sight::Seen(Err("spec.store names nothing".to_owned())),
+    }
+}
+
+/// A store as the worker is told of it.
+pub(super) fn store_work(store: &BackupStore) -> StoreWork {
+    if let Some(volume) = &store.volume {
+        return StoreWork::Folder(format!("{MOUNT}/{}", volume.path).trim_end_matches('/').to_owned());
+    }
+    let s3 = store.s3.clone().unwrap_or_default();
+    StoreWork::S3(BucketWork {
+        anonymous: s3.credentials_secret_ref.is_none(),
+        bucket: s3.bucket,
+        prefix: s3.prefix,
+        endpoint: s3.endpoint,
+        region: s3.region,
+    })
+}
+
+/// A cluster as the worker is told of it.
+pub(super) fn endpoints(target: &Target) -> Endpoints {
+    let node = |(name, rest, grpc): &(String, String, String)| NodeEndpoints {
+        name: name.clone(),
+        rest: rest.clone(),
+        grpc: grpc.clone(),
+    };
+    Endpoints { rest: target.rest.clone(), grpc: target.grpc.clone(), nodes: target.nodes.iter().map(node).collect() }
+}
+
+/// A ledger and what stands beside it.
+pub(super) struct Beside<T> {
+    /// What the worker wrote.
+    pub(super) ledger: Sight<Option<T>>,
+    /// Whether the object is there.
+    pub(super) keeps_notes: bool,
+    /// The work whose Job failed without a word of its worker.
+    pub(super) failed: Option<FailedRun>,
+    /// What the present work is meant for, as it was written.
+    pub(super) intent: Option<String>,
+}
+
+/// Looks at a ledger. `uid`: whose it must be, where it has an owner.
+pub(super) async fn beside<T: DeserializeOwned>(
+    namespace: &str,
+    name: &str,
+    uid: &str,
+    context: &Context,
+) -> Beside<T> {
+    let api: Api<ConfigMap> = Api::namespaced(context.kube.clone(), namespace);
+    let nothing = |ledger| Beside { ledger, keeps_notes: false, failed: None, intent: None };
+    let config = match api.get_opt(name).await {
+        Ok(Some(config)) => config,
+        Ok(None) => return nothing(Sight::Seen(None)),
+        Err(error) => return nothing(unreadable("ConfigMap", name, &error)),
+    };
+    if config.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid != uid) {
+        let message = format!("the ledger {name} of a former object of the name is still being removed");
+        return nothing(Sight::unseen(BlindnessKind::Failed, message));
+    }
+    let note = |key: &str| config.annotations().get(key).cloned();
+    let text = config.data.as_ref().and_then(|data| data.get(LEDGER_KEY)).filter(|text| !text.is_empty());
+    Beside {
+        // One that cannot be understood is as good as none: the worker makes it anew from the store.
+        ledger: Sight::Seen(text.and_then(|text| serde_json::from_str(text).ok())),
+        keeps_notes: true,
+        failed: note(names::FAILED_ANNOTATION).and_then(|note| serde_json::from_str(&note).ok()),
+        intent: note(names::INTENT_ANNOTATION),
+    }
+}
+
+/// The object that a Job is made for.
+#[derive(Clone, Copy)]
+pub(super) struct Owner<'a> {
+    pub(super) namespace: &'a str,
+    pub(super) name: &'a str,
+    /// The label that carries its name.
+    pub(super) label: &'static str,
+    /// Name of the account, the Role and the binding.
+    pub(super) account: &'a str,
+    /// Name of the ledger.
+    pub(super) ledger: &'a str,
+}
+
+/// What the Job does.
+pub(super) struct Doing<'a> {
+    /// Its name.
+    pub(super) name: String,
+    /// `backup` or `restore`: what the worker is called with, and the name of its container.
+    pub(super) command: &'static str,
+    /// The variable with the work, and the work.
+    pub(super) work: (&'static str, String),
+    pub(super) store: &'a BackupStore,
+    /// Whether a volume is only read.
+    pub(super) is_read_only: bool,
+    pub(super) target: &'a Target,
+    pub(super) deadline: SignedDuration,
+    pub(super) lanes: u32,
+}
+
+/// The Kubernetes objects of one piece of work.
+pub(super) struct Objects {
+    account: ServiceAccount,
+    role: Role,
+    binding: RoleBinding,
+    /// An empty ledger.
+    pub(super) ledger: ConfigMap,
+    job: Job,
+}
+
+impl Owner<'_> {
+    fn metadata(&self, name: &str) -> ObjectMeta {
+        let labels = [
+            ("app.kubernetes.io/name", "elysia-backup"),
+            ("app.kubernetes.io/managed-by", names::OPERATOR_MANAGER),
+            (self.label, self.name),
+        ];
+        let labels: BTreeMap<_, _> =
+            labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some(self.namespace.to_owned()),
+            labels: Some(labels),
+            ..ObjectMeta::default()
+        }
+    }
+
+    /// The objects; the error says what could not be written down.
+    pub(super) fn objects(&self, doing: &Doing<'_>, context: &Context) -> Result<Objects, String> {
+        let written =
+            |error: serde_json::Error| format!("the objects of Job {} could not be written down: {error}", doing.name);
+        let role = serde_json::from_value(json!({
+            "metadata": self.metadata(self.account),
+            "rules": [{
+                "apiGroups": [""],
+                "resources": ["configmaps"],
+                "resourceNames": [self.ledger],
+                "verbs": ["get", "update", "patch"],
+            }],
+        }));
+        let binding = serde_json::from_value(json!({
+            "metadata": self.metadata(self.account),
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": self.account},
+            "subjects": [{"kind": "ServiceAccount", "name": self.account, "namespace": self.namespace}],
+        }));
+        Ok(Objects {
+            account: ServiceAccount { metadata: self.metadata(self.account), ..ServiceAccount::default() },
+            role: role.map_err(written)?,
+            binding: binding.map_err(written)?,
+            ledger: ConfigMap { metadata: self.metadata(self.ledger), ..ConfigMap::default() },
+            job: self.job(doing, context).map_err(written)?,
+        })
+    }
+
+    fn job(&self, doing: &Doing<'_>, context: &Context) -> Result<Job, serde_json::Error> {
+        let Doing { name, command, work: (variable, work), store, is_read_only, target, deadline, lanes } = doing;
+        let mut environment = vec![json!({"name": variable, "value": work})];
+        if let Some((name, key)) = &target.api_key {
+            environment.push(json!({
+                "name": worker::API_KEY_VARIABLE,
+                "valueFrom": {"secretKeyRef": {"name": name, "key": key}},
+            }));
+        }
+        environment.extend(s3_key(store.s3.as_ref().and_then(|s3| s3.credentials_secret_ref.as_ref())));
+        let volume = store.volume.as_ref().map(|volume| {
+            json!({"name": "store", "persistentVolumeClaim": {"claimName": volume.claim_name, "readOnly": is_read_only}})
+        });
+        let mount = volume.as_ref().map(|_| json!({"name": "store", "mountPath": MOUNT, "readOnly": is_read_only}));
+        let memory = BASE_MEBIBYTES + LANE_MEBIBYTES * lanes;
+        serde_json::from_value(json!({
+            "metadata": self.metadata(name),
+            "spec": {
+                "backoffLimit": BACKOFF_LIMIT,
+                "activeDeadlineSeconds": deadline.as_secs(),
+                "ttlSecondsAfterFinished": KEPT_SECONDS,
+                // A pod that may still be writing is waited for, never doubled.
+                "podReplacementPolicy": "Failed",
+                "podFailurePolicy": {"rules": [
+                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                    {"action": "FailJob", "onExitCodes": {
+                        "containerName": command, "operator": "In", "values": [worker::EXIT_PERMANENT],
+                    }},
+                ]},
+                "template": {
+                    "metadata": {"labels": self.metadata(name).labels},
+                    "spec": {
+                        "restartPolicy": "Never",
+                        "serviceAccountName": self.account,
+                        "terminationGracePeriodSeconds": GRACE_SECONDS,
+                        "enableServiceLinks": false,
+                        "securityContext": {
+                            "runAsNonRoot": true,
+                            "runAsUser": 65532,
+                            "runAsGroup": 65532,
+                            "fsGroup": 65532,
+                            "fsGroupChangePolicy": "OnRootMismatch",
+                            "seccompProfile": {"type": "RuntimeDefault"},
+                        },
+                        "containers": [{
+                            "name": command,
+                            "image": context.worker.image,
+                            "imagePullPolicy": context.worker.pull_policy,
+                            "args": ["worker", command],
+                            "env": environment,
+                            "resources": {
+                                "requests": {"cpu": "100m", "memory": "128Mi"},
+                                "limits": {"memory": format!("{memory}Mi")},
+                            },
+                            "securityContext": {
+                                "allowPrivilegeEscalation": false,
+                                "readOnlyRootFilesystem": true,
+                                "capabilities": {"drop": ["ALL"]},
+                            },
+                            "volumeMounts": mount.into_iter().collect::<Vec<_>>(),
+                        }],
+                        "volumes": volume.into_iter().collect::<Vec<_>>(),
+                    },
+                },
+            },
+        }))
+    }
+}
+
+/// Makes them in their order. `intent`: what is written on the ledger before the Job; `was_noted`: a failure stands on
+/// it that speaks of an earlier attempt.
+pub(super) async fn make<O: Resource<DynamicType = ()>>(
+    objects: Objects,
+    owner: &O,
+    is_ledger_owned: bool,
+    intent: Option<&str>,
+    was_noted: bool,
+    context: &Context,
+) -> Result<(), EffectError> {
+    let Objects { account, role, binding, ledger, job } = objects;
+    let client = &context.kube;
+    // Nothing is written if one of the names is somebody else's: an account must not get the rights of another.
+    let account = kubernetes::may_apply(client, account, owner).await?;
+    let role = kubernetes::may_apply(client, role, owner).await?;
+    let binding = kubernetes::may_apply(client, binding, owner).await?;
+    let (namespace, name) = (ledger.namespace().unwrap_or_default(), ledger.name_any());
+    // The ledger before the account that may write it, the account before the pods that run under it.
+    if is_ledger_owned {
+        kubernetes::create_once_owned(client, ledger, owner).await?;
+    } else {
+        kubernetes::create_once(client, &ledger).await?;
+    }
+    if let Some(intent) = intent {
+        kubernetes::annotate_config_map(client, &namespace, &name, names::INTENT_ANNOTATION, Some(intent)).await?;
+    }
+    if was_noted {
+        kubernetes::annotate_config_map(client, &namespace, &name, names::FAILED_ANNOTATION, None).await?;
+    }
+    account.apply().await?;
+    role.apply().await?;
+    binding.apply().await?;
+    kubernetes::create_once_owned(client, job, owner).await.map(drop)
+}
+
+/// Notes on the ledger that a Job failed.
+pub(super) async fn note_failure(
+    namespace: &str,
+    ledger: &str,
+    failed: &FailedRun,
+    context: &Context,
+) -> Result<(), EffectError> {
+    let note = serde_json::to_string(failed).map_err(|error| EffectError::Refused(error.to_string()))?;
+    kubernetes::annotate_config_map(&context.kube, namespace, ledger, names::FAILED_ANNOTATION, Some(&note)).await
+}
+
+/// How long a Job may take, as its worker is told.
+pub(super) fn seconds(deadline: SignedDuration) -> u64 {
+    deadline.as_secs().unsigned_abs()
+}

@@ -1,0 +1,134 @@
+//! Gauges of backup policies, from their ledgers, and of restores.
+
+use elysia_api::backup::{BackupState, CollectionBackupStatus};
+use elysia_api::restore::{CollectionRestoreStatus, RestorePhase};
+use elysia_core::backup::ledger::{BackupLedger, RunNote, Totals};
+use jiff::Timestamp;
+use prometheus::IntGaugeVec;
+
+use super::OBJECT;
+use super::families::{Families, Made, set};
+
+/// What names an object: namespace and name.
+pub(super) type Labels<'a> = [&'a str; 2];
+
+/// States of runs.
+const STATES: [(BackupState, &str); 5] = [
+    (BackupState::Pending, "Pending"),
+    (BackupState::Running, "Running"),
+    (BackupState::Succeeded, "Succeeded"),
+    (BackupState::Suspect, "Suspect"),
+    (BackupState::Failed, "Failed"),
+];
+
+/// Phases of restores.
+const PHASES: [(RestorePhase, &str); 5] = [
+    (RestorePhase::Pending, "Pending"),
+    (RestorePhase::Running, "Running"),
+    (RestorePhase::Succeeded, "Succeeded"),
+    (RestorePhase::Failed, "Failed"),
+    (RestorePhase::NeedsApproval, "NeedsApproval"),
+];
+
+pub(super) struct BackupGauges {
+    succeeded_at: IntGaugeVec,
+    verified_at: IntGaugeVec,
+    due_at: IntGaugeVec,
+    objects: IntGaugeVec,
+    bytes: IntGaugeVec,
+    seconds: IntGaugeVec,
+    runs: IntGaugeVec,
+    stored: IntGaugeVec,
+    state: IntGaugeVec,
+    phase: IntGaugeVec,
+    restored: IntGaugeVec,
+}
+
+impl BackupGauges {
+    pub(super) fn make(make: &mut Families) -> Made<Self> {
+        let with = |label| ["namespace", "name", label];
+        Ok(Self {
+            succeeded_at: make.gauge(
+                "elysia_backup_success_timestamp_seconds",
+                "When the newest good run of a backup was finished.",
+                &OBJECT,
+            )?,
+            verified_at: make.gauge(
+                "elysia_backup_verified_timestamp_seconds",
+                "When a run of a backup was last read back and found sound.",
+                &OBJECT,
+            )?,
+            due_at: make.gauge(
+                "elysia_backup_due_timestamp_seconds",
+                "The last time of a backup's schedule that has come, served or not.",
+                &OBJECT,
+            )?,
+            objects: make.gauge("elysia_backup_objects", "Objects of a backup's newest run.", &OBJECT)?,
+            bytes: make.gauge("elysia_backup_bytes", "Bytes of the parts of a backup's newest run.", &OBJECT)?,
+            seconds: make.gauge(
+                "elysia_backup_duration_seconds",
+                "How long a backup's newest run took to be written.",
+                &OBJECT,
+            )?,
+            runs: make.gauge(
+                "elysia_backup_runs",
+                "Runs that a backup's store holds, by all, verified and suspect.",
+                &with("which"),
+            )?,
+            stored: make.gauge(
+                "elysia_backup_stored_bytes",
+                "Bytes of all runs that a backup's store holds.",
+                &OBJECT,
+            )?,
+            state: make.gauge(
+                "elysia_backup_state",
+                "1 for the state of a backup's present or last run.",
+                &with("state"),
+            )?,
+            phase: make.gauge("elysia_restore_phase", "1 for the phase of a restore.", &with("phase"))?,
+            restored: make.gauge(
+                "elysia_restore_objects",
+                "Objects of a restore, by total and done.",
+                &with("which"),
+            )?,
+        })
+    }
+
+    /// Unknown is not zero: what is not known has no series.
+    pub(super) fn set_backup(
+        &self,
+        labels: Labels<'_>,
+        status: &CollectionBackupStatus,
+        ledger: Option<&BackupLedger>,
+        due: Option<Timestamp>,
+    ) {
+        let [namespace, name] = labels;
+        let state = status.run.as_ref().map(|run| run.state);
+        for (of, word) in STATES {
+            set(&self.state, &[namespace, name, word], state.map(|state| i64::from(state == of)));
+        }
+        set(&self.due_at, &labels, due.map(Timestamp::as_second));
+        set(&self.succeeded_at, &labels, ledger.and_then(|ledger| ledger.last_success).map(Timestamp::as_second));
+        set(&self.verified_at, &labels, ledger.and_then(|ledger| ledger.last_verified).map(Timestamp::as_second));
+        let newest = ledger.and_then(|ledger| ledger.runs.first());
+        set(&self.objects, &labels, newest.map(|run| run.objects));
+        set(&self.bytes, &labels, newest.map(|run| run.bytes));
+        let took = |run: &RunNote| run.finished_at.duration_since(run.started_at).as_secs().max(0);
+        set(&self.seconds, &labels, newest.map(took));
+        let of = |read: fn(&Totals) -> i64| ledger.map(|ledger| read(&ledger.totals));
+        set(&self.runs, &[namespace, name, "all"], of(|totals| totals.runs));
+        set(&self.runs, &[namespace, name, "verified"], of(|totals| totals.verified));
+        set(&self.runs, &[namespace, name, "suspect"], of(|totals| totals.suspect));
+        set(&self.stored, &labels, of(|totals| totals.bytes));
+    }
+
+    pub(super) fn set_restore(&self, labels: Labels<'_>, status: &CollectionRestoreStatus) {
+        let [namespace, name] = labels;
+        for (of, word) in PHASES {
+            set(&self.phase, &[namespace, name, word], status.phase.map(|phase| i64::from(phase == of)));
+        }
+        let objects = status.objects.as_ref();
+        set(&self.restored, &[namespace, name, "total"], objects.map(|objects| objects.total));
+        set(&self.restored, &[namespace, name, "done"], objects.map(|objects| objects.done));
+    }
+}

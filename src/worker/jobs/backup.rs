@@ -1,0 +1,313 @@
+//! The Job of a policy: writes a run, compares it, reads it back, retires what is to be retired, and says so.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use elysia_api::names;
+use elysia_core::backup::ledger::{Attempt, BackupLedger, Stage, TOLD_REASONS, TOLD_RUNS, Totals};
+use elysia_core::backup::suspicion::Expectation;
+use elysia_core::backup::zone;
+use elysia_core::retention::{Run, decide};
+use elysia_engine::backup::catalogue::{self, State};
+use elysia_engine::backup::ports::Store;
+use elysia_engine::backup::retire::{self, remove_run};
+use elysia_engine::backup::verify::Depth;
+use elysia_engine::backup::write::Progress;
+use elysia_engine::ports::Clock as _;
+use elysia_engine::retry::Stop;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use tracing::{info, warn};
+
+use super::board::{Board, load, save};
+use super::judged::{self, Shelf};
+use super::work::BackupJob;
+use crate::worker::backup::ways::Ways;
+use crate::worker::backup::{Failure, back_up_over, every_collection, verify};
+use crate::worker::clock::SystemClock;
+
+/// How often the ledger says how far the work is: a person looks about so often, and an API server with a hundred
+/// policies has ten small writes in a second.
+pub(super) const TOLD_EVERY: Duration = Duration::from_secs(10);
+
+/// How long after its deadline the beginning of a run is taken for abandoned: whoever wrote it has ended itself by then,
+/// whatever its node's clock says.
+const ABANDONED_AFTER: SignedDuration = SignedDuration::from_hours(1);
+
+/// What the Job works with.
+pub(super) struct Hands<'a, S, B> {
+    pub(super) store: &'a S,
+    pub(super) ways: &'a Ways,
+    pub(super) board: &'a B,
+    pub(super) stop: &'a Stop,
+}
+
+/// Does the work. What is done already is found in the store and not done again.
+pub(super) async fn run<S: Store, B: Board>(job: &BackupJob, hands: &Hands<'_, S, B>) -> Result<(), Failure> {
+    let now = SystemClock.now();
+    let mut ledger: BackupLedger = load(hands.board).await?.unwrap_or_default();
+    ledger.attempt = Some(Attempt {
+        order: job.order.clone(),
+        run: None,
+        stage: Stage::Writing,
+        objects: 0,
+        bytes: 0,
+        started_at: now,
+        updated_at: now,
+        message: None,
+        is_permanent: false,
+        is_strangers: false,
+        retired: Vec::new(),
+        trouble: None,
+    });
+    save(hands.board, &ledger).await?;
+    match work(job, hands, &mut ledger).await {
+        Ok(()) => Ok(()),
+        Err(failure) => {
+            tell(&mut ledger, |attempt| {
+                attempt.stage = Stage::Failed;
+                attempt.message = Some(failure.message.clone());
+                attempt.is_permanent = failure.is_permanent;
+            });
+            if let Err(error) = save(hands.board, &ledger).await {
+                warn!(%error, "the ledger does not say that the run failed");
+            }
+            Err(failure)
+        }
+    }
+}
+
+fn tell(ledger: &mut BackupLedger, edit: impl FnOnce(&mut Attempt)) {
+    if let Some(attempt) = &mut ledger.attempt {
+        edit(attempt);
+        attempt.updated_at = SystemClock.now();
+    }
+}
+
+async fn work<S: Store, B: Board>(
+    job: &BackupJob,
+    hands: &Hands<'_, S, B>,
+    ledger: &mut BackupLedger,
+) -> Result<(), Failure> {
+    let owner = &job.backup.owner;
+    // Before anything is read: a stranger's place needs a person, whatever else is wrong.
+    if let Some(other) = retire::owner(hands.store).await?.filter(|found| found != owner) {
+        tell(ledger, |attempt| attempt.is_strangers = true);
+        return Err(Failure::permanent(format!("the place belongs to {other}, not to {owner}")));
+    }
+    let mut shelf = judged::shelf(hands.store, owner).await?;
+    match &job.accept {
+        Some(run) => judged::accept(hands.store, &mut shelf, run).await?,
+        None => {
+            let run = written(job, hands, ledger, &shelf).await?;
+            tell(ledger, |attempt| attempt.run = Some(run.clone()));
+            shelf = judged::shelf(hands.store, owner).await?;
+            compare(job, hands, &mut shelf, &run).await?;
+            if job.verify {
+                read_back(job, hands, ledger, &mut shelf, &run).await?;
+            }
+        }
+    }
+    tell(ledger, |attempt| attempt.stage = Stage::Retiring);
+    let retired = retired(job, hands, ledger, &mut shelf).await;
+    if let Err(failure) = retired {
+        // The run is there; the next one retires.
+        warn!(%failure, "failed to retire runs");
+        tell(ledger, |attempt| attempt.trouble = Some(format!("old runs were not retired: {failure}")));
+    }
+    summarize(ledger, &shelf);
+    tell(ledger, |attempt| attempt.stage = Stage::Done);
+    save(hands.board, ledger).await
+}
+
+/// The run of this order: the one that is there, or else a new one.
+async fn written<S: Store, B: Board>(
+    job: &BackupJob,
+    hands: &Hands<'_, S, B>,
+    ledger: &mut BackupLedger,
+    shelf: &Shelf,
+) -> Result<String, Failure> {
+    let is_of_order = |run: &str| run.split('-').nth(1) == Some(job.order.as_str());
+    if let Some(known) = shelf.runs.iter().find(|known| is_of_order(&known.manifest.run)) {
+        info!(run = known.manifest.run, "an earlier worker wrote this run");
+        let note = known.note();
+        tell(ledger, |attempt| (attempt.objects, attempt.bytes) = (note.objects, note.bytes));
+        return Ok(note.id);
+    }
+    let run = run_id(SystemClock.now(), &job.order);
+    let mut backup = job.backup.clone();
+    backup.run.clone_from(&run);
+    backup.collections = Some(collections(job, hands).await?);
+    tell(ledger, |attempt| attempt.run = Some(run));
+    let progress = Progress::default();
+    let writing = back_up_over(&backup, hands.ways, hands.store, hands.stop, &progress);
+    tokio::pin!(writing);
+    let manifest = loop {
+        tokio::select! {
+            done = &mut writing => break done?,
+            () = tokio::time::sleep(TOLD_EVERY) => {
+                let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+                tell(ledger, |attempt| {
+                    attempt.objects = number(progress.objects.load(Ordering::Relaxed));
+                    attempt.bytes = number(progress.bytes.load(Ordering::Relaxed));
+                });
+                // What nobody hears is no reason to stop.
+                if let Err(error) = save(hands.board, ledger).await {
+                    warn!(%error, "the ledger does not say how far the run is");
+                }
+            }
+        }
+    };
+    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    tell(ledger, |attempt| (attempt.objects, attempt.bytes) = (number(manifest.objects()), number(manifest.bytes())));
+    Ok(manifest.run)
+}
+
+/// An id in the order of time that carries the order, so that whoever comes later finds the run that was asked for.
+fn run_id(now: Timestamp, order: &str) -> String {
+    let at = TimeZone::UTC.to_datetime(now).strftime("%Y%m%dT%H%M%SZ").to_string();
+    format!("{at}-{order}")
+}
+
+/// The collections that are declared, or all that there are, without those that are left out.
+async fn collections<S: Store, B: Board>(job: &BackupJob, hands: &Hands<'_, S, B>) -> Result<Vec<String>, Failure> {
+    let mut names = match &job.backup.collections {
+        Some(declared) => declared.clone(),
+        None => every_collection(hands.ways).await?,
+    };
+    names.retain(|name| !job.left_out.contains_key(name) && name != names::PROBE_COLLECTION);
+    names.sort();
+    Ok(names)
+}
+
+async fn compare<S: Store, B: Board>(
+    job: &BackupJob,
+    hands: &Hands<'_, S, B>,
+    shelf: &mut Shelf,
+    run: &str,
+) -> Result<(), Failure> {
+    let expected = Expectation {
+        max_shrink: job.max_shrink,
+        declared: job.backup.collections.iter().flatten().cloned().collect(),
+        left_out: job.left_out.keys().cloned().collect(),
+    };
+    // Only what the run really lacks was left out.
+    let known = shelf.runs.iter().find(|known| known.manifest.run == run);
+    let lacks = |name: &String| known.is_none_or(|known| known.manifest.collection(name).is_none());
+    let left_out: BTreeMap<_, _> = job.left_out.clone().into_iter().filter(|(name, _)| lacks(name)).collect();
+    judged::compare(hands.store, shelf, run, &expected, &left_out, SystemClock.now()).await
+}
+
+/// Reads the run back, unless that was done. A store that could not be asked says nothing about the run.
+async fn read_back<S: Store, B: Board>(
+    job: &BackupJob,
+    hands: &Hands<'_, S, B>,
+    ledger: &mut BackupLedger,
+    shelf: &mut Shelf,
+    run: &str,
+) -> Result<(), Failure> {
+    let is_told = |known: &judged::Known| {
+        known.manifest.run == run
+            && (known.verified_at.is_some() || known.judged.as_ref().is_some_and(|judged| judged.is_damaged))
+    };
+    if shelf.runs.iter().any(is_told) {
+        return Ok(());
+    }
+    tell(ledger, |attempt| attempt.stage = Stage::Verifying);
+    save(hands.board, ledger).await?;
+    let findings = verify(hands.store, run, Depth::Objects, Some(&job.backup.owner), &|_| {}).await;
+    let now = SystemClock.now();
+    match findings {
+        Err(failure) => {
+            warn!(%failure, "failed to read the run back");
+            tell(ledger, |attempt| attempt.trouble = Some(format!("run {run} could not be read back: {failure}")));
+        }
+        Ok(findings) if findings.is_sound() => {
+            for known in shelf.runs.iter_mut().filter(|known| known.manifest.run == run) {
+                known.verified_at = Some(now);
+            }
+        }
+        Ok(findings) => {
+            let faults = findings.faults.iter().take(TOLD_REASONS).map(ToString::to_string).collect();
+            judged::damaged(hands.store, shelf, run, faults, now).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes away what no rule keeps, and what was begun so long ago that nobody writes it any more.
+async fn retired<S: Store, B: Board>(
+    job: &BackupJob,
+    hands: &Hands<'_, S, B>,
+    ledger: &mut BackupLedger,
+    shelf: &mut Shelf,
+) -> Result<(), Failure> {
+    let owner = &job.backup.owner;
+    let now = SystemClock.now();
+    let runs: Vec<Run> = shelf
+        .runs
+        .iter()
+        .map(|known| Run {
+            id: known.manifest.run.clone(),
+            finished_at: known.manifest.finished_at,
+            is_suspect: known.is_suspect(),
+            // One that leaves something out does not stand in for a whole one.
+            is_verified: known.verified_at.is_some()
+                && known.judged.as_ref().is_some_and(|judged| !judged.is_damaged && judged.left_out.is_empty()),
+        })
+        .collect();
+    let decisions = decide(&runs, &job.retention.rules(), &zone(job.zone.as_deref()), now);
+    // The oldest first: whatever stops this, the newer ones are there.
+    for decision in decisions.iter().rev().filter(|decision| decision.is_retired()) {
+        if hands.stop.is_set() {
+            return Err(Failure { message: "stopped as asked".to_owned(), is_permanent: false });
+        }
+        remove_run(hands.store, &decision.id, owner).await?;
+        shelf.runs.retain(|known| known.manifest.run != decision.id);
+        tell(ledger, |attempt| attempt.retired.push(decision.id.clone()));
+    }
+    let deadline = i64::try_from(job.deadline_seconds).map_or(SignedDuration::MAX, SignedDuration::from_secs);
+    let old = deadline.saturating_add(ABANDONED_AFTER);
+    for (run, since) in std::mem::take(&mut shelf.unfinished) {
+        if now.duration_since(since) > old && is_unfinished(hands.store, &run).await {
+            remove_run(hands.store, &run, owner).await?;
+            info!(run, "removed what was begun and never finished");
+        }
+    }
+    Ok(())
+}
+
+/// Looked at again: its writer may have finished it meanwhile.
+async fn is_unfinished<S: Store>(store: &S, run: &str) -> bool {
+    matches!(catalogue::look(store, run).await, State::Unfinished(_))
+}
+
+/// What the store holds, for the operator.
+fn summarize(ledger: &mut BackupLedger, shelf: &Shelf) {
+    let notes: Vec<_> = shelf.runs.iter().map(judged::Known::note).collect();
+    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    ledger.totals = Totals {
+        runs: number(notes.len()),
+        bytes: notes.iter().fold(0, |sum: i64, note| sum.saturating_add(note.bytes)),
+        verified: number(notes.iter().filter(|note| note.verified_at.is_some()).count()),
+        suspect: number(notes.iter().filter(|note| note.is_suspect()).count()),
+    };
+    ledger.last_success = notes.iter().find(|note| !note.is_suspect()).map(|note| note.finished_at);
+    ledger.last_verified = notes.iter().filter_map(|note| note.verified_at).max();
+    ledger.runs = notes.into_iter().take(TOLD_RUNS).collect();
+}
+
+#[cfg(test)]
+mod tests {
+    use elysia_engine::backup::layout;
+
+    use super::*;
+
+    #[test]
+    fn an_id_carries_its_time_and_its_order() {
+        let run = run_id("2026-11-29T16:15:53.9Z".parse().unwrap(), "0123456789ab");
+        assert_eq!(run, "20261129T161553Z-0123456789ab");
+        assert!(layout::is_run_id(&format!("{run}-100")));
+    }
+}

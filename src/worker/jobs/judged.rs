@@ -1,0 +1,208 @@
+//! What was found of a run beside the one before it, in the store: later runs and other clusters go by it, whatever the
+//! policy says by then.
+
+use std::collections::BTreeMap;
+
+use elysia_core::backup::ledger::{RunNote, TOLD_REASONS};
+use elysia_core::backup::suspicion::{Contents, Expectation, judge};
+use elysia_engine::backup::catalogue::{self, State};
+use elysia_engine::backup::layout;
+use elysia_engine::backup::manifest::{FORMAT, FORMAT_VERSION, Manifest, Owner};
+use elysia_engine::backup::ports::{Mode, Store};
+use elysia_engine::backup::stored;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::worker::backup::Failure;
+
+/// Beside a run's manifest.
+const JUDGED: &str = "judged.json";
+
+/// Notes that are read at once: they are small.
+const READS: usize = 32;
+
+/// `judged.json`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Judged {
+    format: String,
+    version: u32,
+    /// When.
+    at: Timestamp,
+    /// The good run that it was compared with.
+    #[serde(default)]
+    against: Option<String>,
+    /// Why it is Suspect.
+    #[serde(default)]
+    pub(super) suspect: Vec<String>,
+    /// Whether it is not what was written.
+    #[serde(default)]
+    pub(super) is_damaged: bool,
+    /// Whether a person accepted it all the same.
+    #[serde(default)]
+    pub(super) is_accepted: bool,
+    /// Collections that it leaves out, and why.
+    #[serde(default)]
+    pub(super) left_out: BTreeMap<String, String>,
+}
+
+impl Judged {
+    /// Nothing is found.
+    pub(super) fn new(at: Timestamp) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            version: FORMAT_VERSION,
+            at,
+            against: None,
+            suspect: Vec::new(),
+            is_damaged: false,
+            is_accepted: false,
+            left_out: BTreeMap::new(),
+        }
+    }
+
+    fn is_suspect(&self) -> bool {
+        self.is_damaged || (!self.is_accepted && !self.suspect.is_empty())
+    }
+}
+
+/// A run with what is known of it.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) manifest: Manifest,
+    pub(super) verified_at: Option<Timestamp>,
+    /// `None`: nobody has compared it yet.
+    pub(super) judged: Option<Judged>,
+}
+
+impl Known {
+    pub(super) fn is_suspect(&self) -> bool {
+        self.judged.as_ref().is_some_and(Judged::is_suspect)
+    }
+
+    /// Whether later runs are compared with it: it is complete and nothing is wrong with it.
+    fn is_good(&self) -> bool {
+        self.judged.as_ref().is_some_and(|judged| !judged.is_suspect() && judged.left_out.is_empty())
+    }
+
+    pub(super) fn note(&self) -> RunNote {
+        let judged = self.judged.clone().unwrap_or_else(|| Judged::new(self.manifest.finished_at));
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        RunNote {
+            id: self.manifest.run.clone(),
+            objects: number(self.manifest.objects()),
+            bytes: number(self.manifest.bytes()),
+            started_at: self.manifest.started_at,
+            finished_at: self.manifest.finished_at,
+            verified_at: self.verified_at.filter(|_| !judged.is_damaged),
+            suspect: if judged.is_suspect() {
+                judged.suspect.into_iter().take(TOLD_REASONS).collect()
+            } else {
+                Vec::new()
+            },
+            is_damaged: judged.is_damaged,
+            left_out: judged.left_out,
+        }
+    }
+}
+
+/// Every run of this owner, the newest first, and what was begun and never finished.
+pub(super) struct Shelf {
+    pub(super) runs: Vec<Known>,
+    /// Id, and since when.
+    pub(super) unfinished: Vec<(String, Timestamp)>,
+}
+
+/// Looks at all of them.
+pub(super) async fn shelf<S: Store>(store: &S, owner: &Owner) -> Result<Shelf, Failure> {
+    let mut found = Vec::new();
+    let mut unfinished = Vec::new();
+    for entry in catalogue::list(store).await? {
+        match entry.state {
+            State::Run { manifest, verified } if manifest.owner == *owner && manifest.run == entry.run => {
+                found.push((*manifest, verified.map(|verified| verified.at)));
+            }
+            State::Unfinished(Some(begun)) if begun.owner == *owner => unfinished.push((entry.run, begun.at)),
+            // A stranger's run stays; what cannot be read may be one.
+            State::Run { .. } | State::Unfinished(_) | State::Unreadable(_) => {}
+        }
+    }
+    let look = |(manifest, verified_at): (Manifest, Option<Timestamp>)| async move {
+        let key = layout::in_run(&manifest.run, JUDGED);
+        let judged = stored::read::<Judged, _>(store, &key).await?.map(|(judged, _)| judged);
+        Ok::<_, Failure>(Known { manifest, verified_at, judged })
+    };
+    let mut runs: Vec<Known> = stream::iter(found).map(look).buffered(READS).try_collect().await?;
+    runs.sort_by(|one, other| {
+        (other.manifest.finished_at, &other.manifest.run).cmp(&(one.manifest.finished_at, &one.manifest.run))
+    });
+    Ok(Shelf { runs, unfinished })
+}
+
+fn contents(manifest: &Manifest) -> Contents {
+    manifest.collections.iter().map(|note| (note.name.clone(), note.contents.objects)).collect()
+}
+
+/// Compares this run with the newest good one before it, if nobody has yet.
+pub(super) async fn compare<S: Store>(
+    store: &S,
+    shelf: &mut Shelf,
+    run: &str,
+    expected: &Expectation,
+    left_out: &BTreeMap<String, String>,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let Some(at) = shelf.runs.iter().position(|known| known.manifest.run == run && known.judged.is_none()) else {
+        return Ok(());
+    };
+    let base = shelf.runs[at + 1..].iter().find(|known| known.is_good());
+    let mut judged = Judged::new(now);
+    judged.left_out.clone_from(left_out);
+    if let Some(base) = base {
+        judged.against = Some(base.manifest.run.clone());
+        judged.suspect = judge(&contents(&base.manifest), &contents(&shelf.runs[at].manifest), expected);
+    }
+    put(store, run, &judged).await?;
+    shelf.runs[at].judged = Some(judged);
+    Ok(())
+}
+
+/// Notes that a run is not what was written.
+pub(super) async fn damaged<S: Store>(
+    store: &S,
+    shelf: &mut Shelf,
+    run: &str,
+    faults: Vec<String>,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let Some(known) = shelf.runs.iter_mut().find(|known| known.manifest.run == run) else { return Ok(()) };
+    let mut judged = known.judged.clone().unwrap_or_else(|| Judged::new(now));
+    judged.is_damaged = true;
+    judged.suspect = faults;
+    put(store, run, &judged).await?;
+    known.judged = Some(judged);
+    Ok(())
+}
+
+/// A person accepts this run and the Suspect ones before it. What is not what was written nobody can accept.
+pub(super) async fn accept<S: Store>(store: &S, shelf: &mut Shelf, run: &str) -> Result<(), Failure> {
+    let Some(at) = shelf.runs.iter().position(|known| known.manifest.run == run) else {
+        return Err(Failure::permanent(format!("run {run} is not there any more; nothing was accepted")));
+    };
+    // The oldest first: whatever stops this, the newest goes on asking.
+    for known in shelf.runs[at..].iter_mut().rev() {
+        let run = known.manifest.run.clone();
+        if let Some(judged) = known.judged.as_mut().filter(|judged| !judged.is_damaged && judged.is_suspect()) {
+            judged.is_accepted = true;
+            put(store, &run, judged).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn put<S: Store>(store: &S, run: &str, judged: &Judged) -> Result<(), Failure> {
+    let bytes = serde_json::to_vec_pretty(judged).map_err(|error| Failure::permanent(error.to_string()))?;
+    store.put(&layout::in_run(run, JUDGED), bytes.into(), Mode::Overwrite).await?;
+    Ok(())
+}

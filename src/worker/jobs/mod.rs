@@ -1,0 +1,78 @@
+//! The Jobs of backups and restores: what they do around the work itself, and the ledgers in which they say so.
+
+mod backup;
+mod board;
+mod judged;
+mod restore;
+#[cfg(test)]
+mod tests;
+pub mod work;
+
+use std::time::Duration;
+
+use elysia_engine::retry::Stop;
+use secrecy::SecretString;
+use serde::de::DeserializeOwned;
+use tracing::{info, warn};
+
+use self::backup::Hands;
+use self::board::ConfigMapBoard;
+use self::work::{BackupJob, RestoreJob};
+use super::backup::{BACKUP_WORK_VARIABLE, RESTORE_WORK_VARIABLE, store, ways};
+use super::index::stop_on_signal;
+use super::{API_KEY_VARIABLE, WorkerError, chain};
+
+/// Does the work of a policy's Job.
+pub(super) async fn backup_from_environment() -> Result<(), WorkerError> {
+    let job: BackupJob = told(BACKUP_WORK_VARIABLE)?;
+    info!(namespace = job.backup.namespace, name = job.backup.name, order = job.order, "backing up");
+    let stop = stopping(job.deadline_seconds)?;
+    let board = board(&job.backup.namespace, &job.ledger).await?;
+    let ways = ways::ways(&job.backup.endpoints, api_key().as_ref())?;
+    let store = store::open(&job.backup.store)?;
+    let hands = Hands { store: &store, ways: &ways, board: &board, stop: &stop };
+    Ok(backup::run(&job, &hands).await?)
+}
+
+/// Does the work of a restore's Job.
+pub(super) async fn restore_from_environment() -> Result<(), WorkerError> {
+    let job: RestoreJob = told(RESTORE_WORK_VARIABLE)?;
+    info!(namespace = job.restore.namespace, name = job.restore.name, into = job.restore.into, "restoring");
+    let stop = stopping(job.deadline_seconds)?;
+    let board = board(&job.restore.namespace, &job.ledger).await?;
+    let ways = ways::ways(&job.restore.endpoints, api_key().as_ref())?;
+    let store = store::open(&job.restore.store)?;
+    let hands = Hands { store: &store, ways: &ways, board: &board, stop: &stop };
+    Ok(restore::run(&job, &hands).await?)
+}
+
+fn told<T: DeserializeOwned>(variable: &str) -> Result<T, WorkerError> {
+    let unfit =
+        |error: &dyn std::fmt::Display| WorkerError::Permanent(format!("environment variable {variable}: {error}"));
+    let text = std::env::var(variable).map_err(|error| unfit(&error))?;
+    serde_json::from_str(&text).map_err(|error| unfit(&error))
+}
+
+fn api_key() -> Option<SecretString> {
+    std::env::var(API_KEY_VARIABLE).ok().filter(|key| !key.is_empty()).map(SecretString::from)
+}
+
+async fn board(namespace: &str, name: &str) -> Result<ConfigMapBoard, WorkerError> {
+    let kube = kube::Client::try_default().await;
+    let kube = kube.map_err(|error| WorkerError::Again(format!("no way to Kubernetes: {}", chain(&error))))?;
+    Ok(ConfigMapBoard::new(kube, namespace, name))
+}
+
+/// Set by a signal, and at the deadline: on a node that nobody reaches any more the worker must end by itself, because
+/// what it began is removed some time after.
+fn stopping(deadline_seconds: u64) -> Result<Stop, WorkerError> {
+    let stop = Stop::default();
+    stop_on_signal(stop.clone())?;
+    let late = stop.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(deadline_seconds)).await;
+        warn!(deadline_seconds, "the deadline is over");
+        late.set();
+    });
+    Ok(stop)
+}

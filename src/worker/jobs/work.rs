@@ -1,0 +1,113 @@
+//! What the operator tells the worker of a backup or a restore. No secrets: whoever may read the Job reads this.
+
+use std::collections::BTreeMap;
+
+use elysia_core::retention::Retention;
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use crate::worker::backup::work::{BackupWork, RestoreWork};
+
+/// The work of one Job of a policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupJob {
+    /// What is written, where from and where to. Its run has no id: the worker makes one, and finds one of this order.
+    pub backup: BackupWork,
+    /// Names the work, in the ledger and in the id of its run.
+    pub order: String,
+    /// `ConfigMap` that holds the ledger. It exists already: the worker may get, update and patch this one alone.
+    pub ledger: String,
+    /// Instead of writing a run: this Suspect one, and those before it, are accepted.
+    #[serde(default)]
+    pub accept: Option<String>,
+    /// Collections that are left out, and why.
+    #[serde(default)]
+    pub left_out: BTreeMap<String, String>,
+    /// By how many of a hundred objects a collection may have shrunk.
+    pub max_shrink: u8,
+    /// Whether the run is read back.
+    pub verify: bool,
+    /// Which runs are kept.
+    #[serde(default)]
+    pub retention: RetentionWork,
+    /// The zone in which days begin; UTC when absent.
+    #[serde(default)]
+    pub zone: Option<String>,
+    /// How long all of it may take, in seconds: a worker whose node nobody reaches any more ends itself.
+    pub deadline_seconds: u64,
+}
+
+/// Which runs are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RetentionWork {
+    /// The newest.
+    pub last: Option<u32>,
+    /// Of days.
+    pub daily: Option<u32>,
+    /// Of weeks.
+    pub weekly: Option<u32>,
+    /// Of months.
+    pub monthly: Option<u32>,
+    /// None that is older.
+    pub max_age_seconds: Option<i64>,
+}
+
+impl RetentionWork {
+    /// As the operator tells it.
+    pub fn of(rules: &Retention) -> Self {
+        let Retention { last, daily, weekly, monthly, max_age } = *rules;
+        Self { last, daily, weekly, monthly, max_age_seconds: max_age.map(|age| age.as_secs()) }
+    }
+
+    /// As it is decided by.
+    pub fn rules(self) -> Retention {
+        let Self { last, daily, weekly, monthly, max_age_seconds } = self;
+        Retention { last, daily, weekly, monthly, max_age: max_age_seconds.map(SignedDuration::from_secs) }
+    }
+}
+
+/// The work of one Job of a restore.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreJob {
+    /// What is restored. Its run may be `latest`: the worker finds it, once, and the receipt keeps it.
+    pub restore: RestoreWork,
+    /// Names the work.
+    pub order: String,
+    /// The value of `elysia.dev/run-now` that it is asked under.
+    #[serde(default)]
+    pub run_now: Option<String>,
+    /// `ConfigMap` that holds the ledger.
+    pub ledger: String,
+    /// Whether the receipt lies in that `ConfigMap` as well: a volume is mounted for reading alone.
+    #[serde(default)]
+    pub keeps_receipt: bool,
+    /// What a person approved.
+    #[serde(default)]
+    pub approval: Option<ApprovalWork>,
+    /// How long all of it may take, in seconds.
+    pub deadline_seconds: u64,
+}
+
+/// What a person approved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalWork {
+    /// The hash.
+    pub hash: String,
+    /// The run that is written over what is there.
+    pub run: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retention_survives_the_way_to_the_worker() {
+        let rules = Retention { last: Some(3), max_age: Some(SignedDuration::from_hours(48)), ..Retention::default() };
+        let text = serde_json::to_string(&RetentionWork::of(&rules)).unwrap();
+        assert_eq!(serde_json::from_str::<RetentionWork>(&text).unwrap().rules(), rules);
+    }
+}
