@@ -5,24 +5,36 @@
 //! deleted until it ended, as it was; of an object that was changed meanwhile one of its states; an object that was
 //! added or deleted meanwhile, or not. There is no one moment that all objects are of. A class that was changed
 //! meanwhile ends the run without a manifest.
+//!
+//! A run that builds on another reads every object as well, and writes those alone that are not what the base has; what
+//! vanished is listed, and a roll says whose parts hold what lives ([`super::roll`]). What was chosen by a filter and
+//! what not is the same everywhere: what is not meant is not there.
+
+mod base;
+mod error;
+mod lane;
+mod objects;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::columns::{Columns, Unwritable};
-use super::digest::Contents;
+pub use error::WriteError;
+
+use super::columns::Columns;
+use super::filter::{Expression, Filter};
 use super::layout;
+use super::level::Level;
 use super::manifest::{
-    Begun, CollectionNote, DataFormat, FORMAT, FORMAT_VERSION, FileNote, Index, Manifest, Marker, Owner, Part,
-    ReplicasNote, TenantNote,
+    BaseNote, Begun, DataFormat, FORMAT, FORMAT_VERSION, FileNote, FilterNote, MOST_BASES, Manifest, Marker, Owner,
+    RunMode,
 };
-use super::part::{EncodeError, Finished, PartWriter};
-use super::ports::{Described, Got, Mode, ObjectSource, Page, Put, Store, Stretch, TenantState};
+use super::opened::Chain;
+use super::ports::{Described, Got, Mode, ObjectSource, Put, Store, TenantState};
+use super::seal::{Key, SealError, Sealer};
 use super::stored::{self, StoredError, document};
 use crate::checkpoint::Digest;
 use crate::ports::{Clock, PortError};
@@ -53,6 +65,16 @@ pub struct Order {
     pub collections: Vec<String>,
     /// How parts are written.
     pub data: DataFormat,
+    /// How hard parts are compressed.
+    pub level: Level,
+    /// What is held of the collections.
+    pub mode: RunMode,
+    /// Which objects are meant; `None`: all.
+    pub filter: Option<Expression>,
+    /// The run to build on; `None`: this one stands for itself.
+    pub base: Option<String>,
+    /// What parts and indexes are encrypted with; `None`: nothing.
+    pub key: Option<Key>,
     /// What becomes of tenants that are at rest.
     pub cold: Cold,
     /// Stretches that are read at once.
@@ -61,72 +83,33 @@ pub struct Order {
     pub retry: Retry,
 }
 
-/// Why there is no run.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// The prefix is somebody else's.
-    #[error("the prefix belongs to {owner}, not to {asked}: use another prefix, or say whose it is")]
-    NotOwner {
-        /// Whose it is.
-        owner: Box<Owner>,
-        /// Who asked.
-        asked: Box<Owner>,
-    },
-    /// There is a run of that id, or the beginning of one.
-    #[error("run {0} was begun before")]
-    RunExists(String),
-    /// A name that no class has.
-    #[error("there is no collection {0}")]
-    NoCollection(String),
-    /// A collection that cannot be written.
-    #[error("collection {collection}: {source}")]
-    Unwritable {
-        /// Which.
-        collection: String,
-        /// Why.
-        source: Unwritable,
-    },
-    /// Tenants whose objects cannot be read as they are.
-    #[error(
-        "collection {collection}: {count} tenants are not active ({}): wake them, have them woken for the run, or leave \
-         them out", .first.join(", ")
-    )]
-    Asleep {
-        /// Of which collection.
-        collection: String,
-        /// How many.
-        count: usize,
-        /// The first of them.
-        first: Vec<String>,
-    },
-    /// The class is not what it was when reading began.
-    #[error("collection {0} was changed while it was read: its parts do not fit together; begin another run")]
-    Changed(String),
-    /// The source broke its promise.
-    #[error("collection {collection}: object {id} does not come after the one before it")]
-    Disorder {
-        /// Of which collection.
-        collection: String,
-        /// The object.
-        id: Uuid,
-    },
-    /// An object that cannot be written.
-    #[error("collection {collection}: an object cannot be written")]
-    Encode {
-        /// Of which collection.
-        collection: String,
-        /// Why.
-        source: EncodeError,
-    },
-    /// A file of the store is not what it should be.
-    #[error(transparent)]
-    Stored(#[from] StoredError),
-    /// A call failed.
-    #[error(transparent)]
-    Port(#[from] PortError),
-    /// It was asked to stop.
-    #[error("stopped as asked; there is no run")]
-    Stopped,
+impl Order {
+    /// A full run of these collections as Parquet, with everything as is usual.
+    pub fn new(run: String, owner: Owner, collections: Vec<String>) -> Self {
+        Self {
+            run,
+            owner,
+            collections,
+            data: DataFormat::Parquet,
+            level: Level::Usual,
+            mode: RunMode::Full,
+            filter: None,
+            base: None,
+            key: None,
+            cold: Cold::Refuse,
+            lanes: LANES,
+            retry: Retry::default(),
+        }
+    }
+}
+
+/// What the manifest says of a filter.
+pub fn filter_note(filter: &Expression, key: Option<&Key>) -> FilterNote {
+    let text = filter.to_string();
+    match key {
+        None => FilterNote { digest: Digest::of(text.as_bytes()), text: Some(text) },
+        Some(key) => FilterNote { digest: key.mark(&text), text: None },
+    }
 }
 
 /// How far a run is.
@@ -161,62 +144,95 @@ pub struct Writer<'a, S, O, C> {
 struct Reading<'a> {
     name: &'a str,
     columns: Arc<Columns>,
+    filter: Option<Arc<Filter>>,
 }
 
-/// What was read of one stretch.
-#[derive(Default)]
-struct Read {
-    parts: Vec<Part>,
-    replicas: ReplicasNote,
+/// A run that is being written.
+struct Job<'a, 'b, S, O, C> {
+    writer: &'a Writer<'b, S, O, C>,
+    sealer: Option<Arc<Sealer>>,
+    base: Option<Chain>,
 }
 
 impl<S: Store, O: ObjectSource, C: Clock> Writer<'_, S, O, C> {
     /// Writes the run.
     pub async fn write(&self) -> Result<Manifest, WriteError> {
         let started_at = self.clock.now();
+        let order = self.order;
         // Everything that can be refused is refused before the first write.
+        order.level.check(order.data)?;
         let mut described = Vec::new();
-        for name in &self.order.collections {
-            described.push((name, self.describe(name).await?));
+        for name in &order.collections {
+            described.push(self.describe(name).await?);
         }
+        let sealer = order.key.as_ref().map(|key| Sealer::new(key, &order.run)).transpose()?.map(Arc::new);
+        let job = Job { writer: self, sealer, base: self.base().await? };
         self.own(started_at).await?;
-        let begun = Begun {
-            format: FORMAT.to_owned(),
-            version: FORMAT_VERSION,
-            owner: self.order.owner.clone(),
-            at: started_at,
-        };
+        let begun =
+            Begun { format: FORMAT.to_owned(), version: FORMAT_VERSION, owner: order.owner.clone(), at: started_at };
         if self.put(layout::BEGUN, document(&begun), Mode::Create).await? == Put::Exists {
-            return Err(WriteError::RunExists(self.order.run.clone()));
+            return Err(WriteError::RunExists(order.run.clone()));
         }
         let mut collections = Vec::new();
-        for (name, (described, columns)) in described {
-            collections.push(self.collection(name, described, columns).await?);
+        for (reading, described) in described {
+            collections.push(job.collection(&reading, described).await?);
         }
         collections.sort_by(|one, other| one.name.cmp(&other.name));
         let manifest = Manifest {
             format: FORMAT.to_owned(),
             version: FORMAT_VERSION,
-            run: self.order.run.clone(),
-            owner: self.order.owner.clone(),
+            run: order.run.clone(),
+            owner: order.owner.clone(),
             started_at,
             finished_at: self.clock.now(),
             source: self.call(async || self.source.about().await).await?,
             tool: concat!("elysia-operator ", env!("CARGO_PKG_VERSION")).to_owned(),
-            data: self.order.data,
+            data: order.data,
+            mode: order.mode,
+            filter: order.filter.as_ref().map(|filter| filter_note(filter, order.key.as_ref())),
+            base: job.base.as_ref().map(noted).unwrap_or_default(),
+            encryption: order.key.as_ref().map(Key::note),
             collections,
         };
         self.alive()?;
         let bytes = document(&manifest);
         // An answer that was lost is no failure, so this may find its own manifest.
         if self.put(layout::MANIFEST, bytes.clone(), Mode::Create).await? == Put::Exists {
-            let key = layout::in_run(&self.order.run, layout::MANIFEST);
+            let key = layout::in_run(&order.run, layout::MANIFEST);
             let got = self.call(async || self.store.get(&key, bytes.len() as u64).await).await?;
             if got != Got::Bytes(bytes) {
-                return Err(WriteError::RunExists(self.order.run.clone()));
+                return Err(WriteError::RunExists(order.run.clone()));
             }
         }
         Ok(manifest)
+    }
+
+    /// The run to build on, with those that it builds on itself.
+    async fn base(&self) -> Result<Option<Chain>, WriteError> {
+        let Some(run) = &self.order.base else { return Ok(None) };
+        let refuse = |reason: String| WriteError::Base { run: run.clone(), reason };
+        if !layout::is_run_id(run) {
+            return Err(refuse("this is no run's id".to_owned()));
+        }
+        let key = self.order.key.as_ref();
+        let chain = self.call(async || Chain::open(self.store, run, key).await).await?;
+        let chain = chain.map_err(|fault| refuse(fault.to_string()))?;
+        let manifest = &chain.own().manifest;
+        let filter = self.order.filter.as_ref().map(|filter| filter_note(filter, key).digest);
+        let reason = if manifest.owner != self.order.owner {
+            format!("it belongs to {}", manifest.owner)
+        } else if manifest.mode != RunMode::Full || self.order.mode != RunMode::Full {
+            "a run without objects neither builds on another nor is built on".to_owned()
+        } else if manifest.filter.as_ref().map(|filter| filter.digest) != filter {
+            "it was written with another filter".to_owned()
+        } else if manifest.encryption != key.map(Key::note) {
+            "it was encrypted with another key, or not".to_owned()
+        } else if chain.runs().len() > MOST_BASES {
+            format!("it builds on {MOST_BASES} others already")
+        } else {
+            return Ok(Some(chain));
+        };
+        Err(refuse(reason))
     }
 
     /// The prefix is ours, or becomes ours.
@@ -237,191 +253,34 @@ impl<S: Store, O: ObjectSource, C: Clock> Writer<'_, S, O, C> {
         }
     }
 
-    async fn describe(&self, name: &str) -> Result<(Described, Columns), WriteError> {
+    async fn describe<'a>(&self, name: &'a str) -> Result<(Reading<'a>, Described), WriteError> {
         let found = self.call(async || self.source.describe(name).await).await?;
         let described = found.ok_or_else(|| WriteError::NoCollection(name.to_owned()))?;
-        let columns = Columns::of_class(&described.schema)
-            .map_err(|source| WriteError::Unwritable { collection: name.to_owned(), source })?;
+        let is_full = self.order.mode == RunMode::Full;
+        let columns = match Columns::of_class(&described.schema) {
+            Ok(columns) => columns,
+            // Without objects nothing needs a column.
+            Err(_) if !is_full => Columns::default(),
+            Err(source) => return Err(WriteError::Unwritable { collection: name.to_owned(), source }),
+        };
+        let has_times = self.source.tells_times();
+        let filter = self.order.filter.as_ref().map(|filter| filter.check(&described.schema, has_times)).transpose();
+        let filter = filter.map_err(|source| WriteError::Filter { collection: name.to_owned(), source })?;
         let is_unreadable = |tenant: &&TenantState| match self.order.cold {
             Cold::Refuse => !tenant.is_awake(),
             Cold::Wake => !tenant.is_awake() && !tenant.is_cold(),
             Cold::Skip => false,
         };
         let asleep: Vec<_> = described.tenants.iter().flatten().filter(is_unreadable).collect();
-        if asleep.is_empty() {
-            return Ok((described, columns));
+        if asleep.is_empty() || !is_full {
+            let reading = Reading { name, columns: Arc::new(columns), filter: filter.map(Arc::new) };
+            return Ok((reading, described));
         }
         Err(WriteError::Asleep {
             collection: name.to_owned(),
             count: asleep.len(),
             first: asleep.iter().take(NAMED).map(|tenant| format!("{} is {}", tenant.name, tenant.activity)).collect(),
         })
-    }
-
-    async fn collection(&self, name: &str, was: Described, columns: Columns) -> Result<CollectionNote, WriteError> {
-        let reading = Reading { name, columns: Arc::new(columns) };
-        let mut index = Index {
-            format: FORMAT.to_owned(),
-            version: FORMAT_VERSION,
-            collection: name.to_owned(),
-            schema: was.schema,
-            aliases: was.aliases,
-            columns: (*reading.columns).clone(),
-            tenants: None,
-            parts: Vec::new(),
-        };
-        let mut replicas = ReplicasNote { compared: true, ..ReplicasNote::default() };
-        match was.tenants {
-            None => {
-                let read = self.objects(&reading, None).await?;
-                index.parts = read.parts;
-                replicas.join(read.replicas);
-            }
-            Some(tenants) => {
-                let notes = index.tenants.insert(Vec::new());
-                for tenant in tenants {
-                    let (note, read) = self.tenant(&reading, tenant).await?;
-                    notes.push(note);
-                    index.parts.extend(read.parts);
-                    replicas.join(read.replicas);
-                }
-            }
-        }
-        self.unchanged(name, &index).await?;
-
-        let mut contents = Contents::default();
-        index.parts.iter().for_each(|part| contents.join(&part.contents));
-        let bytes = document(&index);
-        let key = layout::index(name);
-        let note = FileNote { key: key.clone(), bytes: bytes.len() as u64, sha256: Digest::of(&bytes) };
-        self.put(&key, bytes, Mode::Overwrite).await?;
-        Ok(CollectionNote {
-            name: name.to_owned(),
-            contents,
-            parts: index.parts.len(),
-            bytes: index.parts.iter().map(|part| part.file.bytes).sum(),
-            tenants: index.tenants.as_ref().map(Vec::len),
-            left_out: index.tenants.iter().flatten().filter(|tenant| tenant.contents.is_none()).count(),
-            replicas,
-            index: note,
-        })
-    }
-
-    /// The class must be what the parts were written by. Its settings may have changed, its properties and vectors not.
-    async fn unchanged(&self, name: &str, index: &Index) -> Result<(), WriteError> {
-        let now = self.call(async || self.source.describe(name).await).await?;
-        let columns = now.and_then(|now| Columns::of_class(&now.schema).ok());
-        if columns.as_ref() == Some(&index.columns) { Ok(()) } else { Err(WriteError::Changed(name.to_owned())) }
-    }
-
-    async fn tenant(&self, reading: &Reading<'_>, tenant: TenantState) -> Result<(TenantNote, Read), WriteError> {
-        let is_woken = tenant.is_cold() && self.order.cold == Cold::Wake;
-        if !tenant.is_awake() && !is_woken {
-            let note = TenantNote { name: tenant.name, activity: tenant.activity, contents: None };
-            let read = Read { replicas: ReplicasNote { compared: true, ..ReplicasNote::default() }, ..Read::default() };
-            return Ok((note, read));
-        }
-        let name = tenant.name.as_str();
-        if is_woken {
-            self.call(async || self.source.set_awake(reading.name, name, true).await).await?;
-        }
-        let read = self.objects(reading, Some(name)).await;
-        if is_woken {
-            // Also when reading failed.
-            self.call(async || self.source.set_awake(reading.name, name, false).await).await?;
-        }
-        let read = read?;
-        let mut contents = Contents::default();
-        read.parts.iter().for_each(|part| contents.join(&part.contents));
-        Ok((TenantNote { name: tenant.name, activity: tenant.activity, contents: Some(contents) }, read))
-    }
-
-    /// All objects of one tenant, several stretches at once.
-    async fn objects(&self, reading: &Reading<'_>, tenant: Option<&str>) -> Result<Read, WriteError> {
-        let slices = self.call(async || self.source.slices(reading.name, tenant).await).await?.clamp(1, MOST_SLICES);
-        let lanes = (0..slices).map(|slice| self.stretch(reading, tenant, slice, slices));
-        let reads: Vec<Read> = stream::iter(lanes).buffered(self.order.lanes.max(1)).try_collect().await?;
-        let mut all = Read { replicas: ReplicasNote { compared: true, ..ReplicasNote::default() }, ..Read::default() };
-        for read in reads {
-            all.parts.extend(read.parts);
-            all.replicas.join(read.replicas);
-        }
-        Ok(all)
-    }
-
-    async fn stretch(
-        &self,
-        reading: &Reading<'_>,
-        tenant: Option<&str>,
-        slice: usize,
-        slices: usize,
-    ) -> Result<Read, WriteError> {
-        let mut read = Read { replicas: ReplicasNote { compared: true, ..ReplicasNote::default() }, ..Read::default() };
-        let (mut after, until) = bounds(slice, slices);
-        let mut part = None;
-        loop {
-            self.alive()?;
-            let stretch = Stretch { collection: reading.name, tenant, slice, after, until };
-            let Page { objects, replicas } = self.call(async || self.source.page(stretch).await).await?;
-            read.replicas.join(replicas);
-            let Some(last) = objects.last().map(|object| object.id) else { break };
-            for (before, object) in std::iter::once(after).chain(objects.iter().map(|it| Some(it.id))).zip(&objects) {
-                if before.is_some_and(|before| object.id <= before) || until.is_some_and(|until| object.id >= until) {
-                    return Err(WriteError::Disorder { collection: reading.name.to_owned(), id: object.id });
-                }
-            }
-            self.progress.objects.fetch_add(objects.len() as u64, Ordering::Relaxed);
-            after = Some(last);
-            let filled = self.append(reading, part.take(), objects).await?;
-            if filled.is_full() {
-                self.close(reading, tenant, slice, filled, &mut read.parts).await?;
-            } else {
-                part = Some(filled);
-            }
-        }
-        if let Some(part) = part {
-            self.close(reading, tenant, slice, part, &mut read.parts).await?;
-        }
-        Ok(read)
-    }
-
-    /// Encoding takes milliseconds for a page: it is done beside the threads that wait for answers.
-    async fn append(
-        &self,
-        reading: &Reading<'_>,
-        part: Option<PartWriter>,
-        objects: Vec<crate::object::Object>,
-    ) -> Result<PartWriter, WriteError> {
-        let (data, columns) = (self.order.data, reading.columns.clone());
-        let encode = move || {
-            let mut part = part.map_or_else(|| PartWriter::new(data, &columns), Ok)?;
-            objects.iter().try_for_each(|object| part.push(object))?;
-            Ok(part)
-        };
-        beside(encode).await?.map_err(|source| unencoded(reading, source))
-    }
-
-    async fn close(
-        &self,
-        reading: &Reading<'_>,
-        tenant: Option<&str>,
-        slice: usize,
-        part: PartWriter,
-        parts: &mut Vec<Part>,
-    ) -> Result<(), WriteError> {
-        let finished = beside(move || {
-            let finished = part.finish()?;
-            Ok(finished.map(|finished| (Digest::of(&finished.bytes), finished)))
-        });
-        let finished = finished.await?.map_err(|source| unencoded(reading, source))?;
-        let Some((sha256, Finished { bytes, contents, first, last })) = finished else { return Ok(()) };
-        let key = layout::part(reading.name, tenant, slice, parts.len(), self.order.data);
-        let size = bytes.len() as u64;
-        self.put(&key, bytes.into(), Mode::Overwrite).await?;
-        self.progress.bytes.fetch_add(size, Ordering::Relaxed);
-        let file = FileNote { key, bytes: size, sha256 };
-        parts.push(Part { tenant: tenant.map(str::to_owned), file, contents, first, last });
-        Ok(())
     }
 
     async fn put(&self, key: &str, bytes: Bytes, mode: Mode) -> Result<Put, WriteError> {
@@ -441,8 +300,29 @@ impl<S: Store, O: ObjectSource, C: Clock> Writer<'_, S, O, C> {
     }
 }
 
-fn unencoded(reading: &Reading<'_>, source: EncodeError) -> WriteError {
-    WriteError::Encode { collection: reading.name.to_owned(), source }
+impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
+    /// Writes a file of the run, encrypted where that was asked for.
+    async fn file(&self, key: String, bytes: Vec<u8>) -> Result<FileNote, WriteError> {
+        let (sealer, name) = (self.sealer.clone(), key.clone());
+        let (sha256, bytes) = beside(move || {
+            let bytes = match sealer {
+                Some(sealer) => sealer.seal(&name, bytes)?,
+                None => bytes,
+            };
+            Ok::<_, SealError>((Digest::of(&bytes), bytes))
+        })
+        .await??;
+        let size = bytes.len() as u64;
+        self.writer.put(&key, bytes.into(), Mode::Overwrite).await?;
+        self.writer.progress.bytes.fetch_add(size, Ordering::Relaxed);
+        Ok(FileNote { key, bytes: size, sha256 })
+    }
+}
+
+/// What the manifest says of the runs that are built on.
+fn noted(chain: &Chain) -> Vec<BaseNote> {
+    let note = |run: &super::opened::OpenRun| BaseNote { run: run.manifest.run.clone(), manifest: run.sha256 };
+    chain.runs().iter().map(note).collect()
 }
 
 /// The most stretches: an id's first byte tells them apart.
