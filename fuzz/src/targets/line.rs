@@ -65,7 +65,7 @@ fn step(change: &Change, unmapped: Unmapped) {
     let Ok(step) = Step::new(COLLECTION, &mapping, change.clone()) else { return };
     let old = id(&change.repo, &change.path);
     let (wanted, path, set) = match (&step, &change.action) {
-        (Step::Add { id, properties, .. }, Action::Add(_)) => (vec![*id], &change.path, Some(properties)),
+        (Step::Add { object, .. }, Action::Add(_)) => (vec![object.id], &change.path, Some(&object.properties)),
         (Step::Modify { id, set }, Action::Modify(_)) => (vec![*id], &change.path, Some(&set.properties)),
         (Step::Delete { id }, Action::Delete) => (vec![*id], &change.path, None),
         (Step::Rename { from, to, set, .. }, Action::Rename { new_path, .. }) => {

@@ -38,6 +38,8 @@ fn note(name: &str, objects: u64, replicas: ReplicasNote) -> CollectionNote {
     CollectionNote {
         name: name.to_owned(),
         contents: Contents { objects, ..Contents::default() },
+        written: None,
+        gone: 0,
         parts: 2,
         bytes: objects * 1000,
         tenants: (name == "Notes").then_some(3),
@@ -66,6 +68,10 @@ fn manifest() -> Manifest {
         source: SourceNote { weaviate: "1.38.2".to_owned(), nodes: 3 },
         tool: "elysia-operator 0.0.0".to_owned(),
         data: DataFormat::Parquet,
+        mode: elysia_engine::backup::manifest::RunMode::Full,
+        filter: None,
+        base: Vec::new(),
+        encryption: None,
         collections: vec![note("Articles", 1250, ReplicasNote::default()), note("Notes", 40, differing)],
     }
 }

@@ -20,10 +20,12 @@ pub(crate) mod ways;
 pub mod work;
 
 use elysia_engine::backup::catalogue::{self, State};
-use elysia_engine::backup::manifest::{Manifest, Owner};
+use elysia_engine::backup::level::Level;
+use elysia_engine::backup::manifest::{Manifest, Owner, RunMode};
 use elysia_engine::backup::ports::{Store, Target as _};
 use elysia_engine::backup::restore::{self, Preflight, Receipt, Restorer, preflight};
 use elysia_engine::backup::stored::{self, StoredError};
+use elysia_engine::backup::transform::Select;
 use elysia_engine::backup::verify::{self, Depth, Findings};
 use elysia_engine::backup::write::{self, LANES, Writer};
 use elysia_engine::backup::{layout, manifest::Part};
@@ -81,6 +83,11 @@ pub(crate) async fn back_up_over<S: Store>(
         owner: work.owner.clone(),
         collections,
         data: work.how.data,
+        level: Level::default(),
+        mode: RunMode::Full,
+        filter: None,
+        base: None,
+        key: None,
         cold: work.how.cold.into(),
         lanes: work.how.lanes.unwrap_or(LANES),
         retry: retry(work.patience),
@@ -241,6 +248,9 @@ fn restore_order(work: &RestoreWork) -> Result<restore::Order, Failure> {
         conflict: work.conflict,
         factor: work.factor,
         shards: work.shards,
+        select: Select::default(),
+        transform: Vec::new(),
+        key: None,
         receipt: layout::receipt(&work.receipt),
         target: work.target.clone(),
         retry: retry(work.patience),

@@ -48,6 +48,9 @@ pub struct RunSummary {
     pub objects: u64,
     /// Bytes of all parts.
     pub bytes: u64,
+    /// The runs that it builds on, the nearest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bases: Vec<String>,
     /// Objects of which replicas said different things.
     pub differing: u64,
     /// Tenants that were left out.
@@ -69,6 +72,7 @@ impl RunSummary {
             collections: BTreeMap::new(),
             objects: 0,
             bytes: 0,
+            bases: Vec::new(),
             differing: 0,
             left_out: 0,
             problem: None,
@@ -86,6 +90,7 @@ impl RunSummary {
             collections: notes.iter().map(|note| (note.name.clone(), note.contents.objects)).collect(),
             objects: manifest.objects(),
             bytes: manifest.bytes(),
+            bases: manifest.base.iter().map(|base| base.run.clone()).collect(),
             differing: notes.iter().map(|note| note.replicas.differing).sum(),
             left_out: notes.iter().map(|note| note.left_out).sum(),
             ..Self::empty(manifest.run.clone(), RunState::Complete)
@@ -99,6 +104,7 @@ impl RunSummary {
             finished_at: self.finished_at.filter(|_| self.state == RunState::Complete)?,
             collections: self.collections.clone(),
             is_verified: self.verified_at.is_some(),
+            bases: self.bases.clone(),
         })
     }
 }

@@ -333,7 +333,7 @@ impl ObjectSource for WeaviateSource {
                 Some(reach) if objects.is_empty() && stretch.until.is_none_or(|until| reach < until) => {
                     stretch.after = Some(reach);
                 }
-                _ => return Ok(Page { objects, replicas }),
+                _ => return Ok(Page { objects, times: Vec::new(), replicas }),
             }
         }
     }

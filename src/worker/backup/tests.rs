@@ -40,6 +40,11 @@ async fn write(store: &MemoryStore, run: &str, policy: &str, objects: u32) -> Re
         collections: vec!["A".to_owned()],
         data: DataFormat::JsonlZstd,
         cold: write::Cold::Refuse,
+        level: elysia_engine::backup::level::Level::default(),
+        mode: elysia_engine::backup::manifest::RunMode::Full,
+        filter: None,
+        base: None,
+        key: None,
         lanes: 1,
         retry: Retry { attempts: 1, ..Retry::default() },
     };

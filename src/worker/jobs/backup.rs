@@ -255,6 +255,7 @@ async fn retired<S: Store, B: Board>(
             // One that leaves something out does not stand in for a whole one.
             is_verified: known.verified_at.is_some()
                 && known.judged.as_ref().is_some_and(|judged| !judged.is_damaged && judged.left_out.is_empty()),
+            bases: known.manifest.base.iter().map(|base| base.run.clone()).collect(),
         })
         .collect();
     let decisions = decide(&runs, &job.retention.rules(), &zone(job.zone.as_deref()), now);

@@ -9,9 +9,10 @@ use elysia_core::restore::ledger::{Guarded, RestoreLedger, Stage};
 use elysia_engine::backup::catalogue::{self, LATEST};
 use elysia_engine::backup::layout;
 use elysia_engine::backup::manifest::{Index, Manifest};
+use elysia_engine::backup::opened::OpenRun;
 use elysia_engine::backup::ports::Store;
 use elysia_engine::backup::restore::{Conflict, Progress, Receipt, State};
-use elysia_engine::backup::{stored, verify};
+use elysia_engine::backup::stored;
 use elysia_engine::ports::Clock as _;
 use tracing::{info, warn};
 
@@ -116,7 +117,8 @@ async fn work<S: Store, R: Store, B: Board>(
         && matches!(restore.conflict, Conflict::Overwrite | Conflict::Merge)
     {
         // What cannot be read is told by the restore itself, with every other blocker.
-        if let Ok(index) = verify::index(hands.store, &manifest.run, note).await?
+        if let Ok(open) = OpenRun::open(hands.store, &manifest.run, None).await?
+            && let Ok(index) = open.index(hands.store, note).await?
             && !is_allowed(job, hands, ledger, &index, &manifest.run).await?
         {
             return Ok(());

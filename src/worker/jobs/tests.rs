@@ -58,6 +58,11 @@ async fn write(store: &MemoryStore, run: &str, collections: &[(&str, u32)]) {
         collections: collections.iter().map(|(name, _)| (*name).to_owned()).collect(),
         data: DataFormat::JsonlZstd,
         cold: Cold::Refuse,
+        level: elysia_engine::backup::level::Level::default(),
+        mode: elysia_engine::backup::manifest::RunMode::Full,
+        filter: None,
+        base: None,
+        key: None,
         lanes: 1,
         retry: Retry { attempts: 1, ..Retry::default() },
     };

@@ -17,6 +17,8 @@ pub struct Sized {
     pub collections: BTreeMap<String, u64>,
     /// Whether it was verified, and nothing was found.
     pub is_verified: bool,
+    /// The runs that it builds on, the nearest first.
+    pub bases: Vec<String>,
 }
 
 /// What a run lacks.
@@ -65,8 +67,8 @@ pub fn judged(runs: &[Sized], max_shrink: Option<u8>) -> Vec<(Run, Option<Shrunk
     let before = std::iter::once(None).chain(runs.iter().copied().map(Some));
     let judge = |(before, run): (Option<&Sized>, &&Sized)| {
         let shrunk = before.and_then(|before| shrunk(before, run, max_shrink));
-        let Sized { id, finished_at, is_verified, .. } = (*run).clone();
-        (Run { id, finished_at, is_suspect: shrunk.is_some(), is_verified }, shrunk)
+        let Sized { id, finished_at, is_verified, bases, .. } = (*run).clone();
+        (Run { id, finished_at, is_suspect: shrunk.is_some(), is_verified, bases }, shrunk)
     };
     before.zip(&runs).map(judge).collect()
 }
@@ -81,6 +83,7 @@ mod tests {
             finished_at: Timestamp::from_second(number).unwrap(),
             collections: collections.iter().map(|(name, objects)| ((*name).to_owned(), *objects)).collect(),
             is_verified: false,
+            bases: Vec::new(),
         }
     }
 
