@@ -217,6 +217,9 @@ pub enum Step {
         /// The request to carry rejected lines out again, instead of reading on.
         replay: Option<String>,
     },
+    /// Make the objects of ledgers that are missing, empty: somebody deleted one under a worker. Workers may not make them,
+    /// and without it each of them fails. The next one begins anew, which costs time and nothing else.
+    MakeLedgers,
     /// Note that a run's Job failed, where that outlives the Job.
     NoteFailure(FailedRun),
     /// End a Job that watches, so that another can take its place.
@@ -230,6 +233,10 @@ pub enum Step {
 pub fn plan(spec: &FeedSpec, observed: &Observed) -> Plan {
     let mut plan = decide(spec, observed);
     plan.step = plan.step.or_else(|| replay::forget(spec, observed));
+    let is_at_work = observed.jobs.iter().any(|job| job.state == JobState::Active);
+    if plan.step.is_none() && is_at_work && observed.lacks_ledger {
+        plan.step = Some(Step::MakeLedgers);
+    }
     plan.findings.extend(circuit(&plan, observed));
     if spec.paused {
         plan.step = None;

@@ -71,6 +71,7 @@ pub(super) fn seen(ledger: Option<LedgerView>, jobs: Vec<JobView>) -> Observed {
         cluster: ClusterSight::Fit,
         collection: Sight::Seen(true),
         keeps_notes: true,
+        lacks_ledger: false,
         failed: None,
         protection: None,
         content: Sight::Seen(Ok(content("1"))),
@@ -166,6 +167,22 @@ fn a_run_whose_job_failed_before_its_worker_wrote_is_not_made_again_when_the_job
     // Without an object to note it on there is nothing that could be noted.
     let lost = Observed { keeps_notes: false, ..seen(None, vec![job]) };
     check(&spec, &lost, "False RunFailed");
+}
+
+#[test]
+fn a_ledger_that_is_deleted_under_a_worker_is_made_anew() {
+    let spec = spec();
+    let name = spec.job(&spec.run_id(&content("1")));
+    for (state, step) in [(JobState::Active, Some(Step::MakeLedgers)), (JobState::Succeeded, None)] {
+        let job = JobView { name: name.clone(), state, watches: false, idle_since: None };
+        let lost = Observed { keeps_notes: false, lacks_ledger: true, ..seen(None, vec![job]) };
+        let made = plan(&spec, &lost).step.filter(|step| *step == Step::MakeLedgers);
+        assert_eq!(made, step);
+        let paused = FeedSpec { paused: true, ..spec.clone() };
+        assert_eq!(plan(&paused, &lost).step, None);
+        let there = Observed { lacks_ledger: false, ..lost };
+        assert_ne!(plan(&spec, &there).step, Some(Step::MakeLedgers));
+    }
 }
 
 #[test]

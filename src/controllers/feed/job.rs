@@ -99,10 +99,14 @@ pub(super) fn objects(spec: &FeedSpec, given: Given<'_>, image: &WorkerImage) ->
         "subjects": [{"kind": "ServiceAccount", "name": account_name, "namespace": spec.namespace}],
     }))
     .map_err(written)?;
-    let ledger = |name| ConfigMap { metadata: metadata(spec, name), ..ConfigMap::default() };
-    let ledgers = ledgers(spec).into_iter().map(ledger).collect();
     let job = job(spec, given, image).map_err(written)?;
-    Ok(Objects { account, role, binding, ledgers, job })
+    Ok(Objects { account, role, binding, ledgers: empty_ledgers(spec), job })
+}
+
+/// The objects of ledgers in which nobody has written yet.
+pub(super) fn empty_ledgers(spec: &FeedSpec) -> Vec<ConfigMap> {
+    let ledger = |name| ConfigMap { metadata: metadata(spec, name), ..ConfigMap::default() };
+    ledgers(spec).into_iter().map(ledger).collect()
 }
 
 fn labels(spec: &FeedSpec) -> BTreeMap<String, String> {

@@ -27,16 +27,18 @@ pub(super) struct Beside {
     pub(super) intent: Option<Timestamp>,
     /// Whether the object is there on which notes stand: see [`job::notes`].
     pub(super) keeps_notes: bool,
+    /// Whether an object of a ledger is missing.
+    pub(super) lacks_ledger: bool,
     /// The run whose Job failed without a word of its worker, as it is noted there.
     pub(super) failed: Option<FailedRun>,
 }
 
 impl Beside {
-    fn new(ledger: Sight<Option<LedgerView>>, config: Option<&ConfigMap>) -> Self {
+    fn new(ledger: Sight<Option<LedgerView>>, config: Option<&ConfigMap>, lacks_ledger: bool) -> Self {
         let note = |key: &str| config.and_then(|config| config.annotations().get(key));
         let intent = note(names::INTENT_ANNOTATION).and_then(|time| time.parse().ok());
         let failed = note(names::FAILED_ANNOTATION).and_then(|note| serde_json::from_str(note).ok());
-        Self { ledger, intent, keeps_notes: config.is_some(), failed }
+        Self { ledger, intent, keeps_notes: config.is_some(), lacks_ledger, failed }
     }
 }
 
@@ -50,9 +52,9 @@ pub(super) async fn observe(spec: &FeedSpec, held: &Sight<Result<Content, String
     let api: Api<ConfigMap> = Api::namespaced(context.kube.clone(), &spec.namespace);
     let config = match api.get_opt(&name).await {
         Ok(config) => config,
-        Err(error) => return Beside::new(unreadable("ConfigMap", &name, &error), None),
+        Err(error) => return Beside::new(unreadable("ConfigMap", &name, &error), None, false),
     };
-    Beside::new(ledger_in(spec, &name, config.clone()), config.as_ref())
+    Beside::new(ledger_in(spec, &name, config.clone()), config.as_ref(), config.is_none())
 }
 
 /// What the ledgers of partitions say together. One that cannot be read leaves nothing known.
@@ -60,9 +62,10 @@ async fn divided(spec: &FeedSpec, run: Option<&str>, context: &Context) -> Besid
     match labelled(spec, context).await {
         Ok(found) => {
             let notes = found.get(&job::notes(spec)).cloned();
-            Beside::new(joined(spec, run, found), notes.as_ref())
+            let lacks_ledger = job::ledgers(spec).iter().any(|name| !found.contains_key(name));
+            Beside::new(joined(spec, run, found), notes.as_ref(), lacks_ledger)
         }
-        Err(error) => Beside::new(unreadable("the ledgers of", &spec.name, &error), None),
+        Err(error) => Beside::new(unreadable("the ledgers of", &spec.name, &error), None, false),
     }
 }
 

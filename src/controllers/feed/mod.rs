@@ -60,6 +60,12 @@ async fn act(
         None => return Ok(()),
         Some(Step::EndJob { name }) => return kubernetes::end_job(&context.kube, &spec.namespace, name).await,
         Some(Step::ForgetJob { name }) => return kubernetes::forget_job(&context.kube, &spec.namespace, name).await,
+        Some(Step::MakeLedgers) => {
+            for ledger in job::empty_ledgers(spec) {
+                kubernetes::create_once_owned(&context.kube, ledger, owner).await?;
+            }
+            return Ok(());
+        }
         Some(Step::NoteFailure(failed)) => {
             let note = serde_json::to_string(failed).map_err(|error| EffectError::Refused(error.to_string()))?;
             return annotate(spec, context, names::FAILED_ANNOTATION, Some(&note)).await;

@@ -62,11 +62,12 @@ pub(super) async fn observe(spec: &FeedSpec, context: &Context, now: Timestamp) 
     // in a ledger that is read afterwards.
     let jobs = jobs::jobs(spec, context).await?;
     let held = content(spec, context).await;
-    let Beside { ledger, intent, keeps_notes, failed } = ledgers::observe(spec, &held, context).await;
+    let Beside { ledger, intent, keeps_notes, lacks_ledger, failed } = ledgers::observe(spec, &held, context).await;
     let mut observed = Observed {
         cluster: ClusterSight::Missing,
         collection: Sight::unseen(BlindnessKind::Failed, "not asked"),
         keeps_notes,
+        lacks_ledger,
         failed,
         protection: None,
         content: held,

@@ -198,6 +198,18 @@ async fn deletes_above_the_guard_wait_for_their_hash_and_are_approved_once() {
     assert!(world.feed_conditions().starts_with("Ready=True Complete"));
 }
 
+/// Workers may not make it, and none of them can work without it.
+#[tokio::test]
+async fn a_ledger_that_is_deleted_under_a_worker_is_made_anew() {
+    let mut world = world().await;
+    world.docs().await;
+    world.api.remove::<ConfigMap>(NAMESPACE, "docs-ledger");
+    let transcript = world.docs().await;
+    assert!(transcript.contains("POST configmaps/docs-ledger"), "{transcript}");
+    assert!(!transcript.contains("POST jobs"), "{transcript}");
+    assert!(!world.docs().await.contains("POST"), "once is enough");
+}
+
 #[tokio::test]
 async fn a_lost_status_starts_no_second_job() {
     let mut world = world().await;

@@ -18,6 +18,8 @@ pub struct Observed {
     pub collection: Sight<bool>,
     /// Whether the ledger's object is there: notes stand on it.
     pub keeps_notes: bool,
+    /// Whether an object is missing that a ledger stands on.
+    pub lacks_ledger: bool,
     /// The run whose Job failed and whose worker did not say so itself, as it is noted there.
     pub failed: Option<FailedRun>,
     /// The pattern of the cluster that protects the collection's name.

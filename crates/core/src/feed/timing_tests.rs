@@ -73,6 +73,7 @@ impl Picture {
             Some(Step::EndJob { .. }) => "end".to_owned(),
             Some(Step::ForgetJob { .. }) => "forget".to_owned(),
             Some(Step::NoteFailure(_)) => "note".to_owned(),
+            Some(Step::MakeLedgers) => "make ledgers".to_owned(),
         };
         let shown = [ConditionType::Ready, ConditionType::CaughtUp, ConditionType::Running, ConditionType::Stalled];
         let shown = shown.iter().filter_map(|kind| plan.findings.iter().find(|finding| finding.kind == *kind));

@@ -37,6 +37,7 @@ fn decided(spec: &FeedSpec, observed: &Observed) -> String {
         Some(Step::ForgetJob { .. }) => " forget".to_owned(),
         Some(Step::EndJob { .. }) => " end".to_owned(),
         Some(Step::NoteFailure(_)) => " note".to_owned(),
+        Some(Step::MakeLedgers) => " make ledgers".to_owned(),
         Some(Step::StartRun { guard: None, .. }) => " start".to_owned(),
         Some(Step::StartRun { guard: Some(Guard { limits, approval }), .. }) => {
             format!(" start {limits:?} {:?}", approval.as_ref().map(|approval| approval.deletes))
