@@ -150,7 +150,9 @@ async fn work<S: Store, R: Store, B: Board>(
         Err(failure) => {
             ledger.done = number(progress.objects.load(Ordering::Relaxed));
             // The receipt is written before the first object.
-            ledger.has_begun |= receipt(job, receipts).await.is_ok_and(|found| found.is_some());
+            if let Ok(found) = receipt(job, receipts).await {
+                ledger.has_begun = found.is_some();
+            }
             Err(failure)
         }
     }
