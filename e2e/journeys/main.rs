@@ -5,6 +5,7 @@
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, reason = "tests tell their story to a person")]
 
 mod approval;
+mod backup_plugin;
 mod cold_start;
 mod deletion;
 mod drift;

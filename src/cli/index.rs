@@ -14,7 +14,6 @@ mod tests;
 mod tune;
 mod validate;
 mod watch;
-mod way;
 
 use std::io;
 

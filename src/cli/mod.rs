@@ -4,6 +4,7 @@
 //! nobody else.
 
 mod audit;
+mod backup;
 mod client;
 mod collection;
 mod columns;
@@ -18,6 +19,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod version;
+mod way;
 mod why;
 
 use std::ffi::OsString;
@@ -31,7 +33,7 @@ use elysia_core::health::Verdict;
 
 use printer::Printer;
 
-/// Ask about Weaviate clusters, their collections and their feeds
+/// Ask about Weaviate clusters, their collections, their feeds and their backups
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-elysia", bin_name = "kubectl elysia", version, color = ColorChoice::Auto)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
@@ -60,6 +62,15 @@ enum Command {
     /// Feeds and their files
     #[command(arg_required_else_help = true)]
     Index(index::IndexArgs),
+    /// Backups: make, list, verify and delete runs in a bucket or a directory
+    #[command(arg_required_else_help = true)]
+    Backup(backup::BackupArgs),
+    /// Put a collection of a backup back, under its name or another
+    #[command(arg_required_else_help = true)]
+    Restore(Box<backup::RestoreArgs>),
+    /// Runs of backups: `backup` under an older name
+    #[command(arg_required_else_help = true)]
+    Catalog(backup::CatalogArgs),
     /// Who did what: Events about clusters, collections and feeds
     Audit(audit::AuditArgs),
     /// Versions of this plug-in, of the operator and of the kinds that are served
@@ -173,6 +184,9 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Repair(args) => repair::run(args, &cli.target, printer).await,
         Command::Collection(args) => collection::run(args, &cli.target, printer).await,
         Command::Index(args) => index::run(args, &cli.target, printer).await,
+        Command::Backup(args) => backup::run(args, &cli.target, printer).await,
+        Command::Restore(args) => backup::restore(args, &cli.target, printer).await,
+        Command::Catalog(args) => backup::catalog(args, printer).await,
         Command::Audit(args) => audit::run(args, &cli.target, printer).await,
         Command::Version(args) => version::run(args, &cli.target, printer).await,
         Command::Completion(args) => completion::run(args, &mut Cli::command(), printer),

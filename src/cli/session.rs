@@ -125,12 +125,7 @@ impl Session {
     /// Asks for a text to be typed, exactly. Anything else is a no, and so is silence.
     pub(super) fn demand(&self, question: &str, expected: &str) -> Result<(), Stop> {
         self.printer.note(question);
-        let no = |message: String| Stop::refused(format!("{message}; nothing was changed"), "");
-        match (self.listen)()? {
-            Some(typed) if typed.trim() == expected => Ok(()),
-            Some(_) => Err(no(format!("that is not {expected}"))),
-            None => Err(no("nobody answered: type it, pass it on stdin, or use --yes".to_owned())),
-        }
+        answered((self.listen)()?, expected)
     }
 
     /// Who the API server takes the user for; `None` when it does not say.
@@ -175,6 +170,21 @@ impl Session {
             }
             tokio::time::sleep(POLL).await;
         }
+    }
+}
+
+/// As [`Session::demand`], of somebody who asks no Kubernetes.
+pub(super) fn demand(printer: Printer, question: &str, expected: &str) -> Result<(), Stop> {
+    printer.note(question);
+    answered(read_line()?, expected)
+}
+
+fn answered(typed: Option<String>, expected: &str) -> Result<(), Stop> {
+    let no = |message: String| Stop::refused(format!("{message}; nothing was changed"), "");
+    match typed {
+        Some(typed) if typed.trim() == expected => Ok(()),
+        Some(_) => Err(no(format!("that is not {expected}"))),
+        None => Err(no("nobody answered: type it, pass it on stdin, or use --yes".to_owned())),
     }
 }
 

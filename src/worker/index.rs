@@ -211,7 +211,7 @@ fn batch_limits(pace: PaceWork) -> BatchLimits {
     }
 }
 
-fn retry(patience: PatienceWork) -> Retry {
+pub(super) fn retry(patience: PatienceWork) -> Retry {
     let Retry { attempts, base, cap } = Retry::default();
     Retry {
         attempts: patience.attempts.unwrap_or(attempts),

@@ -3,6 +3,7 @@
 //! A worker joins the engine with files, Weaviate and a ledger; it writes only data and its ledger. Its configuration
 //! comes in one environment variable without secrets ([`work::IndexWork`]), the API key in another.
 
+pub mod backup;
 mod class;
 mod clock;
 mod config_map;
@@ -20,6 +21,7 @@ pub mod work;
 
 pub(crate) use class::computes_vectors;
 pub(crate) use direct::index_here;
+pub(crate) use s3::S3Key;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

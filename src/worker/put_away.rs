@@ -113,7 +113,7 @@ fn make_folder(mount: &Path, to: &Path) -> Result<(), PortError> {
 
 /// Renames, unless something is there. Where the file system cannot do that at once, as over NFS, by a second name: a
 /// worker that dies between the two steps leaves both, and the next one takes the first away.
-fn rename(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
             fs::hard_link(from, to)?;

@@ -3,7 +3,7 @@
 //! An object's `ETag` and size are its version. Every request asks for that very `ETag`, so bytes of two versions are never
 //! joined; and the engine compares the versions again when it has read all.
 
-mod failure;
+pub(super) mod failure;
 
 use std::io;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use elysia_engine::category::Category;
 use elysia_engine::ports::{FileEntry, PortError, Source};
 use futures::TryStreamExt as _;
 use globset::{GlobBuilder, GlobMatcher};
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
 use object_store::{BackoffConfig, ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore, RetryConfig};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -39,7 +39,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a request is tried again: a server that restarts is waited for, and a pod that cannot work says so soon.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(90);
-const RETRIES: usize = 12;
+pub(super) const RETRIES: usize = 12;
 /// Attempts at a part whose bytes broke off in the middle, each with the retries above.
 const PART_ATTEMPTS: u32 = 4;
 
@@ -47,10 +47,10 @@ const PART_ATTEMPTS: u32 = 4;
 const REGION: &str = "us-east-1";
 
 /// The key of an object store.
-pub(super) struct S3Key {
-    pub(super) id: String,
-    pub(super) secret: SecretString,
-    pub(super) token: Option<SecretString>,
+pub(crate) struct S3Key {
+    pub(crate) id: String,
+    pub(crate) secret: SecretString,
+    pub(crate) token: Option<SecretString>,
 }
 
 /// Objects below a prefix that match a pattern.
@@ -66,32 +66,8 @@ impl S3Source {
     }
 
     fn build(work: S3Work, key: Option<S3Key>, retries: usize) -> Result<Self, object_store::Error> {
-        let options = ClientOptions::new()
-            .with_timeout(REQUEST_TIMEOUT)
-            .with_connect_timeout(CONNECT_TIMEOUT)
-            .with_allow_http(work.endpoint.as_deref().is_some_and(|address| address.starts_with("http://")));
-        let backoff =
-            BackoffConfig { init_backoff: Duration::from_millis(200), max_backoff: Duration::from_secs(10), base: 2. };
-        let mut builder = AmazonS3Builder::new()
-            .with_bucket_name(&work.bucket)
-            .with_region(work.region.as_deref().unwrap_or(REGION))
-            .with_client_options(options)
-            .with_retry(RetryConfig { backoff, max_retries: retries, retry_timeout: RETRY_TIMEOUT });
-        if let Some(endpoint) = &work.endpoint {
-            builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
-        }
-        builder = match key {
-            Some(key) => {
-                let builder =
-                    builder.with_access_key_id(key.id).with_secret_access_key(key.secret.expose_secret().to_owned());
-                match key.token {
-                    Some(token) => builder.with_token(token.expose_secret().to_owned()),
-                    None => builder,
-                }
-            }
-            None => builder.with_skip_signature(true),
-        };
-        Ok(Self::over(Arc::new(builder.build()?), work))
+        let store = bucket(&work, key, REQUEST_TIMEOUT, retries)?;
+        Ok(Self::over(Arc::new(store), work))
     }
 
     fn over(store: Arc<dyn ObjectStore>, work: S3Work) -> Self {
@@ -123,6 +99,41 @@ impl S3Source {
         });
         Ok(S3Reader { parts, part: Bytes::new() })
     }
+}
+
+/// A way to a bucket; no call is made yet.
+pub(super) fn bucket(
+    work: &S3Work,
+    key: Option<S3Key>,
+    timeout: Duration,
+    retries: usize,
+) -> Result<AmazonS3, object_store::Error> {
+    let options = ClientOptions::new()
+        .with_timeout(timeout)
+        .with_connect_timeout(CONNECT_TIMEOUT)
+        .with_allow_http(work.endpoint.as_deref().is_some_and(|address| address.starts_with("http://")));
+    let backoff =
+        BackoffConfig { init_backoff: Duration::from_millis(200), max_backoff: Duration::from_secs(10), base: 2. };
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(&work.bucket)
+        .with_region(work.region.as_deref().unwrap_or(REGION))
+        .with_client_options(options)
+        .with_retry(RetryConfig { backoff, max_retries: retries, retry_timeout: RETRY_TIMEOUT });
+    if let Some(endpoint) = &work.endpoint {
+        builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
+    }
+    builder = match key {
+        Some(key) => {
+            let builder =
+                builder.with_access_key_id(key.id).with_secret_access_key(key.secret.expose_secret().to_owned());
+            match key.token {
+                Some(token) => builder.with_token(token.expose_secret().to_owned()),
+                None => builder,
+            }
+        }
+        None => builder.with_skip_signature(true),
+    };
+    builder.build()
 }
 
 /// Asks for a part until it is whole. The engine gives up a file that cannot be read, and the run with it.

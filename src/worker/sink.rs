@@ -40,10 +40,10 @@ impl WeaviateSink {
         Self { client, nodes: Nodes::new(nodes), class: class.to_owned(), consistency }
     }
 
-    async fn read(&self, id: Uuid, with_vectors: bool) -> Result<Option<Object>, PortError> {
+    async fn read(&self, tenant: Option<&str>, id: Uuid, with_vectors: bool) -> Result<Option<Object>, PortError> {
         let from = ReadFrom::Replicas(self.consistency);
         let class = self.class.as_str();
-        let found = self.nodes.call(|node| async move { node.object(class, None, id, from, with_vectors).await });
+        let found = self.nodes.call(|node| async move { node.object(class, tenant, id, from, with_vectors).await });
         let found = found.await?;
         found
             .map(|object| {
@@ -54,14 +54,52 @@ impl WeaviateSink {
     }
 
     async fn read_all(&self, ids: &[Uuid], with_vectors: bool) -> Result<Vec<Object>, PortError> {
-        let reads = stream::iter(ids.to_vec()).map(|id| self.read(id, with_vectors)).buffer_unordered(READS);
+        self.read_in(None, ids, with_vectors).await
+    }
+
+    async fn read_in(&self, tenant: Option<&str>, ids: &[Uuid], with_vectors: bool) -> Result<Vec<Object>, PortError> {
+        let reads = stream::iter(ids.to_vec()).map(|id| self.read(tenant, id, with_vectors)).buffer_unordered(READS);
         reads.try_filter_map(async |found| Ok(found)).try_collect().await
+    }
+
+    /// The objects of a tenant with these ids, as [`Sink::fetch`].
+    pub(super) async fn fetch_in(&self, tenant: Option<&str>, ids: &[Uuid]) -> Result<Vec<Object>, PortError> {
+        // By id, not by search: a search asks one replica, which may lack what the majority has.
+        let found = self.read_in(tenant, ids, true).await?;
+        let known = found.iter().map(|object| object.id).collect::<BTreeSet<_>>();
+        let absent = ids.iter().copied().filter(|id| !known.contains(id)).collect::<Vec<_>>();
+        if !absent.is_empty() {
+            self.prove_absent(tenant, &absent).await?;
+        }
+        Ok(found)
+    }
+
+    /// Writes objects of a tenant, as [`Sink::put`].
+    pub(super) async fn put_in(&self, tenant: Option<&str>, objects: &[&Object]) -> Result<Vec<Refusal>, PortError> {
+        let mut encoder = BatchEncoder::new();
+        let mut sent = Vec::new();
+        let mut refusals = Vec::new();
+        for object in objects {
+            match encoder.push_ref(&wire(&self.class, tenant, object)) {
+                Ok(_) => sent.push(object.id),
+                Err(error) => refusals.push(Refusal { id: object.id, error: port(&error) }),
+            }
+        }
+        let batch = encoder.finish(self.consistency);
+        let send_to = |node: Client| {
+            let batch = batch.clone();
+            async move { node.send_batch(batch).await }
+        };
+        let outcome = self.nodes.call(send_to).await?;
+        let refused = |error: &ObjectError| sent.get(error.index).map(|id| Refusal { id: *id, error: refusal(error) });
+        refusals.extend(outcome.errors.iter().filter_map(refused));
+        Ok(refusals)
     }
 
     /// A node that has just lost its disk answers "not found" for everything until it has the schema again. A search
     /// fails there, and elsewhere finds what must not be taken for unknown.
-    async fn prove_absent(&self, ids: &[Uuid]) -> Result<(), PortError> {
-        let found = self.client.fetch_by_ids(&self.class, None, ids, false, Consistency::One).await;
+    async fn prove_absent(&self, tenant: Option<&str>, ids: &[Uuid]) -> Result<(), PortError> {
+        let found = self.client.fetch_by_ids(&self.class, tenant, ids, false, Consistency::One).await;
         match found.map_err(|error| PortError { retryable: true, ..port(&error) })?.first() {
             None => Ok(()),
             Some(object) => Err(disagree(format!("object {} is found by a search and not by its id", object.id))),
@@ -71,21 +109,14 @@ impl WeaviateSink {
 
 impl Sink for WeaviateSink {
     async fn fetch(&self, ids: &[Uuid]) -> Result<Vec<Object>, PortError> {
-        // By id, not by search: a search asks one replica, which may lack what the majority has.
-        let found = self.read_all(ids, true).await?;
-        let known = found.iter().map(|object| object.id).collect::<BTreeSet<_>>();
-        let absent = ids.iter().copied().filter(|id| !known.contains(id)).collect::<Vec<_>>();
-        if !absent.is_empty() {
-            self.prove_absent(&absent).await?;
-        }
-        Ok(found)
+        self.fetch_in(None, ids).await
     }
 
     async fn present(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, PortError> {
         let known = self.read_all(ids, false).await?.iter().map(|object| object.id).collect::<BTreeSet<_>>();
         let absent = ids.iter().copied().filter(|id| !known.contains(id)).collect::<Vec<_>>();
         if !absent.is_empty() {
-            self.prove_absent(&absent).await?;
+            self.prove_absent(None, &absent).await?;
         }
         Ok(known.into_iter().collect())
     }
@@ -93,14 +124,14 @@ impl Sink for WeaviateSink {
     async fn chunk_counts(&self, ids: &[Uuid], property: &str) -> Result<Vec<(Uuid, u64)>, PortError> {
         // One by one: what else is in the heads is not kept.
         let count = |id: Uuid| async move {
-            let found = self.read(id, false).await?;
+            let found = self.read(None, id, false).await?;
             Ok::<_, PortError>(found.map(|head| (id, chunk::count(head.properties.get(property)))))
         };
         let reads = stream::iter(ids.to_vec()).map(count).buffer_unordered(READS);
         let counts = reads.try_filter_map(async |found| Ok(found)).try_collect::<BTreeMap<_, _>>().await?;
         let absent = ids.iter().copied().filter(|id| !counts.contains_key(id)).collect::<Vec<_>>();
         if !absent.is_empty() {
-            self.prove_absent(&absent).await?;
+            self.prove_absent(None, &absent).await?;
         }
         Ok(counts.into_iter().collect())
     }
@@ -116,24 +147,7 @@ impl Sink for WeaviateSink {
     }
 
     async fn put(&self, objects: &[&Object]) -> Result<Vec<Refusal>, PortError> {
-        let mut encoder = BatchEncoder::new();
-        let mut sent = Vec::new();
-        let mut refusals = Vec::new();
-        for object in objects {
-            match encoder.push_ref(&wire(&self.class, object)) {
-                Ok(_) => sent.push(object.id),
-                Err(error) => refusals.push(Refusal { id: object.id, error: port(&error) }),
-            }
-        }
-        let batch = encoder.finish(self.consistency);
-        let send_to = |node: Client| {
-            let batch = batch.clone();
-            async move { node.send_batch(batch).await }
-        };
-        let outcome = self.nodes.call(send_to).await?;
-        let refused = |error: &ObjectError| sent.get(error.index).map(|id| Refusal { id: *id, error: refusal(error) });
-        refusals.extend(outcome.errors.iter().filter_map(refused));
-        Ok(refusals)
+        self.put_in(None, objects).await
     }
 
     async fn delete(&self, ids: &[Uuid]) -> Result<(), PortError> {
@@ -163,15 +177,9 @@ impl Sink for WeaviateSink {
     }
 }
 
-fn wire<'a>(class: &'a str, object: &'a Object) -> ObjectRef<'a> {
-    let mut wire = ObjectRef {
-        id: object.id,
-        class,
-        tenant: None,
-        properties: &object.properties,
-        unnamed: None,
-        named: Vec::new(),
-    };
+fn wire<'a>(class: &'a str, tenant: Option<&'a str>, object: &'a Object) -> ObjectRef<'a> {
+    let mut wire =
+        ObjectRef { id: object.id, class, tenant, properties: &object.properties, unnamed: None, named: Vec::new() };
     for (name, vector) in &object.vectors {
         match vector {
             Vector::Single(numbers) if name.is_empty() => wire.unnamed = Some(numbers),

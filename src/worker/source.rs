@@ -26,7 +26,8 @@ impl WorkSource {
     }
 }
 
-fn key() -> Result<S3Key, String> {
+/// The key of a bucket, as the operator hands it to a worker.
+pub(super) fn key() -> Result<S3Key, String> {
     let read = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
     let missing = |name: &str| format!("environment variable {name} is not set");
     Ok(S3Key {

@@ -11,6 +11,8 @@
 
 pub mod build_on;
 
+pub mod shrink;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;

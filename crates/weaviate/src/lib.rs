@@ -14,7 +14,7 @@
 //! | [`Client::update_class`] | `PUT /v1/schema/{class}` | yes, unless somebody else wrote between: the last wins |
 //! | [`Client::add_property`] | `POST /v1/schema/{class}/properties` | yes: the second is `Invalid`, or a success when it follows at once |
 //! | [`Client::delete_class`] | `DELETE /v1/schema/{class}` | **no**: the name may belong to a new class by now |
-//! | [`Client::shard_statuses`], [`Client::tenant_shard_status`], [`Client::tenants`] | `GET /v1/schema/{class}/shards`, `tenants` | yes |
+//! | [`Client::shard_statuses`], [`Client::tenant_shard_status`], [`Client::tenants`], [`Client::tenant`] | `GET /v1/schema/{class}/shards`, `tenants` | yes |
 //! | [`Client::set_shard_status`] | `PUT /v1/schema/{class}/shards/{shard}` | yes |
 //! | [`Client::create_tenants`], [`Client::update_tenants`] | `POST`, `PUT /v1/schema/{class}/tenants` | yes |
 //! | [`Client::aliases`], [`Client::alias`] | `GET /v1/aliases?class=`, `aliases/{alias}` | yes |

@@ -224,6 +224,12 @@ impl Client {
         Ok(tenants)
     }
 
+    /// `GET /v1/schema/{class}/tenants/{tenant}`: one of them; `None` when there is none of that name, as far as is asked.
+    pub async fn tenant(&self, name: &str, tenant: &str, read: SchemaRead) -> Result<Option<Tenant>, WeaviateError> {
+        let (header, value) = read.header();
+        self.optional(Rest::get(&["schema", name, "tenants", tenant]).header(header, value)).await
+    }
+
     /// `POST /v1/schema/{class}/tenants`: creates what is missing.
     pub async fn create_tenants(&self, name: &str, tenants: &[Tenant]) -> Result<(), WeaviateError> {
         let body = tenants_body(tenants);

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
 use elysia_engine::checkpoint::Digest;
 use elysia_engine::counts::Counts;
@@ -21,11 +22,12 @@ use tokio::time::Instant;
 
 use super::super::printer::{Printer, plain};
 use super::super::session::Stop;
+use super::super::way::{self, Way, WayArgs};
 use super::super::{Exit, Output, Target, encode};
-use super::way::{self, Way, WayArgs};
 use crate::worker::index_here;
 use crate::worker::work::{
-    ChunkingWork, DeleteGuardWork, Endpoints, IndexWork, PaceWork, PatienceWork, SourceWork, UnmappedWork,
+    ChunkingWork, ConsistencyWork, DeleteGuardWork, Endpoints, IndexWork, PaceWork, PatienceWork, SourceWork,
+    UnmappedWork,
 };
 
 /// Standard input, as a file's name.
@@ -40,6 +42,9 @@ const TOLD_EACH: Duration = Duration::from_secs(10);
 pub(super) struct DirectArgs {
     #[command(flatten)]
     pub(super) way: WayArgs,
+    /// How many replicas must confirm a write
+    #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
+    consistency: ConsistencyArg,
     /// Where to keep how far it is: with the same file an interrupted run goes on, and a finished one does nothing
     #[arg(long, value_name = "FILE")]
     pub(super) ledger: Option<PathBuf>,
@@ -81,6 +86,7 @@ impl DirectArgs {
     pub(super) fn is_default(&self) -> bool {
         let Self {
             way,
+            consistency,
             ledger,
             max_rejected,
             max_deletes,
@@ -94,6 +100,7 @@ impl DirectArgs {
             output: _,
         } = self;
         way.is_default()
+            && *consistency == ConsistencyArg::default()
             && ledger.is_none()
             && max_rejected.is_none()
             && max_deletes.is_none()
@@ -117,6 +124,25 @@ impl DirectArgs {
             )));
         }
         Ok(Some(ChunkingWork { size: size as usize, overlap: self.chunk_overlap.map(|overlap| overlap as usize) }))
+    }
+}
+
+/// How many replicas must confirm.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+enum ConsistencyArg {
+    One,
+    #[default]
+    Quorum,
+    All,
+}
+
+impl From<ConsistencyArg> for ConsistencyWork {
+    fn from(level: ConsistencyArg) -> Self {
+        match level {
+            ConsistencyArg::One => Self::One,
+            ConsistencyArg::Quorum => Self::Quorum,
+            ConsistencyArg::All => Self::All,
+        }
     }
 }
 
@@ -269,7 +295,7 @@ pub(super) fn work(files: &[String], collection: &str, args: &DirectArgs, addres
         former_ledgers: Vec::new(),
         follow: None,
         replay: None,
-        consistency: args.way.consistency.into(),
+        consistency: args.consistency.into(),
         pace: PaceWork {
             parallelism: args.parallelism.map(usize::from),
             batch_objects: args.batch_objects.map(usize::from),

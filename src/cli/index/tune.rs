@@ -22,9 +22,9 @@ use super::super::client::chain;
 use super::super::columns;
 use super::super::printer::Printer;
 use super::super::session::Stop;
+use super::super::way::{self, Way};
 use super::super::{Exit, Output, Target, encode};
 use super::direct::{DirectArgs, work};
-use super::way::{self, Way};
 use crate::worker::index_here;
 
 /// Batches in flight that are tried, at [`BATCH`] objects each.

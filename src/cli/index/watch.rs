@@ -12,9 +12,9 @@ use tokio::sync::watch;
 use super::super::health::duration;
 use super::super::printer::{Printer, plain};
 use super::super::session::Stop;
+use super::super::way;
 use super::super::{Exit, Target};
 use super::direct::{DirectArgs, guard, interrupted, refuse_another, run_id, sentence, work};
-use super::way;
 use crate::worker::index_here;
 use crate::worker::work::{FollowWork, SourceWork, VolumeWork};
 

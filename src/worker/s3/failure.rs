@@ -13,12 +13,56 @@ use crate::worker::work::S3Work;
 /// The longest piece of a server's own words, in bytes.
 const WORDS: usize = 300;
 
+/// Where a person mends what is wrong.
+pub(in crate::worker) struct Words {
+    bucket: &'static str,
+    id: &'static str,
+    secret: &'static str,
+    token: &'static str,
+    region: &'static str,
+    no_key: &'static str,
+    rights: &'static str,
+}
+
+/// Of a feed.
+const FEED: Words = Words {
+    bucket: "bucket in the spec",
+    id: "accessKeyId in the Secret",
+    secret: "secretAccessKey in the Secret",
+    token: "sessionToken in the Secret",
+    region: "region in the spec",
+    no_key: ", or set credentialsSecretRef",
+    rights: "list the bucket (s3:ListBucket) and read its objects (s3:GetObject)",
+};
+
+/// Of a backup or a restore that is declared.
+pub(in crate::worker) const BACKUP: Words = Words { rights: BACKUP_RIGHTS, ..FEED };
+
+/// Of the plug-in.
+pub(in crate::worker) const BY_HAND: Words = Words {
+    bucket: "--store",
+    id: "AWS_ACCESS_KEY_ID",
+    secret: "AWS_SECRET_ACCESS_KEY",
+    token: "AWS_SESSION_TOKEN",
+    region: "--region",
+    no_key: ", or leave --anonymous out",
+    rights: BACKUP_RIGHTS,
+};
+
+const BACKUP_RIGHTS: &str = "list the bucket (s3:ListBucket), read its objects (s3:GetObject), and write and delete them where \
+    that is meant (s3:PutObject, s3:DeleteObject)";
+
 /// What happened, from the code in the answer, else from the kind of error. `object` is the key that was asked for.
 pub(super) fn explain(error: &Error, work: &S3Work, object: Option<&str>) -> PortError {
+    explain_in(&FEED, error, work, object)
+}
+
+/// The same in other words.
+pub(in crate::worker) fn explain_in(words: &Words, error: &Error, work: &S3Work, object: Option<&str>) -> PortError {
     let text = chain(error);
     let (category, retryable, problem) = match element(&text, "Code") {
-        Some(code) => by_code(code, &text, work),
-        None => without_code(error, &text, work),
+        Some(code) => by_code(code, &text, work, words),
+        None => without_code(error, &text, work, words),
     };
     let place = place(work, object);
     PortError { category, retryable, message: format!("{place}: {problem}") }
@@ -30,22 +74,18 @@ fn place(work: &S3Work, object: Option<&str>) -> String {
     format!("bucket {}/{below} at {server}", work.bucket)
 }
 
-fn by_code(code: &str, text: &str, work: &S3Work) -> (Category, bool, String) {
+fn by_code(code: &str, text: &str, work: &S3Work, words: &Words) -> (Category, bool, String) {
     let file = Category::FileSystem;
     match code {
-        "NoSuchBucket" => (file, false, "there is no such bucket; create it, or correct bucket in the spec".to_owned()),
+        "NoSuchBucket" => (file, false, format!("there is no such bucket; create it, or correct {}", words.bucket)),
         "NoSuchKey" => (file, true, "the object was deleted since it was listed".to_owned()),
-        "AccessDenied" | "AllAccessDisabled" => (file, false, denied(work)),
-        "InvalidAccessKeyId" => {
-            (file, false, "the access key is not known there; correct accessKeyId in the Secret".to_owned())
+        "AccessDenied" | "AllAccessDisabled" => (file, false, denied(work, words)),
+        "InvalidAccessKeyId" => (file, false, format!("the access key is not known there; correct {}", words.id)),
+        "SignatureDoesNotMatch" => {
+            (file, false, format!("the secret key does not belong to the access key; correct {}", words.secret))
         }
-        "SignatureDoesNotMatch" => (
-            file,
-            false,
-            "the secret key does not belong to the access key; correct secretAccessKey in the Secret".to_owned(),
-        ),
         "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => {
-            (file, false, "the session token has ended; renew sessionToken in the Secret".to_owned())
+            (file, false, format!("the session token has ended; renew {}", words.token))
         }
         "RequestTimeTooSkewed" | "RequestExpired" => {
             (file, true, "the clocks of this node and of the server are too far apart; set both by NTP".to_owned())
@@ -55,22 +95,24 @@ fn by_code(code: &str, text: &str, work: &S3Work) -> (Category, bool, String) {
         | "Redirect"
         | "AuthorizationHeaderMalformed"
         | "IllegalLocationConstraintException"
-        | "InvalidRegion" => (file, false, wrong_region(work, element(text, "Region"))),
+        | "InvalidRegion" => (file, false, wrong_region(work, words, element(text, "Region"))),
         "SlowDown" | "TooManyRequests" | "RequestLimitExceeded" => {
             (Category::RateLimit, true, "the server asks to slow down".to_owned())
         }
         "RequestTimeout" => (Category::Timeout, true, "the server waited too long for the request".to_owned()),
         code => {
-            let words = element(text, "Message").unwrap_or("no reason given");
-            (file, true, one_line(&format!("the server answered {code}: {words}"), WORDS))
+            let said = element(text, "Message").unwrap_or("no reason given");
+            (file, true, one_line(&format!("the server answered {code}: {said}"), WORDS))
         }
     }
 }
 
-fn without_code(error: &Error, text: &str, work: &S3Work) -> (Category, bool, String) {
+fn without_code(error: &Error, text: &str, work: &S3Work, words: &Words) -> (Category, bool, String) {
     match error {
         // A HEAD has no body, and some servers send none.
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => (Category::FileSystem, false, denied(work)),
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+            (Category::FileSystem, false, denied(work, words))
+        }
         Error::NotFound { .. } => {
             (Category::FileSystem, true, "it is not there; was it deleted since it was listed?".to_owned())
         }
@@ -78,7 +120,9 @@ fn without_code(error: &Error, text: &str, work: &S3Work) -> (Category, bool, St
             let text = format!("a key that is no path: {source}; give the object another key, or make prefix narrower");
             (Category::FileSystem, false, text)
         }
-        _ if text.contains("redirect without LOCATION") => (Category::FileSystem, false, wrong_region(work, None)),
+        _ if text.contains("redirect without LOCATION") => {
+            (Category::FileSystem, false, wrong_region(work, words, None))
+        }
         _ => {
             let category = if text.contains("timed out") || text.contains("timeout") {
                 Category::Timeout
@@ -99,17 +143,17 @@ fn cause(error: &Error) -> String {
     last.to_string()
 }
 
-fn denied(work: &S3Work) -> String {
+fn denied(work: &S3Work, words: &Words) -> String {
     let who = if work.anonymous { "anybody" } else { "this key" };
-    let set = if work.anonymous { ", or set credentialsSecretRef" } else { "" };
-    format!("access is denied; let {who} list the bucket (s3:ListBucket) and read its objects (s3:GetObject){set}")
+    let set = if work.anonymous { words.no_key } else { "" };
+    format!("access is denied; let {who} {}{set}", words.rights)
 }
 
-fn wrong_region(work: &S3Work, right: Option<&str>) -> String {
+fn wrong_region(work: &S3Work, words: &Words, right: Option<&str>) -> String {
     let asked = work.region.as_deref().unwrap_or(super::REGION);
     match right {
-        Some(right) => format!("the bucket is in region {right}, not {asked}; set region in the spec"),
-        None => format!("the bucket is not in region {asked}; set region in the spec to the one it is in"),
+        Some(right) => format!("the bucket is in region {right}, not {asked}; set {}", words.region),
+        None => format!("the bucket is not in region {asked}; set {} to the one it is in", words.region),
     }
 }
 

@@ -21,6 +21,8 @@ use super::manifest::DataFormat;
 pub const OWNER: &str = "owner.json";
 /// Below it, each run has a folder.
 pub const RUNS: &str = "runs";
+/// Below it, each restore has its receipt.
+pub const RESTORES: &str = "restores";
 /// The first file of a run.
 pub const BEGUN: &str = "begun.json";
 /// The last.
@@ -72,7 +74,7 @@ fn folder(collection: &str, tenant: Option<&str>) -> String {
 
 /// The key of a receipt.
 pub fn receipt(id: &str) -> String {
-    format!("restores/{id}.json")
+    format!("{RESTORES}/{id}.json")
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The ports of backups in memory: real, small, and able to fail at a chosen effect. An effect is a file that is put, a
-//! class or tenant that is made, woken or put to rest, and each single object that is written.
+//! The ports of backups in memory: real, small, and able to fail at a chosen effect. An effect is a file that is put or
+//! removed, a class or tenant that is made, woken or put to rest, and each single object that is written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -103,6 +103,23 @@ impl Store for MemoryStore {
         let files = lock(&self.files);
         let names = files.keys().filter_map(|key| key.strip_prefix(&below)?.split_once('/'));
         Ok(names.map(|(name, _)| name.to_owned()).collect::<BTreeSet<_>>().into_iter().collect())
+    }
+
+    async fn files(&self, folder: &str, most: usize) -> Result<Vec<String>, PortError> {
+        self.fuse.alive()?;
+        let below = format!("{folder}/");
+        Ok(lock(&self.files).keys().filter(|key| key.starts_with(&below)).take(most).cloned().collect())
+    }
+
+    async fn remove(&self, keys: &[String]) -> Result<(), PortError> {
+        if self.is_read_only {
+            return Err(refuse("the store is read-only".to_owned()));
+        }
+        for key in keys {
+            self.fuse.burn()?;
+            lock(&self.files).remove(key);
+        }
+        self.fuse.alive()
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! ObjectSource ─▶ write ─▶ part ─▶ Store ─▶ catalogue     what runs there are
-//!                 filter   columns, parquet, lines  ├─▶ verify        is a run what was written
-//!                          digest, roll, seal       └─▶ restore ─▶ Target
+//!                 filter   columns, parquet, lines  ├─▶ retire        takes runs away
+//!                          digest, roll, seal       ├─▶ verify        is a run what was written
+//!                                                   └─▶ restore ─▶ Target
 //!                                                       transform
 //! ```
 //!
@@ -30,6 +31,7 @@ mod parquet;
 pub mod part;
 pub mod ports;
 pub mod restore;
+pub mod retire;
 pub mod roll;
 pub mod seal;
 pub mod stored;

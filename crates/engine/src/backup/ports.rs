@@ -50,6 +50,13 @@ pub trait Store: Sync {
 
     /// The names right below this folder that are folders themselves, sorted.
     fn folders(&self, folder: &str) -> impl Future<Output = Result<Vec<String>, PortError>> + Send;
+
+    /// The keys of files below this folder, at any depth, sorted; at most this many of them.
+    fn files(&self, folder: &str, most: usize) -> impl Future<Output = Result<Vec<String>, PortError>> + Send;
+
+    /// Removes files; one that is not there is no error. `Ok` = none of them is there any more, `Err` says nothing about
+    /// any of them.
+    fn remove(&self, keys: &[String]) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
 /// A tenant of a collection, as it is.

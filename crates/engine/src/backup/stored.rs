@@ -63,6 +63,11 @@ pub async fn read<T: DeserializeOwned, S: Store>(store: &S, key: &str) -> Result
     }
 }
 
+/// Whether there is a file of this name, whatever it says.
+pub(super) async fn exists<S: Store>(store: &S, key: &str) -> Result<bool, PortError> {
+    Ok(store.get(key, 0).await? != Got::Absent)
+}
+
 /// What these bytes say.
 pub(super) fn parse<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, StoredError> {
     let unreadable = |reason: String| StoredError::Unreadable { key: key.to_owned(), reason };

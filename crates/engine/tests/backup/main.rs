@@ -8,5 +8,6 @@ mod faults;
 mod incremental;
 mod killed;
 mod restored;
+mod retired;
 mod sealed;
 mod world;

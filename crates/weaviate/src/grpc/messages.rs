@@ -305,4 +305,8 @@ pub(crate) struct MetadataRequest {
     pub(crate) uuid: bool,
     #[prost(bool, tag = "2")]
     pub(crate) vector: bool,
+    #[prost(bool, tag = "3")]
+    pub(crate) creation_time: bool,
+    #[prost(bool, tag = "4")]
+    pub(crate) last_update_time: bool,
 }

@@ -36,6 +36,14 @@ pub(crate) struct PropertiesResult {
 pub(crate) struct MetadataResult {
     #[prost(string, tag = "1")]
     pub(crate) id: String,
+    #[prost(int64, tag = "3")]
+    pub(crate) creation_time: i64,
+    #[prost(bool, tag = "4")]
+    pub(crate) has_creation_time: bool,
+    #[prost(int64, tag = "5")]
+    pub(crate) last_update_time: i64,
+    #[prost(bool, tag = "6")]
+    pub(crate) has_last_update_time: bool,
     #[prost(bytes = "bytes", tag = "19")]
     pub(crate) vector_bytes: Bytes,
     #[prost(message, repeated, tag = "23")]

@@ -21,6 +21,10 @@ pub struct FetchedObject {
     pub properties: Map<String, Value>,
     /// Its vectors, when they were asked for.
     pub vectors: Vectors,
+    /// When it was made, in milliseconds since 1970.
+    pub created: Option<i64>,
+    /// When it was written last, in milliseconds since 1970. The server's own comparison of replicas is by this.
+    pub updated: Option<i64>,
 }
 
 /// Which properties a search answers.
@@ -45,6 +49,11 @@ impl Selection {
         let nothing = plain.is_empty() && objects.is_empty();
         let request = PropertiesRequest { plain, objects, all: nothing };
         Self { request: Some(request), references }
+    }
+
+    /// No property at all.
+    pub fn none() -> Self {
+        Self { request: Some(PropertiesRequest::default()), references: vec![] }
     }
 
     /// The properties of the class that are references, and so will be missing in what is fetched.
@@ -151,7 +160,12 @@ fn request(page: Page<'_>, selection: &Selection, with_vectors: bool, consistenc
         tenant: page.tenant.unwrap_or_default().to_owned(),
         consistency_level: Some(ConsistencyLevel::from(consistency).into()),
         properties: Some(selection.request()),
-        metadata: Some(MetadataRequest { uuid: true, vector: with_vectors }),
+        metadata: Some(MetadataRequest {
+            uuid: true,
+            vector: with_vectors,
+            creation_time: true,
+            last_update_time: true,
+        }),
         limit: u32::try_from(page.limit).unwrap_or(u32::MAX),
         after: page.after.unwrap_or(Uuid::nil()).to_string(),
         filters: None,
@@ -166,6 +180,8 @@ fn fetched(call: &Call, result: SearchResult) -> Result<FetchedObject, WeaviateE
     Ok(FetchedObject {
         id: metadata.id.parse().map_err(|_| malformed("an object without an id"))?,
         properties: values::decode(properties).ok_or_else(|| malformed("properties of no known kind"))?,
+        created: metadata.has_creation_time.then_some(metadata.creation_time),
+        updated: metadata.has_last_update_time.then_some(metadata.last_update_time),
         vectors: vectors::decode(&metadata.vector_bytes, &metadata.vectors)
             .ok_or_else(|| malformed("vectors that are no vectors"))?,
     })

@@ -1,22 +1,21 @@
-//! The way of `index run FILE`, `sync`, `watch` and `tune` to the servers: through a WeaviateCluster, or by an address
+//! The way of `index run FILE`, `sync`, `watch` and `tune`, of `backup` and `restore` to the servers: through a WeaviateCluster, or by an address
 //! without any Kubernetes.
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
 use elysia_core::cluster::{PROTECTED_ALWAYS, matches_pattern};
 use elysia_weaviate::Client;
 use secrecy::SecretString;
 use url::Url;
 
-use super::super::Target;
-use super::super::client::{Reader, chain};
-use super::super::forward::OpenedCluster;
-use super::super::printer::Printer;
-use super::super::session::{Session, Stop};
+use super::Target;
+use super::client::{Reader, chain};
+use super::forward::OpenedCluster;
+use super::printer::Printer;
+use super::session::{Session, Stop};
 use crate::runtime::patience::options;
-use crate::worker::work::ConsistencyWork;
+use crate::worker::backup::ways::{Node, Ways};
 
 /// Environment variable with the API key where no WeaviateCluster names a Secret. Never an argument: everybody on the
 /// machine sees those.
@@ -41,39 +40,13 @@ pub(super) struct WayArgs {
     /// File with the API key, instead of `WEAVIATE_API_KEY`
     #[arg(long, value_name = "FILE", requires = "url")]
     api_key_file: Option<PathBuf>,
-    /// How many replicas must confirm a write
-    #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
-    pub(super) consistency: ConsistencyArg,
 }
 
 impl WayArgs {
     /// Whether nothing is said.
     pub(super) fn is_default(&self) -> bool {
-        let Self { cluster, url, grpc, api_key_file, consistency } = self;
-        cluster.is_none()
-            && url.is_none()
-            && grpc.is_none()
-            && api_key_file.is_none()
-            && *consistency == ConsistencyArg::default()
-    }
-}
-
-/// How many replicas must confirm.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub(super) enum ConsistencyArg {
-    One,
-    #[default]
-    Quorum,
-    All,
-}
-
-impl From<ConsistencyArg> for ConsistencyWork {
-    fn from(level: ConsistencyArg) -> Self {
-        match level {
-            ConsistencyArg::One => Self::One,
-            ConsistencyArg::Quorum => Self::Quorum,
-            ConsistencyArg::All => Self::All,
-        }
+        let Self { cluster, url, grpc, api_key_file } = self;
+        cluster.is_none() && url.is_none() && grpc.is_none() && api_key_file.is_none()
     }
 }
 
@@ -96,6 +69,20 @@ impl Way {
                 PROTECTED_ALWAYS.into_iter().find(|pattern| matches_pattern(pattern, collection)).map(str::to_owned)
             }
         }
+    }
+
+    /// The same ways for backups and restores, which tell nodes apart.
+    pub(super) fn ways(&self) -> Ways {
+        let nodes = self.opened.iter().flat_map(|opened| &opened.nodes).filter(|(_, client)| client.has_grpc());
+        let nodes = nodes.map(|(name, client)| Node { name: name.clone(), client: client.clone() }).collect();
+        Ways { common: self.common.clone(), nodes }
+    }
+
+    /// Asks once: what is long and tries again should not begin with a wrong address or key.
+    pub(super) async fn reach(&self) -> Result<(), Stop> {
+        let asked = self.common.meta().await.map(drop);
+        let next = "see that the address and the key are right, and that the servers run";
+        asked.map_err(|error| Stop::unknown(self.explain(&chain(&error)), next))
     }
 
     /// A failure in words, with what the forwarding of ports has to say about it.

@@ -1,0 +1,247 @@
+//! `backup create`: one run, made from here.
+
+use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
+
+use clap::ValueEnum;
+use elysia_engine::backup::layout;
+use elysia_engine::backup::manifest::{DataFormat, Manifest, Owner};
+use elysia_engine::backup::restore::State;
+use elysia_engine::backup::write::Progress;
+use elysia_engine::retry::Stop as Halt;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::bar::{self, Done, size};
+use super::place::{PolicyArgs, StoreArgs, open};
+use super::stopped;
+use crate::cli::printer::{DOUBTFUL, Printer, paint, plain};
+use crate::cli::session::Stop;
+use crate::cli::way::{self, Way, WayArgs};
+use crate::cli::{Exit, Output, Target, encode};
+use crate::worker::backup::work::{BackupHow, BackupWork, ColdWork, CompareWork};
+use crate::worker::backup::{Failure, RunSummary, back_up_over, receipts};
+use crate::worker::work::{Endpoints, PatienceWork};
+
+/// Arguments of `backup create`.
+#[derive(Debug, clap::Args)]
+pub(super) struct CreateArgs {
+    /// Collections; all of them when left out
+    #[arg(value_name = "COLLECTION")]
+    collections: Vec<String>,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    way: WayArgs,
+    #[command(flatten)]
+    policy: PolicyArgs,
+    /// How parts are written
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+    /// How parts are compressed; Parquet is with zstd
+    #[arg(long, value_enum, default_value_t, value_name = "CODEC")]
+    compression: Compression,
+    /// What becomes of tenants that are not active: an error, or they are woken for the run, or left out
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    cold: Cold,
+    /// What is asked of the other replicas: everything, times of the last change, or nothing
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    compare: Compare,
+    /// Stretches that are read at once
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=32))]
+    parallelism: Option<u16>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Output,
+}
+
+/// How parts are written.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+enum Format {
+    /// Columns, for pandas, DuckDB and others
+    #[default]
+    Parquet,
+    /// One JSON object a line
+    Jsonl,
+}
+
+/// How parts are compressed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+enum Compression {
+    #[default]
+    Zstd,
+    Gzip,
+}
+
+/// What becomes of tenants that are not active.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+enum Cold {
+    #[default]
+    Refuse,
+    Wake,
+    Skip,
+}
+
+/// What is asked of the other replicas.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+enum Compare {
+    #[default]
+    Contents,
+    Stamps,
+    None,
+}
+
+impl CreateArgs {
+    fn how(&self) -> Result<BackupHow, Stop> {
+        let data = match (self.format, self.compression) {
+            (Format::Parquet, Compression::Zstd) => DataFormat::Parquet,
+            (Format::Jsonl, Compression::Zstd) => DataFormat::JsonlZstd,
+            (Format::Jsonl, Compression::Gzip) => DataFormat::JsonlGzip,
+            (Format::Parquet, Compression::Gzip) => {
+                return Err(Stop::usage(
+                    "Parquet is compressed with zstd: leave --compression out, or say --format jsonl",
+                ));
+            }
+        };
+        let cold = match self.cold {
+            Cold::Refuse => ColdWork::Refuse,
+            Cold::Wake => ColdWork::Wake,
+            Cold::Skip => ColdWork::Skip,
+        };
+        let compare = match self.compare {
+            Compare::Contents => CompareWork::Contents,
+            Compare::Stamps => CompareWork::Stamps,
+            Compare::None => CompareWork::None,
+        };
+        Ok(BackupHow { data, cold, compare, lanes: self.parallelism.map(usize::from) })
+    }
+
+    fn work(&self, way: &Way) -> Result<BackupWork, Stop> {
+        // Two runs of one second are told apart.
+        let [high, low, ..] = *uuid::Uuid::new_v4().as_bytes();
+        Ok(BackupWork {
+            namespace: String::new(),
+            name: String::new(),
+            uid: String::new(),
+            run: layout::run_id(Timestamp::now(), u16::from_be_bytes([high, low])),
+            owner: Owner { cluster: way.address.clone(), policy: self.policy.policy.clone() },
+            collections: (!self.collections.is_empty()).then(|| self.collections.clone()),
+            // The ways are open already.
+            endpoints: Endpoints { rest: String::new(), grpc: String::new(), nodes: Vec::new() },
+            store: self.store.work()?,
+            how: self.how()?,
+            patience: PatienceWork::default(),
+        })
+    }
+}
+
+pub(super) async fn run(args: &CreateArgs, target: &Target, printer: Printer) -> Result<Exit, Stop> {
+    args.how()?;
+    let store = args.store.open()?;
+    let way = way::open(&args.way, target, printer).await?;
+    way.reach().await?;
+    let work = args.work(&way)?;
+    guard_restores(args, &work).await?;
+    let (halt, progress, begun) = (Halt::default(), Progress::default(), Timestamp::now());
+    let ways = way.ways();
+    let look = || Done {
+        units: progress.objects.load(Ordering::Relaxed),
+        bytes: Some(progress.bytes.load(Ordering::Relaxed)),
+    };
+    let ended = tokio::select! {
+        ended = back_up_over(&work, &ways, &store, &halt, &progress) => ended,
+        never = bar::show("objects", None, look, printer) => match never {},
+        () = interrupted(&halt, printer) => return Err(Stop::unknown("stopped at once; there is no run", "")),
+    };
+    let manifest = ended.map_err(|failure| {
+        let again = if failure.is_permanent { "" } else { "what was begun is no run; run the same command again" };
+        stopped(&Failure { message: way.explain(&failure.message), ..failure }, again)
+    })?;
+    let seconds = Timestamp::now().duration_since(begun).as_secs_f64();
+    let text = match args.output {
+        Output::Table => render(&manifest, seconds, &args.store),
+        output => encode(&Made { run: RunSummary::of(&manifest, None), seconds }, output)?,
+    };
+    printer.data(&text)?;
+    printer.note(&doubts(&manifest));
+    Ok(Exit::Healthy)
+}
+
+/// What was made.
+#[derive(Debug, Serialize)]
+struct Made {
+    #[serde(flatten)]
+    run: RunSummary,
+    seconds: f64,
+}
+
+/// No backup of a collection while its restore is unfinished: half of it would be taken for all.
+async fn guard_restores(args: &CreateArgs, work: &BackupWork) -> Result<(), Stop> {
+    let store = open(&work.store)?;
+    let found = receipts(&store).await.map_err(|failure| stopped(&failure, ""))?;
+    let is_meant = |name: &str| work.collections.as_ref().is_none_or(|names| names.iter().any(|it| it == name));
+    let unfinished = found.into_iter().find(|(_, receipt)| {
+        receipt.state == State::Running && receipt.target == work.owner.cluster && is_meant(&receipt.into)
+    });
+    match unfinished {
+        None => Ok(()),
+        Some((id, receipt)) => Err(Stop::refused(
+            format!("collection {} is half restored from run {}; there is no run", receipt.into, receipt.run),
+            format!(
+                "kubectl elysia restore {} {} --into {} --receipt {id} {}",
+                receipt.run,
+                receipt.collection,
+                receipt.into,
+                args.store.again()
+            ),
+        )),
+    }
+}
+
+pub(super) fn render(manifest: &Manifest, seconds: f64, store: &StoreArgs) -> String {
+    format!(
+        "run {}: {} objects of {} collections, {}, in {seconds:.1}s\nverify it with: kubectl elysia backup verify {} {}\n",
+        plain(&manifest.run),
+        manifest.objects(),
+        manifest.collections.len(),
+        size(manifest.bytes()),
+        manifest.run,
+        store.again()
+    )
+}
+
+/// What a person should know of a run that was made.
+pub(super) fn doubts(manifest: &Manifest) -> String {
+    let mut text = String::new();
+    for note in &manifest.collections {
+        let name = plain(&note.name);
+        if note.replicas.differing > 0 {
+            let differing = note.replicas.differing;
+            // Writing to a String cannot fail.
+            writeln!(text, "{}: {name}: replicas say different things of {differing} objects; the newest were taken; see: kubectl elysia backup show {}", paint(DOUBTFUL, "note"), manifest.run).ok();
+        }
+        if !note.replicas.compared {
+            writeln!(
+                text,
+                "{}: {name}: not every replica was listed: what only another one has is missing",
+                paint(DOUBTFUL, "note")
+            )
+            .ok();
+        }
+        if note.left_out > 0 {
+            writeln!(text, "{}: {name}: {} tenants were left out", paint(DOUBTFUL, "note"), note.left_out).ok();
+        }
+    }
+    text
+}
+
+/// The first Ctrl-C ends it in good order, so that woken tenants are put back to rest; returns at the second one.
+pub(super) async fn interrupted(halt: &Halt, printer: Printer) {
+    for said in ["stopping; press Ctrl-C again to stop at once\n", ""] {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        printer.note(said);
+        halt.set();
+    }
+}

@@ -1,0 +1,171 @@
+//! `backup ls` and `backup show`.
+
+use std::fmt::Write as _;
+
+use elysia_engine::backup::catalogue::{self, Entry, State};
+use elysia_engine::backup::manifest::{Difference, Manifest};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::bar::size;
+use super::place::{self, StoreArgs};
+use super::stopped;
+use crate::cli::columns::{self, UNKNOWN};
+use crate::cli::health::duration::age;
+use crate::cli::printer::{HEADING, Printer, paint, plain};
+use crate::cli::session::Stop;
+use crate::cli::{Exit, Output, encode};
+use crate::worker::backup::{RunState, RunSummary, runs, summary};
+
+/// Arguments of `backup ls`.
+#[derive(Debug, clap::Args)]
+pub(super) struct LsArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Only runs that have this collection
+    #[arg(long, value_name = "COLLECTION")]
+    collection: Option<String>,
+    /// Only runs that were begun within this time, e.g. `7d`
+    #[arg(long, value_name = "TIME", value_parser = super::cleanup::days)]
+    since: Option<jiff::SignedDuration>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Output,
+}
+
+/// Arguments of `backup show`.
+#[derive(Debug, clap::Args)]
+pub(super) struct ShowArgs {
+    /// The run; `latest` is the newest
+    run: String,
+    #[command(flatten)]
+    store: StoreArgs,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Output,
+}
+
+#[derive(Debug, Serialize)]
+struct Listed {
+    runs: Vec<RunSummary>,
+}
+
+pub(super) async fn ls(args: &LsArgs, printer: Printer) -> Result<Exit, Stop> {
+    let store = args.store.open()?;
+    let mut found = runs(&store).await.map_err(|failure| stopped(&failure, ""))?;
+    let now = Timestamp::now();
+    if let Some(collection) = &args.collection {
+        found.retain(|run| run.collections.contains_key(collection));
+    }
+    if let Some(since) = args.since {
+        found.retain(|run| run.started_at.is_some_and(|begun| now.duration_since(begun) <= since));
+    }
+    if args.output == Output::Table && found.is_empty() {
+        printer.note(&format!("no runs in {}\n", args.store.store));
+        return Ok(Exit::Healthy);
+    }
+    let text = match args.output {
+        Output::Table => table(&found, now),
+        output => encode(&Listed { runs: found }, output)?,
+    };
+    printer.data(&text)?;
+    Ok(Exit::Healthy)
+}
+
+pub(super) fn table(runs: &[RunSummary], now: Timestamp) -> String {
+    let when = |time: Option<Timestamp>| time.map_or_else(|| "-".to_owned(), |time| format!("{} ago", age(time, now)));
+    let row = |run: &RunSummary| {
+        let known = |text: String| if run.state == RunState::Complete { text } else { UNKNOWN.to_owned() };
+        vec![
+            run.id.clone(),
+            format!("{:?}", run.state),
+            known(run.collections.len().to_string()),
+            known(run.objects.to_string()),
+            known(size(run.bytes)),
+            when(run.finished_at.or(run.started_at)),
+            when(run.verified_at),
+            run.owner.as_ref().map_or_else(|| UNKNOWN.to_owned(), ToString::to_string),
+        ]
+    };
+    let head = ["RUN", "STATE", "COLLECTIONS", "OBJECTS", "SIZE", "AGE", "VERIFIED", "OWNER"];
+    columns::render(&head, &runs.iter().map(row).collect::<Vec<_>>())
+}
+
+pub(super) async fn show(args: &ShowArgs, printer: Printer) -> Result<Exit, Stop> {
+    let store = args.store.open()?;
+    let manifest = place::find(&store, &args.run, &args.store).await?;
+    let verified = match catalogue::look(&store, &manifest.run).await {
+        State::Run { verified, .. } => verified.map(|verified| verified.at),
+        State::Unfinished(_) | State::Unreadable(_) => None,
+    };
+    let text = match args.output {
+        Output::Table => whole(&manifest, verified),
+        output => encode(&manifest, output)?,
+    };
+    printer.data(&text)?;
+    Ok(Exit::Healthy)
+}
+
+/// A run in detail.
+pub(super) fn whole(manifest: &Manifest, verified: Option<Timestamp>) -> String {
+    let seconds = manifest.finished_at.duration_since(manifest.started_at).as_secs();
+    let nodes = match manifest.source.nodes {
+        0 => "its common address".to_owned(),
+        nodes => format!("{nodes} nodes"),
+    };
+    let mut text = format!(
+        "run        {}\nowner      {}\nmade       {}, in {seconds}s, by {}\nsource     Weaviate {}, read at {nodes}\nformat     {:?}, version {}\nobjects    {}\nsize       {}\nverified   {}\n\n",
+        paint(HEADING, &plain(&manifest.run)),
+        plain(&manifest.owner.to_string()),
+        manifest.finished_at,
+        plain(&manifest.tool),
+        plain(&manifest.source.weaviate),
+        manifest.data,
+        manifest.version,
+        manifest.objects(),
+        size(manifest.bytes()),
+        verified.map_or_else(|| "never".to_owned(), |at| at.to_string()),
+    );
+    let rows: Vec<Vec<String>> = manifest
+        .collections
+        .iter()
+        .map(|note| {
+            let tenants = note.tenants.map_or_else(|| "-".to_owned(), |tenants| tenants.to_string());
+            let differing = if note.replicas.compared || note.replicas.differing > 0 {
+                note.replicas.differing.to_string()
+            } else {
+                UNKNOWN.to_owned()
+            };
+            vec![
+                note.name.clone(),
+                note.contents.objects.to_string(),
+                size(note.bytes),
+                note.parts.to_string(),
+                tenants,
+                note.left_out.to_string(),
+                differing,
+            ]
+        })
+        .collect();
+    text += &columns::render(&["COLLECTION", "OBJECTS", "SIZE", "PARTS", "TENANTS", "LEFT OUT", "DIFFERING"], &rows);
+    for note in &manifest.collections {
+        for difference in &note.replicas.first {
+            let Difference { tenant, id, held, lacking, otherwise } = difference;
+            let tenant = tenant.as_ref().map(|tenant| format!(" of tenant {}", plain(tenant))).unwrap_or_default();
+            // Writing to a String cannot fail.
+            write!(text, "{}: object {id}{tenant}: held by {}", plain(&note.name), plain(&held.join(", "))).ok();
+            for (word, nodes) in [("lacking at", lacking), ("otherwise at", otherwise)] {
+                if !nodes.is_empty() {
+                    write!(text, ", {word} {}", plain(&nodes.join(", "))).ok();
+                }
+            }
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// One run as the catalogue has it, whatever it is.
+pub(super) async fn one(store: &crate::worker::backup::store::AnyStore, run: &str) -> RunSummary {
+    summary(Entry { run: run.to_owned(), state: catalogue::look(store, run).await })
+}

@@ -1,0 +1,149 @@
+//! Which store is meant, and who acts on it.
+
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use elysia_engine::backup::catalogue;
+use elysia_engine::backup::layout;
+use elysia_engine::backup::manifest::{Manifest, Owner};
+use elysia_engine::backup::retire::owner;
+use secrecy::SecretString;
+
+use super::stopped;
+use crate::cli::session::Stop;
+use crate::worker::S3Key;
+use crate::worker::backup::Failure;
+use crate::worker::backup::store::{self, AnyStore};
+use crate::worker::backup::work::{BucketWork, StoreWork};
+
+/// Whose runs are that a person makes, unless they say otherwise.
+pub(super) const BY_HAND: &str = "by-hand";
+
+/// Where runs lie. The key of a bucket is read from the environment, as other tools for S3 read it: arguments are seen
+/// by everybody on the machine.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Store")]
+pub(super) struct StoreArgs {
+    /// Where runs lie: `s3://BUCKET/PREFIX`, or a directory. The key of a bucket is read from `AWS_ACCESS_KEY_ID`,
+    /// `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`
+    #[arg(long, env = "ELYSIA_BACKUP_STORE", value_name = "STORE", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) store: String,
+    /// Address of the S3 server, e.g. `http://localhost:9000`; Amazon's own when left out
+    #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL", hide_env_values = true)]
+    endpoint: Option<String>,
+    /// Region of the bucket
+    #[arg(long, env = "AWS_REGION", value_name = "REGION")]
+    region: Option<String>,
+    /// Send no key: for a bucket that anybody may read
+    #[arg(long)]
+    anonymous: bool,
+}
+
+impl StoreArgs {
+    /// What the arguments name.
+    pub(super) fn work(&self) -> Result<StoreWork, Stop> {
+        self.named(&self.store)
+    }
+
+    /// The same server, another place.
+    pub(super) fn named(&self, place: &str) -> Result<StoreWork, Stop> {
+        let Some(below) = place.strip_prefix("s3://") else {
+            if let Some((scheme, _)) = place.split_once("://") {
+                return Err(Stop::usage(format!("{scheme}:// is not known: write s3://BUCKET/PREFIX, or a directory")));
+            }
+            let path = std::path::absolute(PathBuf::from(place))?;
+            return Ok(StoreWork::Folder(path.to_string_lossy().into_owned()));
+        };
+        let (bucket, prefix) = below.split_once('/').unwrap_or((below, ""));
+        if bucket.is_empty() {
+            return Err(Stop::usage(format!("{place} names no bucket: write s3://BUCKET/PREFIX")));
+        }
+        Ok(StoreWork::S3(BucketWork {
+            bucket: bucket.to_owned(),
+            prefix: prefix.trim_matches('/').to_owned(),
+            endpoint: self.endpoint.clone(),
+            region: self.region.clone(),
+            anonymous: self.anonymous,
+        }))
+    }
+
+    /// Opens it; no call is made yet.
+    pub(super) fn open(&self) -> Result<AnyStore, Stop> {
+        open(&self.work()?)
+    }
+
+    /// What has to be typed once more to mean the same store.
+    pub(super) fn again(&self) -> String {
+        let endpoint = self.endpoint.as_ref().map(|endpoint| format!(" --endpoint {endpoint}")).unwrap_or_default();
+        format!("--store {}{endpoint}", self.store)
+    }
+}
+
+/// Opens a store with the key of the environment.
+pub(super) fn open(work: &StoreWork) -> Result<AnyStore, Stop> {
+    let key = match work {
+        StoreWork::S3(bucket) if !bucket.anonymous => Some(key()?),
+        StoreWork::S3(_) | StoreWork::Folder(_) => None,
+    };
+    store::open_by_hand(work, key).map_err(|failure| stopped(&failure, ""))
+}
+
+fn key() -> Result<S3Key, Stop> {
+    let read = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let (id, secret) = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY");
+    let missing = |name: &str| {
+        Stop::refused(
+            format!("environment variable {name} is not set; nothing was asked"),
+            format!("export {id} and {secret}, or say --anonymous for a bucket that anybody may read"),
+        )
+    };
+    Ok(S3Key {
+        id: read(id).ok_or_else(|| missing(id))?,
+        secret: SecretString::from(read(secret).ok_or_else(|| missing(secret))?),
+        token: read("AWS_SESSION_TOKEN").map(Into::into),
+    })
+}
+
+/// Who acts.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct PolicyArgs {
+    /// Whose runs these are: only its owner writes or deletes below a prefix. Of a CollectionBackup its uid
+    #[arg(long, value_name = "NAME", default_value = BY_HAND, value_parser = NonEmptyStringValueParser::new())]
+    pub(super) policy: String,
+}
+
+impl PolicyArgs {
+    /// The owner of this prefix, if that is who acts.
+    pub(super) async fn owner(&self, store: &AnyStore, place: &StoreArgs) -> Result<Owner, Stop> {
+        let found = owner(store).await.map_err(|error| stopped(&Failure::from(error), ""))?;
+        match found {
+            Some(owner) if owner.policy == self.policy => Ok(owner),
+            Some(owner) => Err(Stop::refused(
+                format!("{} belongs to {owner}, not to {}; nothing was deleted", place.store, self.policy),
+                format!("to act for its owner, the same command with --policy {}", owner.policy),
+            )),
+            None => Err(Stop::refused(
+                format!("{} has no {}, so nobody may delete there; nothing was deleted", place.store, layout::OWNER),
+                format!("kubectl elysia backup ls {}", place.again()),
+            )),
+        }
+    }
+}
+
+/// The run that is meant; `latest` is the newest.
+pub(super) async fn find(store: &AnyStore, run: &str, place: &StoreArgs) -> Result<Manifest, Stop> {
+    let next = format!("kubectl elysia backup ls {}", place.again());
+    if run != catalogue::LATEST && !layout::is_run_id(run) {
+        return Err(Stop::usage(format!("`{run}` is no run's id")));
+    }
+    let found = catalogue::find(store, run).await;
+    let found = found.map_err(|error| stopped(&Failure::from(error), &next))?;
+    match found {
+        Some(manifest) if run == catalogue::LATEST || manifest.run == run => Ok(manifest),
+        Some(manifest) => {
+            Err(Stop::refused(format!("the manifest in the folder of {run} is that of run {}", manifest.run), next))
+        }
+        None if run == catalogue::LATEST => Err(Stop::refused(format!("{} has no runs", place.store), next)),
+        None => Err(Stop::refused(format!("{} has no run {run}, or it was never finished", place.store), next)),
+    }
+}

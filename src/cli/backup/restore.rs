@@ -1,0 +1,365 @@
+//! `restore`: one collection of a run, put back from here.
+
+use std::sync::atomic::Ordering;
+
+use clap::ValueEnum;
+use clap::builder::NonEmptyStringValueParser;
+use elysia_engine::backup::layout;
+use elysia_engine::backup::restore::{Blocker, Conflict, Preflight, Progress, Receipt, State};
+use elysia_engine::checkpoint::Digest;
+use elysia_engine::retry::Stop as Halt;
+use elysia_weaviate::{Client, SchemaRead};
+use serde::Serialize;
+
+use super::bar::{self, Done};
+use super::create::interrupted;
+use super::place::{StoreArgs, find, open};
+use super::stopped;
+use crate::cli::client::chain;
+use crate::cli::printer::{BAD, GOOD, Printer, paint, plain};
+use crate::cli::session::{Stop, demand};
+use crate::cli::way::{self, Way, WayArgs};
+use crate::cli::{Exit, Output, Target, encode};
+use crate::worker::backup::store::AnyStore;
+use crate::worker::backup::work::RestoreWork;
+use crate::worker::backup::{Failure, plan_restore_over, restore_over};
+use crate::worker::work::{Endpoints, PatienceWork};
+
+/// Arguments of `restore`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The same command goes on where a restore was stopped or killed, and does nothing once it is done.\n\
+    Exit codes: 0 done, 1 refused, 2 it may be done later, 64 wrong usage"
+)]
+pub(in crate::cli) struct RestoreArgs {
+    /// The run; `latest` is the newest
+    run: String,
+    /// The collection in it
+    collection: String,
+    /// The collection that it becomes; the same name when left out
+    #[arg(long, value_name = "COLLECTION", value_parser = NonEmptyStringValueParser::new())]
+    into: Option<String>,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    way: WayArgs,
+    /// What becomes of objects whose ids are taken
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    conflict: ConflictArg,
+    /// Replicas of a collection that has to be made; as many as the backed up one had when left out
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=100))]
+    factor: Option<u64>,
+    /// Shards of a collection that has to be made; likewise
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    shards: Option<u64>,
+    /// Say what would be done and what stands in the way; change nothing
+    #[arg(long)]
+    plan: bool,
+    /// Id of the receipt. One that is done is not restored again: for that, another id
+    #[arg(long, value_name = "ID")]
+    receipt: Option<String>,
+    /// Where the receipt lies, for a store that is only read: `s3://BUCKET/PREFIX`, or a directory
+    #[arg(long, value_name = "STORE")]
+    receipts: Option<String>,
+    /// Do not ask for the number of objects that may be written over
+    #[arg(short, long)]
+    yes: bool,
+    /// Write over objects of a protected collection
+    #[arg(long)]
+    override_protection: bool,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Output,
+}
+
+/// What becomes of objects whose ids are taken.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+enum ConflictArg {
+    /// There must be no objects
+    #[default]
+    Fail,
+    /// What is there stays
+    Skip,
+    /// The backup's takes its place
+    Overwrite,
+    /// The backup's properties and vectors are written over it, and others stay
+    Merge,
+}
+
+impl From<ConflictArg> for Conflict {
+    fn from(conflict: ConflictArg) -> Self {
+        match conflict {
+            ConflictArg::Fail => Self::Fail,
+            ConflictArg::Skip => Self::Skip,
+            ConflictArg::Overwrite => Self::Overwrite,
+            ConflictArg::Merge => Self::Merge,
+        }
+    }
+}
+
+/// Bytes of a receipt's own id that tell restores apart.
+const ID_LETTERS: usize = 32;
+
+/// The same run into the same collection of the same cluster in the same manner is the same restore.
+pub(super) fn receipt_id(run: &str, collection: &str, into: &str, target: &str, conflict: Conflict) -> String {
+    let what = serde_json::json!([run, collection, into, target, conflict]);
+    let mut id = Digest::of(what.to_string().as_bytes()).to_string();
+    id.retain(|letter| letter.is_ascii_alphanumeric());
+    id.truncate(ID_LETTERS);
+    id
+}
+
+pub(super) async fn run(args: &RestoreArgs, target: &Target, printer: Printer) -> Result<Exit, Stop> {
+    if args.receipt.as_ref().is_some_and(|id| !layout::is_run_id(id)) {
+        return Err(Stop::usage("a receipt's id has letters, digits, - and _ alone"));
+    }
+    let store = args.store.open()?;
+    let receipts = match &args.receipts {
+        Some(place) => open(&args.store.named(place)?)?,
+        None => store.clone(),
+    };
+    let manifest = find(&store, &args.run, &args.store).await?;
+    let way = way::open(&args.way, target, printer).await?;
+    way.reach().await?;
+    let work = work(args, manifest.run, &way)?;
+    let explained = |failure: Failure| Failure { message: way.explain(&failure.message), ..failure };
+    let next = format!("kubectl elysia backup verify {} {}", work.run, args.store.again());
+    let plan = plan_restore_over(&work, &way.ways(), &store, &receipts).await;
+    let plan = plan.map_err(|failure| stopped(&explained(failure), &next))?;
+    if args.plan {
+        return show_plan(args, &work, &plan, printer);
+    }
+    if plan.receipt.state == State::Done {
+        printer.note(&format!(
+            "{} was restored into {} before, as receipt {} says; to restore it again: --receipt NEW-ID\n",
+            work.collection, work.into, work.receipt
+        ));
+        return Ok(Exit::Healthy);
+    }
+    if !plan.blockers.is_empty() {
+        return Err(refused(&plan.blockers, &work, &args.store));
+    }
+    consent(args, &work, &plan, &way, printer).await?;
+    let receipt = carry_out(&work, &way, &store, &receipts, &plan, printer).await?;
+    let text = match args.output {
+        Output::Table => render(&receipt),
+        output => encode(&receipt, output)?,
+    };
+    printer.data(&text)?;
+    Ok(Exit::Healthy)
+}
+
+async fn carry_out(
+    work: &RestoreWork,
+    way: &Way,
+    store: &AnyStore,
+    receipts: &AnyStore,
+    plan: &Preflight,
+    printer: Printer,
+) -> Result<Receipt, Stop> {
+    let again = "run the same command again: it goes on where it stopped";
+    let (halt, progress) = (Halt::default(), Progress::default());
+    let all = plan.manifest.as_ref().and_then(|it| it.collection(&work.collection)).map(|it| it.contents.objects);
+    let look = || Done { units: progress.objects.load(Ordering::Relaxed), bytes: None };
+    let ways = way.ways();
+    let ended = tokio::select! {
+        ended = restore_over(work, &ways, store, receipts, &halt, &progress) => ended,
+        never = bar::show("objects", all, look, printer) => match never {},
+        () = interrupted(&halt, printer) => return Err(Stop::unknown("stopped at once", again)),
+    };
+    ended.map_err(|failure| stopped(&Failure { message: way.explain(&failure.message), ..failure }, again))
+}
+
+fn work(args: &RestoreArgs, run: String, way: &Way) -> Result<RestoreWork, Stop> {
+    let into = args.into.clone().unwrap_or_else(|| args.collection.clone());
+    let conflict = Conflict::from(args.conflict);
+    let receipt = args.receipt.clone();
+    let receipt = receipt.unwrap_or_else(|| receipt_id(&run, &args.collection, &into, &way.address, conflict));
+    Ok(RestoreWork {
+        namespace: String::new(),
+        name: String::new(),
+        uid: String::new(),
+        run,
+        collection: args.collection.clone(),
+        into,
+        conflict,
+        factor: args.factor,
+        shards: args.shards,
+        receipt,
+        target: way.address.clone(),
+        // The ways are open already.
+        endpoints: Endpoints { rest: String::new(), grpc: String::new(), nodes: Vec::new() },
+        store: args.store.work()?,
+        receipts: args.receipts.as_ref().map(|place| args.store.named(place)).transpose()?,
+        patience: PatienceWork::default(),
+    })
+}
+
+/// Overwriting and merging change what is there: a person who knows how much that is types the number.
+async fn consent(
+    args: &RestoreArgs,
+    work: &RestoreWork,
+    plan: &Preflight,
+    way: &Way,
+    printer: Printer,
+) -> Result<(), Stop> {
+    let is_destructive = matches!(work.conflict, Conflict::Overwrite | Conflict::Merge);
+    // One that goes on was agreed to when it began.
+    if !is_destructive || plan.class.is_some() || !plan.is_new {
+        return Ok(());
+    }
+    if let Some(pattern) = way.protection(&work.into).filter(|_| !args.override_protection) {
+        return Err(Stop::refused(
+            format!("{} is protected by {pattern}; nothing was changed", work.into),
+            "add --override-protection if you are sure",
+        ));
+    }
+    let (objects, blind) = count(way, &work.into).await;
+    if objects == Some(0) && blind.is_empty() {
+        return Ok(());
+    }
+    let word = if work.conflict == Conflict::Merge { "changes" } else { "writes over" };
+    let held = objects.map_or_else(|| "an unknown number".to_owned(), |objects| objects.to_string());
+    let mut text = format!(
+        "This {word} objects of collection {} whose ids are in the run:\n  objects   {held}\n  cluster   {}\n",
+        plain(&work.into),
+        plain(&way.address)
+    );
+    for blind in blind {
+        text += &format!("  not counted: {}\n", plain(&blind));
+    }
+    printer.note(&text);
+    if args.yes {
+        return Ok(());
+    }
+    match objects {
+        Some(objects) => {
+            let question = format!("Type the number of objects, {objects}, to go on: ");
+            demand(printer, &question, &objects.to_string())
+        }
+        None => demand(printer, &format!("Type the name of the collection, {}, to go on: ", work.into), &work.into),
+    }
+}
+
+/// Objects at the node with the most: one that lags must not make a collection look smaller than it is.
+async fn count(way: &Way, name: &str) -> (Option<u64>, Vec<String>) {
+    let clients: Vec<Client> = if way.nodes.is_empty() { vec![way.common.clone()] } else { way.nodes.clone() };
+    let (mut most, mut blind) = (None, Vec::new());
+    for client in clients {
+        match client.object_count(name).await {
+            Ok(Ok(objects)) => most = most.max(Some(objects)),
+            Ok(Err(why)) => blind.push(format!("{}: {why}", client.address())),
+            Err(error) => blind.push(format!("{}: {}", client.address(), chain(&error))),
+        }
+    }
+    if let Ok(Some(class)) = way.common.class(name, SchemaRead::Leader).await
+        && class["multiTenancyConfig"]["enabled"] == true
+    {
+        // A count of all tenants is one of those that are awake.
+        blind.push("tenants that are not active".to_owned());
+    }
+    (most, blind)
+}
+
+fn refused(blockers: &[Blocker], work: &RestoreWork, store: &StoreArgs) -> Stop {
+    let all = blockers.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let next = match blockers.first() {
+        Some(Blocker::Damaged { .. }) => format!("kubectl elysia backup verify {} {}", work.run, store.again()),
+        Some(Blocker::NoCollection { .. } | Blocker::LeftOut { .. }) => {
+            format!("kubectl elysia backup show {} {}", work.run, store.again())
+        }
+        Some(Blocker::NotEmpty { .. }) => "add --into NAME, or --conflict skip, overwrite or merge".to_owned(),
+        Some(Blocker::TooFewNodes { nodes, .. }) => format!("add --factor {nodes}"),
+        Some(Blocker::OtherReceipt { .. }) => "add --receipt NEW-ID".to_owned(),
+        _ => "add --into NAME, which makes a collection as it was".to_owned(),
+    };
+    Stop::refused(format!("{all}; nothing was changed"), next)
+}
+
+/// What would be done.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Planned<'a> {
+    run: &'a str,
+    collection: &'a str,
+    into: &'a str,
+    conflict: Conflict,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    objects: Option<u64>,
+    creates_collection: bool,
+    creates_tenants: usize,
+    receipt: &'a str,
+    state: &'static str,
+    blockers: &'a [Blocker],
+}
+
+fn show_plan(args: &RestoreArgs, work: &RestoreWork, plan: &Preflight, printer: Printer) -> Result<Exit, Stop> {
+    let note = plan.manifest.as_ref().and_then(|manifest| manifest.collection(&work.collection));
+    let planned = Planned {
+        run: &work.run,
+        collection: &work.collection,
+        into: &work.into,
+        conflict: work.conflict,
+        objects: note.map(|note| note.contents.objects),
+        creates_collection: plan.class.is_some(),
+        creates_tenants: plan.tenants.len(),
+        receipt: &work.receipt,
+        state: match plan.receipt.state {
+            _ if plan.is_new => "new",
+            State::Running => "goes on",
+            State::Done => "done",
+        },
+        blockers: &plan.blockers,
+    };
+    let text = match args.output {
+        Output::Table => render_plan(&planned),
+        output => encode(&planned, output)?,
+    };
+    printer.data(&text)?;
+    Ok(if plan.blockers.is_empty() { Exit::Healthy } else { Exit::Fault })
+}
+
+fn render_plan(planned: &Planned<'_>) -> String {
+    let Planned {
+        run,
+        collection,
+        into,
+        conflict,
+        objects,
+        creates_collection,
+        creates_tenants,
+        receipt,
+        state,
+        blockers,
+    } = planned;
+    let objects = objects.map_or_else(|| "?".to_owned(), |objects| objects.to_string());
+    let made = if *creates_collection { "is made" } else { "is there" };
+    let tenants = if *creates_tenants > 0 { format!(", {creates_tenants} tenants are made") } else { String::new() };
+    let mut text = format!(
+        "run        {}\nfrom       {}, {objects} objects\ninto       {}, which {made}{tenants}\nconflict   {conflict:?}\nreceipt    {}, {state}\n",
+        plain(run),
+        plain(collection),
+        plain(into),
+        plain(receipt),
+    );
+    if blockers.is_empty() {
+        text += &format!("{}: nothing stands in the way\n", paint(GOOD, "ok"));
+    }
+    for blocker in *blockers {
+        text += &format!("{}: {}\n", paint(BAD, "blocked"), plain(&blocker.to_string()));
+    }
+    text
+}
+
+pub(super) fn render(receipt: &Receipt) -> String {
+    let counts = receipt.counts;
+    format!(
+        "{} of run {} restored into {}: {} objects written, {} merged, {} left as they were\n",
+        plain(&receipt.collection),
+        plain(&receipt.run),
+        plain(&receipt.into),
+        counts.written,
+        counts.merged,
+        counts.skipped
+    )
+}

@@ -1,0 +1,211 @@
+//! What is said of runs, and what the command line understands.
+
+use std::collections::BTreeMap;
+
+use clap::Parser as _;
+use elysia_engine::backup::digest::Contents;
+use elysia_engine::backup::manifest::{
+    CollectionNote, DataFormat, Difference, FORMAT, FORMAT_VERSION, FileNote, Manifest, Owner, ReplicasNote, RunMode,
+    SourceNote,
+};
+use elysia_engine::backup::restore::Conflict;
+use elysia_engine::backup::verify::{Depth, Fault, Findings};
+use elysia_engine::checkpoint::Digest;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::super::{Cli, exit_of_parser};
+use super::cleanup::days;
+use super::create::doubts;
+use super::look::{table, whole};
+use super::remove::warning;
+use super::restore::receipt_id;
+use super::verify::render;
+use crate::worker::backup::{RunState, RunSummary, Verdict};
+
+fn text(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}
+
+fn help(line: &str) -> String {
+    Cli::try_parse_from(line.split(' ')).unwrap_err().render().to_string()
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn note(name: &str, objects: u64, replicas: ReplicasNote) -> CollectionNote {
+    CollectionNote {
+        name: name.to_owned(),
+        contents: Contents { objects, ..Contents::default() },
+        written: None,
+        gone: 0,
+        parts: 2,
+        bytes: objects * 1000,
+        tenants: (name == "Notes").then_some(3),
+        left_out: usize::from(name == "Notes"),
+        replicas,
+        index: FileNote { key: format!("index/{name}.json"), bytes: 1, sha256: Digest::of(b"") },
+    }
+}
+
+fn manifest() -> Manifest {
+    let difference = Difference {
+        tenant: Some("acme".to_owned()),
+        id: Uuid::from_u128(7),
+        held: vec!["w-0".to_owned(), "w-1".to_owned()],
+        lacking: vec!["w-2".to_owned()],
+        otherwise: vec![],
+    };
+    let differing = ReplicasNote { compared: true, differing: 1, first: vec![difference] };
+    Manifest {
+        format: FORMAT.to_owned(),
+        version: FORMAT_VERSION,
+        run: "20261129T161553Z-003f".to_owned(),
+        owner: Owner { cluster: "shop/search".to_owned(), policy: "by-hand".to_owned() },
+        started_at: at("2026-11-29T16:15:53Z"),
+        finished_at: at("2026-11-29T16:16:13Z"),
+        source: SourceNote { weaviate: "1.38.2".to_owned(), nodes: 3 },
+        tool: "elysia-operator 0.0.0".to_owned(),
+        data: DataFormat::Parquet,
+        mode: RunMode::Full,
+        filter: None,
+        base: Vec::new(),
+        encryption: None,
+        collections: vec![note("Articles", 1250, ReplicasNote::default()), note("Notes", 40, differing)],
+    }
+}
+
+fn summary() -> RunSummary {
+    RunSummary::of(&manifest(), Some(at("2026-11-29T17:00:00Z")))
+}
+
+fn unfinished() -> RunSummary {
+    RunSummary {
+        id: "20261128T161553Z-0001".to_owned(),
+        state: RunState::Unfinished,
+        finished_at: None,
+        verified_at: None,
+        collections: BTreeMap::new(),
+        started_at: Some(at("2026-11-28T16:15:53Z")),
+        ..summary()
+    }
+}
+
+#[test]
+fn help_reads_like_kubectl() {
+    for command in [
+        "backup",
+        "backup create",
+        "backup ls",
+        "backup show",
+        "backup verify",
+        "backup rm",
+        "backup cleanup",
+        "restore",
+    ] {
+        let name = format!("help_{}", command.replace(' ', "_"));
+        // What stands in the environment of whoever runs this.
+        let shown = help(&format!("kubectl-elysia {command} --help"));
+        insta::assert_snapshot!(name, shown);
+    }
+}
+
+#[test]
+fn the_older_name_does_the_same() {
+    for line in [
+        "kubectl-elysia catalog list --store s3://b/p",
+        "kubectl-elysia catalog show latest --store /backups",
+        "kubectl-elysia catalog verify 20261129T161553Z-003f --store /backups",
+        "kubectl-elysia catalog cleanup --older-than 30d --store /backups",
+        "kubectl-elysia backup cleanup --keep-last 7 --keep-daily 7 --older-than 30d --yes --store s3://b",
+        "kubectl-elysia backup create A B --store /backups --format jsonl --compression gzip --cold wake",
+        "kubectl-elysia restore latest A --store /backups --into B --conflict merge --factor 1 --shards 3 --plan",
+        "kubectl-elysia restore latest A --store /backups --url http://localhost:8080 --receipts /receipts",
+    ] {
+        assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+    }
+    for line in [
+        "kubectl-elysia backup cleanup --store /backups",
+        "kubectl-elysia backup cleanup --older-than soon --store /backups",
+        "kubectl-elysia backup cleanup --keep-last 1 --time-zone Nowhere --store /backups",
+        "kubectl-elysia backup create --format csv --store /backups",
+        "kubectl-elysia backup rm --store /backups",
+        "kubectl-elysia restore latest --store /backups",
+        "kubectl-elysia restore latest A --store /backups --factor 0",
+    ] {
+        let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
+        assert_eq!(exit_of_parser(&error).code(), 64, "{line}");
+    }
+}
+
+#[test]
+fn what_is_not_known_is_not_zero() {
+    let unreadable = RunSummary {
+        id: "20261127T161553Z-0001".to_owned(),
+        state: RunState::Unreadable,
+        owner: None,
+        started_at: None,
+        finished_at: None,
+        problem: Some("manifest.json cannot be read\u{1b}[2J".to_owned()),
+        ..unfinished()
+    };
+    let now = at("2026-11-29T18:00:00Z");
+    insta::assert_snapshot!("ls_table", text(&table(&[summary(), unfinished(), unreadable.clone()], now)));
+    insta::assert_snapshot!("show", text(&whole(&manifest(), None)));
+    insta::assert_snapshot!("doubts", text(&doubts(&manifest())));
+    let warnings = [summary(), unfinished(), unreadable].map(|run| warning(&run, "s3://b/p")).concat();
+    insta::assert_snapshot!("rm_warning", text(&warnings));
+}
+
+#[test]
+fn damage_is_named() {
+    let sound = Findings { files: 3, bytes: 5000, objects: 40, faults: vec![] };
+    let key = "data/Notes/tenant=acme/part-00-00000.parquet".to_owned();
+    let changed = Fault::Changed { key: key.clone(), wanted: Digest::of(b"a"), found: Digest::of(b"b") };
+    let damaged = Findings { faults: vec![changed, Fault::Missing { key }], ..sound.clone() };
+    let told = [render("r", &sound, Depth::Objects), render("r", &damaged, Depth::Hashes)].concat();
+    insta::assert_snapshot!("verify", text(&told));
+}
+
+#[test]
+fn a_cleanup_says_why_a_run_stays() {
+    let verdict = |run: RunSummary, kept: &[&'static str], suspect: Option<&str>| Verdict {
+        run,
+        kept: kept.to_vec(),
+        suspect: suspect.map(str::to_owned),
+    };
+    let verdicts = [
+        verdict(summary(), &["newest", "last"], None),
+        verdict(summary(), &["suspect"], Some("collection B of run 2 is not in it")),
+        verdict(unfinished(), &[], None),
+    ];
+    let now = at("2026-11-29T18:00:00Z");
+    insta::assert_snapshot!("cleanup_table", text(&super::cleanup::table(&verdicts, now)));
+}
+
+#[test]
+fn times_are_read_with_days() {
+    assert_eq!(days("30d").unwrap().as_hours(), 720);
+    assert_eq!(days("1d 6h").unwrap().as_hours(), 30);
+    for wrong in ["", "30", "-1d", "0s", "soon"] {
+        assert!(days(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn the_same_restore_has_the_same_receipt_and_no_other_has() {
+    let id = |run, into, target, conflict| receipt_id(run, "A", into, target, conflict);
+    let one = id("r", "B", "shop/search", Conflict::Fail);
+    assert_eq!(one, id("r", "B", "shop/search", Conflict::Fail));
+    assert!(elysia_engine::backup::layout::is_run_id(&one), "{one}");
+    for other in [
+        id("r2", "B", "shop/search", Conflict::Fail),
+        id("r", "A", "shop/search", Conflict::Fail),
+        id("r", "B", "shop/other", Conflict::Fail),
+        id("r", "B", "shop/search", Conflict::Merge),
+    ] {
+        assert_ne!(one, other);
+    }
+}

@@ -1,0 +1,98 @@
+//! `backup verify`: reads a run back.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use elysia_engine::backup::retire::owner;
+use elysia_engine::backup::verify::{Depth, Fault, Findings};
+use serde::Serialize;
+
+use super::bar::{self, Done, size};
+use super::place::{PolicyArgs, StoreArgs, find};
+use super::stopped;
+use crate::cli::printer::{BAD, GOOD, Printer, paint, plain};
+use crate::cli::session::Stop;
+use crate::cli::{Exit, Output, encode};
+use crate::worker::backup::{Failure, verify};
+
+/// Arguments of `backup verify`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 the run is what was written, 1 it is not, 2 the store could not be asked, 64 wrong usage"
+)]
+pub(super) struct VerifyArgs {
+    /// The run; `latest` is the newest
+    run: String,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    policy: PolicyArgs,
+    /// Compare the files' hashes alone, and do not read the objects in them
+    #[arg(long)]
+    hashes_only: bool,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Output,
+}
+
+#[derive(Debug, Serialize)]
+struct Told<'a> {
+    run: &'a str,
+    sound: bool,
+    files: u64,
+    bytes: u64,
+    objects: u64,
+    faults: &'a [Fault],
+}
+
+pub(super) async fn run(args: &VerifyArgs, printer: Printer) -> Result<Exit, Stop> {
+    let store = args.store.open()?;
+    let next = format!("kubectl elysia backup ls {}", args.store.again());
+    // A manifest that cannot be read is a finding, not an error: `latest` alone needs one to be found.
+    let (run, bytes) = match find(&store, &args.run, &args.store).await {
+        Ok(manifest) => (manifest.run.clone(), Some(manifest.bytes())),
+        Err(stop @ Stop::Said { exit: Exit::Usage | Exit::Unknown, .. }) => return Err(stop),
+        Err(stop) if args.run == elysia_engine::backup::catalogue::LATEST => return Err(stop),
+        Err(_) => (args.run.clone(), None),
+    };
+    // Only its owner notes that it was verified.
+    let owner = owner(&store).await.map_err(|error| stopped(&Failure::from(error), &next))?;
+    let owner = owner.filter(|owner| owner.policy == args.policy.policy);
+    let depth = if args.hashes_only { Depth::Hashes } else { Depth::Objects };
+    let read = AtomicU64::new(0);
+    let told = |part: &elysia_engine::backup::manifest::Part| {
+        read.fetch_add(part.file.bytes, Ordering::Relaxed);
+    };
+    let look = || Done { units: read.load(Ordering::Relaxed), bytes: None };
+    let findings = tokio::select! {
+        findings = verify(&store, &run, depth, owner.as_ref(), &told) => findings,
+        never = bar::show("bytes", bytes, look, printer) => match never {},
+    };
+    let findings = findings.map_err(|failure| stopped(&failure, &next))?;
+    let text = match args.output {
+        Output::Table => render(&run, &findings, depth),
+        output => {
+            let Findings { files, bytes, objects, faults } = &findings;
+            let told =
+                Told { run: &run, sound: findings.is_sound(), files: *files, bytes: *bytes, objects: *objects, faults };
+            encode(&told, output)?
+        }
+    };
+    printer.data(&text)?;
+    Ok(if findings.is_sound() { Exit::Healthy } else { Exit::Fault })
+}
+
+pub(super) fn render(run: &str, findings: &Findings, depth: Depth) -> String {
+    let Findings { files, bytes, objects, faults } = findings;
+    let read = match depth {
+        Depth::Hashes => format!("{files} files, {}", size(*bytes)),
+        Depth::Objects => format!("{files} files, {}, {objects} objects", size(*bytes)),
+    };
+    if faults.is_empty() {
+        return format!("run {}: {}: {read}\n", plain(run), paint(GOOD, "sound"));
+    }
+    let mut text = format!("run {}: {}: {read}\n", plain(run), paint(BAD, "damaged"));
+    for fault in faults {
+        text += &format!("  {}\n", plain(&fault.to_string()));
+    }
+    text
+}

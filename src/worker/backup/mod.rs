@@ -1,0 +1,249 @@
+//! Backups and restores: joins the engine with Weaviate, object stores and folders.
+//!
+//! ```text
+//! ways ─▶ source ─▶ engine's write ─▶ store         back_up
+//!         replicas: what nodes say of one another
+//! store ─▶ engine's restore ─▶ target ─▶ ways        restore
+//! store ─▶ engine's catalogue, verify, retire        runs, verify, retire
+//! ```
+//!
+//! What calls this, a Job's worker or a person's plug-in, keeps the ledger; here only runs and receipts are written.
+
+mod failure;
+mod replicas;
+mod retirement;
+mod runs;
+mod source;
+pub(crate) mod store;
+mod target;
+pub(crate) mod ways;
+pub mod work;
+
+use elysia_engine::backup::catalogue::{self, State};
+use elysia_engine::backup::manifest::{Manifest, Owner};
+use elysia_engine::backup::ports::Store;
+use elysia_engine::backup::restore::{self, Preflight, Receipt, Restorer, preflight};
+use elysia_engine::backup::stored::{self, StoredError};
+use elysia_engine::backup::transform::Select;
+use elysia_engine::backup::verify::{self, Depth, Findings};
+use elysia_engine::backup::write::{self, LANES, Writer};
+use elysia_engine::backup::{layout, manifest::Part};
+use elysia_engine::ports::Clock as _;
+use elysia_engine::retry::{Retry, Stop};
+use secrecy::SecretString;
+
+pub use self::failure::Failure;
+pub use self::retirement::{Retired, Verdict, retire, retirement};
+pub use self::runs::{RunState, RunSummary, runs, summary};
+use self::source::WeaviateSource;
+use self::target::WeaviateTarget;
+use self::ways::Ways;
+use self::work::{BackupWork, RestoreWork};
+use super::clock::SystemClock;
+use super::index;
+
+/// Environment variable with a backup's work as JSON: [`work::BackupWork`].
+pub const BACKUP_WORK_VARIABLE: &str = "ELYSIA_BACKUP_WORK";
+/// Environment variable with a restore's work as JSON: [`work::RestoreWork`].
+pub const RESTORE_WORK_VARIABLE: &str = "ELYSIA_RESTORE_WORK";
+
+/// Attempts at one run, each under an id of its own: a Job is given up long before.
+const MOST_ATTEMPTS: u32 = 100;
+
+/// Writes a run, or finds that an earlier attempt did. Keys come from the environment.
+pub async fn back_up(
+    work: &BackupWork,
+    api_key: Option<&SecretString>,
+    stop: &Stop,
+    progress: &write::Progress,
+) -> Result<Manifest, Failure> {
+    let ways = ways::ways(&work.endpoints, api_key)?;
+    back_up_over(work, &ways, &store::open(&work.store)?, stop, progress).await
+}
+
+/// The same over ways that are open.
+pub(crate) async fn back_up_over<S: Store>(
+    work: &BackupWork,
+    ways: &Ways,
+    store: &S,
+    stop: &Stop,
+    progress: &write::Progress,
+) -> Result<Manifest, Failure> {
+    let run = match attempt(store, &work.run, &work.owner).await? {
+        Attempt::Done(manifest) => return Ok(*manifest),
+        Attempt::Next(run) => run,
+    };
+    let collections = match &work.collections {
+        Some(names) => names.clone(),
+        None => every_collection(ways).await?,
+    };
+    let order = write::Order {
+        data: work.how.data,
+        cold: work.how.cold.into(),
+        lanes: work.how.lanes.unwrap_or(LANES),
+        retry: retry(work.patience),
+        ..write::Order::new(run, work.owner.clone(), collections)
+    };
+    let source = WeaviateSource::new(with_only_node(ways).await, work.how.compare);
+    let writer = Writer { store, source: &source, clock: &SystemClock, stop, progress, order: &order };
+    Ok(writer.write().await?)
+}
+
+/// Under which id a run is written.
+enum Attempt {
+    /// It is there.
+    Done(Box<Manifest>),
+    /// Nothing of this id is there.
+    Next(String),
+}
+
+/// An attempt that was cut off may have a worker that still writes, so nobody writes where it wrote.
+async fn attempt<S: Store>(store: &S, run: &str, owner: &Owner) -> Result<Attempt, Failure> {
+    for number in 1..=MOST_ATTEMPTS {
+        let run = if number == 1 { run.to_owned() } else { format!("{run}-{number}") };
+        if !layout::is_run_id(&run) {
+            return Err(Failure::permanent(format!("`{run}` is no run's id")));
+        }
+        match catalogue::look(store, &run).await {
+            State::Run { manifest, .. } if manifest.owner == *owner => return Ok(Attempt::Done(manifest)),
+            State::Run { manifest, .. } => {
+                return Err(Failure::permanent(format!("run {run} is there, and is that of {}", manifest.owner)));
+            }
+            State::Unfinished(None) => return Ok(Attempt::Next(run)),
+            State::Unfinished(Some(_)) => {}
+            State::Unreadable(error) => return Err(error.into()),
+        }
+    }
+    Err(Failure::permanent(format!("run {run} was begun {MOST_ATTEMPTS} times and never finished")))
+}
+
+async fn every_collection(ways: &Ways) -> Result<Vec<String>, Failure> {
+    let classes = ways.common.classes().await.map_err(|error| Failure::from(super::sink::port(&error)))?;
+    Ok(classes.iter().filter_map(|class| class["class"].as_str().map(str::to_owned)).collect())
+}
+
+/// Restores, or goes on with it; one that is done does nothing. Keys come from the environment.
+pub async fn restore(
+    work: &RestoreWork,
+    api_key: Option<&SecretString>,
+    stop: &Stop,
+    progress: &restore::Progress,
+) -> Result<Receipt, Failure> {
+    let ways = ways::ways(&work.endpoints, api_key)?;
+    let store = store::open(&work.store)?;
+    match &work.receipts {
+        Some(receipts) => restore_over(work, &ways, &store, &store::open(receipts)?, stop, progress).await,
+        None => restore_over(work, &ways, &store, &store, stop, progress).await,
+    }
+}
+
+/// The same over ways that are open.
+pub(crate) async fn restore_over<S: Store, R: Store>(
+    work: &RestoreWork,
+    ways: &Ways,
+    store: &S,
+    receipts: &R,
+    stop: &Stop,
+    progress: &restore::Progress,
+) -> Result<Receipt, Failure> {
+    let order = restore_order(work)?;
+    let target = WeaviateTarget::new(ways.clone(), &work.into);
+    let restorer = Restorer { store, receipts, target: &target, clock: &SystemClock, stop, progress, order: &order };
+    Ok(restorer.restore().await?)
+}
+
+/// What stands in the way of a restore, and what it would make; nothing is written.
+pub(crate) async fn plan_restore_over<S: Store, R: Store>(
+    work: &RestoreWork,
+    ways: &Ways,
+    store: &S,
+    receipts: &R,
+) -> Result<Preflight, Failure> {
+    let order = restore_order(work)?;
+    let target = WeaviateTarget::new(ways.clone(), &work.into);
+    Ok(preflight(store, receipts, &target, &order, SystemClock.now()).await?)
+}
+
+/// What stands in the way of a restore, and what it would make; nothing is written. Keys come from the environment.
+pub async fn plan_restore(work: &RestoreWork, api_key: Option<&SecretString>) -> Result<Preflight, Failure> {
+    let ways = ways::ways(&work.endpoints, api_key)?;
+    let store = store::open(&work.store)?;
+    match &work.receipts {
+        Some(receipts) => plan_restore_over(work, &ways, &store, &store::open(receipts)?).await,
+        None => plan_restore_over(work, &ways, &store, &store).await,
+    }
+}
+
+/// Receipts that are looked at: far more than restores that anybody keeps.
+const MOST_RECEIPTS: usize = 1000;
+
+/// The receipts of restores below a prefix, with their ids. One that cannot be read is none.
+pub(crate) async fn receipts<S: Store>(store: &S) -> Result<Vec<(String, Receipt)>, Failure> {
+    let mut found = Vec::new();
+    for key in store.files(layout::RESTORES, MOST_RECEIPTS).await? {
+        let id = key.rsplit('/').next().and_then(|name| name.strip_suffix(".json"));
+        match (id, stored::read::<Receipt, _>(store, &key).await) {
+            (Some(id), Ok(Some((receipt, _)))) => found.push((id.to_owned(), receipt)),
+            (_, Err(StoredError::Port(error))) => return Err(error.into()),
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// A cluster of one node has that node at its common address.
+async fn with_only_node(ways: &Ways) -> Ways {
+    if let (true, Ok([node])) = (ways.nodes.is_empty(), ways.common.nodes().await.as_deref()) {
+        let node = ways::Node { name: node.name.clone(), client: ways.common.clone() };
+        return Ways { common: ways.common.clone(), nodes: vec![node] };
+    }
+    ways.clone()
+}
+
+fn restore_order(work: &RestoreWork) -> Result<restore::Order, Failure> {
+    for id in [&work.run, &work.receipt] {
+        if !layout::is_run_id(id) {
+            return Err(Failure::permanent(format!("`{id}` is no id of a run or a restore")));
+        }
+    }
+    Ok(restore::Order {
+        run: work.run.clone(),
+        collection: work.collection.clone(),
+        into: work.into.clone(),
+        conflict: work.conflict,
+        factor: work.factor,
+        shards: work.shards,
+        select: Select::default(),
+        transform: Vec::new(),
+        key: None,
+        receipt: layout::receipt(&work.receipt),
+        target: work.target.clone(),
+        retry: retry(work.patience),
+    })
+}
+
+/// Reads a run back. With an owner a sound run is noted as verified, which retention goes by; of a stranger's prefix
+/// nothing is noted. `told` hears of each part.
+pub async fn verify<S: Store>(
+    store: &S,
+    run: &str,
+    depth: Depth,
+    owner: Option<&Owner>,
+    told: &(dyn Fn(&Part) + Sync),
+) -> Result<Findings, Failure> {
+    if !layout::is_run_id(run) {
+        return Err(Failure::permanent(format!("`{run}` is no run's id")));
+    }
+    let findings = verify::verify(store, run, depth, told).await?;
+    if let Some(owner) = owner.filter(|_| findings.is_sound() && depth == Depth::Objects) {
+        verify::record(store, run, owner, &SystemClock).await?;
+    }
+    Ok(findings)
+}
+
+fn retry(patience: super::work::PatienceWork) -> Retry {
+    index::retry(patience)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! What runs there are, in a few numbers: for a status, a table, and retention.
+
+use std::collections::BTreeMap;
+
+use elysia_core::retention::shrink::Sized as SizedRun;
+use elysia_engine::backup::catalogue::{self, Entry, State};
+use elysia_engine::backup::manifest::{Manifest, Owner};
+use elysia_engine::backup::ports::Store;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::failure::Failure;
+
+/// What a folder of runs holds under one id.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub enum RunState {
+    /// A run.
+    Complete,
+    /// It was cut off, or is under way.
+    Unfinished,
+    /// It has a manifest that cannot be read.
+    Unreadable,
+}
+
+/// A run in a few numbers.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunSummary {
+    /// Its id.
+    pub id: String,
+    /// What it is.
+    pub state: RunState,
+    /// Whose it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
+    /// When it was begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When its last part was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// When it was read back as a whole, and nothing was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<Timestamp>,
+    /// Objects of each collection.
+    pub collections: BTreeMap<String, u64>,
+    /// Objects of all.
+    pub objects: u64,
+    /// Bytes of all parts.
+    pub bytes: u64,
+    /// Objects of which replicas said different things.
+    pub differing: u64,
+    /// Tenants that were left out.
+    pub left_out: usize,
+    /// What it was to hold, where that is not everything: only runs with the same can be compared.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub choice: String,
+    /// The runs that it builds on, the nearest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bases: Vec<String>,
+    /// Why it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+impl RunSummary {
+    fn empty(id: String, state: RunState) -> Self {
+        Self {
+            id,
+            state,
+            owner: None,
+            started_at: None,
+            finished_at: None,
+            verified_at: None,
+            collections: BTreeMap::new(),
+            objects: 0,
+            bytes: 0,
+            differing: 0,
+            left_out: 0,
+            choice: String::new(),
+            bases: Vec::new(),
+            problem: None,
+        }
+    }
+
+    /// Of a run that is there.
+    pub fn of(manifest: &Manifest, verified_at: Option<Timestamp>) -> Self {
+        let notes = &manifest.collections;
+        Self {
+            owner: Some(manifest.owner.clone()),
+            started_at: Some(manifest.started_at),
+            finished_at: Some(manifest.finished_at),
+            verified_at,
+            collections: notes.iter().map(|note| (note.name.clone(), note.contents.objects)).collect(),
+            objects: manifest.objects(),
+            bytes: manifest.bytes(),
+            differing: notes.iter().map(|note| note.replicas.differing).sum(),
+            left_out: notes.iter().map(|note| note.left_out).sum(),
+            choice: manifest.choice(),
+            bases: manifest.base.iter().map(|base| base.run.clone()).collect(),
+            ..Self::empty(manifest.run.clone(), RunState::Complete)
+        }
+    }
+
+    /// As retention sees it; `None` for what is no run.
+    pub fn sized(&self) -> Option<SizedRun> {
+        Some(SizedRun {
+            id: self.id.clone(),
+            finished_at: self.finished_at.filter(|_| self.state == RunState::Complete)?,
+            collections: self.collections.clone(),
+            is_verified: self.verified_at.is_some(),
+            choice: self.choice.clone(),
+            bases: self.bases.clone(),
+        })
+    }
+}
+
+/// One entry of the catalogue in a few numbers.
+pub fn summary(entry: Entry) -> RunSummary {
+    let Entry { run, state } = entry;
+    match state {
+        // What a manifest says of itself is not believed where it lies in another's folder.
+        State::Run { manifest, .. } if manifest.run != run => RunSummary {
+            problem: Some(format!("the manifest in its folder is that of run {}", manifest.run)),
+            ..RunSummary::empty(run, RunState::Unreadable)
+        },
+        State::Run { manifest, verified } => RunSummary::of(&manifest, verified.map(|verified| verified.at)),
+        State::Unfinished(begun) => RunSummary {
+            owner: begun.as_ref().map(|begun| begun.owner.clone()),
+            started_at: begun.as_ref().map(|begun| begun.at),
+            ..RunSummary::empty(run, RunState::Unfinished)
+        },
+        State::Unreadable(error) => {
+            RunSummary { problem: Some(crate::worker::chain(&error)), ..RunSummary::empty(run, RunState::Unreadable) }
+        }
+    }
+}
+
+/// Every run of a store, the newest first.
+pub async fn runs<S: Store>(store: &S) -> Result<Vec<RunSummary>, Failure> {
+    Ok(catalogue::list(store).await?.into_iter().map(summary).collect())
+}

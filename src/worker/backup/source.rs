@@ -1,0 +1,499 @@
+//! Collections of a Weaviate cluster as the engine's source.
+//!
+//! Objects are listed by a cursor at each node's own address, all nodes at once, and laid side by side: what one replica
+//! lacks another one gives, and what they say of one another goes into the manifest ([`replicas`]). gRPC is asked, which
+//! sends vectors as they are kept; measured on 1.38.2, it answers every property type as REST does.
+//!
+//! A listing at a node that holds no replica of a shard has that shard from another node, and is silently without it
+//! once that one has left gossip (`weaviate-lab` §0.2). So either every shard has a node among those that are asked, or
+//! the asked one must name all holders as its neighbours both before and after: see [`WeaviateSource::witness`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use elysia_engine::backup::manifest::SourceNote;
+use elysia_engine::backup::ports::{Described, ObjectSource, Page, Stretch, TenantState};
+use elysia_engine::category::Category;
+use elysia_engine::object::{Object, Vector, Vectors};
+use elysia_engine::ports::PortError;
+use elysia_weaviate::{
+    ActivityStatus, Client, Consistency, FetchedObject, NamedVector, Page as Query, SchemaRead, Selection, Tenant,
+    WeaviateError,
+};
+use futures::future::try_join_all;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::replicas::{self, Listing, Seen};
+use super::ways::{Node, Ways};
+use super::work::CompareWork;
+use crate::runtime::patience::patience;
+use crate::worker::sink::port;
+
+/// Objects of the first page; the sizes of objects decide how many the next ones have.
+const FIRST_PAGE: usize = 100;
+/// Objects of one page, at most: the server reads so many of every shard for it.
+const MOST_OBJECTS: usize = 1000;
+/// About so many bytes has a page. Each of the engine's lanes holds one of every node.
+const PAGE_BYTES: usize = 4 << 20;
+
+/// Objects for which another stretch is worth its part.
+const STRETCH_OBJECTS: u64 = 20_000;
+/// Stretches for each node: two, so that it reads one from its disk while it sends another.
+const STRETCHES_PER_NODE: usize = 2;
+
+/// Before it is asked a second time: a write that the majority has confirmed reaches the others within milliseconds.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// How long a page may take that rests on who the neighbours are: a node that dies is among them for about 5 s, in which
+/// the listing fails, and none is back sooner than it was missed (`weaviate-lab` §0.2, §11).
+const WITNESSED: Duration = patience(Duration::from_secs(4));
+
+/// How long a tenant may take to wake: its files are opened by every replica.
+const WAKE: Duration = Duration::from_secs(60);
+/// Between two looks at it.
+const POLL: Duration = Duration::from_millis(200);
+
+/// A cluster that is read.
+pub(super) struct WeaviateSource {
+    ways: Ways,
+    compare: CompareWork,
+    classes: Mutex<BTreeMap<String, Arc<Class>>>,
+}
+
+/// What is remembered of a class.
+struct Class {
+    /// Every property, blobs too.
+    selection: Selection,
+    /// Nodes that hold a replica of each shard.
+    shards: BTreeMap<String, BTreeSet<String>>,
+    /// Holders that live, as far as the cluster says.
+    live: BTreeSet<String>,
+    /// Objects of the next page.
+    limit: AtomicUsize,
+}
+
+/// Who is asked for a page.
+struct Sides<'a> {
+    /// The first is the one that is read.
+    nodes: Vec<(&'a str, &'a Client)>,
+    /// Whether these are all replicas.
+    is_every_replica: bool,
+    /// Nodes that the first must name as its neighbours, where its listing rests on them.
+    neighbours: BTreeSet<&'a str>,
+}
+
+impl WeaviateSource {
+    pub(super) fn new(ways: Ways, compare: CompareWork) -> Self {
+        Self { ways, compare, classes: Mutex::default() }
+    }
+
+    async fn class(&self, name: &str) -> Result<Arc<Class>, PortError> {
+        let known = self.classes.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        match known {
+            Some(class) => Ok(class),
+            None => {
+                let schema = self.ways.common.class(name, SchemaRead::Leader).await.map_err(|error| port(&error))?;
+                let schema = schema.ok_or_else(|| refused(format!("there is no collection {name}")))?;
+                self.learn(name, &schema).await
+            }
+        }
+    }
+
+    /// Where the replicas are. A shard without any living one ends it: its objects would be missing without a word.
+    async fn learn(&self, name: &str, schema: &serde_json::Value) -> Result<Arc<Class>, PortError> {
+        let common = &self.ways.common;
+        let shards = match common.sharding_state(name).await {
+            Ok(None) => return Err(later(format!("nobody says where the shards of {name} are"))),
+            Ok(Some(state)) => {
+                state.shards.into_iter().map(|it| (it.shard, it.replicas.into_iter().collect())).collect()
+            }
+            // Without replica movement the living nodes are asked what they hold.
+            Err(WeaviateError::NotSupported { .. }) => {
+                let mut shards: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+                for node in common.node_shards(Some(name)).await.map_err(|error| port(&error))? {
+                    for shard in node.shards.into_iter().filter(|shard| shard.class == name) {
+                        shards.entry(shard.name).or_default().insert(node.name.clone());
+                    }
+                }
+                shards
+            }
+            Err(error) => return Err(port(&error)),
+        };
+        let nodes = common.nodes().await.map_err(|error| port(&error))?;
+        let live: BTreeSet<String> = nodes.into_iter().filter(|node| node.is_healthy()).map(|node| node.name).collect();
+        if let Some((shard, holders)) = shards.iter().find(|(_, holders)| holders.is_disjoint(&live)) {
+            let holders = holders.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            return Err(later(format!("no node that holds shard {shard} of {name} can be asked: {holders}")));
+        }
+        let class = Class {
+            selection: Selection::of_class(schema),
+            live: shards.values().flatten().filter(|node| live.contains(*node)).cloned().collect(),
+            shards,
+            limit: AtomicUsize::new(FIRST_PAGE),
+        };
+        let class = Arc::new(class);
+        self.classes.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), class.clone());
+        Ok(class)
+    }
+
+    /// Who is asked, beginning with the node whose turn it is.
+    fn sides<'a>(&'a self, class: &'a Class, tenant: Option<&str>, turn: usize) -> Sides<'a> {
+        let shards: Vec<&BTreeSet<String>> = match tenant {
+            Some(tenant) => class.shards.get(tenant).into_iter().collect(),
+            None => class.shards.values().collect(),
+        };
+        let holders: BTreeSet<&str> = shards.iter().copied().flatten().map(String::as_str).collect();
+        let live = |name: &str| class.live.contains(name);
+        let mut asked: Vec<&Node> =
+            self.ways.nodes.iter().filter(|node| holders.contains(node.name.as_str()) && live(&node.name)).collect();
+        let is_every_replica = !holders.is_empty() && asked.len() == holders.len();
+        if !asked.is_empty() {
+            let turn = turn % asked.len();
+            asked.rotate_left(turn);
+        }
+        let is_alone = shards.iter().all(|holders| holders.len() <= 1);
+        if is_alone || self.compare == CompareWork::None {
+            asked.truncate(1);
+        }
+        let nodes: Vec<(&str, &Client)> = if asked.is_empty() {
+            vec![("the cluster", &self.ways.common)]
+        } else {
+            asked.iter().map(|node| (node.name.as_str(), &node.client)).collect()
+        };
+        let is_own = |holders: &BTreeSet<String>| asked.iter().any(|node| holders.contains(&node.name));
+        let is_whole = !shards.is_empty() && shards.iter().all(|holders| is_own(holders));
+        let neighbours =
+            if is_whole { BTreeSet::new() } else { holders.into_iter().filter(|name| live(name)).collect() };
+        Sides { nodes, is_every_replica: is_every_replica && self.compare != CompareWork::None, neighbours }
+    }
+
+    /// The asked node must name every living holder as its neighbour.
+    async fn witness(&self, sides: &Sides<'_>) -> Result<(), PortError> {
+        let Some((name, client)) = sides.nodes.first().filter(|_| !sides.neighbours.is_empty()) else { return Ok(()) };
+        let nodes = client.nodes().await.map_err(|error| PortError { retryable: true, ..port(&error) })?;
+        let named: BTreeSet<&str> =
+            nodes.iter().filter(|node| node.is_healthy()).map(|node| node.name.as_str()).collect();
+        match sides.neighbours.iter().find(|neighbour| !named.contains(**neighbour)) {
+            None => Ok(()),
+            Some(missing) => Err(later(format!("{name} cannot reach {missing}, whose objects its listing would lack"))),
+        }
+    }
+
+    /// What each of them lists. The others than the first may be asked for stamps alone.
+    async fn listings(
+        &self,
+        class: &Class,
+        stretch: Stretch<'_>,
+        sides: &Sides<'_>,
+        others_whole: bool,
+    ) -> Result<Vec<Listing>, PortError> {
+        loop {
+            let limit = class.limit.load(Ordering::Relaxed).max(1);
+            let begun = Instant::now();
+            self.witness(sides).await?;
+            let none = Selection::none();
+            let lists = sides.nodes.iter().enumerate().map(|(at, (node, client))| {
+                let is_whole = at == 0 || others_whole;
+                let selection = if is_whole { &class.selection } else { &none };
+                list(node, client, stretch, limit, selection, is_whole)
+            });
+            match try_join_all(lists).await {
+                Ok(listings) => {
+                    self.witness(sides).await?;
+                    if sides.neighbours.is_empty() || begun.elapsed() <= WITNESSED {
+                        class.adapt(&listings);
+                        return Ok(listings);
+                    }
+                }
+                Err(WeaviateError::TooLarge { .. }) if limit > 1 => {}
+                Err(error) => {
+                    if matches!(error, WeaviateError::Timeout { .. }) {
+                        class.limit.store((limit / 2).max(1), Ordering::Relaxed);
+                    }
+                    return Err(port(&error));
+                }
+            }
+            if limit == 1 {
+                return Err(later(format!("an object of {} takes too long to be listed", stretch.collection)));
+            }
+            class.limit.store(limit / 2, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Class {
+    /// Large objects come in small pages.
+    fn adapt(&self, listings: &[Listing]) {
+        let Some(seen) = listings.first().map(|listing| &listing.seen).filter(|seen| !seen.is_empty()) else { return };
+        let bytes: usize = seen.iter().map(|seen| seen.object.bytes()).sum();
+        let each = (bytes / seen.len()).max(1);
+        self.limit.store((PAGE_BYTES / each).clamp(1, MOST_OBJECTS), Ordering::Relaxed);
+    }
+}
+
+async fn list(
+    node: &str,
+    client: &Client,
+    stretch: Stretch<'_>,
+    limit: usize,
+    selection: &Selection,
+    is_whole: bool,
+) -> Result<Listing, WeaviateError> {
+    let query = Query { class: stretch.collection, tenant: stretch.tenant, after: stretch.after, limit };
+    let fetched = client.fetch_page(query, selection, is_whole, Consistency::One).await?;
+    let is_full = fetched.len() >= limit;
+    let mut seen: Vec<Seen> = fetched.into_iter().map(|fetched| whole(fetched, is_whole)).collect();
+    if stretch.after.is_none() {
+        // The cursor begins behind the lowest id there can be.
+        let lowest = [Uuid::nil()];
+        let (class, tenant) = (stretch.collection, stretch.tenant);
+        let first = client.fetch_selected(class, tenant, &lowest, selection, is_whole, Consistency::One).await?;
+        seen.splice(0..0, first.into_iter().map(|fetched| whole(fetched, is_whole)));
+    }
+    Ok(Listing { node: node.to_owned(), seen, is_full })
+}
+
+fn whole(fetched: FetchedObject, is_whole: bool) -> Seen {
+    let FetchedObject { id, properties, vectors, created: _, updated } = fetched;
+    let mut all = Vectors::new();
+    if let Some(numbers) = vectors.unnamed.filter(|numbers| !numbers.is_empty()) {
+        all.insert(String::new(), Vector::Single(numbers));
+    }
+    for (name, vector) in vectors.named {
+        let vector = match vector {
+            NamedVector::Single(numbers) => Vector::Single(numbers),
+            NamedVector::Multi(lists) => Vector::Multi(lists),
+        };
+        all.insert(name, vector);
+    }
+    Seen { object: Object { id, properties, vectors: all }, updated, is_whole }
+}
+
+impl ObjectSource for WeaviateSource {
+    async fn about(&self) -> Result<SourceNote, PortError> {
+        let meta = self.ways.common.meta().await.map_err(|error| port(&error))?;
+        Ok(SourceNote { weaviate: meta.version, nodes: self.ways.nodes.len() })
+    }
+
+    async fn describe(&self, collection: &str) -> Result<Option<Described>, PortError> {
+        let common = &self.ways.common;
+        let found = common.class(collection, SchemaRead::Leader).await.map_err(|error| port(&error))?;
+        let Some(schema) = found else { return Ok(None) };
+        self.learn(collection, &schema).await?;
+        let aliases = match common.aliases(collection).await {
+            Ok(aliases) => aliases,
+            // Servers below 1.32 have none.
+            Err(error) if error.is_not_found() => Vec::new(),
+            Err(error) => return Err(port(&error)),
+        };
+        let tenants = if schema["multiTenancyConfig"]["enabled"] == true {
+            let tenants = common.tenants(collection).await.map_err(|error| port(&error))?;
+            Some(tenants.into_iter().map(|tenant| state(&tenant)).collect())
+        } else {
+            None
+        };
+        Ok(Some(Described { schema, aliases, tenants }))
+    }
+
+    async fn slices(&self, collection: &str, tenant: Option<&str>) -> Result<usize, PortError> {
+        if tenant.is_some() {
+            return Ok(1);
+        }
+        let counted = self.ways.common.object_count(collection).await.map_err(|error| port(&error))?;
+        let most = (self.ways.nodes.len().max(1) * STRETCHES_PER_NODE).max(elysia_engine::backup::write::LANES);
+        // What could not be counted is not small.
+        let worth = counted.map_or(most, |count| usize::try_from(count / STRETCH_OBJECTS).unwrap_or(most));
+        Ok(worth.clamp(1, most))
+    }
+
+    async fn page(&self, stretch: Stretch<'_>) -> Result<Page, PortError> {
+        let class = self.class(stretch.collection).await?;
+        let sides = self.sides(&class, stretch.tenant, stretch.slice);
+        let is_compared = sides.is_every_replica;
+        let mut stretch = stretch;
+        loop {
+            let whole = self.compare == CompareWork::Contents;
+            let mut listings = self.listings(&class, stretch, &sides, whole).await?;
+            let mut reach = replicas::reach(&listings);
+            let differing = replicas::differing(&listings, reach);
+            if !differing.is_empty() {
+                // Asked a second time before it counts, and now for everything: the newest is taken.
+                tokio::time::sleep(SETTLE).await;
+                listings = self.listings(&class, stretch, &sides, true).await?;
+                reach = replicas::nearer(reach, replicas::reach(&listings));
+            }
+            let (mut objects, mut replicas) = replicas::judge(&listings, reach, &differing, stretch.tenant);
+            objects.retain(|object| stretch.until.is_none_or(|until| object.id < until));
+            replicas.compared = is_compared;
+            match reach {
+                // All of them were deleted meanwhile, and there is more behind.
+                Some(reach) if objects.is_empty() && stretch.until.is_none_or(|until| reach < until) => {
+                    stretch.after = Some(reach);
+                }
+                _ => return Ok(Page { objects, times: Vec::new(), replicas }),
+            }
+        }
+    }
+
+    async fn set_awake(&self, collection: &str, tenant: &str, awake: bool) -> Result<(), PortError> {
+        let activity_status = if awake { ActivityStatus::Hot } else { ActivityStatus::Cold };
+        let wanted = Tenant { name: tenant.to_owned(), activity_status };
+        let set = self.ways.common.update_tenants(collection, std::slice::from_ref(&wanted)).await;
+        set.map_err(|error| port(&error))?;
+        let begun = Instant::now();
+        loop {
+            let last = match self.is_so(collection, &wanted).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => "not every node says so".to_owned(),
+                Err(error) => error.message,
+            };
+            if begun.elapsed() >= WAKE {
+                let word = if awake { "awake" } else { "at rest" };
+                return Err(later(format!("tenant {tenant} of {collection} is not {word} after {WAKE:?}: {last}")));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+impl WeaviateSource {
+    /// Whether every node that holds a tenant knows it so, and where it is awake also answers for it.
+    async fn is_so(&self, collection: &str, wanted: &Tenant) -> Result<bool, PortError> {
+        let class = self.class(collection).await?;
+        let holders = class.shards.get(&wanted.name);
+        let holds = |node: &&Node| holders.is_none_or(|holders| holders.contains(&node.name));
+        let mut clients: Vec<&Client> = self
+            .ways
+            .nodes
+            .iter()
+            .filter(holds)
+            .filter(|node| class.live.contains(&node.name))
+            .map(|it| &it.client)
+            .collect();
+        if clients.is_empty() {
+            clients.push(&self.ways.common);
+        }
+        for client in clients {
+            let found =
+                client.tenant(collection, &wanted.name, SchemaRead::Local).await.map_err(|error| port(&error))?;
+            if found.is_none_or(|found| found.activity_status != wanted.activity_status) {
+                return Ok(false);
+            }
+            if wanted.activity_status == ActivityStatus::Hot {
+                let query = Query { class: collection, tenant: Some(&wanted.name), after: None, limit: 1 };
+                let answer = client.fetch_page(query, &Selection::none(), false, Consistency::One).await;
+                answer.map_err(|error| port(&error))?;
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// As the engine knows it.
+pub(super) fn state(tenant: &Tenant) -> TenantState {
+    TenantState { name: tenant.name.clone(), activity: tenant.activity_status.as_str().to_owned() }
+}
+
+fn refused(message: String) -> PortError {
+    PortError { category: Category::Weaviate, retryable: false, message }
+}
+
+pub(super) fn later(message: String) -> PortError {
+    PortError { category: Category::Weaviate, retryable: true, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::patience::options;
+
+    fn client() -> Client {
+        // Nobody is asked.
+        Client::new(options("http://127.0.0.1:1".parse().unwrap())).unwrap()
+    }
+
+    fn source(nodes: &[&str], compare: CompareWork) -> WeaviateSource {
+        let node = |name: &&str| Node { name: (*name).to_owned(), client: client() };
+        WeaviateSource::new(Ways { common: client(), nodes: nodes.iter().map(node).collect() }, compare)
+    }
+
+    fn class(shards: &[(&str, &[&str])], live: &[&str]) -> Class {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Class {
+            selection: Selection::all(),
+            shards: shards.iter().map(|(shard, holders)| ((*shard).to_owned(), names(holders))).collect(),
+            live: names(live),
+            limit: AtomicUsize::new(1),
+        }
+    }
+
+    const ALL: [&str; 3] = ["w-0", "w-1", "w-2"];
+
+    /// Who is asked, whether that is every replica, and who must be the first one's neighbour.
+    fn told(source: &WeaviateSource, class: &Class, tenant: Option<&str>, turn: usize) -> (String, bool, String) {
+        let Sides { nodes, is_every_replica, neighbours } = source.sides(class, tenant, turn);
+        let asked: Vec<_> = nodes.into_iter().map(|(name, _)| name).collect();
+        (asked.join(" "), is_every_replica, neighbours.into_iter().collect::<Vec<_>>().join(" "))
+    }
+
+    fn wanted(asked: &str, is_every_replica: bool, neighbours: &str) -> (String, bool, String) {
+        (asked.to_owned(), is_every_replica, neighbours.to_owned())
+    }
+
+    #[test]
+    fn every_holder_is_asked_and_they_take_turns_to_be_read() {
+        let class = class(&[("a", &ALL), ("b", &ALL)], &ALL);
+        let contents = source(&ALL, CompareWork::Contents);
+        assert_eq!(told(&contents, &class, None, 0), wanted("w-0 w-1 w-2", true, ""));
+        assert_eq!(told(&contents, &class, None, 4), wanted("w-1 w-2 w-0", true, ""));
+        assert_eq!(told(&source(&ALL, CompareWork::None), &class, None, 2), wanted("w-2", false, ""));
+    }
+
+    #[test]
+    fn a_shard_that_another_node_relays_needs_that_node_among_the_neighbours() {
+        let one_each = class(&[("a", &["w-0"]), ("b", &["w-1"]), ("c", &["w-2"])], &ALL);
+        let contents = source(&ALL, CompareWork::Contents);
+        assert_eq!(told(&contents, &one_each, None, 1), wanted("w-1", true, "w-0 w-1 w-2"));
+        assert_eq!(told(&contents, &one_each, Some("b"), 1), wanted("w-1", true, ""));
+        let common = source(&[], CompareWork::Contents);
+        assert_eq!(told(&common, &one_each, None, 1), wanted("the cluster", false, "w-0 w-1 w-2"));
+        let three_each = class(&[("a", &ALL)], &ALL);
+        assert_eq!(told(&common, &three_each, None, 0), wanted("the cluster", false, "w-0 w-1 w-2"));
+    }
+
+    #[test]
+    fn a_node_that_is_down_is_not_asked_and_that_is_told() {
+        let class = class(&[("a", &ALL)], &ALL[..2]);
+        assert_eq!(told(&source(&ALL, CompareWork::Contents), &class, None, 0), wanted("w-0 w-1", false, ""));
+        let unknown = source(&ALL[..1], CompareWork::Contents);
+        assert_eq!(told(&unknown, &class, None, 0), wanted("w-0", false, ""));
+        assert_eq!(told(&unknown, &class, Some("new"), 0), wanted("the cluster", false, ""));
+    }
+
+    #[test]
+    fn large_objects_come_in_small_pages() {
+        let class = class(&[], &[]);
+        let listing = |bytes: usize, count: u128| {
+            let text = serde_json::json!({"t": "x".repeat(bytes)});
+            let object = |id| Object {
+                id: Uuid::from_u128(id),
+                properties: text.as_object().unwrap().clone(),
+                vectors: Vectors::new(),
+            };
+            let seen = (0..count).map(object).map(|object| Seen { object, updated: None, is_whole: true });
+            Listing { node: String::new(), seen: seen.collect(), is_full: true }
+        };
+        let limit = || class.limit.load(Ordering::Relaxed);
+        class.adapt(&[listing(10, 5)]);
+        assert_eq!(limit(), MOST_OBJECTS);
+        class.adapt(&[listing(PAGE_BYTES, 1)]);
+        assert_eq!(limit(), 1);
+        class.adapt(&[listing(1 << 20, 2)]);
+        assert_eq!(limit(), 3);
+        class.adapt(&[]);
+        assert_eq!(limit(), 3);
+    }
+}

@@ -1,0 +1,93 @@
+//! What every store promises, asked of each.
+
+use super::*;
+
+const MOST: u64 = 1 << 20;
+
+async fn keeps_its_promises(store: AnyStore) {
+    let put = async |key: &str, text: &'static str, mode| store.put(key, text.into(), mode).await.unwrap();
+    let text = async |key: &str| match store.get(key, MOST).await.unwrap() {
+        Got::Bytes(bytes) => Some(String::from_utf8(bytes.to_vec()).unwrap()),
+        _ => None,
+    };
+    assert_eq!(store.folders("runs").await.unwrap(), [""; 0]);
+    assert_eq!(store.files("runs", 10).await.unwrap(), [""; 0]);
+    assert_eq!(store.get("owner.json", MOST).await.unwrap(), Got::Absent);
+
+    assert_eq!(put("owner.json", "first", Mode::Create).await, Put::Written);
+    assert_eq!(put("owner.json", "second", Mode::Create).await, Put::Exists);
+    assert_eq!(text("owner.json").await.as_deref(), Some("first"));
+    assert_eq!(put("owner.json", "third", Mode::Overwrite).await, Put::Written);
+    assert_eq!(text("owner.json").await.as_deref(), Some("third"));
+    assert_eq!(store.get("owner.json", 4).await.unwrap(), Got::TooLarge(5));
+    assert_eq!(store.get("owner.json", 5).await.unwrap(), Got::Bytes("third".into()));
+
+    for key in ["runs/b/data/A/tenant=t/part-00-00000.parquet", "runs/b/manifest.json", "runs/a/begun.json"] {
+        put(key, "x", Mode::Create).await;
+    }
+    put("runs/a-2/begun.json", "x", Mode::Create).await;
+    assert_eq!(store.folders("runs").await.unwrap(), ["a", "a-2", "b"]);
+    assert_eq!(store.get("runs/b", MOST).await.unwrap(), Got::Absent);
+    let of_b = ["runs/b/data/A/tenant=t/part-00-00000.parquet", "runs/b/manifest.json"];
+    assert_eq!(store.files("runs/b", 10).await.unwrap(), of_b);
+    assert_eq!(store.files("runs/b", 1).await.unwrap().len(), 1);
+    assert_eq!(store.files("runs/a", 10).await.unwrap(), ["runs/a/begun.json"]);
+
+    let gone = [of_b[0].to_owned(), of_b[1].to_owned(), "runs/b/never".to_owned()];
+    store.remove(&gone).await.unwrap();
+    store.remove(&gone).await.unwrap();
+    assert_eq!(store.folders("runs").await.unwrap(), ["a", "a-2"]);
+    assert_eq!(text("runs/a-2/begun.json").await.as_deref(), Some("x"));
+}
+
+#[tokio::test]
+async fn a_folder_is_a_store() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let root = folder.path().join("not/there/yet");
+    keeps_its_promises(AnyStore::Folder(Folder::new(&root))).await;
+    // Nothing half done lies about.
+    let names = std::fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(names.into_iter().all(|name| !name.to_string_lossy().starts_with('.')));
+}
+
+#[tokio::test]
+async fn a_bucket_is_a_store() {
+    for prefix in ["", "team/backups", "team/backups/"] {
+        keeps_its_promises(AnyStore::Bucket(Bucket::in_memory(prefix))).await;
+    }
+}
+
+#[tokio::test]
+async fn no_key_leads_out_of_the_folder() {
+    let folder = tempfile::TempDir::new().unwrap();
+    std::fs::write(folder.path().join("secret"), "s").unwrap();
+    let store = Folder::new(folder.path().join("backups"));
+    for key in ["../secret", "runs/../../secret", "/etc/passwd", "", "runs//a", ".hidden", "a\\b"] {
+        store.get(key, MOST).await.unwrap_err();
+        store.put(key, "x".into(), Mode::Overwrite).await.unwrap_err();
+        store.remove(&[key.to_owned()]).await.unwrap_err();
+    }
+    assert_eq!(std::fs::read(folder.path().join("secret")).unwrap(), b"s");
+}
+
+#[tokio::test]
+async fn a_file_that_was_not_finished_is_no_file() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let store = Folder::new(folder.path());
+    store.put("runs/a/begun.json", "x".into(), Mode::Create).await.unwrap();
+    // What a killed writer leaves.
+    std::fs::write(folder.path().join("runs/a/.manifest.json.1-1"), "{").unwrap();
+    assert_eq!(store.files("runs/a", 10).await.unwrap(), ["runs/a/begun.json"]);
+    store.remove(&["runs/a/begun.json".to_owned()]).await.unwrap();
+    assert!(!folder.path().join("runs/a").exists(), "what is left over goes with the run");
+}
+
+#[tokio::test]
+async fn only_one_of_many_creates() {
+    let folder = tempfile::TempDir::new().unwrap();
+    for store in [AnyStore::Folder(Folder::new(folder.path())), AnyStore::Bucket(Bucket::in_memory("p"))] {
+        let puts = (0..16).map(|number| store.put("owner.json", number.to_string().into(), Mode::Create));
+        let written = futures::future::join_all(puts).await;
+        assert_eq!(written.iter().filter(|put| **put == Ok(Put::Written)).count(), 1);
+    }
+}

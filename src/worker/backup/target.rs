@@ -1,0 +1,164 @@
+//! A Weaviate collection that is restored into.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use elysia_engine::backup::ports::{Target, TenantState};
+use elysia_engine::object::Object;
+use elysia_engine::ports::{PortError, Refusal};
+use elysia_weaviate::{ActivityStatus, Client, Consistency, ErrorCategory, Page, SchemaRead, Tenant, WeaviateError};
+use serde_json::Value;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::source::{later, state};
+use super::ways::Ways;
+use crate::worker::sink::{WeaviateSink, port};
+
+/// Tenants of one call: a hundred kilobytes of names.
+const TENANTS: usize = 1000;
+
+/// How long nodes may take to learn of a class or a tenant: measured at most half a second (`weaviate-lab` §6).
+const LEARN: Duration = Duration::from_secs(30);
+/// Between two looks at them.
+const POLL: Duration = Duration::from_millis(100);
+
+/// One collection.
+pub(super) struct WeaviateTarget {
+    ways: Ways,
+    name: String,
+    sink: WeaviateSink,
+    /// Whether this process asked for the class: an answer may have been lost.
+    has_asked: AtomicBool,
+}
+
+impl WeaviateTarget {
+    /// Writes are confirmed by a majority of replicas.
+    pub(super) fn new(ways: Ways, name: &str) -> Self {
+        let sink = WeaviateSink::new(ways.common.clone(), ways.clients(), name, Consistency::Quorum);
+        Self { ways, name: name.to_owned(), sink, has_asked: AtomicBool::new(false) }
+    }
+
+    /// Each node at its own address, else whoever answers.
+    fn everyone(&self) -> Vec<&Client> {
+        if self.ways.nodes.is_empty() {
+            return vec![&self.ways.common];
+        }
+        self.ways.nodes.iter().map(|node| &node.client).collect()
+    }
+
+    /// Waits until every node acts by what was changed. One that cannot be asked is not waited for: it learns it with the
+    /// rest when it comes back.
+    async fn learned(&self, news: News<'_>) -> Result<(), PortError> {
+        let begun = Instant::now();
+        for client in self.everyone() {
+            loop {
+                match self.knows(client, news).await {
+                    Ok(true) => break,
+                    Err(error) if error.category() == ErrorCategory::Network => break,
+                    Ok(false) | Err(_) if begun.elapsed() < LEARN => tokio::time::sleep(POLL).await,
+                    Ok(false) => {
+                        let what = match news {
+                            News::Class => format!("collection {}", self.name),
+                            News::Tenant(tenant) => format!("tenant {} of {}", tenant.name, self.name),
+                        };
+                        return Err(later(format!("{} does not know {what} after {LEARN:?}", client.address())));
+                    }
+                    Err(error) => return Err(port(&error)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn knows(&self, client: &Client, news: News<'_>) -> Result<bool, WeaviateError> {
+        match news {
+            News::Class => Ok(client.class(&self.name, SchemaRead::Local).await?.is_some()),
+            News::Tenant(wanted) => {
+                let found = client.tenant(&self.name, &wanted.name, SchemaRead::Local).await?;
+                Ok(found.is_some_and(|found| found.activity_status == wanted.activity_status))
+            }
+        }
+    }
+
+    async fn set(&self, tenants: &[String], activity_status: &ActivityStatus, is_new: bool) -> Result<(), PortError> {
+        for names in tenants.chunks(TENANTS) {
+            let states: Vec<Tenant> = names
+                .iter()
+                .map(|name| Tenant { name: name.clone(), activity_status: activity_status.clone() })
+                .collect();
+            let done = if is_new {
+                self.ways.common.create_tenants(&self.name, &states).await
+            } else {
+                self.ways.common.update_tenants(&self.name, &states).await
+            };
+            done.map_err(|error| port(&error))?;
+        }
+        // The log has one order: who knows the last knows them all.
+        let Some(last) = tenants.last() else { return Ok(()) };
+        let last = Tenant { name: last.clone(), activity_status: activity_status.clone() };
+        self.learned(News::Tenant(&last)).await
+    }
+}
+
+/// What nodes have to learn.
+#[derive(Clone, Copy)]
+enum News<'a> {
+    /// That the class is there.
+    Class,
+    /// That a tenant is there, and in this state.
+    Tenant(&'a Tenant),
+}
+
+impl Target for WeaviateTarget {
+    async fn class(&self) -> Result<Option<Value>, PortError> {
+        self.ways.common.class(&self.name, SchemaRead::Leader).await.map_err(|error| port(&error))
+    }
+
+    async fn nodes(&self) -> Result<usize, PortError> {
+        self.ways.common.nodes().await.map(|nodes| nodes.len()).map_err(|error| port(&error))
+    }
+
+    async fn tenants(&self) -> Result<Vec<TenantState>, PortError> {
+        let tenants = self.ways.common.tenants(&self.name).await.map_err(|error| port(&error))?;
+        Ok(tenants.iter().map(state).collect())
+    }
+
+    async fn has_objects(&self, tenant: Option<&str>) -> Result<bool, PortError> {
+        // At every node: a replica that lags may have none.
+        for client in self.everyone() {
+            let page = Page { class: &self.name, tenant, after: None, limit: 1 };
+            if !client.list_ids(page).await.map_err(|error| port(&error))?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn create(&self, class: &Value) -> Result<(), PortError> {
+        let is_again = self.has_asked.swap(true, Ordering::Relaxed);
+        match self.ways.common.create_class(class).await {
+            Ok(()) => {}
+            // The answer to the first attempt was lost.
+            Err(WeaviateError::Invalid { .. }) if is_again && self.class().await?.is_some() => {}
+            Err(error) => return Err(port(&error)),
+        }
+        self.learned(News::Class).await
+    }
+
+    async fn create_tenants(&self, tenants: &[String]) -> Result<(), PortError> {
+        self.set(tenants, &ActivityStatus::Hot, true).await
+    }
+
+    async fn rest_tenants(&self, tenants: &[String]) -> Result<(), PortError> {
+        self.set(tenants, &ActivityStatus::Cold, false).await
+    }
+
+    async fn fetch(&self, tenant: Option<&str>, ids: &[Uuid]) -> Result<Vec<Object>, PortError> {
+        self.sink.fetch_in(tenant, ids).await
+    }
+
+    async fn put(&self, tenant: Option<&str>, objects: &[&Object]) -> Result<Vec<Refusal>, PortError> {
+        self.sink.put_in(tenant, objects).await
+    }
+}

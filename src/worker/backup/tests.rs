@@ -1,0 +1,114 @@
+//! Retention over a store in memory, and attempts at one run.
+
+use std::collections::BTreeMap;
+
+use elysia_core::retention::Retention;
+use elysia_engine::backup::manifest::{DataFormat, Manifest};
+use elysia_engine::backup::memory::{MemoryClass, MemoryCluster, MemoryStore};
+use elysia_engine::memory::{FixedClock, Fuse};
+use elysia_engine::object::Object;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::*;
+
+fn owner(policy: &str) -> Owner {
+    Owner { cluster: "search".to_owned(), policy: policy.to_owned() }
+}
+
+fn cluster(objects: u32) -> MemoryCluster {
+    let cluster = MemoryCluster::new(10, 1);
+    let object = |number: u32| {
+        let id = Uuid::from_u128(u128::from(number) + 1);
+        (id, Object { id, properties: serde_json::Map::new(), vectors: BTreeMap::new() })
+    };
+    let class = MemoryClass {
+        schema: json!({"class": "A", "properties": [], "vectorIndexConfig": {}}),
+        objects: [(String::new(), (0..objects).map(object).collect())].into(),
+        ..MemoryClass::default()
+    };
+    cluster.set("A", class);
+    cluster
+}
+
+async fn write(store: &MemoryStore, run: &str, policy: &str, objects: u32) -> Result<Manifest, write::WriteError> {
+    let order = write::Order {
+        data: DataFormat::JsonlZstd,
+        lanes: 1,
+        retry: Retry { attempts: 1, ..Retry::default() },
+        ..write::Order::new(run.to_owned(), owner(policy), vec!["A".to_owned()])
+    };
+    let (clock, stop, progress) = (FixedClock::default(), Stop::default(), write::Progress::default());
+    let source = cluster(objects);
+    Writer { store, source: &source, clock: &clock, stop: &stop, progress: &progress, order: &order }.write().await
+}
+
+fn last(number: u32) -> Retention {
+    Retention { last: Some(number), ..Retention::default() }
+}
+
+async fn verdicts(store: &MemoryStore, asked: &Owner, rules: &Retention, now: Timestamp) -> Vec<Verdict> {
+    retirement(runs(store).await.unwrap(), asked, rules, Some(50), &TimeZone::UTC, now)
+}
+
+fn told(verdicts: &[Verdict]) -> Vec<String> {
+    verdicts.iter().map(|verdict| format!("{}: {}", verdict.run.id, verdict.kept.join(", "))).collect()
+}
+
+#[tokio::test]
+async fn what_goes_is_ours_and_old_and_nothing_else() {
+    let store = MemoryStore::default();
+    let now = FixedClock::default().now();
+    for run in ["1", "2", "3", "4"] {
+        write(&store, run, "nightly", 10).await.unwrap();
+    }
+    // Cut off before its manifest.
+    write(&store.with_fuse(Fuse::after(3)), "5", "nightly", 10).await.unwrap_err();
+    store.tamper("runs/6/manifest.json", Some(b"{".to_vec()));
+    let seen = verdicts(&store, &owner("nightly"), &last(2), now).await;
+    assert_eq!(told(&seen), ["6: unreadable", "5: may be under way", "4: newest, last", "3: last", "2: ", "1: "]);
+    let later = now.checked_add(SignedDuration::from_hours(24 * 8)).unwrap();
+    let seen = verdicts(&store, &owner("nightly"), &last(2), later).await;
+    assert_eq!(told(&seen)[1], "5: ");
+
+    let strange = verdicts(&store, &owner("weekly"), &last(1), later).await;
+    assert!(strange.iter().all(|verdict| !verdict.is_retired()), "{strange:?}");
+    assert!(retire(&store, &owner("weekly"), &seen).await.is_err_and(|failure| failure.is_permanent));
+    assert_eq!(runs(&store).await.unwrap().len(), 6);
+
+    let retired = retire(&store, &owner("nightly"), &seen).await.unwrap();
+    assert_eq!(retired.runs, ["1", "2", "5"]);
+    let left: Vec<_> = runs(&store).await.unwrap().into_iter().map(|run| run.id).collect();
+    assert_eq!(left, ["6", "4", "3"]);
+}
+
+#[tokio::test]
+async fn retention_stops_at_a_run_that_shrank() {
+    let store = MemoryStore::default();
+    for (run, objects) in [("1", 100), ("2", 100), ("3", 49), ("4", 49), ("5", 49)] {
+        write(&store, run, "nightly", objects).await.unwrap();
+    }
+    let seen = verdicts(&store, &owner("nightly"), &last(1), FixedClock::default().now()).await;
+    assert_eq!(told(&seen), ["5: newest, last", "4: ", "3: suspect", "2: suspect", "1: suspect"]);
+    let why = seen[2].suspect.as_deref();
+    assert_eq!(why, Some("collection A has 49 objects, and had 100 in run 2"));
+}
+
+#[tokio::test]
+async fn an_attempt_goes_under_an_id_of_its_own_and_a_run_that_is_there_is_done() {
+    let store = MemoryStore::default();
+    let next = async |policy: &str| match attempt(&store, "r", &owner(policy)).await {
+        Ok(Attempt::Next(run)) => run,
+        Ok(Attempt::Done(manifest)) => format!("done as {}", manifest.run),
+        Err(failure) => failure.message,
+    };
+    assert_eq!(next("nightly").await, "r");
+    write(&store.with_fuse(Fuse::after(2)), "r", "nightly", 10).await.unwrap_err();
+    assert_eq!(next("nightly").await, "r-2");
+    write(&store, "r-2", "nightly", 10).await.unwrap();
+    assert_eq!(next("nightly").await, "done as r-2");
+    assert_eq!(next("weekly").await, "run r-2 is there, and is that of nightly of search");
+    assert!(attempt(&store, "../r", &owner("nightly")).await.is_err());
+}
