@@ -81,9 +81,6 @@ pub(crate) async fn back_up_over<S: Store>(
         None => every_collection(ways).await?,
     };
     let order = write::Order {
-        run,
-        owner: work.owner.clone(),
-        collections,
         data: work.how.data,
         level: Level::default(),
         mode: RunMode::Full,
@@ -93,6 +90,7 @@ pub(crate) async fn back_up_over<S: Store>(
         cold: work.how.cold.into(),
         lanes: work.how.lanes.unwrap_or(LANES),
         retry: retry(work.patience),
+        ..write::Order::new(run, work.owner.clone(), collections)
     };
     let source = WeaviateSource::new(with_only_node(ways).await, work.how.compare);
     let writer = Writer { store, source: &source, clock: &SystemClock, stop, progress, order: &order };
