@@ -166,16 +166,15 @@ pub(super) async fn beside<T: DeserializeOwned>(
 }
 
 /// The object that a Job is made for.
-#[derive(Clone, Copy)]
 pub(super) struct Owner<'a> {
     pub(super) namespace: &'a str,
     pub(super) name: &'a str,
     /// The label that carries its name.
     pub(super) label: &'static str,
     /// Name of the account, the Role and the binding.
-    pub(super) account: &'a str,
+    pub(super) account: String,
     /// Name of the ledger.
-    pub(super) ledger: &'a str,
+    pub(super) ledger: String,
 }
 
 /// What the Job does.
@@ -226,7 +225,7 @@ impl Owner<'_> {
         let written =
             |error: serde_json::Error| format!("the objects of Job {} could not be written down: {error}", doing.name);
         let role = serde_json::from_value(json!({
-            "metadata": self.metadata(self.account),
+            "metadata": self.metadata(&self.account),
             "rules": [{
                 "apiGroups": [""],
                 "resources": ["configmaps"],
@@ -235,17 +234,22 @@ impl Owner<'_> {
             }],
         }));
         let binding = serde_json::from_value(json!({
-            "metadata": self.metadata(self.account),
+            "metadata": self.metadata(&self.account),
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": self.account},
             "subjects": [{"kind": "ServiceAccount", "name": self.account, "namespace": self.namespace}],
         }));
         Ok(Objects {
-            account: ServiceAccount { metadata: self.metadata(self.account), ..ServiceAccount::default() },
+            account: ServiceAccount { metadata: self.metadata(&self.account), ..ServiceAccount::default() },
             role: role.map_err(written)?,
             binding: binding.map_err(written)?,
-            ledger: ConfigMap { metadata: self.metadata(self.ledger), ..ConfigMap::default() },
+            ledger: self.empty_ledger(),
             job: self.job(doing, context).map_err(written)?,
         })
+    }
+
+    /// A ledger in which nobody has written yet.
+    pub(super) fn empty_ledger(&self) -> ConfigMap {
+        ConfigMap { metadata: self.metadata(&self.ledger), ..ConfigMap::default() }
     }
 
     fn job(&self, doing: &Doing<'_>, context: &Context) -> Result<Job, serde_json::Error> {

@@ -6,14 +6,14 @@ use std::sync::atomic::Ordering;
 use clap::ValueEnum;
 use elysia_engine::backup::layout;
 use elysia_engine::backup::manifest::{DataFormat, Manifest, Owner};
-use elysia_engine::backup::restore::State;
+use elysia_engine::backup::restore::{Receipt, State};
 use elysia_engine::backup::write::Progress;
 use elysia_engine::retry::Stop as Halt;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::bar::{self, Done, size};
-use super::place::{PolicyArgs, StoreArgs, open};
+use super::place::{PolicyArgs, StoreArgs, open, own_receipts};
 use super::stopped;
 use crate::cli::printer::{DOUBTFUL, Printer, paint, plain};
 use crate::cli::session::Stop;
@@ -175,27 +175,23 @@ struct Made {
     seconds: f64,
 }
 
-/// No backup of a collection while its restore is unfinished: half of it would be taken for all.
+/// No backup of a collection while its restore is unfinished: half of it would be taken for all. Restores of runs of
+/// another owner have their receipts in a folder of this person.
 async fn guard_restores(args: &CreateArgs, work: &BackupWork) -> Result<(), Stop> {
-    let store = open(&work.store)?;
-    let found = receipts(&store).await.map_err(|failure| stopped(&failure, ""))?;
     let is_meant = |name: &str| work.collections.as_ref().is_none_or(|names| names.iter().any(|it| it == name));
-    let unfinished = found.into_iter().find(|(_, receipt)| {
-        receipt.state == State::Running && receipt.target == work.owner.cluster && is_meant(&receipt.into)
-    });
-    match unfinished {
-        None => Ok(()),
-        Some((id, receipt)) => Err(Stop::refused(
-            format!("collection {} is half restored from run {}; there is no run", receipt.into, receipt.run),
-            format!(
-                "kubectl elysia restore {} {} --into {} --receipt {id} {}",
-                receipt.run,
-                receipt.collection,
-                receipt.into,
-                args.store.again()
-            ),
-        )),
+    for place in [Some(work.store.clone()), own_receipts()].into_iter().flatten() {
+        let found = receipts(&open(&place)?).await.map_err(|failure| stopped(&failure, ""))?;
+        let unfinished = found.into_iter().find(|(_, receipt)| {
+            receipt.state == State::Running && receipt.target == work.owner.cluster && is_meant(&receipt.into)
+        });
+        let Some((id, Receipt { run, collection, into, .. })) = unfinished else { continue };
+        let store = if place == work.store { args.store.again() } else { "--store STORE".to_owned() };
+        return Err(Stop::refused(
+            format!("collection {into} is half restored from run {run}; there is no run"),
+            format!("kubectl elysia restore {run} {collection} --into {into} --receipt {id} {store}"),
+        ));
     }
+    Ok(())
 }
 
 pub(super) fn render(manifest: &Manifest, seconds: f64, store: &StoreArgs) -> String {

@@ -130,6 +130,28 @@ impl PolicyArgs {
     }
 }
 
+/// Where receipts of restores lie: beside the runs of whoever acts, and else, because a stranger writes nothing there, in
+/// a folder of this person.
+pub(super) async fn receipts(store: &AnyStore, place: &StoreArgs, policy: &PolicyArgs) -> Result<StoreWork, Stop> {
+    let found = owner(store).await.map_err(|error| stopped(&Failure::from(error), ""))?;
+    if found.is_none_or(|owner| owner.policy == policy.policy) {
+        return place.work();
+    }
+    own_receipts().ok_or_else(|| {
+        Stop::refused(
+            format!("{} belongs to somebody else, and there is no folder for the receipt", place.store),
+            "say where it is to lie: --receipts DIRECTORY",
+        )
+    })
+}
+
+/// The folder of receipts of this person, as the XDG specification has it; `None` where nothing says where that is.
+pub(super) fn own_receipts() -> Option<StoreWork> {
+    let read = |name: &str| std::env::var_os(name).filter(|text| !text.is_empty()).map(PathBuf::from);
+    let state = read("XDG_STATE_HOME").or_else(|| Some(read("HOME")?.join(".local/state")))?;
+    Some(StoreWork::Folder(state.join("kubectl-elysia").to_string_lossy().into_owned()))
+}
+
 /// The run that is meant; `latest` is the newest.
 pub(super) async fn find(store: &AnyStore, run: &str, place: &StoreArgs) -> Result<Manifest, Stop> {
     let next = format!("kubectl elysia backup ls {}", place.again());

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::bar::{self, Done};
 use super::create::interrupted;
-use super::place::{StoreArgs, find, open};
+use super::place::{self, PolicyArgs, StoreArgs, find, open};
 use super::stopped;
 use crate::cli::client::chain;
 use crate::cli::printer::{BAD, GOOD, Printer, paint, plain};
@@ -21,7 +21,7 @@ use crate::cli::session::{Stop, demand};
 use crate::cli::way::{self, Way, WayArgs};
 use crate::cli::{Exit, Output, Target, encode};
 use crate::worker::backup::store::AnyStore;
-use crate::worker::backup::work::RestoreWork;
+use crate::worker::backup::work::{RestoreWork, StoreWork};
 use crate::worker::backup::{Failure, plan_restore_over, restore_over};
 use crate::worker::work::{Endpoints, PatienceWork};
 
@@ -58,7 +58,10 @@ pub(in crate::cli) struct RestoreArgs {
     /// Id of the receipt. One that is done is not restored again: for that, another id
     #[arg(long, value_name = "ID")]
     receipt: Option<String>,
-    /// Where the receipt lies, for a store that is only read: `s3://BUCKET/PREFIX`, or a directory
+    #[command(flatten)]
+    policy: PolicyArgs,
+    /// Where the receipt lies: `s3://BUCKET/PREFIX`, or a directory. When left out beside the runs, or for the runs of
+    /// another owner in `$XDG_STATE_HOME/kubectl-elysia`
     #[arg(long, value_name = "STORE")]
     receipts: Option<String>,
     /// Do not ask for the number of objects that may be written over
@@ -115,13 +118,14 @@ pub(super) async fn run(args: &RestoreArgs, target: &Target, printer: Printer) -
     }
     let store = args.store.open()?;
     let receipts = match &args.receipts {
-        Some(place) => open(&args.store.named(place)?)?,
-        None => store.clone(),
+        Some(place) => args.store.named(place)?,
+        None => place::receipts(&store, &args.store, &args.policy).await?,
     };
     let manifest = find(&store, &args.run, &args.store).await?;
     let way = way::open(&args.way, target, printer).await?;
     way.reach().await?;
-    let work = work(args, manifest.run, &way)?;
+    let work = work(args, manifest.run, receipts.clone(), &way)?;
+    let receipts = open(&receipts)?;
     let explained = |failure: Failure| Failure { message: way.explain(&failure.message), ..failure };
     let next = format!("kubectl elysia backup verify {} {}", work.run, args.store.again());
     let plan = plan_restore_over(&work, &way.ways(), &store, &receipts).await;
@@ -170,7 +174,7 @@ async fn carry_out(
     ended.map_err(|failure| stopped(&Failure { message: way.explain(&failure.message), ..failure }, again))
 }
 
-fn work(args: &RestoreArgs, run: String, way: &Way) -> Result<RestoreWork, Stop> {
+fn work(args: &RestoreArgs, run: String, receipts: StoreWork, way: &Way) -> Result<RestoreWork, Stop> {
     let into = args.into.clone().unwrap_or_else(|| args.collection.clone());
     let conflict = Conflict::from(args.conflict);
     let receipt = args.receipt.clone();
@@ -190,7 +194,7 @@ fn work(args: &RestoreArgs, run: String, way: &Way) -> Result<RestoreWork, Stop>
         // The ways are open already.
         endpoints: Endpoints { rest: String::new(), grpc: String::new(), nodes: Vec::new() },
         store: args.store.work()?,
-        receipts: args.receipts.as_ref().map(|place| args.store.named(place)).transpose()?,
+        receipts: Some(receipts),
         patience: PatienceWork::default(),
     })
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use clap::Parser as _;
 use elysia_engine::backup::digest::Contents;
 use elysia_engine::backup::manifest::{
-    CollectionNote, DataFormat, Difference, FORMAT, FORMAT_VERSION, FileNote, Manifest, Owner, ReplicasNote, SourceNote,
+    CollectionNote, DataFormat, Difference, FORMAT, FORMAT_VERSION, FileNote, Manifest, Owner, ReplicasNote, RunMode,
+    SourceNote,
 };
 use elysia_engine::backup::restore::Conflict;
 use elysia_engine::backup::verify::{Depth, Fault, Findings};
@@ -68,7 +69,7 @@ fn manifest() -> Manifest {
         source: SourceNote { weaviate: "1.38.2".to_owned(), nodes: 3 },
         tool: "elysia-operator 0.0.0".to_owned(),
         data: DataFormat::Parquet,
-        mode: elysia_engine::backup::manifest::RunMode::Full,
+        mode: RunMode::Full,
         filter: None,
         base: Vec::new(),
         encryption: None,

@@ -66,6 +66,10 @@ async fn act(
     let (intent, task) = match &plan.step {
         None => return Ok(()),
         Some(Step::ForgetJob { name }) => return kubernetes::forget_job(&context.kube, &spec.namespace, name).await,
+        Some(Step::MakeLedger) => {
+            let made = kubernetes::create_once_owned(&context.kube, work::holder(spec).empty_ledger(), owner).await;
+            return made.map(drop);
+        }
         Some(Step::NoteFailure(failed)) => {
             return store_jobs::note_failure(&spec.namespace, &ledger, failed, context).await;
         }

@@ -25,6 +25,17 @@ pub(super) fn owner(spec: &BackupSpec, cluster_uid: &str) -> Owner {
     }
 }
 
+/// Whose the objects are, and their names.
+pub(super) fn holder(spec: &BackupSpec) -> store_jobs::Owner<'_> {
+    store_jobs::Owner {
+        namespace: &spec.namespace,
+        name: &spec.name,
+        label: names::BACKUP_LABEL,
+        account: names::backup_account(&spec.name),
+        ledger: names::backup_ledger(&spec.name),
+    }
+}
+
 /// The objects; the error says what could not be written down.
 pub(super) fn objects(
     spec: &BackupSpec,
@@ -36,7 +47,6 @@ pub(super) fn objects(
 ) -> Result<Objects, String> {
     let lanes = spec.parallelism.unwrap_or(LANES);
     let ledger = names::backup_ledger(&spec.name);
-    let account = names::backup_account(&spec.name);
     let (accept, left_out) = match task {
         Task::Run { left_out } => (None, left_out.clone()),
         Task::Accept { run } => (Some(run.clone()), std::collections::BTreeMap::new()),
@@ -78,13 +88,6 @@ pub(super) fn objects(
         deadline_seconds: store_jobs::seconds(spec.deadline),
     };
     let text = serde_json::to_string(&job).map_err(|error| format!("the work could not be written down: {error}"))?;
-    let owner = store_jobs::Owner {
-        namespace: &spec.namespace,
-        name: &spec.name,
-        label: names::BACKUP_LABEL,
-        account: &account,
-        ledger: &ledger,
-    };
     let doing = Doing {
         name: spec.job(&intent.order),
         command: "backup",
@@ -95,5 +98,5 @@ pub(super) fn objects(
         deadline: spec.deadline,
         lanes,
     };
-    owner.objects(&doing, context)
+    holder(spec).objects(&doing, context)
 }

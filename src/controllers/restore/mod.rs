@@ -63,6 +63,9 @@ async fn act(
     let (order, approval) = match &plan.step {
         None => return Ok(()),
         Some(Step::ForgetJob { name }) => return kubernetes::forget_job(&context.kube, &spec.namespace, name).await,
+        Some(Step::MakeLedger) => {
+            return kubernetes::create_once(&context.kube, &work::holder(spec).empty_ledger()).await.map(drop);
+        }
         Some(Step::NoteFailure(failed)) => {
             return store_jobs::note_failure(&spec.namespace, &ledger, failed, context).await;
         }

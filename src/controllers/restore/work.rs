@@ -17,6 +17,17 @@ use crate::worker::work::PatienceWork;
 /// What a restore's worker holds at once, counted as stretches of a backup: a part, decoded group by group.
 const LANES: u32 = 3;
 
+/// Whose the objects are, and their names.
+pub(super) fn holder(spec: &RestoreSpec) -> store_jobs::Owner<'_> {
+    store_jobs::Owner {
+        namespace: &spec.namespace,
+        name: &spec.name,
+        label: names::RESTORE_LABEL,
+        account: names::restore_account(&spec.name),
+        ledger: names::restore_ledger(&spec.name),
+    }
+}
+
 /// The objects; the error says what could not be written down.
 pub(super) fn objects(
     spec: &RestoreSpec,
@@ -27,7 +38,6 @@ pub(super) fn objects(
     context: &Context,
 ) -> Result<Objects, String> {
     let ledger = names::restore_ledger(&spec.name);
-    let account = names::restore_account(&spec.name);
     let number = |count: Option<i32>| count.and_then(|count| u64::try_from(count).ok());
     let job = RestoreJob {
         restore: RestoreWork {
@@ -61,13 +71,6 @@ pub(super) fn objects(
         deadline_seconds: store_jobs::seconds(spec.deadline),
     };
     let text = serde_json::to_string(&job).map_err(|error| format!("the work could not be written down: {error}"))?;
-    let owner = store_jobs::Owner {
-        namespace: &spec.namespace,
-        name: &spec.name,
-        label: names::RESTORE_LABEL,
-        account: &account,
-        ledger: &ledger,
-    };
     let doing = Doing {
         name: spec.job(order),
         command: "restore",
@@ -78,5 +81,5 @@ pub(super) fn objects(
         deadline: spec.deadline,
         lanes: LANES,
     };
-    owner.objects(&doing, context)
+    holder(spec).objects(&doing, context)
 }

@@ -19,6 +19,8 @@ mod target;
 pub(crate) mod ways;
 pub mod work;
 
+use std::collections::BTreeSet;
+
 use elysia_engine::backup::catalogue::{self, State};
 use elysia_engine::backup::level::Level;
 use elysia_engine::backup::manifest::{Manifest, Owner, RunMode};
@@ -79,9 +81,6 @@ pub(crate) async fn back_up_over<S: Store>(
         None => every_collection(ways).await?,
     };
     let order = write::Order {
-        run,
-        owner: work.owner.clone(),
-        collections,
         data: work.how.data,
         level: Level::default(),
         mode: RunMode::Full,
@@ -91,6 +90,7 @@ pub(crate) async fn back_up_over<S: Store>(
         cold: work.how.cold.into(),
         lanes: work.how.lanes.unwrap_or(LANES),
         retry: retry(work.patience),
+        ..write::Order::new(run, work.owner.clone(), collections)
     };
     let source = WeaviateSource::new(with_only_node(ways).await, work.how.compare);
     let writer = Writer { store, source: &source, clock: &SystemClock, stop, progress, order: &order };
@@ -188,25 +188,29 @@ pub(crate) async fn collection_exists(ways: &Ways, name: &str) -> Result<bool, F
     Ok(WeaviateTarget::new(ways.clone(), name).class().await?.is_some())
 }
 
-/// Whether a collection holds any object: `Some` with the tenant that does, among these where it has tenants. One at rest
+/// Whether a collection holds objects.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Occupied {
+    /// There is no such collection, or it is empty as far as it was asked.
+    No,
+    /// It does: in this tenant, where it has tenants.
+    Yes(Option<String>),
+}
+
+/// Looks for the first tenant of these that holds an object, or whether the collection does that has none. One at rest
 /// counts as holding some: it cannot be asked.
-pub(crate) async fn occupied_tenant(
-    ways: &Ways,
-    name: &str,
-    tenants: Option<Vec<String>>,
-) -> Result<Option<Option<String>>, Failure> {
+pub(crate) async fn occupied(ways: &Ways, name: &str, tenants: &BTreeSet<String>) -> Result<Occupied, Failure> {
     let target = WeaviateTarget::new(ways.clone(), name);
-    let Some(class) = target.class().await? else { return Ok(None) };
+    let Some(class) = target.class().await? else { return Ok(Occupied::No) };
     if class["multiTenancyConfig"]["enabled"] != true {
-        return Ok(target.has_objects(None).await?.then_some(None));
+        return Ok(if target.has_objects(None).await? { Occupied::Yes(None) } else { Occupied::No });
     }
-    let wanted = tenants.unwrap_or_default();
-    for tenant in target.tenants().await?.into_iter().filter(|tenant| wanted.contains(&tenant.name)) {
+    for tenant in target.tenants().await?.into_iter().filter(|tenant| tenants.contains(&tenant.name)) {
         if !tenant.is_awake() || target.has_objects(Some(&tenant.name)).await? {
-            return Ok(Some(Some(tenant.name)));
+            return Ok(Occupied::Yes(Some(tenant.name)));
         }
     }
-    Ok(None)
+    Ok(Occupied::No)
 }
 
 /// Receipts that are looked at: far more than restores that anybody keeps.

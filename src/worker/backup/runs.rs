@@ -48,13 +48,16 @@ pub struct RunSummary {
     pub objects: u64,
     /// Bytes of all parts.
     pub bytes: u64,
-    /// The runs that it builds on, the nearest first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub bases: Vec<String>,
     /// Objects of which replicas said different things.
     pub differing: u64,
     /// Tenants that were left out.
     pub left_out: usize,
+    /// What it was to hold, where that is not everything: only runs with the same can be compared.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub choice: String,
+    /// The runs that it builds on, the nearest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bases: Vec<String>,
     /// Why it cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -72,9 +75,10 @@ impl RunSummary {
             collections: BTreeMap::new(),
             objects: 0,
             bytes: 0,
-            bases: Vec::new(),
             differing: 0,
             left_out: 0,
+            choice: String::new(),
+            bases: Vec::new(),
             problem: None,
         }
     }
@@ -90,9 +94,10 @@ impl RunSummary {
             collections: notes.iter().map(|note| (note.name.clone(), note.contents.objects)).collect(),
             objects: manifest.objects(),
             bytes: manifest.bytes(),
-            bases: manifest.base.iter().map(|base| base.run.clone()).collect(),
             differing: notes.iter().map(|note| note.replicas.differing).sum(),
             left_out: notes.iter().map(|note| note.left_out).sum(),
+            choice: manifest.choice(),
+            bases: manifest.base.iter().map(|base| base.run.clone()).collect(),
             ..Self::empty(manifest.run.clone(), RunState::Complete)
         }
     }
@@ -104,6 +109,7 @@ impl RunSummary {
             finished_at: self.finished_at.filter(|_| self.state == RunState::Complete)?,
             collections: self.collections.clone(),
             is_verified: self.verified_at.is_some(),
+            choice: self.choice.clone(),
             bases: self.bases.clone(),
         })
     }

@@ -35,18 +35,10 @@ fn cluster(objects: u32) -> MemoryCluster {
 
 async fn write(store: &MemoryStore, run: &str, policy: &str, objects: u32) -> Result<Manifest, write::WriteError> {
     let order = write::Order {
-        run: run.to_owned(),
-        owner: owner(policy),
-        collections: vec!["A".to_owned()],
         data: DataFormat::JsonlZstd,
-        cold: write::Cold::Refuse,
-        level: elysia_engine::backup::level::Level::default(),
-        mode: elysia_engine::backup::manifest::RunMode::Full,
-        filter: None,
-        base: None,
-        key: None,
         lanes: 1,
         retry: Retry { attempts: 1, ..Retry::default() },
+        ..write::Order::new(run.to_owned(), owner(policy), vec!["A".to_owned()])
     };
     let (clock, stop, progress) = (FixedClock::default(), Stop::default(), write::Progress::default());
     let source = cluster(objects);

@@ -97,16 +97,15 @@ async fn work<S: Store, B: Board>(
         return Err(Failure::permanent(format!("the place belongs to {other}, not to {owner}")));
     }
     let mut shelf = judged::shelf(hands.store, owner).await?;
-    match &job.accept {
-        Some(run) => judged::accept(hands.store, &mut shelf, run).await?,
-        None => {
-            let run = written(job, hands, ledger, &shelf).await?;
-            tell(ledger, |attempt| attempt.run = Some(run.clone()));
-            shelf = judged::shelf(hands.store, owner).await?;
-            compare(job, hands, &mut shelf, &run).await?;
-            if job.verify {
-                read_back(job, hands, ledger, &mut shelf, &run).await?;
-            }
+    if let Some(run) = &job.accept {
+        judged::accept(hands.store, &mut shelf, run).await?;
+    } else {
+        let run = written(job, hands, ledger, &shelf).await?;
+        tell(ledger, |attempt| attempt.run = Some(run.clone()));
+        shelf = judged::shelf(hands.store, owner).await?;
+        compare(job, hands, &mut shelf, &run).await?;
+        if job.verify {
+            read_back(job, hands, ledger, &mut shelf, &run).await?;
         }
     }
     tell(ledger, |attempt| attempt.stage = Stage::Retiring);

@@ -3,6 +3,7 @@
 //! It is started again after any crash and does nothing twice: the receipt, written before the first object, says what
 //! is done. A receipt that is done ends the work, whatever became of the collection since.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use elysia_core::restore::ledger::{Guarded, RestoreLedger, Stage};
@@ -19,7 +20,7 @@ use tracing::{info, warn};
 use super::backup::{Hands, TOLD_EVERY};
 use super::board::{Board, ReceiptBoard, load, save};
 use super::work::RestoreJob;
-use crate::worker::backup::{Failure, collection_exists, occupied_tenant, restore_over};
+use crate::worker::backup::{Failure, Occupied, collection_exists, occupied, restore_over};
 use crate::worker::clock::SystemClock;
 
 /// Does the work, or as much of it as needs no person.
@@ -151,7 +152,9 @@ async fn work<S: Store, R: Store, B: Board>(
         Err(failure) => {
             ledger.done = number(progress.objects.load(Ordering::Relaxed));
             // The receipt is written before the first object.
-            ledger.has_begun |= receipt(job, receipts).await.is_ok_and(|found| found.is_some());
+            if let Ok(found) = receipt(job, receipts).await {
+                ledger.has_begun = found.is_some();
+            }
             Err(failure)
         }
     }
@@ -200,8 +203,8 @@ async fn is_allowed<S: Store, B: Board>(
         save(hands.board, ledger).await?;
         return Ok(true);
     }
-    let tenants = index.tenants.as_ref().map(|tenants| tenants.iter().map(|tenant| tenant.name.clone()).collect());
-    let Some(tenant) = occupied_tenant(hands.ways, &job.restore.into, tenants).await? else { return Ok(true) };
+    let tenants: BTreeSet<String> = index.tenants.iter().flatten().map(|tenant| tenant.name.clone()).collect();
+    let Occupied::Yes(tenant) = occupied(hands.ways, &job.restore.into, &tenants).await? else { return Ok(true) };
     let now = SystemClock.now();
     let since = ledger.guarded.as_ref().filter(|guarded| guarded.run == run).map_or(now, |guarded| guarded.since);
     ledger.guarded = Some(Guarded { run: run.to_owned(), tenant, since });

@@ -296,3 +296,42 @@ async fn a_receipt_on_the_board_is_that_of_this_restore_alone() {
     let failed = bench.restore(&job("Elsewhere")).await.unwrap_err();
     assert!(failed.contains("no run that is complete"), "{failed}");
 }
+
+#[tokio::test]
+async fn over_objects_nothing_is_written_before_a_word_and_the_word_is_used_up_first() {
+    let weaviate = FakeWeaviate::start(&["w-0"]).await.unwrap();
+    weaviate.seed_class(&json!({"class": "Back"}));
+    weaviate.seed_shard("Back", "s", &["w-0"]);
+    weaviate.seed_objects("Back", "s", "w-0", [Uuid::from_u128(1)]);
+    let bench = Bench { ways: at(&weaviate.address("w-0")), ..Bench::new() };
+    write(&bench.store, "20260501T030000Z-aaaa", &[("Articles", 9)]).await;
+    let job = |run: Option<&str>| {
+        restore_job(|job| {
+            job["restore"]["conflict"] = json!(Conflict::Overwrite);
+            job["approval"] = json!(run.map(|run| json!({"hash": "0123456789ab", "run": run})));
+        })
+    };
+    let writes = || weaviate.transcript().into_iter().filter(|line| !line.contains("GET")).collect::<Vec<_>>();
+    let asks = bench.restore(&job(None)).await.unwrap();
+    let found = asks.guarded.clone().unwrap();
+    assert_eq!(
+        (asks.stage, asks.has_begun, found.run.as_str()),
+        (RestoreStage::Waiting, false, "20260501T030000Z-aaaa")
+    );
+    // A newer run is there by now: what is shown is another plan; and found again, it is the same one.
+    let again = bench.restore(&job(None)).await.unwrap();
+    assert_eq!(again.guarded, asks.guarded);
+    let other = bench.restore(&job(Some("20260401T030000Z-0000"))).await.unwrap_err();
+    assert!(other.contains("no run 20260401T030000Z-0000"), "{other}");
+    assert_eq!(writes(), Vec::<String>::new());
+    assert!(!bench.store.files().keys().any(|key| key.starts_with(layout::RESTORES)));
+    // Nobody listens where objects would go: the word is used up all the same, and a receipt says that it began.
+    bench.restore(&job(Some("20260501T030000Z-aaaa"))).await.unwrap_err();
+    let ledger: RestoreLedger = serde_json::from_str(&bench.text()).unwrap();
+    assert_eq!((ledger.stage, ledger.has_begun), (RestoreStage::Failed, true));
+    assert_eq!(ledger.approved.as_deref(), Some("0123456789ab"));
+    // So the next attempt needs no word.
+    bench.restore(&job(None)).await.unwrap_err();
+    let ledger: RestoreLedger = serde_json::from_str(&bench.text()).unwrap();
+    assert_eq!((ledger.stage, ledger.has_begun), (RestoreStage::Failed, true));
+}

@@ -71,6 +71,8 @@ pub enum Step {
         /// Name of the Job.
         name: String,
     },
+    /// Make the ledger's object, empty: somebody deleted it under a worker, which may not make it and fails without it.
+    MakeLedger,
     /// Note that a Job failed, where that outlives the Job.
     NoteFailure(FailedRun),
 }
@@ -93,6 +95,10 @@ pub enum Task {
 /// The plan for this look.
 pub fn plan(spec: &BackupSpec, observed: &Observed) -> Plan {
     let mut plan = decide(spec, observed);
+    let is_at_work = observed.jobs.iter().any(|job| job.state == JobState::Active);
+    if plan.step.is_none() && is_at_work && observed.lacks_ledger() {
+        plan.step = Some(Step::MakeLedger);
+    }
     plan.next_run = spec.timetable.as_ref().and_then(|timetable| timetable.next(observed.now));
     let until = plan.next_run.map(|next| next.duration_since(observed.now) + SignedDuration::from_secs(1));
     plan.recheck = plan.recheck.into_iter().chain(until).min();

@@ -35,6 +35,11 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// Whether it is known that the ledger's object is not there.
+    pub(super) fn lacks_ledger(&self) -> bool {
+        !self.keeps_notes && self.ledger.seen().is_some()
+    }
+
     /// Collections that a run leaves out, and why.
     pub(super) fn left_out(&self, spec: &BackupSpec) -> BTreeMap<String, String> {
         let is_meant = |name: &String| spec.collections.is_empty() || spec.collections.contains(name);

@@ -18,19 +18,15 @@ pub(super) fn verified(ledger: &BackupLedger) -> Finding {
     if run.is_damaged {
         return Finding::fails(kind, Reason::VerificationFailed, damaged(run));
     }
-    match run.verified_at {
-        Some(at) => {
-            let message = format!("run {} was read back at {}", run.id, condition::whole_seconds(at));
-            Finding::holds(kind, Reason::Verified, message)
-        }
-        None => {
-            let message = format!(
-                "run {} was not read back; see what keeps it: spec.verify.afterRun, or the message of status.run",
-                run.id
-            );
-            Finding::fails(kind, Reason::NotVerified, message)
-        }
+    if let Some(at) = run.verified_at {
+        let message = format!("run {} was read back at {}", run.id, condition::whole_seconds(at));
+        return Finding::holds(kind, Reason::Verified, message);
     }
+    let message = format!(
+        "run {} was not read back; see what keeps it: spec.verify.afterRun, or the message of status.run",
+        run.id
+    );
+    Finding::fails(kind, Reason::NotVerified, message)
 }
 
 fn damaged(run: &RunNote) -> String {

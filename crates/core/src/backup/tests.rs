@@ -323,6 +323,18 @@ fn a_job_that_failed_without_a_word_is_noted_once() {
 }
 
 #[test]
+fn a_ledger_that_is_deleted_under_a_worker_is_made_anew() {
+    for spec in [once(), nightly()] {
+        let mut seen = observed("2026-05-02T04:00:00Z");
+        seen.keeps_notes = false;
+        seen.jobs = vec![job(&spec, &spec.once(), JobState::Active)];
+        assert_eq!(plan(&spec, &seen).step, Some(Step::MakeLedger));
+        seen.ledger = Sight::unseen(crate::sight::BlindnessKind::Failed, "not asked");
+        assert_eq!(plan(&spec, &seen).step, None, "what cannot be seen is not missing");
+    }
+}
+
+#[test]
 fn a_lost_ledger_lets_the_job_come_again() {
     let spec = once();
     let order = spec.once();

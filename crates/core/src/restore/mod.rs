@@ -85,6 +85,8 @@ pub enum Step {
         /// Name of the Job.
         name: String,
     },
+    /// Make the ledger's object, empty: somebody deleted it under a worker, which may not make it and fails without it.
+    MakeLedger,
     /// Note that a Job failed, where that outlives the Job.
     NoteFailure(FailedRun),
 }
@@ -101,6 +103,11 @@ pub struct Approval {
 /// The plan for this look.
 pub fn plan(spec: &RestoreSpec, observed: &Observed) -> Plan {
     let mut plan = decide(spec, observed);
+    let is_at_work = observed.jobs.iter().any(|job| job.state == JobState::Active);
+    let lacks_ledger = !observed.keeps_notes && observed.ledger.seen().is_some();
+    if plan.step.is_none() && is_at_work && lacks_ledger {
+        plan.step = Some(Step::MakeLedger);
+    }
     if spec.paused {
         plan.step = None;
         plan.findings

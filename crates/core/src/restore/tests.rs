@@ -185,6 +185,17 @@ fn what_failed_waits_for_a_word() {
 }
 
 #[test]
+fn a_ledger_that_is_deleted_under_a_worker_is_made_anew() {
+    let spec = restore(|_| {});
+    let (order, _) = order_of(&plan(&spec, &observed()));
+    let mut seen = Observed { keeps_notes: false, ..observed() };
+    seen.jobs = vec![job(&spec, &order, JobState::Active)];
+    assert_eq!(plan(&spec, &seen).step, Some(Step::MakeLedger));
+    seen.keeps_notes = true;
+    assert_eq!(plan(&spec, &seen).step, None);
+}
+
+#[test]
 fn nothing_starts_while_something_is_unknown_or_missing() {
     let spec = restore(|_| {});
     let cases: [(&str, fn(&mut Observed), &str); 5] = [
