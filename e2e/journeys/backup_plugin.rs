@@ -251,7 +251,10 @@ async fn a_backup_from_here_comes_back_as_it_was() {
             assert!(code == 1 && text.contains("has objects already"), "{text}");
             let overwrite = ["restore", &run, name, "--into", &into, "--conflict", "overwrite"];
             let (code, _, text) = plug_in(&stage, &[&overwrite, place].concat()).await;
-            assert!(code == 1 && text.contains("nobody answered"), "{text}");
+            // A tenant at rest is not looked into, so nobody can say how much would be written over.
+            let why =
+                if name == "Every" { "nobody answered" } else { "is COLD: activate it first; nothing was changed" };
+            assert!(code == 1 && text.contains(why), "{text}");
         }
     }
     damage_is_found(&stage, &directory, places[1].0).await;

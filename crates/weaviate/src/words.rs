@@ -27,7 +27,7 @@ pub(crate) enum Meaning {
 /// The last ones are gRPC's and Go's words for what happens between the servers: a node that ends cancels what it asked
 /// its leader. Seen on 1.38.2 in the error of one object: `failed to execute query: rpc error: code = Canceled desc = grpc:
 /// the client connection is closing`.
-const TEXTS: [(&str, Meaning); 23] = [
+const TEXTS: [(&str, Meaning); 24] = [
     ("leader not found", Meaning::NoLeader),
     ("not leader", Meaning::NoLeader),
     ("not the leader", Meaning::NoLeader),
@@ -51,6 +51,9 @@ const TEXTS: [(&str, Meaning); 23] = [
     ("no such host", Meaning::Replicas),
     ("i/o timeout", Meaning::Timeout),
     ("context canceled", Meaning::Replicas),
+    // 1.38.2, `adapters/repos/db/index.go`, `parseDateFieldsInProps`: a node refuses an object with an empty `date[]`, and all
+    // that came with it, when another node passes it on. The node that holds the shard takes it.
+    ("parse as time array", Meaning::Replicas),
 ];
 
 /// What these words mean.
