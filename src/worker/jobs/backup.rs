@@ -144,7 +144,7 @@ async fn written<S: Store, B: Board>(
     tokio::pin!(writing);
     let manifest = loop {
         tokio::select! {
-            done = &mut writing => break done?,
+            done = &mut writing => break done,
             () = tokio::time::sleep(TOLD_EVERY) => {
                 let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
                 tell(ledger, |attempt| {
@@ -158,9 +158,29 @@ async fn written<S: Store, B: Board>(
             }
         }
     };
+    let manifest = match manifest {
+        Ok(manifest) => manifest,
+        Err(failure) => return Err(again_if_others(job, hands, backup.collections.as_deref(), failure).await),
+    };
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     tell(ledger, |attempt| (attempt.objects, attempt.bytes) = (number(manifest.objects()), number(manifest.bytes())));
     Ok(manifest.run)
+}
+
+/// One that is deleted between the look at all collections and its turn ends the run, and the next attempt knows better.
+async fn again_if_others<S: Store, B: Board>(
+    job: &BackupJob,
+    hands: &Hands<'_, S, B>,
+    asked: Option<&[String]>,
+    failure: Failure,
+) -> Failure {
+    if failure.is_permanent
+        && job.backup.collections.is_none()
+        && collections(job, hands).await.is_ok_and(|now| Some(now.as_slice()) != asked)
+    {
+        return Failure { is_permanent: false, ..failure };
+    }
+    failure
 }
 
 /// An id in the order of time that carries the order, so that whoever comes later finds the run that was asked for.

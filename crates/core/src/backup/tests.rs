@@ -8,6 +8,9 @@ use crate::condition::Value as Truth;
 use crate::feed::JobView;
 use crate::sight::BlindnessKind;
 
+/// What is the matter, how that looks, and what the conditions say.
+type Case = (&'static str, fn(&mut Observed), &'static str);
+
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
@@ -206,7 +209,7 @@ fn run_now_goes_before_the_schedule_also_while_that_is_suspended() {
 #[test]
 fn nothing_starts_while_something_is_unknown_or_missing() {
     let spec = once();
-    let cases: [(&str, fn(&mut Observed), &str); 6] = [
+    let cases: [Case; 6] = [
         (
             "no cluster",
             |seen| seen.cluster = ClusterSight::Missing,

@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::condition::Value as Truth;
 
+/// What is the matter, how that looks, and what the conditions say.
+type Case = (&'static str, fn(&mut Observed), &'static str);
+
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
@@ -142,9 +145,9 @@ fn to_write_over_objects_needs_one_approval() {
     assert_eq!(approval, Some(Approval { hash: hash.clone(), run: "r1".to_owned() }));
     assert_ne!(second, order, "its Job has a name of its own");
     // It has begun; the annotation is taken away, and nothing else begins.
-    let mut writing = ledger(&spec, &second, Stage::Writing);
-    writing.approved = Some(hash.clone());
-    seen.ledger = Sight::Seen(Some(writing));
+    let mut begun = ledger(&spec, &second, Stage::Writing);
+    begun.approved = Some(hash.clone());
+    seen.ledger = Sight::Seen(Some(begun));
     seen.jobs = vec![job(&spec, &second, JobState::Active)];
     for spec in [&approved, &spec] {
         assert_eq!(plan(spec, &seen).step, None);
@@ -198,7 +201,7 @@ fn a_ledger_that_is_deleted_under_a_worker_is_made_anew() {
 #[test]
 fn nothing_starts_while_something_is_unknown_or_missing() {
     let spec = restore(|_| {});
-    let cases: [(&str, fn(&mut Observed), &str); 5] = [
+    let cases: [Case; 5] = [
         (
             "no cluster",
             |seen| seen.cluster = ClusterSight::Missing,
