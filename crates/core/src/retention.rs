@@ -6,6 +6,10 @@
 //! - the newest run stays;
 //! - the newest run that was verified stays;
 //! - a Suspect run stays, and so does everything older: what is missing from it may be nowhere else.
+//!
+//! And a run that is kept keeps those that it builds on: without them it is none.
+
+pub mod build_on;
 
 pub mod shrink;
 
@@ -40,6 +44,8 @@ pub struct Run {
     pub is_suspect: bool,
     /// Whether it was verified, and nothing was found.
     pub is_verified: bool,
+    /// The runs that it builds on, the nearest first; none: it stands for itself.
+    pub bases: Vec<String>,
 }
 
 /// Why a run is kept.
@@ -63,6 +69,8 @@ pub enum Why {
     Monthly,
     /// It is younger than `max_age`, the only rule.
     Young,
+    /// A run that is kept builds on it.
+    Base,
 }
 
 impl Why {
@@ -78,6 +86,7 @@ impl Why {
             Self::Weekly => "weekly",
             Self::Monthly => "monthly",
             Self::Young => "young",
+            Self::Base => "base",
         }
     }
 }
@@ -113,6 +122,21 @@ pub fn decide(runs: &[Run], rules: &Retention, zone: &TimeZone, now: Timestamp) 
     }
     if let Some(suspect) = runs.iter().position(|run| run.is_suspect) {
         (suspect..runs.len()).for_each(|at| keep(at, Why::Suspect));
+    }
+    // A base is older than what builds on it, so one way through them is enough; but who wrote the runs had a clock.
+    loop {
+        let needed: BTreeSet<&String> =
+            runs.iter().zip(&kept).filter(|(_, kept)| !kept.is_empty()).flat_map(|(run, _)| &run.bases).collect();
+        let mut is_settled = true;
+        for (run, kept) in runs.iter().zip(&mut kept) {
+            if needed.contains(&run.id) {
+                is_settled &= !kept.is_empty();
+                kept.insert(Why::Base);
+            }
+        }
+        if is_settled {
+            break;
+        }
     }
     runs.iter().zip(kept).map(|(run, kept)| Decision { id: run.id.clone(), kept }).collect()
 }

@@ -20,6 +20,11 @@ impl Digest {
         Self::finish(Sha256::new_with_prefix(bytes))
     }
 
+    /// Its bytes.
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The digest of everything a hasher was fed.
     pub fn finish(hasher: Sha256) -> Self {
         Self(hasher.finalize().into())

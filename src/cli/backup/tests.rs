@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use clap::Parser as _;
 use elysia_engine::backup::digest::Contents;
 use elysia_engine::backup::manifest::{
-    CollectionNote, DataFormat, Difference, FORMAT, FORMAT_VERSION, FileNote, Manifest, Owner, ReplicasNote, SourceNote,
+    CollectionNote, DataFormat, Difference, FORMAT, FORMAT_VERSION, FileNote, Manifest, Owner, ReplicasNote, RunMode,
+    SourceNote,
 };
 use elysia_engine::backup::restore::Conflict;
 use elysia_engine::backup::verify::{Depth, Fault, Findings};
@@ -38,6 +39,8 @@ fn note(name: &str, objects: u64, replicas: ReplicasNote) -> CollectionNote {
     CollectionNote {
         name: name.to_owned(),
         contents: Contents { objects, ..Contents::default() },
+        written: None,
+        gone: 0,
         parts: 2,
         bytes: objects * 1000,
         tenants: (name == "Notes").then_some(3),
@@ -66,6 +69,10 @@ fn manifest() -> Manifest {
         source: SourceNote { weaviate: "1.38.2".to_owned(), nodes: 3 },
         tool: "elysia-operator 0.0.0".to_owned(),
         data: DataFormat::Parquet,
+        mode: RunMode::Full,
+        filter: None,
+        base: Vec::new(),
+        encryption: None,
         collections: vec![note("Articles", 1250, ReplicasNote::default()), note("Notes", 40, differing)],
     }
 }

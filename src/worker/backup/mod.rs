@@ -24,6 +24,7 @@ use elysia_engine::backup::manifest::{Manifest, Owner};
 use elysia_engine::backup::ports::Store;
 use elysia_engine::backup::restore::{self, Preflight, Receipt, Restorer, preflight};
 use elysia_engine::backup::stored::{self, StoredError};
+use elysia_engine::backup::transform::Select;
 use elysia_engine::backup::verify::{self, Depth, Findings};
 use elysia_engine::backup::write::{self, LANES, Writer};
 use elysia_engine::backup::{layout, manifest::Part};
@@ -77,13 +78,11 @@ pub(crate) async fn back_up_over<S: Store>(
         None => every_collection(ways).await?,
     };
     let order = write::Order {
-        run,
-        owner: work.owner.clone(),
-        collections,
         data: work.how.data,
         cold: work.how.cold.into(),
         lanes: work.how.lanes.unwrap_or(LANES),
         retry: retry(work.patience),
+        ..write::Order::new(run, work.owner.clone(), collections)
     };
     let source = WeaviateSource::new(with_only_node(ways).await, work.how.compare);
     let writer = Writer { store, source: &source, clock: &SystemClock, stop, progress, order: &order };
@@ -214,6 +213,9 @@ fn restore_order(work: &RestoreWork) -> Result<restore::Order, Failure> {
         conflict: work.conflict,
         factor: work.factor,
         shards: work.shards,
+        select: Select::default(),
+        transform: Vec::new(),
+        key: None,
         receipt: layout::receipt(&work.receipt),
         target: work.target.clone(),
         retry: retry(work.patience),

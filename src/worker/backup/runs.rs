@@ -52,6 +52,12 @@ pub struct RunSummary {
     pub differing: u64,
     /// Tenants that were left out.
     pub left_out: usize,
+    /// The runs that it builds on, the nearest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bases: Vec<String>,
+    /// What it was to hold: only runs that were to hold the same are compared.
+    #[serde(skip)]
+    pub choice: String,
     /// Why it cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -71,6 +77,8 @@ impl RunSummary {
             bytes: 0,
             differing: 0,
             left_out: 0,
+            bases: Vec::new(),
+            choice: String::new(),
             problem: None,
         }
     }
@@ -87,6 +95,8 @@ impl RunSummary {
             objects: manifest.objects(),
             bytes: manifest.bytes(),
             differing: notes.iter().map(|note| note.replicas.differing).sum(),
+            bases: manifest.base.iter().map(|base| base.run.clone()).collect(),
+            choice: format!("{:?} {:?}", manifest.mode, manifest.filter.as_ref().map(|filter| filter.digest)),
             left_out: notes.iter().map(|note| note.left_out).sum(),
             ..Self::empty(manifest.run.clone(), RunState::Complete)
         }
@@ -99,6 +109,8 @@ impl RunSummary {
             finished_at: self.finished_at.filter(|_| self.state == RunState::Complete)?,
             collections: self.collections.clone(),
             is_verified: self.verified_at.is_some(),
+            choice: self.choice.clone(),
+            bases: self.bases.clone(),
         })
     }
 }

@@ -5,7 +5,8 @@ use super::*;
 const NOW: &str = "2026-11-29T12:00:00Z";
 
 fn run(at: &str, mark: char) -> Run {
-    Run { id: at.to_owned(), finished_at: at.parse().unwrap(), is_suspect: mark == 's', is_verified: mark == 'v' }
+    let finished_at = at.parse().unwrap();
+    Run { id: at.to_owned(), finished_at, is_suspect: mark == 's', is_verified: mark == 'v', bases: Vec::new() }
 }
 
 /// One run a day at 03:00 UTC, back from today.
@@ -106,4 +107,42 @@ fn the_order_of_the_catalogue_does_not_show() {
     runs.swap(1, 6);
     assert_eq!(decide(&runs, &last(1), &TimeZone::UTC, NOW.parse().unwrap()), wanted);
     assert_eq!(decide(&[], &last(1), &TimeZone::UTC, NOW.parse().unwrap()), vec![]);
+}
+
+/// Runs of days, each of which builds on those before it up to the last full one, `F`.
+fn chains(marks: &str) -> Vec<Run> {
+    let mut runs = days(&marks.replace(['F', 'i'], "-"));
+    let marks: Vec<char> = marks.chars().collect();
+    for at in 0..runs.len() {
+        let behind = (at..runs.len()).take_while(|at| marks[*at] == 'i').count();
+        runs[at].bases = runs[at + 1..].iter().take(behind).map(|run| run.id.clone()).collect();
+    }
+    runs
+}
+
+#[test]
+fn what_a_kept_run_builds_on_stays() {
+    for (marks, rules, wanted) in [
+        ("iiFiiFiiF", last(1), "xxx......"),
+        ("iiFiiFiiF", last(4), "xxxxxx..."),
+        ("FiiFiiF", last(2), "xxxx..."),
+        ("FiiFiiF", last(1), "x......"),
+        // Its age does not take a base away from what is kept.
+        ("iiiiiF", Retention { max_age: Some(SignedDuration::from_hours(24)), ..Retention::default() }, "xxxxxx"),
+        ("iFiF", last(3), "xxxx"),
+    ] {
+        assert_eq!(picture(&chains(marks), &rules), wanted, "{marks} {rules:?}");
+    }
+    let decisions = decide(&chains("iF"), &last(1), &TimeZone::UTC, NOW.parse().unwrap());
+    assert_eq!(decisions[1].kept, BTreeSet::from([Why::Base]));
+}
+
+#[test]
+fn a_base_stays_also_when_clocks_were_wrong_and_only_the_nearest_is_named() {
+    // The base seems to be newer than what builds on it, and names a base of its own.
+    let mut runs = days("----");
+    runs[2].bases = vec![runs[1].id.clone()];
+    runs[1].bases = vec![runs[3].id.clone()];
+    runs[0].bases = vec![runs[2].id.clone()];
+    assert_eq!(picture(&runs, &last(1)), "xxxx");
 }

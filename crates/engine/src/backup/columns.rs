@@ -93,7 +93,7 @@ pub struct VectorColumn {
 }
 
 /// All columns of a collection's parts, after `id`.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Columns {
     /// The properties, as the class orders them.
     pub properties: Vec<PropertyColumn>,

@@ -30,8 +30,13 @@ pub struct Contents {
 impl Contents {
     /// With one more object.
     pub fn add(&mut self, object: &Object) {
+        self.add_digest(&object_digest(object));
+    }
+
+    /// With one more object, of which this is the digest.
+    pub fn add_digest(&mut self, digest: &[u8; 32]) {
         self.objects += 1;
-        self.digest.add(&object_digest(object));
+        self.digest.add(digest);
     }
 
     /// With all objects of another set.

@@ -4,6 +4,8 @@
 //! owner.json                                        whose prefix it is
 //! runs/RUN/begun.json                               first
 //! runs/RUN/data/COLLECTION/part-00-00000.parquet    or data/COLLECTION/tenant=TENANT/…
+//! runs/RUN/roll/COLLECTION/roll-00-00000.bin        of a run that builds on others: what lives, and where
+//! runs/RUN/gone/COLLECTION/gone-00-00000.txt        and what its base had and is no longer there
 //! runs/RUN/index/COLLECTION.json
 //! runs/RUN/manifest.json                            last: the run exists with it
 //! runs/RUN/verified.json                            once it was read back
@@ -53,8 +55,21 @@ pub fn index(collection: &str) -> String {
 /// The key of a part, below its run. Names that Weaviate allows need no escaping; a tenant's folder is written as
 /// readers of partitioned data expect it.
 pub fn part(collection: &str, tenant: Option<&str>, slice: usize, number: usize, data: DataFormat) -> String {
-    let tenant = tenant.map(|tenant| format!("tenant={tenant}/")).unwrap_or_default();
-    format!("data/{collection}/{tenant}part-{slice:02}-{number:05}.{}", data.extension())
+    format!("data/{}part-{slice:02}-{number:05}.{}", folder(collection, tenant), data.extension())
+}
+
+/// The key of a file of the roll, below its run.
+pub fn roll(collection: &str, tenant: Option<&str>, slice: usize, number: usize) -> String {
+    format!("roll/{}roll-{slice:02}-{number:05}.bin", folder(collection, tenant))
+}
+
+/// The key of a list of ids that are gone, below its run.
+pub fn gone(collection: &str, tenant: Option<&str>, slice: usize, number: usize) -> String {
+    format!("gone/{}gone-{slice:02}-{number:05}.txt", folder(collection, tenant))
+}
+
+fn folder(collection: &str, tenant: Option<&str>) -> String {
+    tenant.map_or_else(|| format!("{collection}/"), |tenant| format!("{collection}/tenant={tenant}/"))
 }
 
 /// The key of a receipt.

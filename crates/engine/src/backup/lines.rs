@@ -21,13 +21,10 @@ use uuid::Uuid;
 
 use super::columns::Columns;
 use super::exact;
-use super::part::{DecodeError, EncodeError};
+use super::part::{DecodeError, EncodeError, PART_ROOM};
 use crate::compression::ZSTD_WINDOW_LOG;
 use crate::mapping::Properties;
 use crate::object::{Object, Vector, Vectors};
-
-/// As in Parquet: higher levels take several times as long for some percent.
-const ZSTD_LEVEL: i32 = 3;
 
 /// Objects that are handed out at once.
 const GROUP_ROWS: usize = 1_000;
@@ -75,19 +72,24 @@ struct LineIn<'a> {
 enum Encoder {
     Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
     Gzip(GzEncoder<Vec<u8>>),
+    Lz4(Box<lz4_flex::frame::FrameEncoder<Vec<u8>>>),
 }
 
 /// A part that is being written.
 pub(super) struct Writer(Encoder);
 
 impl Writer {
-    pub(super) fn zstd() -> Result<Self, EncodeError> {
-        let encoder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL).map_err(EncodeError::Compress)?;
+    pub(super) fn zstd(level: u8) -> Result<Self, EncodeError> {
+        let encoder = zstd::stream::write::Encoder::new(room(), level.into()).map_err(EncodeError::Compress)?;
         Ok(Self(Encoder::Zstd(encoder)))
     }
 
-    pub(super) fn gzip() -> Self {
-        Self(Encoder::Gzip(GzEncoder::new(Vec::new(), Compression::default())))
+    pub(super) fn gzip(level: u8) -> Self {
+        Self(Encoder::Gzip(GzEncoder::new(room(), Compression::new(level.into()))))
+    }
+
+    pub(super) fn lz4() -> Self {
+        Self(Encoder::Lz4(Box::new(lz4_flex::frame::FrameEncoder::new(room()))))
     }
 
     pub(super) fn push(&mut self, object: &Object) -> Result<(), EncodeError> {
@@ -108,6 +110,7 @@ impl Writer {
         let written = match &mut self.0 {
             Encoder::Zstd(encoder) => encoder.write_all(&line),
             Encoder::Gzip(encoder) => encoder.write_all(&line),
+            Encoder::Lz4(encoder) => encoder.write_all(&line),
         };
         written.map_err(EncodeError::Compress)
     }
@@ -116,6 +119,7 @@ impl Writer {
         match &self.0 {
             Encoder::Zstd(encoder) => encoder.get_ref().len(),
             Encoder::Gzip(encoder) => encoder.get_ref().len(),
+            Encoder::Lz4(encoder) => encoder.get_ref().len(),
         }
     }
 
@@ -123,9 +127,14 @@ impl Writer {
         let finished = match self.0 {
             Encoder::Zstd(encoder) => encoder.finish(),
             Encoder::Gzip(encoder) => encoder.finish(),
+            Encoder::Lz4(encoder) => encoder.finish().map_err(std::io::Error::other),
         };
         finished.map_err(EncodeError::Compress)
     }
+}
+
+fn room() -> Vec<u8> {
+    Vec::with_capacity(PART_ROOM)
 }
 
 fn is_finite(vector: &Vector) -> bool {
@@ -146,6 +155,10 @@ pub(super) fn zstd(bytes: Bytes, columns: &Columns) -> Result<impl Iterator<Item
 
 pub(super) fn gzip(bytes: Bytes, columns: &Columns) -> impl Iterator<Item = Group> + Send + use<> {
     groups(BufReader::new(MultiGzDecoder::new(bytes.reader())), columns)
+}
+
+pub(super) fn lz4(bytes: Bytes, columns: &Columns) -> impl Iterator<Item = Group> + Send + use<> {
+    groups(BufReader::new(lz4_flex::frame::FrameDecoder::new(bytes.reader())), columns)
 }
 
 fn groups<R: BufRead + Send>(reader: R, columns: &Columns) -> impl Iterator<Item = Group> + Send + use<R> {

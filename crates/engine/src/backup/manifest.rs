@@ -7,14 +7,15 @@
 //! The manifest is small and is written last; it has totals, the indexes have the parts. Fields are only ever added
 //! within a version; a reader refuses a higher one.
 
-use std::collections::BTreeSet;
+mod index;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use uuid::Uuid;
 
-use super::columns::Columns;
+pub(super) use index::{ByTenant, by_tenant};
+pub use index::{DIMENSIONS, Dimensions, GonePart, Index, Part, TenantNote, note_dimensions, tenants_of};
+
 use super::digest::Contents;
 use crate::checkpoint::Digest;
 
@@ -81,6 +82,8 @@ pub enum DataFormat {
     JsonlZstd,
     /// JSON Lines, compressed with gzip.
     JsonlGzip,
+    /// JSON Lines, compressed with lz4: the fastest, and nearly twice the size.
+    JsonlLz4,
 }
 
 impl DataFormat {
@@ -90,8 +93,56 @@ impl DataFormat {
             Self::Parquet => "parquet",
             Self::JsonlZstd => "jsonl.zst",
             Self::JsonlGzip => "jsonl.gz",
+            Self::JsonlLz4 => "jsonl.lz4",
         }
     }
+}
+
+/// What a run holds of its collections.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub enum RunMode {
+    /// Classes, tenants and objects.
+    #[default]
+    Full,
+    /// Classes, and the names of tenants and aliases: no objects.
+    SchemaOnly,
+}
+
+impl RunMode {
+    fn is_full(&self) -> bool {
+        *self == Self::Full
+    }
+}
+
+/// A run that this one builds on.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct BaseNote {
+    /// Its id.
+    pub run: String,
+    /// SHA-256 of its manifest.
+    pub manifest: Digest,
+}
+
+/// Runs that one run builds on, at most: a restore reads them all, and each that is damaged damages those behind it.
+pub const MOST_BASES: usize = 30;
+
+/// Which objects were meant.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct FilterNote {
+    /// SHA-256 of its canonical text, so that two runs can be compared; of an encrypted run with its key's mark before it.
+    pub digest: Digest,
+    /// Its canonical text; absent from an encrypted run, whose indexes have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// How files are encrypted.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct EncryptionNote {
+    /// `AES-256-GCM`.
+    pub algorithm: String,
+    /// The key's fingerprint, which says nothing of the key.
+    pub key: String,
 }
 
 /// Another file of the run.
@@ -127,6 +178,18 @@ pub struct Manifest {
     pub tool: String,
     /// How parts are written.
     pub data: DataFormat,
+    /// What it holds of its collections.
+    #[serde(default, skip_serializing_if = "RunMode::is_full")]
+    pub mode: RunMode,
+    /// Which objects were meant; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<FilterNote>,
+    /// The runs that this one builds on, the nearest first; none: it stands for itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub base: Vec<BaseNote>,
+    /// How parts and indexes are encrypted; absent: they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<EncryptionNote>,
     /// The collections, by name.
     pub collections: Vec<CollectionNote>,
 }
@@ -140,6 +203,13 @@ impl Manifest {
     /// Bytes of all parts.
     pub fn bytes(&self) -> u64 {
         self.collections.iter().map(|collection| collection.bytes).sum()
+    }
+
+    /// Whether its numbers can be compared with another run's: both were to hold the same. Where not, fewer objects say
+    /// nothing.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let digest = |manifest: &Self| manifest.filter.as_ref().map(|filter| filter.digest);
+        self.mode == other.mode && digest(self) == digest(other)
     }
 
     /// The note of a collection.
@@ -164,9 +234,15 @@ pub struct SourceNote {
 pub struct CollectionNote {
     /// Its name in Weaviate.
     pub name: String,
-    /// What was read.
+    /// What it stands for: what was read and meant, whichever run's parts hold it.
     #[serde(flatten)]
     pub contents: Contents,
+    /// What its own parts hold; absent where that is the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<Contents>,
+    /// Objects that the base has and that are no longer there.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub gone: u64,
     /// Parts.
     pub parts: usize,
     /// Their bytes.
@@ -185,6 +261,11 @@ pub struct CollectionNote {
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
 fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_none(number: &u64) -> bool {
     *number == 0
 }
 
@@ -234,62 +315,6 @@ pub struct Difference {
     pub otherwise: Vec<String>,
 }
 
-/// `index/COLLECTION.json`: one collection of the run.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Index {
-    /// [`FORMAT`].
-    pub format: String,
-    /// [`FORMAT_VERSION`].
-    pub version: u32,
-    /// Its name in Weaviate.
-    pub collection: String,
-    /// The class as Weaviate answered it.
-    pub schema: Value,
-    /// Aliases that led to it.
-    #[serde(default)]
-    pub aliases: Vec<String>,
-    /// Columns of its Parquet parts.
-    pub columns: Columns,
-    /// Its tenants; absent where it has no tenancy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tenants: Option<Vec<TenantNote>>,
-    /// Its parts.
-    pub parts: Vec<Part>,
-}
-
-/// One tenant.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TenantNote {
-    /// Its name.
-    pub name: String,
-    /// `HOT`, `COLD` or `FROZEN`, as it was before it was read.
-    pub activity: String,
-    /// What was read; absent: it was left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub contents: Option<Contents>,
-}
-
-/// One file of objects: of one collection and one tenant, ascending by id.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Part {
-    /// Its tenant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tenant: Option<String>,
-    /// The file.
-    #[serde(flatten)]
-    pub file: FileNote,
-    /// What is in it.
-    #[serde(flatten)]
-    pub contents: Contents,
-    /// The lowest id.
-    pub first: Uuid,
-    /// The highest.
-    pub last: Uuid,
-}
-
 /// `verified.json`: the run was read back as a whole.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -302,9 +327,4 @@ pub struct Verified {
     pub at: Timestamp,
     /// SHA-256 of the manifest that was verified.
     pub manifest: Digest,
-}
-
-/// The tenants that parts speak of.
-pub fn tenants_of(parts: &[Part]) -> BTreeSet<&str> {
-    parts.iter().filter_map(|part| part.tenant.as_deref()).collect()
 }

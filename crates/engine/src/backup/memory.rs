@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::filter::Times;
 use super::manifest::{ReplicasNote, SourceNote};
 use super::ports::{Described, Got, Mode, ObjectSource, Page, Put, Store, Stretch, Target, TenantState};
 use crate::category::Category;
@@ -141,7 +143,20 @@ pub struct MemoryCluster {
     page: usize,
     slices: usize,
     nodes: usize,
+    version: Option<String>,
 }
+
+/// When an object was made and changed, as this cluster tells it: a day after 2024 began for each of its id's last byte.
+pub fn times_of(id: Uuid) -> Times {
+    let day = |number: i64| Timestamp::from_second(FIRST_DAY + number * SECONDS_OF_A_DAY).unwrap_or_default();
+    let number = i64::from(id.as_bytes()[15]);
+    Times { created: day(number), updated: day(number + 1) }
+}
+
+/// 2024-01-01.
+const FIRST_DAY: i64 = 1_704_067_200;
+
+const SECONDS_OF_A_DAY: i64 = 86_400;
 
 impl MemoryCluster {
     /// One that answers pages of this many objects, in so many stretches.
@@ -159,6 +174,12 @@ impl MemoryCluster {
     #[must_use]
     pub fn with_nodes(&self, nodes: usize) -> Self {
         Self { nodes, ..self.clone() }
+    }
+
+    /// The same cluster with servers of this version.
+    #[must_use]
+    pub fn with_version(&self, version: &str) -> Self {
+        Self { version: Some(version.to_owned()), ..self.clone() }
     }
 
     /// This cluster's collection of that name, to be restored into.
@@ -219,9 +240,14 @@ impl ObjectSource for MemoryCluster {
                 .map(|(_, object)| object)
                 .filter(|object| stretch.after.is_none_or(|after| object.id > after))
                 .filter(|object| stretch.until.is_none_or(|until| object.id < until));
-            let objects = within.take(self.page.max(1)).cloned().collect();
-            Ok(Page { objects, replicas: ReplicasNote { compared: true, ..ReplicasNote::default() } })
+            let objects: Vec<Object> = within.take(self.page.max(1)).cloned().collect();
+            let times = objects.iter().map(|object| times_of(object.id)).collect();
+            Ok(Page { objects, times, replicas: ReplicasNote { compared: true, ..ReplicasNote::default() } })
         })?
+    }
+
+    fn tells_times(&self) -> bool {
+        true
     }
 
     async fn set_awake(&self, collection: &str, tenant: &str, awake: bool) -> Result<(), PortError> {
@@ -247,6 +273,14 @@ impl Target for MemoryCluster {
 
     async fn has_objects(&self, tenant: Option<&str>) -> Result<bool, PortError> {
         self.with(|class| class.objects.get(tenant.unwrap_or_default()).is_some_and(|objects| !objects.is_empty()))
+    }
+
+    async fn any_object(&self, tenant: Option<&str>) -> Result<Option<Object>, PortError> {
+        self.with(|class| class.objects.get(tenant.unwrap_or_default()).and_then(|all| all.values().next().cloned()))
+    }
+
+    async fn version(&self) -> Result<Option<String>, PortError> {
+        Ok(self.version.clone())
     }
 
     async fn create(&self, class: &Value) -> Result<(), PortError> {

@@ -3,9 +3,14 @@
 //! ```text
 //! ObjectSource ─▶ write ─▶ part ─▶ Store ─▶ catalogue     what runs there are
 //!                                           ├─▶ retire     takes runs away
-//!                          columns, parquet, lines  ├─▶ verify        is a run what was written
-//!                          digest                   └─▶ restore ─▶ Target
+//!                 filter   columns, parquet, lines  ├─▶ verify        is a run what was written
+//!                          digest, roll, seal       └─▶ restore ─▶ Target
+//!                                                       transform
 //! ```
+//!
+//! Memory is bounded by constants, whatever the sizes of collections: [`write::LANES`] parts of [`part::PART_BYTES`] with
+//! a page each are under way when a run is written, half as many beside a base whose parts are read as well; verifying
+//! holds two parts, restoring one. Of the roll each of them holds one file, [`roll::ROLL_BYTES`].
 //!
 //! A run exists when its manifest does, which is written last ([`write`]). [`manifest`] is the published format;
 //! [`layout`] says where its files lie. [`memory`] has the ports in memory, with a fuse that blows at a chosen effect.
@@ -14,15 +19,22 @@ pub mod catalogue;
 pub mod columns;
 pub mod digest;
 mod exact;
+pub mod filter;
 pub mod layout;
+pub mod level;
 mod lines;
+mod living;
 pub mod manifest;
 pub mod memory;
+pub mod opened;
 mod parquet;
 pub mod part;
 pub mod ports;
 pub mod restore;
 pub mod retire;
+pub mod roll;
+pub mod seal;
 pub mod stored;
+pub mod transform;
 pub mod verify;
 pub mod write;

@@ -7,7 +7,8 @@ use parquet::errors::ParquetError;
 use uuid::Uuid;
 
 use super::columns::Columns;
-use super::digest::Contents;
+use super::digest::{Contents, object_digest};
+use super::level::Level;
 use super::manifest::DataFormat;
 use super::{lines, parquet as columnar};
 use crate::object::Object;
@@ -15,6 +16,10 @@ use crate::object::Object;
 /// A part is closed when it has so many bytes: some hundred parts for a million objects with vectors, and few enough bytes
 /// to hold several of them in memory.
 pub const PART_BYTES: usize = 32 << 20;
+
+/// What a part's buffer has room for from the beginning: one that grows is copied, and two copies of four parts would be
+/// more memory than a worker should have. What is not written to takes none.
+pub(super) const PART_ROOM: usize = PART_BYTES + (8 << 20);
 
 /// The largest part that is read. The last object of a part may be as large as one message of the servers, 100 MB.
 pub const MOST_PART_BYTES: u64 = 192 << 20;
@@ -99,21 +104,32 @@ pub struct Finished {
 impl PartWriter {
     /// An empty part of a collection with these columns.
     pub fn new(data: DataFormat, columns: &Arc<Columns>) -> Result<Self, EncodeError> {
+        Self::at(data, columns, Level::default().of(data, 0))
+    }
+
+    /// The same, compressed at a level that the format has.
+    pub(super) fn at(data: DataFormat, columns: &Arc<Columns>, level: u8) -> Result<Self, EncodeError> {
         let kind = match data {
-            DataFormat::Parquet => Kind::Parquet(Box::new(columnar::Writer::new(columns.clone())?)),
-            DataFormat::JsonlZstd => Kind::Lines(Box::new(lines::Writer::zstd()?)),
-            DataFormat::JsonlGzip => Kind::Lines(Box::new(lines::Writer::gzip())),
+            DataFormat::Parquet => Kind::Parquet(Box::new(columnar::Writer::new(columns.clone(), level)?)),
+            DataFormat::JsonlZstd => Kind::Lines(Box::new(lines::Writer::zstd(level)?)),
+            DataFormat::JsonlGzip => Kind::Lines(Box::new(lines::Writer::gzip(level))),
+            DataFormat::JsonlLz4 => Kind::Lines(Box::new(lines::Writer::lz4())),
         };
         Ok(Self { kind, contents: Contents::default(), ids: None })
     }
 
     /// Appends an object, of a higher id than the one before.
     pub fn push(&mut self, object: &Object) -> Result<(), EncodeError> {
+        self.push_digested(object, &object_digest(object))
+    }
+
+    /// The same, where the digest is known.
+    pub(super) fn push_digested(&mut self, object: &Object, digest: &[u8; 32]) -> Result<(), EncodeError> {
         match &mut self.kind {
             Kind::Parquet(writer) => writer.push(object)?,
             Kind::Lines(writer) => writer.push(object)?,
         }
-        self.contents.add(object);
+        self.contents.add_digest(digest);
         let first = self.ids.map_or(object.id, |(first, _)| first);
         self.ids = Some((first, object.id));
         Ok(())
@@ -148,6 +164,7 @@ pub fn open(bytes: Bytes, data: DataFormat, columns: &Arc<Columns>) -> Result<Gr
         DataFormat::Parquet => Box::new(columnar::read(bytes, columns.clone())?),
         DataFormat::JsonlZstd => Box::new(lines::zstd(bytes, columns)?),
         DataFormat::JsonlGzip => Box::new(lines::gzip(bytes, columns)),
+        DataFormat::JsonlLz4 => Box::new(lines::lz4(bytes, columns)),
     })
 }
 

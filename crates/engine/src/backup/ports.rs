@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::filter::Times;
 use super::manifest::{ReplicasNote, SourceNote};
 use crate::object::Object;
 use crate::ports::{PortError, Refusal};
@@ -110,6 +111,8 @@ pub struct Stretch<'a> {
 pub struct Page {
     /// Ascending by id. None: the stretch is over.
     pub objects: Vec<Object>,
+    /// Their own times, in the same order, where [`ObjectSource::tells_times`] says so; else none.
+    pub times: Vec<Times>,
     /// What the replicas said of one another.
     pub replicas: ReplicasNote,
 }
@@ -127,6 +130,11 @@ pub trait ObjectSource: Sync {
 
     /// The next objects of a stretch: every one that was there before the call, and has not been deleted since.
     fn page(&self, stretch: Stretch<'_>) -> impl Future<Output = Result<Page, PortError>> + Send;
+
+    /// Whether pages bring the objects' own times, by which a filter may choose.
+    fn tells_times(&self) -> bool {
+        false
+    }
 
     /// Wakes a tenant, or puts it back to rest, and waits until it is so.
     fn set_awake(
@@ -150,6 +158,18 @@ pub trait Target: Sync {
 
     /// Whether there is any object of this tenant.
     fn has_objects(&self, tenant: Option<&str>) -> impl Future<Output = Result<bool, PortError>> + Send;
+
+    /// Any object of this tenant, with its vectors: new ones must have as many dimensions. `None` when there is none, or it
+    /// cannot be told.
+    fn any_object(&self, tenant: Option<&str>) -> impl Future<Output = Result<Option<Object>, PortError>> + Send {
+        let _ = tenant;
+        std::future::ready(Ok(None))
+    }
+
+    /// The oldest version that a server of it has, such as `1.38.2`; `None` when it cannot be told.
+    fn version(&self) -> impl Future<Output = Result<Option<String>, PortError>> + Send {
+        std::future::ready(Ok(None))
+    }
 
     /// Makes the class.
     fn create(&self, class: &Value) -> impl Future<Output = Result<(), PortError>> + Send;

@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod chosen;
+mod drilled;
 mod faults;
+mod incremental;
 mod killed;
 mod restored;
 mod retired;
+mod sealed;
 mod world;

@@ -33,9 +33,9 @@ async fn conflicts_end_as_they_were_asked_to() {
     let (store, source) = backed_up().await;
     let wanted = source.get("Articles").unwrap().objects[""].clone();
     for (conflict, counts, title, own) in [
-        (Conflict::Skip, Counts { written: 29, skipped: 1, merged: 0 }, "mine", true),
-        (Conflict::Overwrite, Counts { written: 30, skipped: 0, merged: 0 }, "number 3", false),
-        (Conflict::Merge, Counts { written: 29, skipped: 0, merged: 1 }, "number 3", true),
+        (Conflict::Skip, Counts { written: 29, skipped: 1, merged: 0, ..Counts::default() }, "mine", true),
+        (Conflict::Overwrite, Counts { written: 30, skipped: 0, merged: 0, ..Counts::default() }, "number 3", false),
+        (Conflict::Merge, Counts { written: 29, skipped: 0, merged: 1, ..Counts::default() }, "number 3", true),
     ] {
         store.tamper("restores/r.json", None);
         let target = taken();

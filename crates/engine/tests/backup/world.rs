@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use elysia_engine::backup::manifest::{DataFormat, Manifest, Owner};
 use elysia_engine::backup::memory::{MemoryClass, MemoryCluster, MemoryStore};
 use elysia_engine::backup::restore::{self, Conflict, Receipt, RestoreError, Restorer};
+use elysia_engine::backup::transform::Select;
 use elysia_engine::backup::verify::{Depth, Findings, verify};
 use elysia_engine::backup::write::{Cold, Order, Progress, WriteError, Writer};
 use elysia_engine::memory::FixedClock;
@@ -82,6 +83,7 @@ pub(crate) fn order(run: &str, data: DataFormat) -> Order {
         cold: Cold::Wake,
         lanes: 2,
         retry: Retry { attempts: 1, ..Retry::default() },
+        ..Order::new(run.to_owned(), owner("nightly"), Vec::new())
     }
 }
 
@@ -94,6 +96,15 @@ pub(crate) async fn sound(store: &MemoryStore, run: &str) -> Findings {
     verify(store, run, Depth::Objects, &|_| {}).await.unwrap()
 }
 
+/// The words of a run's faults, each once.
+pub(crate) async fn words(store: &MemoryStore, run: &str) -> Vec<String> {
+    let faults = sound(store, run).await.faults;
+    let mut words: Vec<String> =
+        faults.iter().map(|fault| serde_json::to_value(fault).unwrap()["fault"].as_str().unwrap().to_owned()).collect();
+    words.dedup();
+    words
+}
+
 pub(crate) fn restore_order(collection: &str, into: &str, conflict: Conflict) -> restore::Order {
     restore::Order {
         run: "one".to_owned(),
@@ -102,6 +113,9 @@ pub(crate) fn restore_order(collection: &str, into: &str, conflict: Conflict) ->
         conflict,
         factor: Some(1),
         shards: None,
+        select: Select::default(),
+        transform: Vec::new(),
+        key: None,
         receipt: "restores/r.json".to_owned(),
         target: "here".to_owned(),
         retry: Retry { attempts: 1, ..Retry::default() },

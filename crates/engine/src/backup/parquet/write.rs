@@ -14,7 +14,7 @@ use parquet::schema::types::ColumnPath;
 use serde_json::{Map, Value};
 
 use super::super::columns::{Columns, ID, Kind};
-use super::super::part::EncodeError;
+use super::super::part::{EncodeError, PART_ROOM};
 use super::leaf::{Leaf, Values, date, number};
 use super::schema::schema;
 use crate::object::{Object, Vector};
@@ -26,9 +26,6 @@ const GROUP_BYTES: usize = 8 << 20;
 /// Rows of one row group: small objects take more memory than their text.
 const GROUP_ROWS: usize = 10_000;
 
-/// Higher levels take several times as long for some percent; of vectors they save nothing.
-const ZSTD_LEVEL: i32 = 3;
-
 /// A part that is being written, in memory.
 pub(in super::super) struct Writer {
     columns: Arc<Columns>,
@@ -39,8 +36,12 @@ pub(in super::super) struct Writer {
 }
 
 impl Writer {
-    pub(in super::super) fn new(columns: Arc<Columns>) -> Result<Self, EncodeError> {
-        let file = SerializedFileWriter::new(Vec::new(), schema(&columns)?, Arc::new(properties(&columns)?))?;
+    pub(in super::super) fn new(columns: Arc<Columns>, level: u8) -> Result<Self, EncodeError> {
+        let file = SerializedFileWriter::new(
+            Vec::with_capacity(PART_ROOM),
+            schema(&columns)?,
+            Arc::new(properties(&columns, level)?),
+        )?;
         let leaves = leaves(&columns);
         Ok(Self { columns, file, leaves, rows: 0, raw: 0 })
     }
@@ -155,10 +156,10 @@ fn mismatch() -> ParquetError {
     ParquetError::General("a column has another type than its schema".to_owned())
 }
 
-fn properties(columns: &Columns) -> Result<WriterProperties, ParquetError> {
+fn properties(columns: &Columns, level: u8) -> Result<WriterProperties, ParquetError> {
     let mut builder = WriterProperties::builder()
         .set_created_by(concat!("elysia-operator ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(level.into())?))
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_column_dictionary_enabled(ColumnPath::from(ID), false);
     for column in &columns.vectors {

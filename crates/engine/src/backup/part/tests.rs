@@ -13,7 +13,8 @@ use super::super::manifest::DataFormat;
 use super::{EncodeError, PartWriter, open};
 use crate::object::{Object, Vector};
 
-const FORMATS: [DataFormat; 3] = [DataFormat::Parquet, DataFormat::JsonlZstd, DataFormat::JsonlGzip];
+const FORMATS: [DataFormat; 4] =
+    [DataFormat::Parquet, DataFormat::JsonlZstd, DataFormat::JsonlGzip, DataFormat::JsonlLz4];
 
 fn class() -> Value {
     let property = |name: &str, kind: &str| json!({"name": name, "dataType": [kind]});

@@ -9,28 +9,35 @@
 //!
 //! A part that was cut off is written again from its beginning, which changes nothing: every object carries its id.
 
+mod blocker;
 mod class;
+mod objects;
 mod preflight;
 mod receipt;
+mod standing;
+mod version;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
 use uuid::Uuid;
 
+pub use blocker::Blocker;
 pub use class::class_for;
-pub use preflight::{Blocker, Preflight, preflight};
+pub(super) use objects::transformed;
+pub(super) use preflight::is_chosen;
+pub use preflight::{Preflight, preflight};
 pub use receipt::{Counts, Receipt, State};
 
-use super::manifest::Part;
-use super::part::{DecodeError, Groups, open};
+use super::digest::Contents;
+use super::manifest::by_tenant;
+use super::opened::part_name;
+use super::part::{DecodeError, open};
 use super::ports::{ObjectSource, Store, Stretch, Target};
+use super::seal::Key;
 use super::stored::StoredError;
-use super::verify::{self, Fault};
-use super::write::beside;
-use super::{digest::Contents, write::LANES};
-use crate::object::Object;
+use super::transform::{Select, Step, Unconverted};
+use super::verify::Fault;
 use crate::ports::{Clock, PortError};
 use crate::retry::{Faults, Patience, Retry, Stop, with_retry};
 
@@ -62,6 +69,12 @@ pub struct Order {
     pub factor: Option<u64>,
     /// Shards of a collection that has to be made; likewise.
     pub shards: Option<u64>,
+    /// What is taken of the collection.
+    pub select: Select,
+    /// What is made of it, in this order.
+    pub transform: Vec<Step>,
+    /// What the run is encrypted with; `None`: nothing.
+    pub key: Option<Key>,
     /// Where its receipt lies.
     pub receipt: String,
     /// Where it goes, for people who read the receipt.
@@ -69,10 +82,6 @@ pub struct Order {
     /// With what failed calls are met.
     pub retry: Retry,
 }
-
-/// Objects of one batch, and their bytes: within some percent of the fastest, with short calls.
-const BATCH_OBJECTS: usize = 500;
-const BATCH_BYTES: usize = 4 << 20;
 
 /// How far a restore is.
 #[derive(Debug, Default)]
@@ -98,6 +107,9 @@ pub enum RestoreError {
         /// Why.
         source: DecodeError,
     },
+    /// A value that cannot be converted, and was not to be left out.
+    #[error("{0}; what was written before it stays")]
+    Unconverted(#[from] Unconverted),
     /// The servers refuse an object.
     #[error("object {id} is refused: {reason}")]
     Refused {
@@ -138,15 +150,15 @@ pub struct Restorer<'a, S, R, T, C> {
 impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
     /// Restores, or goes on with it. One that is done does nothing, and answers its receipt.
     pub async fn restore(&self) -> Result<Receipt, RestoreError> {
-        let Preflight { manifest, index, class, tenants, mut receipt, is_new, blockers } =
-            preflight(self.store, self.receipts, self.target, self.order, self.clock.now()).await?;
+        let (found, source) =
+            preflight::look(self.store, self.receipts, self.target, self.order, self.clock.now()).await?;
+        let Preflight { class, tenants, mut receipt, is_new, blockers, transformation, .. } = found;
         if receipt.state == State::Done {
             return Ok(receipt);
         }
-        if !blockers.is_empty() {
+        let (true, Some(source), Some(transformation)) = (blockers.is_empty(), source, transformation) else {
             return Err(RestoreError::Blocked(blockers));
-        }
-        let (Some(manifest), Some(index)) = (manifest, index) else { return Err(RestoreError::Blocked(blockers)) };
+        };
         let made = receipt.made.len();
         receipt.made.extend(tenants.iter().cloned());
         if is_new || receipt.made.len() > made {
@@ -158,23 +170,30 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         if !tenants.is_empty() {
             self.call(async || self.target.create_tenants(&tenants).await).await?;
         }
-        let columns = Arc::new(index.columns);
-        for part in &index.parts {
-            if receipt.done.contains(&part.file.key) {
-                self.progress.objects.fetch_add(part.contents.objects, Ordering::Relaxed);
-                continue;
+        let transformation = Arc::new(transformation);
+        let roll = source.indexes.first().map(|(_, own)| by_tenant(&own.roll)).unwrap_or_default();
+        for (place, index) in &source.indexes {
+            let run = &source.chain.runs()[*place];
+            let columns = Arc::new(index.columns.clone());
+            for part in index.parts.iter().filter(|part| preflight::is_chosen(&self.order.select, part)) {
+                let name = part_name(*place, &run.manifest.run, &part.file.key);
+                if receipt.done.contains(&name) {
+                    self.progress.objects.fetch_add(part.contents.objects, Ordering::Relaxed);
+                    continue;
+                }
+                let bytes = self.call(async || run.file(self.store, &part.file).await).await?;
+                let bytes = bytes.map_err(RestoreError::Damaged)?;
+                let undecodable = |source| RestoreError::Undecodable { key: name.clone(), source };
+                let groups = open(bytes, run.manifest.data, &columns).map_err(undecodable)?;
+                let counts = self.part((&source, &roll), *place, part, groups, &transformation).await?;
+                receipt.counts.join(counts);
+                receipt.done.insert(name);
+                self.save(&receipt).await?;
             }
-            let bytes = self.call(async || verify::file(self.store, &manifest.run, &part.file).await).await?;
-            let bytes = bytes.map_err(RestoreError::Damaged)?;
-            let undecodable = |source| RestoreError::Undecodable { key: part.file.key.clone(), source };
-            let groups = open(bytes, manifest.data, &columns).map_err(undecodable)?;
-            let counts = self.part(part, groups).await?;
-            receipt.counts.join(counts);
-            receipt.done.insert(part.file.key.clone());
-            self.save(&receipt).await?;
         }
+        let tenants = source.indexes.first().and_then(|(_, own)| own.tenants.as_ref());
         let rested =
-            index.tenants.iter().flatten().filter(|it| it.activity == "COLD" && receipt.made.contains(&it.name));
+            tenants.into_iter().flatten().filter(|it| it.activity == "COLD" && receipt.made.contains(&it.name));
         let rested: Vec<String> = rested.map(|tenant| tenant.name.clone()).collect();
         if !rested.is_empty() {
             self.call(async || self.target.rest_tenants(&rested).await).await?;
@@ -182,81 +201,6 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         receipt.state = State::Done;
         self.save(&receipt).await?;
         Ok(receipt)
-    }
-
-    /// One part, group by group: no more of it is decoded than is being written.
-    async fn part(&self, part: &Part, mut groups: Groups) -> Result<Counts, RestoreError> {
-        let mut counts = Counts::default();
-        loop {
-            let (rest, group) = beside(move || {
-                let group = groups.next();
-                (groups, group)
-            })
-            .await?;
-            groups = rest;
-            let Some(group) = group else { return Ok(counts) };
-            let objects = group.map_err(|source| RestoreError::Undecodable { key: part.file.key.clone(), source })?;
-            let batches = batches(&objects).map(|batch| self.batch(part.tenant.as_deref(), batch));
-            let mut done = stream::iter(batches).buffer_unordered(LANES);
-            while let Some(written) = done.try_next().await? {
-                counts.join(written);
-            }
-        }
-    }
-
-    async fn batch(&self, tenant: Option<&str>, objects: &[Object]) -> Result<Counts, RestoreError> {
-        if self.stop.is_set() {
-            return Err(RestoreError::Stopped);
-        }
-        let mut counts = Counts::default();
-        let mut changed: Vec<Object> = Vec::new();
-        if matches!(self.order.conflict, Conflict::Skip | Conflict::Merge) {
-            let ids: Vec<Uuid> = objects.iter().map(|object| object.id).collect();
-            let there = self.call(async || self.target.fetch(tenant, &ids).await).await?;
-            let there: std::collections::BTreeMap<_, _> = there.into_iter().map(|it| (it.id, it)).collect();
-            for object in objects {
-                match there.get(&object.id) {
-                    None => changed.push(object.clone()),
-                    Some(_) if self.order.conflict == Conflict::Skip => counts.skipped += 1,
-                    Some(was) => {
-                        counts.merged += 1;
-                        changed.push(merged(was, object));
-                    }
-                }
-            }
-        }
-        let is_filtered = matches!(self.order.conflict, Conflict::Skip | Conflict::Merge);
-        let objects: Vec<&Object> = if is_filtered { changed.iter().collect() } else { objects.iter().collect() };
-        self.put(tenant, &objects).await?;
-        counts.written = objects.len() as u64 - counts.merged;
-        self.progress.objects.fetch_add(counts.all(), Ordering::Relaxed);
-        Ok(counts)
-    }
-
-    async fn put(&self, tenant: Option<&str>, objects: &[&Object]) -> Result<(), RestoreError> {
-        if objects.is_empty() {
-            return Ok(());
-        }
-        let mut left: Vec<&Object> = objects.to_vec();
-        let mut refused = None;
-        let put = async || {
-            let refusals = self.target.put(tenant, &left).await?;
-            left.retain(|object| refusals.iter().any(|refusal| refusal.id == object.id));
-            match refusals.into_iter().find(|refusal| !refusal.error.retryable) {
-                Some(refusal) => refused = Some(refusal),
-                None if left.is_empty() => {}
-                None => {
-                    let message = format!("{} objects were refused for now", left.len());
-                    return Err(PortError { category: crate::category::Category::Weaviate, retryable: true, message });
-                }
-            }
-            Ok(())
-        };
-        self.call(put).await?;
-        match refused {
-            Some(refusal) => Err(RestoreError::Refused { id: refusal.id, reason: refusal.error.message }),
-            None => Ok(()),
-        }
     }
 
     async fn save(&self, receipt: &Receipt) -> Result<(), RestoreError> {
@@ -271,33 +215,6 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
             Patience { retry: self.order.retry, clock: self.clock, stop: self.stop, faults: &faults, breaker: None };
         with_retry(&patience, call).await
     }
-}
-
-fn merged(was: &Object, object: &Object) -> Object {
-    let mut out = was.clone();
-    let properties = object.properties.iter().filter(|(_, value)| !value.is_null());
-    out.properties.extend(properties.map(|(name, value)| (name.clone(), value.clone())));
-    out.vectors.extend(object.vectors.iter().map(|(name, vector)| (name.clone(), vector.clone())));
-    out
-}
-
-/// Cuts objects into batches, in their order.
-fn batches(objects: &[Object]) -> impl Iterator<Item = &[Object]> {
-    let mut rest = objects;
-    std::iter::from_fn(move || {
-        let mut bytes = 0;
-        let mut length = 0;
-        for object in rest.iter().take(BATCH_OBJECTS) {
-            bytes += object.bytes();
-            if length > 0 && bytes > BATCH_BYTES {
-                break;
-            }
-            length += 1;
-        }
-        let (batch, behind) = rest.split_at(length);
-        rest = behind;
-        (length > 0).then_some(batch)
-    })
 }
 
 /// What a collection or one tenant of it holds now, read as a backup would read it: equal to the backup's own

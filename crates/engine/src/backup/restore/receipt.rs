@@ -9,6 +9,8 @@ use super::{Conflict, Order};
 use crate::backup::manifest::{FORMAT, FORMAT_VERSION};
 use crate::backup::ports::{Mode, Store};
 use crate::backup::stored::document;
+use crate::backup::transform::identity;
+use crate::checkpoint::Digest;
 use crate::ports::PortError;
 
 /// How a restore stands.
@@ -30,6 +32,12 @@ pub struct Counts {
     pub skipped: u64,
     /// Written over what was there, which kept what only it had.
     pub merged: u64,
+    /// Not selected.
+    pub unselected: u64,
+    /// Left out, since a value could not be converted.
+    pub unconverted: u64,
+    /// Properties, not objects, that were left out because they could not be converted.
+    pub dropped: u64,
 }
 
 impl Counts {
@@ -37,10 +45,13 @@ impl Counts {
         self.written += other.written;
         self.skipped += other.skipped;
         self.merged += other.merged;
+        self.unselected += other.unselected;
+        self.unconverted += other.unconverted;
+        self.dropped += other.dropped;
     }
 
     pub(super) fn all(self) -> u64 {
-        self.written + self.skipped + self.merged
+        self.written + self.skipped + self.merged + self.unselected + self.unconverted
     }
 }
 
@@ -62,6 +73,9 @@ pub struct Receipt {
     pub target: String,
     /// What becomes of objects whose ids are taken.
     pub conflict: Conflict,
+    /// What tells its selection and transformations from others; absent when it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<Digest>,
     /// How it stands.
     pub state: State,
     /// When it began.
@@ -87,6 +101,7 @@ impl Receipt {
             into: order.into.clone(),
             target: order.target.clone(),
             conflict: order.conflict,
+            selection: identity(&order.select, &order.transform),
             state: State::Running,
             started_at: now,
             updated_at: now,
@@ -109,6 +124,7 @@ impl Receipt {
             && self.into == order.into
             && self.target == order.target
             && self.conflict == order.conflict
+            && self.selection == identity(&order.select, &order.transform)
     }
 }
 

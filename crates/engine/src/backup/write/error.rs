@@ -1,0 +1,102 @@
+//! Why there is no run.
+
+use uuid::Uuid;
+
+use crate::backup::columns::Unwritable;
+use crate::backup::filter::FilterError;
+use crate::backup::level::NoLevel;
+use crate::backup::manifest::Owner;
+use crate::backup::part::EncodeError;
+use crate::backup::seal::SealError;
+use crate::backup::stored::StoredError;
+use crate::ports::PortError;
+
+/// Why there is no run.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The prefix is somebody else's.
+    #[error("the prefix belongs to {owner}, not to {asked}: use another prefix, or say whose it is")]
+    NotOwner {
+        /// Whose it is.
+        owner: Box<Owner>,
+        /// Who asked.
+        asked: Box<Owner>,
+    },
+    /// There is a run of that id, or the beginning of one.
+    #[error("run {0} was begun before")]
+    RunExists(String),
+    /// A name that no class has.
+    #[error("there is no collection {0}")]
+    NoCollection(String),
+    /// A collection that cannot be written.
+    #[error("collection {collection}: {source}")]
+    Unwritable {
+        /// Which.
+        collection: String,
+        /// Why.
+        source: Unwritable,
+    },
+    /// Tenants whose objects cannot be read as they are.
+    #[error(
+        "collection {collection}: {count} tenants are not active ({}): wake them, have them woken for the run, or leave \
+         them out", .first.join(", ")
+    )]
+    Asleep {
+        /// Of which collection.
+        collection: String,
+        /// How many.
+        count: usize,
+        /// The first of them.
+        first: Vec<String>,
+    },
+    /// The class is not what it was when reading began.
+    #[error("collection {0} was changed while it was read: its parts do not fit together; begin another run")]
+    Changed(String),
+    /// The source broke its promise.
+    #[error("collection {collection}: object {id} does not come after the one before it")]
+    Disorder {
+        /// Of which collection.
+        collection: String,
+        /// The object.
+        id: Uuid,
+    },
+    /// A filter that does not fit a collection.
+    #[error("collection {collection}: the filter does not fit: {source}")]
+    Filter {
+        /// Which.
+        collection: String,
+        /// What is wrong.
+        source: FilterError,
+    },
+    /// A level that the format does not have.
+    #[error(transparent)]
+    Level(#[from] NoLevel),
+    /// The run to build on cannot be built on.
+    #[error("cannot build on run {run}: {reason}; write a run that builds on none")]
+    Base {
+        /// Which.
+        run: String,
+        /// Why.
+        reason: String,
+    },
+    /// A file cannot be encrypted.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// An object that cannot be written.
+    #[error("collection {collection}: an object cannot be written")]
+    Encode {
+        /// Of which collection.
+        collection: String,
+        /// Why.
+        source: EncodeError,
+    },
+    /// A file of the store is not what it should be.
+    #[error(transparent)]
+    Stored(#[from] StoredError),
+    /// A call failed.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// It was asked to stop.
+    #[error("stopped as asked; there is no run")]
+    Stopped,
+}

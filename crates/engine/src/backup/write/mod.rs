@@ -1,0 +1,365 @@
+//! Writes a run: parts first, the indexes of their collections then, the manifest last. Whatever happens before the
+//! manifest is there, there is no run; once it is there, everything that it names is.
+//!
+//! What a run contains while others write: every object that was there when reading began and was neither changed nor
+//! deleted until it ended, as it was; of an object that was changed meanwhile one of its states; an object that was
+//! added or deleted meanwhile, or not. There is no one moment that all objects are of. A class that was changed
+//! meanwhile ends the run without a manifest.
+//!
+//! A run that builds on another reads every object as well, and writes those alone that are not what the base has; what
+//! vanished is listed, and a roll says whose parts hold what lives ([`super::roll`]). What was chosen by a filter and
+//! what not is the same everywhere: what is not meant is not there.
+
+mod base;
+mod error;
+mod lane;
+mod objects;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+pub use error::WriteError;
+
+use super::columns::Columns;
+use super::filter::{Expression, Filter};
+use super::layout;
+use super::level::Level;
+use super::manifest::{
+    BaseNote, Begun, DataFormat, FORMAT, FORMAT_VERSION, FileNote, FilterNote, MOST_BASES, Manifest, Marker, Owner,
+    RunMode,
+};
+use super::opened::Chain;
+use super::ports::{Described, Got, Mode, ObjectSource, Put, Store, TenantState};
+use super::seal::{Key, SealError, Sealer};
+use super::stored::{self, StoredError, document};
+use crate::checkpoint::Digest;
+use crate::ports::{Clock, PortError};
+use crate::retry::{Faults, Patience, Retry, Stop, with_retry};
+
+/// Stretches that are read at once, unless it is said otherwise. Each holds a part, at most 32 MiB, and a page.
+pub const LANES: usize = 4;
+
+/// What becomes of tenants that are at rest.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Cold {
+    /// They end the run before anything is written.
+    Refuse,
+    /// They are woken, read, and put back to rest.
+    Wake,
+    /// They are left out, and the run says so.
+    Skip,
+}
+
+/// What is to be written.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The run's id.
+    pub run: String,
+    /// Who writes it.
+    pub owner: Owner,
+    /// The collections, by name.
+    pub collections: Vec<String>,
+    /// How parts are written.
+    pub data: DataFormat,
+    /// How hard parts are compressed.
+    pub level: Level,
+    /// What is held of the collections.
+    pub mode: RunMode,
+    /// Which objects are meant; `None`: all.
+    pub filter: Option<Expression>,
+    /// The run to build on; `None`: this one stands for itself.
+    pub base: Option<String>,
+    /// What parts and indexes are encrypted with; `None`: nothing.
+    pub key: Option<Key>,
+    /// What becomes of tenants that are at rest.
+    pub cold: Cold,
+    /// Stretches that are read at once.
+    pub lanes: usize,
+    /// With what failed calls are met.
+    pub retry: Retry,
+}
+
+impl Order {
+    /// A full run of these collections as Parquet, with everything as is usual.
+    pub fn new(run: String, owner: Owner, collections: Vec<String>) -> Self {
+        Self {
+            run,
+            owner,
+            collections,
+            data: DataFormat::Parquet,
+            level: Level::Usual,
+            mode: RunMode::Full,
+            filter: None,
+            base: None,
+            key: None,
+            cold: Cold::Refuse,
+            lanes: LANES,
+            retry: Retry::default(),
+        }
+    }
+}
+
+/// What the manifest says of a filter.
+pub fn filter_note(filter: &Expression, key: Option<&Key>) -> FilterNote {
+    let text = filter.to_string();
+    match key {
+        None => FilterNote { digest: Digest::of(text.as_bytes()), text: Some(text) },
+        Some(key) => FilterNote { digest: key.mark(&text), text: None },
+    }
+}
+
+/// How far a run is.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Objects that were read.
+    pub objects: AtomicU64,
+    /// Bytes of parts that were written.
+    pub bytes: AtomicU64,
+}
+
+/// Names of tenants that a message has at most.
+const NAMED: usize = 5;
+
+/// What a run is written with.
+pub struct Writer<'a, S, O, C> {
+    /// Where to.
+    pub store: &'a S,
+    /// Where from.
+    pub source: &'a O,
+    /// The time.
+    pub clock: &'a C,
+    /// Ends it early, without a run.
+    pub stop: &'a Stop,
+    /// How far it is.
+    pub progress: &'a Progress,
+    /// What is to be written.
+    pub order: &'a Order,
+}
+
+/// A collection that is read.
+struct Reading<'a> {
+    name: &'a str,
+    columns: Arc<Columns>,
+    filter: Option<Arc<Filter>>,
+}
+
+/// A run that is being written.
+struct Job<'a, 'b, S, O, C> {
+    writer: &'a Writer<'b, S, O, C>,
+    sealer: Option<Arc<Sealer>>,
+    base: Option<Chain>,
+}
+
+impl<S: Store, O: ObjectSource, C: Clock> Writer<'_, S, O, C> {
+    /// Writes the run.
+    pub async fn write(&self) -> Result<Manifest, WriteError> {
+        let started_at = self.clock.now();
+        let order = self.order;
+        // Everything that can be refused is refused before the first write.
+        order.level.check(order.data)?;
+        let mut described = Vec::new();
+        for name in &order.collections {
+            described.push(self.describe(name).await?);
+        }
+        let sealer = order.key.as_ref().map(|key| Sealer::new(key, &order.run)).transpose()?.map(Arc::new);
+        let job = Job { writer: self, sealer, base: self.base().await? };
+        self.own(started_at).await?;
+        let begun =
+            Begun { format: FORMAT.to_owned(), version: FORMAT_VERSION, owner: order.owner.clone(), at: started_at };
+        if self.put(layout::BEGUN, document(&begun), Mode::Create).await? == Put::Exists {
+            return Err(WriteError::RunExists(order.run.clone()));
+        }
+        let mut collections = Vec::new();
+        for (reading, described) in described {
+            collections.push(job.collection(&reading, described).await?);
+        }
+        collections.sort_by(|one, other| one.name.cmp(&other.name));
+        let manifest = Manifest {
+            format: FORMAT.to_owned(),
+            version: FORMAT_VERSION,
+            run: order.run.clone(),
+            owner: order.owner.clone(),
+            started_at,
+            finished_at: self.clock.now(),
+            source: self.call(async || self.source.about().await).await?,
+            tool: concat!("elysia-operator ", env!("CARGO_PKG_VERSION")).to_owned(),
+            data: order.data,
+            mode: order.mode,
+            filter: order.filter.as_ref().map(|filter| filter_note(filter, order.key.as_ref())),
+            base: job.base.as_ref().map(noted).unwrap_or_default(),
+            encryption: order.key.as_ref().map(Key::note),
+            collections,
+        };
+        self.alive()?;
+        let bytes = document(&manifest);
+        // An answer that was lost is no failure, so this may find its own manifest.
+        if self.put(layout::MANIFEST, bytes.clone(), Mode::Create).await? == Put::Exists {
+            let key = layout::in_run(&order.run, layout::MANIFEST);
+            let got = self.call(async || self.store.get(&key, bytes.len() as u64).await).await?;
+            if got != Got::Bytes(bytes) {
+                return Err(WriteError::RunExists(order.run.clone()));
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// The run to build on, with those that it builds on itself.
+    async fn base(&self) -> Result<Option<Chain>, WriteError> {
+        let Some(run) = &self.order.base else { return Ok(None) };
+        let refuse = |reason: String| WriteError::Base { run: run.clone(), reason };
+        if !layout::is_run_id(run) {
+            return Err(refuse("this is no run's id".to_owned()));
+        }
+        let key = self.order.key.as_ref();
+        let chain = self.call(async || Chain::open(self.store, run, key).await).await?;
+        let chain = chain.map_err(|fault| refuse(fault.to_string()))?;
+        let manifest = &chain.own().manifest;
+        let filter = self.order.filter.as_ref().map(|filter| filter_note(filter, key).digest);
+        let reason = if manifest.owner != self.order.owner {
+            format!("it belongs to {}", manifest.owner)
+        } else if manifest.mode != RunMode::Full || self.order.mode != RunMode::Full {
+            "a run without objects neither builds on another nor is built on".to_owned()
+        } else if manifest.filter.as_ref().map(|filter| filter.digest) != filter {
+            "it was written with another filter".to_owned()
+        } else if manifest.encryption != key.map(Key::note) {
+            "it was encrypted with another key, or not".to_owned()
+        } else if chain.runs().len() > MOST_BASES {
+            format!("it builds on {MOST_BASES} others already")
+        } else {
+            return Ok(Some(chain));
+        };
+        Err(refuse(reason))
+    }
+
+    /// The prefix is ours, or becomes ours.
+    async fn own(&self, now: Timestamp) -> Result<(), WriteError> {
+        let owner = &self.order.owner;
+        let marker = Marker { format: FORMAT.to_owned(), version: FORMAT_VERSION, owner: owner.clone(), since: now };
+        let put = self.call(async || self.store.put(layout::OWNER, document(&marker), Mode::Create).await).await?;
+        if put == Put::Written {
+            return Ok(());
+        }
+        let found = self.call(async || Ok(stored::read::<Marker, _>(self.store, layout::OWNER).await)).await??;
+        match found {
+            Some((marker, _)) if marker.owner == *owner => Ok(()),
+            Some((marker, _)) => {
+                Err(WriteError::NotOwner { owner: Box::new(marker.owner), asked: Box::new(owner.clone()) })
+            }
+            None => Err(StoredError::Missing(layout::OWNER.to_owned()).into()),
+        }
+    }
+
+    async fn describe<'a>(&self, name: &'a str) -> Result<(Reading<'a>, Described), WriteError> {
+        let found = self.call(async || self.source.describe(name).await).await?;
+        let described = found.ok_or_else(|| WriteError::NoCollection(name.to_owned()))?;
+        let is_full = self.order.mode == RunMode::Full;
+        let columns = match Columns::of_class(&described.schema) {
+            Ok(columns) => columns,
+            // Without objects nothing needs a column.
+            Err(_) if !is_full => Columns::default(),
+            Err(source) => return Err(WriteError::Unwritable { collection: name.to_owned(), source }),
+        };
+        let has_times = self.source.tells_times();
+        let filter = self.order.filter.as_ref().map(|filter| filter.check(&described.schema, has_times)).transpose();
+        let filter = filter.map_err(|source| WriteError::Filter { collection: name.to_owned(), source })?;
+        let is_unreadable = |tenant: &&TenantState| match self.order.cold {
+            Cold::Refuse => !tenant.is_awake(),
+            Cold::Wake => !tenant.is_awake() && !tenant.is_cold(),
+            Cold::Skip => false,
+        };
+        let asleep: Vec<_> = described.tenants.iter().flatten().filter(is_unreadable).collect();
+        if asleep.is_empty() || !is_full {
+            let reading = Reading { name, columns: Arc::new(columns), filter: filter.map(Arc::new) };
+            return Ok((reading, described));
+        }
+        Err(WriteError::Asleep {
+            collection: name.to_owned(),
+            count: asleep.len(),
+            first: asleep.iter().take(NAMED).map(|tenant| format!("{} is {}", tenant.name, tenant.activity)).collect(),
+        })
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes, mode: Mode) -> Result<Put, WriteError> {
+        let key = layout::in_run(&self.order.run, key);
+        Ok(self.call(async || self.store.put(&key, bytes.clone(), mode).await).await?)
+    }
+
+    fn alive(&self) -> Result<(), WriteError> {
+        if self.stop.is_set() { Err(WriteError::Stopped) } else { Ok(()) }
+    }
+
+    async fn call<T>(&self, call: impl AsyncFnMut() -> Result<T, PortError>) -> Result<T, PortError> {
+        let faults = Faults::default();
+        let patience =
+            Patience { retry: self.order.retry, clock: self.clock, stop: self.stop, faults: &faults, breaker: None };
+        with_retry(&patience, call).await
+    }
+}
+
+impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
+    /// Writes a file of the run, encrypted where that was asked for.
+    async fn file(&self, key: String, bytes: Vec<u8>) -> Result<FileNote, WriteError> {
+        let (sealer, name) = (self.sealer.clone(), key.clone());
+        let (sha256, bytes) = beside(move || {
+            let bytes = match sealer {
+                Some(sealer) => sealer.seal(&name, bytes)?,
+                None => bytes,
+            };
+            Ok::<_, SealError>((Digest::of(&bytes), bytes))
+        })
+        .await??;
+        let size = bytes.len() as u64;
+        self.writer.put(&key, bytes.into(), Mode::Overwrite).await?;
+        self.writer.progress.bytes.fetch_add(size, Ordering::Relaxed);
+        Ok(FileNote { key, bytes: size, sha256 })
+    }
+}
+
+/// What the manifest says of the runs that are built on.
+fn noted(chain: &Chain) -> Vec<BaseNote> {
+    let note = |run: &super::opened::OpenRun| BaseNote { run: run.manifest.run.clone(), manifest: run.sha256 };
+    chain.runs().iter().map(note).collect()
+}
+
+/// The most stretches: an id's first byte tells them apart.
+pub const MOST_SLICES: usize = 256;
+
+/// Where a stretch begins and ends: its share of all ids. `None` is the lowest, and beyond the highest.
+fn bounds(slice: usize, slices: usize) -> (Option<Uuid>, Option<Uuid>) {
+    let share = |slice: usize| {
+        let part = u128::MAX / slices.max(1) as u128 * slice as u128;
+        Uuid::from_u128(part)
+    };
+    let after = (slice > 0).then(|| Uuid::from_u128(share(slice).as_u128() - 1));
+    (after, (slice + 1 < slices).then(|| share(slice + 1)))
+}
+
+/// Runs what takes long beside the threads that wait for answers.
+pub(super) async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, PortError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| PortError {
+        category: crate::category::Category::Unknown,
+        retryable: false,
+        message: format!("a thread ended: {error}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_meet_and_leave_nothing_out() {
+        for slices in [1, 2, 3, 16, 256] {
+            let all: Vec<_> = (0..slices).map(|slice| bounds(slice, slices)).collect();
+            assert_eq!((all[0].0, all[slices - 1].1), (None, None));
+            for pair in all.windows(2) {
+                let (end, begin) = (pair[0].1.unwrap().as_u128(), pair[1].0.unwrap().as_u128());
+                assert_eq!(end, begin + 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! One collection of a run: its objects into parts, its index behind them.
+
+use std::sync::atomic::Ordering;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::base::{BaseStream, LANES_BESIDE_PARTS};
+use super::lane::{Lane, Read};
+use super::{Cold, Job, MOST_SLICES, Reading, WriteError, beside, bounds};
+use crate::backup::columns::Columns;
+use crate::backup::digest::{Contents, object_digest};
+use crate::backup::filter::Times;
+use crate::backup::layout;
+use crate::backup::manifest::{
+    ByTenant, CollectionNote, FORMAT, FORMAT_VERSION, Index, Part, ReplicasNote, RunMode, TenantNote, by_tenant,
+    note_dimensions,
+};
+use crate::backup::opened::OpenRun;
+use crate::backup::ports::{Described, ObjectSource, Page, Store, Stretch, TenantState};
+use crate::backup::roll::{GoneWriter, Record, RollWriter};
+use crate::backup::stored::document;
+use crate::object::Object;
+use crate::ports::Clock;
+
+/// The base of one collection.
+struct Base<'a> {
+    run: &'a OpenRun,
+    index: &'a Index,
+    /// Its roll, or its parts.
+    files: ByTenant<'a>,
+}
+
+impl<'a> Base<'a> {
+    fn new(run: &'a OpenRun, index: &'a Index) -> Self {
+        let files = by_tenant(if run.manifest.base.is_empty() { &index.parts } else { &index.roll });
+        Self { run, index, files }
+    }
+}
+
+impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
+    pub(super) async fn collection(&self, reading: &Reading<'_>, was: Described) -> Result<CollectionNote, WriteError> {
+        let found = self.base_of(reading).await?;
+        let base = found.as_ref().map(|(run, index)| Base::new(run, index));
+        let base = base.as_ref();
+        let mut read = Read::nothing();
+        let mut notes = None;
+        match was.tenants {
+            None => read.join(self.objects(reading, base, None).await?),
+            Some(tenants) => {
+                let notes = notes.insert(Vec::new());
+                for tenant in tenants {
+                    let (note, part) = self.tenant(reading, base, tenant).await?;
+                    notes.push(note);
+                    read.join(part);
+                }
+            }
+        }
+        if self.writer.order.mode == RunMode::Full {
+            self.unchanged(reading).await?;
+        }
+        for (name, lengths) in base.into_iter().flat_map(|base| &base.index.dimensions) {
+            read.dimensions.entry(name.clone()).or_default().extend(lengths);
+        }
+        let Read { parts, roll, gone, replicas, dimensions } = read;
+        let is_sealed = self.sealer.is_some();
+        let index = Index {
+            format: FORMAT.to_owned(),
+            version: FORMAT_VERSION,
+            collection: reading.name.to_owned(),
+            schema: was.schema,
+            aliases: was.aliases,
+            columns: (*reading.columns).clone(),
+            tenants: notes,
+            parts,
+            roll,
+            gone,
+            dimensions,
+            filter: self.writer.order.filter.as_ref().map(ToString::to_string),
+            replicas: is_sealed.then(|| replicas.clone()),
+        };
+        self.close_collection(index, replicas).await
+    }
+
+    /// The index is written, and the manifest is told.
+    async fn close_collection(&self, index: Index, mut replicas: ReplicasNote) -> Result<CollectionNote, WriteError> {
+        if self.sealer.is_some() {
+            // Ids and tenants are for those who have the key.
+            replicas.first.clear();
+        }
+        let written = sum(&index.parts);
+        let is_full = self.writer.order.mode == RunMode::Full;
+        let left_out = index.tenants.iter().flatten().filter(|tenant| is_full && tenant.contents.is_none()).count();
+        let note = self.file(layout::index(&index.collection), document(&index).into()).await?;
+        Ok(CollectionNote {
+            contents: if self.base.is_some() { sum(&index.roll) } else { written },
+            written: self.base.is_some().then_some(written),
+            gone: index.gone.iter().map(|part| part.ids).sum(),
+            parts: index.parts.len(),
+            bytes: index.parts.iter().map(|part| part.file.bytes).sum(),
+            tenants: index.tenants.as_ref().map(Vec::len),
+            left_out,
+            replicas,
+            name: index.collection,
+            index: note,
+        })
+    }
+
+    async fn base_of(&self, reading: &Reading<'_>) -> Result<Option<(&OpenRun, Index)>, WriteError> {
+        let Some(chain) = &self.base else { return Ok(None) };
+        let run = chain.own();
+        let Some(note) = run.manifest.collection(reading.name) else { return Ok(None) };
+        let index = self.writer.call(async || run.index(self.writer.store, note).await).await?;
+        index.map(|index| Some((run, index))).map_err(|fault| self.unusable(&fault))
+    }
+
+    fn unusable(&self, fault: &dyn std::fmt::Display) -> WriteError {
+        let run = self.writer.order.base.clone().unwrap_or_default();
+        WriteError::Base { run, reason: fault.to_string() }
+    }
+
+    /// The class must be what the parts were written by. Its settings may have changed, its properties and vectors not.
+    async fn unchanged(&self, reading: &Reading<'_>) -> Result<(), WriteError> {
+        let now = self.writer.call(async || self.writer.source.describe(reading.name).await).await?;
+        let columns = now.and_then(|now| Columns::of_class(&now.schema).ok());
+        if columns.as_ref() == Some(&*reading.columns) {
+            Ok(())
+        } else {
+            Err(WriteError::Changed(reading.name.to_owned()))
+        }
+    }
+
+    async fn tenant(
+        &self,
+        reading: &Reading<'_>,
+        base: Option<&Base<'_>>,
+        tenant: TenantState,
+    ) -> Result<(TenantNote, Read), WriteError> {
+        let is_full = self.writer.order.mode == RunMode::Full;
+        let is_woken = is_full && tenant.is_cold() && self.writer.order.cold == Cold::Wake;
+        if !is_full || (!tenant.is_awake() && !is_woken) {
+            return Ok((TenantNote { name: tenant.name, activity: tenant.activity, contents: None }, Read::nothing()));
+        }
+        let (source, name) = (self.writer.source, tenant.name.as_str());
+        if is_woken {
+            self.writer.call(async || source.set_awake(reading.name, name, true).await).await?;
+        }
+        let read = self.objects(reading, base, Some(name)).await;
+        if is_woken {
+            // Also when reading failed.
+            self.writer.call(async || source.set_awake(reading.name, name, false).await).await?;
+        }
+        let read = read?;
+        let contents = if self.base.is_some() { sum(&read.roll) } else { sum(&read.parts) };
+        Ok((TenantNote { name: tenant.name, activity: tenant.activity, contents: Some(contents) }, read))
+    }
+
+    /// All objects of one tenant, several stretches at once.
+    async fn objects(
+        &self,
+        reading: &Reading<'_>,
+        base: Option<&Base<'_>>,
+        tenant: Option<&str>,
+    ) -> Result<Read, WriteError> {
+        let mut all = Read::nothing();
+        if self.writer.order.mode != RunMode::Full {
+            return Ok(all);
+        }
+        let slices = self.writer.call(async || self.writer.source.slices(reading.name, tenant).await).await?;
+        let slices = slices.clamp(1, MOST_SLICES);
+        let reads_parts = base.is_some_and(|base| base.run.manifest.base.is_empty());
+        let most = if reads_parts { LANES_BESIDE_PARTS } else { usize::MAX };
+        let stretches = (0..slices).map(|slice| self.stretch(reading, base, tenant, slice, slices));
+        let lanes = self.writer.order.lanes.clamp(1, most);
+        let reads: Vec<Read> = stream::iter(stretches).buffered(lanes).try_collect().await?;
+        reads.into_iter().for_each(|read| all.join(read));
+        Ok(all)
+    }
+
+    async fn stretch(
+        &self,
+        reading: &Reading<'_>,
+        base: Option<&Base<'_>>,
+        tenant: Option<&str>,
+        slice: usize,
+        slices: usize,
+    ) -> Result<Read, WriteError> {
+        let (mut after, until) = bounds(slice, slices);
+        let store = self.writer.store;
+        let base = base.map(|base| {
+            let files = base.files.get(&tenant).map(Vec::as_slice).unwrap_or_default();
+            BaseStream::new(store, base.run, &base.index.columns, files, (after, until))
+        });
+        let mut lane = Lane {
+            tenant,
+            slice,
+            base,
+            part: None,
+            roll: RollWriter::default(),
+            gone: GoneWriter::default(),
+            read: Read::nothing(),
+        };
+        loop {
+            self.writer.alive()?;
+            let stretch = Stretch { collection: reading.name, tenant, slice, after, until };
+            let page = self.writer.call(async || self.writer.source.page(stretch).await).await?;
+            let Page { objects, times, replicas } = page;
+            lane.read.replicas.join(replicas);
+            let Some(last) = objects.last().map(|object| object.id) else { break };
+            for (before, object) in std::iter::once(after).chain(objects.iter().map(|it| Some(it.id))).zip(&objects) {
+                if before.is_some_and(|before| object.id <= before) || until.is_some_and(|until| object.id >= until) {
+                    return Err(WriteError::Disorder { collection: reading.name.to_owned(), id: object.id });
+                }
+            }
+            self.writer.progress.objects.fetch_add(objects.len() as u64, Ordering::Relaxed);
+            after = Some(last);
+            let chosen = self.choose(reading, &mut lane, objects, times).await?;
+            let changed = self.compare(reading, &mut lane, chosen).await?;
+            self.append(reading, &mut lane, changed).await?;
+        }
+        while let Some(record) = self.next_of_base(&mut lane).await? {
+            self.vanished(reading, &mut lane, record).await?;
+        }
+        self.close_part(reading, &mut lane).await?;
+        self.close_roll(reading, &mut lane).await?;
+        self.close_gone(reading, &mut lane).await?;
+        Ok(lane.read)
+    }
+
+    /// Those that are meant, with their digests. That and encoding take milliseconds for a page: they are done beside the
+    /// threads that wait for answers.
+    async fn choose(
+        &self,
+        reading: &Reading<'_>,
+        lane: &mut Lane<'_, S>,
+        objects: Vec<Object>,
+        times: Vec<Times>,
+    ) -> Result<Vec<(Object, [u8; 32])>, WriteError> {
+        let filter = reading.filter.clone();
+        let mut dimensions = std::mem::take(&mut lane.read.dimensions);
+        let (chosen, dimensions) = beside(move || {
+            let mut times = times.into_iter();
+            let mut chosen = Vec::with_capacity(objects.len());
+            for object in objects {
+                let times = times.next();
+                if filter.as_ref().is_none_or(|filter| filter.holds(&object, times)) {
+                    note_dimensions(&mut dimensions, &object.vectors);
+                    let digest = object_digest(&object);
+                    chosen.push((object, digest));
+                }
+            }
+            (chosen, dimensions)
+        })
+        .await?;
+        lane.read.dimensions = dimensions;
+        Ok(chosen)
+    }
+
+    /// Those that are not as the base has them. All of them go into the roll.
+    async fn compare(
+        &self,
+        reading: &Reading<'_>,
+        lane: &mut Lane<'_, S>,
+        chosen: Vec<(Object, [u8; 32])>,
+    ) -> Result<Vec<(Object, [u8; 32])>, WriteError> {
+        if self.base.is_none() {
+            return Ok(chosen);
+        }
+        let mut changed = Vec::new();
+        for (object, digest) in chosen {
+            let mut holder = 0;
+            while let Some(record) = self.next_of_base(lane).await?.filter(|record| record.id <= object.id) {
+                if record.id == object.id {
+                    pass(lane);
+                    holder = if record.digest == digest { record.holder } else { 0 };
+                    break;
+                }
+                self.vanished(reading, lane, record).await?;
+            }
+            lane.roll.push(&Record { id: object.id, digest, holder });
+            if lane.roll.is_full() {
+                self.close_roll(reading, lane).await?;
+            }
+            if holder == 0 {
+                changed.push((object, digest));
+            }
+        }
+        Ok(changed)
+    }
+
+    async fn next_of_base(&self, lane: &mut Lane<'_, S>) -> Result<Option<Record>, WriteError> {
+        let Some(base) = &mut lane.base else { return Ok(None) };
+        loop {
+            if let Some(record) = base.now() {
+                return Ok(Some(record));
+            }
+            let filled = self.writer.call(async || base.fill().await).await?;
+            if !filled.map_err(|fault| self.unusable(&fault))? {
+                return Ok(None);
+            }
+        }
+    }
+
+    async fn vanished(&self, reading: &Reading<'_>, lane: &mut Lane<'_, S>, record: Record) -> Result<(), WriteError> {
+        pass(lane);
+        lane.gone.push(record.id);
+        if lane.gone.is_full() {
+            self.close_gone(reading, lane).await?;
+        }
+        Ok(())
+    }
+}
+
+fn pass<S: Store>(lane: &mut Lane<'_, S>) {
+    if let Some(base) = &mut lane.base {
+        base.pass();
+    }
+}
+
+fn sum(parts: &[Part]) -> Contents {
+    let mut contents = Contents::default();
+    parts.iter().for_each(|part| contents.join(&part.contents));
+    contents
+}
