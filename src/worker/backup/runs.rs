@@ -52,12 +52,12 @@ pub struct RunSummary {
     pub differing: u64,
     /// Tenants that were left out.
     pub left_out: usize,
-    /// The runs that it builds on, the nearest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub bases: Vec<String>,
-    /// What it was to hold: only runs that were to hold the same are compared.
-    #[serde(skip)]
+    /// What it was to hold, where that is not everything: only runs with the same can be compared.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub choice: String,
+    /// The runs that it builds on, the nearest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bases: Vec<String>,
     /// Why it cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -77,8 +77,8 @@ impl RunSummary {
             bytes: 0,
             differing: 0,
             left_out: 0,
-            bases: Vec::new(),
             choice: String::new(),
+            bases: Vec::new(),
             problem: None,
         }
     }
@@ -95,9 +95,9 @@ impl RunSummary {
             objects: manifest.objects(),
             bytes: manifest.bytes(),
             differing: notes.iter().map(|note| note.replicas.differing).sum(),
-            bases: manifest.base.iter().map(|base| base.run.clone()).collect(),
-            choice: format!("{:?} {:?}", manifest.mode, manifest.filter.as_ref().map(|filter| filter.digest)),
             left_out: notes.iter().map(|note| note.left_out).sum(),
+            choice: manifest.choice(),
+            bases: manifest.base.iter().map(|base| base.run.clone()).collect(),
             ..Self::empty(manifest.run.clone(), RunState::Complete)
         }
     }

@@ -17,6 +17,10 @@ pub struct Sized {
     pub collections: BTreeMap<String, u64>,
     /// Whether it was verified, and nothing was found.
     pub is_verified: bool,
+    /// What it was to hold, e.g. by which filter: only runs that were to hold the same are compared.
+    pub choice: String,
+    /// The runs that it builds on.
+    pub bases: Vec<String>,
 }
 
 /// What a run lacks.
@@ -58,17 +62,19 @@ pub fn shrunk(before: &Sized, run: &Sized, max_shrink: Option<u8>) -> Option<Shr
     })
 }
 
-/// The runs as retention sees them, the oldest first, each with what it lacks of the one before it.
+/// The runs as retention sees them, the oldest first, each with what it lacks of the one before it that was to hold the
+/// same: of a run with a filter fewer objects say nothing beside one without.
 pub fn judged(runs: &[Sized], max_shrink: Option<u8>) -> Vec<(Run, Option<Shrunk>)> {
     let mut runs: Vec<&Sized> = runs.iter().collect();
     runs.sort_by(|one, other| (one.finished_at, &one.id).cmp(&(other.finished_at, &other.id)));
-    let before = std::iter::once(None).chain(runs.iter().copied().map(Some));
-    let judge = |(before, run): (Option<&Sized>, &&Sized)| {
-        let shrunk = before.and_then(|before| shrunk(before, run, max_shrink));
-        let Sized { id, finished_at, is_verified, .. } = (*run).clone();
-        (Run { id, finished_at, is_suspect: shrunk.is_some(), is_verified }, shrunk)
-    };
-    before.zip(&runs).map(judge).collect()
+    let mut before: BTreeMap<&str, &Sized> = BTreeMap::new();
+    let mut out = Vec::with_capacity(runs.len());
+    for run in runs {
+        let shrunk = before.insert(&run.choice, run).and_then(|before| shrunk(before, run, max_shrink));
+        let Sized { id, finished_at, is_verified, bases, .. } = run.clone();
+        out.push((Run { id, finished_at, is_suspect: shrunk.is_some(), is_verified, bases }, shrunk));
+    }
+    out
 }
 
 #[cfg(test)]
@@ -81,6 +87,8 @@ mod tests {
             finished_at: Timestamp::from_second(number).unwrap(),
             collections: collections.iter().map(|(name, objects)| ((*name).to_owned(), *objects)).collect(),
             is_verified: false,
+            choice: String::new(),
+            bases: Vec::new(),
         }
     }
 
@@ -112,5 +120,17 @@ mod tests {
         assert!(told(&runs, Some(9))[1].contains("90 objects"));
         assert!(told(&runs, Some(0))[2].contains("0 objects"));
         assert_eq!(told(&runs, Some(0))[3], "", "nothing cannot shrink");
+    }
+
+    #[test]
+    fn like_is_compared_with_like() {
+        let chosen = |number, choice: &str, objects| Sized {
+            choice: choice.to_owned(),
+            bases: vec!["0".to_owned()],
+            ..run(number, &[("A", objects)])
+        };
+        let runs = [chosen(1, "", 100), chosen(2, "new", 3), chosen(3, "", 99), chosen(4, "new", 1)];
+        assert_eq!(told(&runs, Some(10)), ["", "", "", "collection A has 1 objects, and had 3 in run 2"]);
+        assert_eq!(judged(&runs, None)[0].0.bases, ["0"]);
     }
 }

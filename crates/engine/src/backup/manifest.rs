@@ -208,8 +208,16 @@ impl Manifest {
     /// Whether its numbers can be compared with another run's: both were to hold the same. Where not, fewer objects say
     /// nothing.
     pub fn is_like(&self, other: &Self) -> bool {
-        let digest = |manifest: &Self| manifest.filter.as_ref().map(|filter| filter.digest);
-        self.mode == other.mode && digest(self) == digest(other)
+        self.choice() == other.choice()
+    }
+
+    /// What it was to hold, as a text that is the same for the same; empty: all of its collections.
+    pub fn choice(&self) -> String {
+        match (self.mode, &self.filter) {
+            (RunMode::SchemaOnly, _) => "schema only".to_owned(),
+            (RunMode::Full, Some(filter)) => format!("filter {}", filter.digest),
+            (RunMode::Full, None) => String::new(),
+        }
     }
 
     /// The note of a collection.

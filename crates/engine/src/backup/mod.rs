@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! ObjectSource ─▶ write ─▶ part ─▶ Store ─▶ catalogue     what runs there are
-//!                                           ├─▶ retire     takes runs away
-//!                 filter   columns, parquet, lines  ├─▶ verify        is a run what was written
-//!                          digest, roll, seal       └─▶ restore ─▶ Target
+//!                 filter   columns, parquet, lines  ├─▶ retire        takes runs away
+//!                          digest, roll, seal       ├─▶ verify        is a run what was written
+//!                                                   └─▶ restore ─▶ Target
 //!                                                       transform
 //! ```
 //!

@@ -161,7 +161,7 @@ async fn transformations_reach_class_and_objects_and_are_resumed_after_any_kill(
         assert_eq!(found.objects, *wanted, "killed after {effects} effects");
         if first.is_ok() {
             let third = &found.objects["cold"][&id(3)].properties;
-            assert_eq!((&third["name"], &third["count"], third.get("tags")), (&json!("******* 3"), &json!("3"), None));
+            assert_eq!((&third["name"], &third["count"], third.get("tags")), (&json!("****** 3"), &json!("3"), None));
             assert_eq!(found.schema["properties"][0]["name"], "name");
             assert_eq!(found.schema["properties"][1]["dataType"], json!(["text"]));
             break;

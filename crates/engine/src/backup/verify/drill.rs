@@ -15,7 +15,7 @@ use super::Fault;
 use super::compare::{Metric, Nearest, Sampled, overlap, sampled};
 use crate::backup::digest::Contents;
 use crate::backup::living::{Broken, Group, LivingPart};
-use crate::backup::manifest::by_tenant;
+use crate::backup::manifest::{ByTenant, Index, Part, by_tenant};
 use crate::backup::opened::Chain;
 use crate::backup::part::open;
 use crate::backup::ports::{ObjectSource, Store, Target};
@@ -158,6 +158,13 @@ struct Wanted {
     searches: Vec<Nearest>,
 }
 
+/// What is read.
+struct Run<'a> {
+    chain: &'a Chain,
+    roll: &'a ByTenant<'a>,
+    transformation: &'a Arc<Transformation>,
+}
+
 impl<S: Store, T: Target, O: ObjectSource, N: Searcher, C: Clock> Drill<'_, S, T, O, N, C> {
     /// Compares the collection with the run.
     pub async fn read_back(&self) -> Result<ReadBack, DrillError> {
@@ -181,34 +188,64 @@ impl<S: Store, T: Target, O: ObjectSource, N: Searcher, C: Clock> Drill<'_, S, T
         wanted.tenants.extend(read.into_iter().map(|tenant| (tenant, Contents::default())));
         let step = (note.contents.objects / self.plan.sample.max(1)).max(1);
         let roll = by_tenant(&own.roll);
-        for (place, index) in &indexes {
-            let run = &chain.runs()[*place];
-            let columns = Arc::new(index.columns.clone());
-            for part in &index.parts {
-                if !is_chosen(&self.order.select, part) || !wanted.tenants.contains_key(&part.tenant) {
-                    continue;
-                }
-                let bytes = self.call(async || run.file(self.store, &part.file).await).await?;
-                let undecodable = |error: &dyn std::fmt::Display| {
-                    let (key, reason) = (part.file.key.clone(), error.to_string());
-                    DrillError::Damaged(Fault::Undecodable { key, reason })
-                };
-                let bytes = bytes.map_err(DrillError::Damaged)?;
-                let groups = open(bytes, run.manifest.data, &columns).map_err(|error| undecodable(&error))?;
-                let mut living = LivingPart::new(self.store, &chain, &roll, *place, part, groups);
-                loop {
-                    let group = self.call(async || living.next().await).await?.map_err(|broken| match broken {
-                        Broken::Fault(fault) => DrillError::Damaged(fault),
-                        Broken::Undecodable(error) => undecodable(&error),
-                    })?;
-                    let Some(Group { objects, .. }) = group else { break };
-                    let also = transformation.clone();
-                    let (objects, _) = beside(move || transformed(&also, objects)).await??;
-                    self.look(&mut wanted, part.tenant.as_ref(), &objects, step, transformation.class()).await?;
+        let run = Run { chain: &chain, roll: &roll, transformation: &transformation };
+        let all = indexes.iter().flat_map(|(place, index)| index.parts.iter().map(move |part| (*place, index, part)));
+        let parts: Vec<_> = all
+            .filter(|(_, _, part)| is_chosen(&self.order.select, part) && wanted.tenants.contains_key(&part.tenant))
+            .collect();
+        let largest = parts.iter().max_by_key(|(_, _, part)| part.contents.objects).filter(|_| self.plan.searches > 0);
+        if let Some((place, index, part)) = largest {
+            let mut reading = self.open_part(&run, *place, index, part).await?;
+            while let Some(objects) = self.next_group(&run, part, &mut reading).await? {
+                wanted.searches = queries(&objects, transformation.class(), &self.plan);
+                wanted.searched = Some(part.tenant.clone());
+                if !wanted.searches.is_empty() {
+                    break;
                 }
             }
         }
+        for (place, index, part) in parts {
+            let mut reading = self.open_part(&run, place, index, part).await?;
+            while let Some(objects) = self.next_group(&run, part, &mut reading).await? {
+                self.look(&mut wanted, part.tenant.as_ref(), &objects, step).await?;
+            }
+        }
         self.judge(wanted, unread.len()).await
+    }
+
+    async fn open_part<'b>(
+        &'b self,
+        run: &Run<'b>,
+        place: usize,
+        index: &Index,
+        part: &Part,
+    ) -> Result<LivingPart<'b, S>, DrillError> {
+        let opened = &run.chain.runs()[place];
+        let bytes = self.call(async || opened.file(self.store, &part.file).await).await?;
+        let bytes = bytes.map_err(DrillError::Damaged)?;
+        let groups = open(bytes, opened.manifest.data, &Arc::new(index.columns.clone()));
+        let groups = groups.map_err(|error| undecodable(part, &error))?;
+        Ok(LivingPart::new(self.store, run.chain, run.roll, place, part, groups))
+    }
+
+    /// The next group of a part, as the restore wrote it.
+    async fn next_group(
+        &self,
+        run: &Run<'_>,
+        part: &Part,
+        reading: &mut LivingPart<'_, S>,
+    ) -> Result<Option<Vec<Object>>, DrillError> {
+        if self.stop.is_set() {
+            return Err(DrillError::Stopped);
+        }
+        let group = self.call(async || reading.next().await).await?.map_err(|broken| match broken {
+            Broken::Fault(fault) => DrillError::Damaged(fault),
+            Broken::Undecodable(error) => undecodable(part, &error),
+        })?;
+        let Some(Group { objects, .. }) = group else { return Ok(None) };
+        let transformation = run.transformation.clone();
+        let (objects, _) = beside(move || transformed(&transformation, objects)).await??;
+        Ok(Some(objects))
     }
 
     /// Tenants of the restored collection that cannot be read as they are.
@@ -227,15 +264,7 @@ impl<S: Store, T: Target, O: ObjectSource, N: Searcher, C: Clock> Drill<'_, S, T
         tenant: Option<&String>,
         objects: &[Object],
         step: u64,
-        class: &serde_json::Value,
     ) -> Result<(), DrillError> {
-        if self.stop.is_set() {
-            return Err(DrillError::Stopped);
-        }
-        if wanted.searched.is_none() && !objects.is_empty() {
-            wanted.searched = Some(tenant.cloned());
-            wanted.searches = queries(objects, class, &self.plan);
-        }
         if wanted.searched.as_ref().is_some_and(|searched| searched.as_ref() == tenant) {
             wanted.searches.iter_mut().for_each(|search| objects.iter().for_each(|object| search.look(object)));
         }
@@ -298,7 +327,11 @@ impl<S: Store, T: Target, O: ObjectSource, N: Searcher, C: Clock> Drill<'_, S, T
     }
 }
 
-/// Objects of the first group, spread over it, ask for what is near them.
+fn undecodable(part: &Part, error: &dyn std::fmt::Display) -> DrillError {
+    DrillError::Damaged(Fault::Undecodable { key: part.file.key.clone(), reason: error.to_string() })
+}
+
+/// Objects of a group, spread over it, ask for what is near them.
 fn queries(objects: &[Object], class: &serde_json::Value, plan: &Plan) -> Vec<Nearest> {
     let step = (objects.len() / plan.searches.max(1)).max(1);
     let query = |object: &Object| {
