@@ -75,7 +75,7 @@ pub(super) struct CreateArgs {
 /// How parts are written.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 enum Format {
-    /// Columns, for pandas, DuckDB and others
+    /// Columns, for pandas, `DuckDB` and others
     #[default]
     Parquet,
     /// One JSON object a line

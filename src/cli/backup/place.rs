@@ -128,7 +128,7 @@ impl KeyArgs {
 /// Who acts.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct PolicyArgs {
-    /// Whose runs these are: only its owner writes or deletes below a prefix. Of a CollectionBackup its uid
+    /// Whose runs these are: only its owner writes or deletes below a prefix. Of a `CollectionBackup` its uid
     #[arg(long, value_name = "NAME", default_value = BY_HAND, value_parser = NonEmptyStringValueParser::new())]
     pub(super) policy: String,
 }

@@ -1,5 +1,6 @@
 //! `restore`: one collection of a run, put back from here.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
@@ -64,7 +65,7 @@ pub(in crate::cli) struct RestoreArgs {
     /// Only objects of which this is true
     #[arg(long, value_name = "EXPRESSION", value_parser = expression)]
     filter: Option<Expression>,
-    /// File with what is made of the objects: a JSON list of transformations, as in a CollectionRestore
+    /// File with what is made of the objects: a JSON list of transformations, as in a `CollectionRestore`
     #[arg(long, value_name = "FILE")]
     transform: Option<PathBuf>,
     #[command(flatten)]
@@ -274,14 +275,15 @@ async fn consent(
         return Ok(());
     }
     let word = if work.conflict == Conflict::Merge { "changes" } else { "writes over" };
-    let held = objects.map_or_else(|| "an unknown number".to_owned(), |objects| objects.to_string());
+    let count = objects.map_or_else(|| "an unknown number".to_owned(), |objects| objects.to_string());
     let mut text = format!(
-        "This {word} objects of collection {} whose ids are in the run:\n  objects   {held}\n  cluster   {}\n",
+        "This {word} objects of collection {} whose ids are in the run:\n  objects   {count}\n  cluster   {}\n",
         plain(&work.into),
         plain(&way.address)
     );
     for blind in blind {
-        text += &format!("  not counted: {}\n", plain(&blind));
+        // Writing to a String cannot fail.
+        writeln!(text, "  not counted: {}", plain(&blind)).ok();
     }
     printer.note(&text);
     if args.yes {
@@ -398,10 +400,11 @@ fn render_plan(planned: &Planned<'_>) -> String {
         plain(receipt),
     );
     if blockers.is_empty() {
-        text += &format!("{}: nothing stands in the way\n", paint(GOOD, "ok"));
+        // Writing to a String cannot fail.
+        writeln!(text, "{}: nothing stands in the way", paint(GOOD, "ok")).ok();
     }
     for blocker in *blockers {
-        text += &format!("{}: {}\n", paint(BAD, "blocked"), plain(&blocker.to_string()));
+        writeln!(text, "{}: {}", paint(BAD, "blocked"), plain(&blocker.to_string())).ok();
     }
     text
 }

@@ -1,5 +1,6 @@
 //! `backup verify`: reads a run back.
 
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use elysia_engine::backup::retire::owner;
@@ -95,7 +96,8 @@ pub(super) fn render(run: &str, findings: &Findings, depth: Depth) -> String {
     }
     let mut text = format!("run {}: {}: {read}\n", plain(run), paint(BAD, "damaged"));
     for fault in faults {
-        text += &format!("  {}\n", plain(&fault.to_string()));
+        // Writing to a String cannot fail.
+        writeln!(text, "  {}", plain(&fault.to_string())).ok();
     }
     text
 }

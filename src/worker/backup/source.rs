@@ -20,7 +20,7 @@ use elysia_engine::category::Category;
 use elysia_engine::object::{Object, Vector, Vectors};
 use elysia_engine::ports::PortError;
 use elysia_weaviate::{
-    ActivityStatus, Client, Consistency, FetchedObject, NamedVector, Page as Query, SchemaRead, Selection, Tenant,
+    ActivityStatus, Client, Consistency, FetchedObject, NamedVector, NodeStatus, Page as Query, SchemaRead, Selection, Tenant,
     WeaviateError,
 };
 use futures::future::try_join_all;
@@ -94,14 +94,12 @@ impl WeaviateSource {
 
     async fn class(&self, name: &str) -> Result<Arc<Class>, PortError> {
         let known = self.classes.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-        match known {
-            Some(class) => Ok(class),
-            None => {
-                let schema = self.ways.common.class(name, SchemaRead::Leader).await.map_err(|error| port(&error))?;
-                let schema = schema.ok_or_else(|| refused(format!("there is no collection {name}")))?;
-                self.learn(name, &schema).await
-            }
+        if let Some(class) = known {
+            return Ok(class);
         }
+        let schema = self.ways.common.class(name, SchemaRead::Leader).await.map_err(|error| port(&error))?;
+        let schema = schema.ok_or_else(|| refused(format!("there is no collection {name}")))?;
+        self.learn(name, &schema).await
     }
 
     /// Where the replicas are. A shard without any living one ends it: its objects would be missing without a word.
@@ -125,7 +123,7 @@ impl WeaviateSource {
             Err(error) => return Err(port(&error)),
         };
         let nodes = common.nodes().await.map_err(|error| port(&error))?;
-        let live: BTreeSet<String> = nodes.into_iter().filter(|node| node.is_healthy()).map(|node| node.name).collect();
+        let live: BTreeSet<String> = nodes.into_iter().filter(NodeStatus::is_healthy).map(|node| node.name).collect();
         if let Some((shard, holders)) = shards.iter().find(|(_, holders)| holders.is_disjoint(&live)) {
             let holders = holders.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             return Err(later(format!("no node that holds shard {shard} of {name} can be asked: {holders}")));
