@@ -109,6 +109,7 @@ pub enum RunMode {
 }
 
 impl RunMode {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
     fn is_full(&self) -> bool {
         *self == Self::Full
     }

@@ -29,12 +29,12 @@ pub(super) fn node(out: &mut fmt::Formatter<'_>, node: &Node) -> fmt::Result {
     }
 }
 
-fn not(out: &mut fmt::Formatter<'_>, text: &str, test: &Test) -> fmt::Result {
+fn not(out: &mut fmt::Formatter<'_>, name: &str, test: &Test) -> fmt::Result {
     // Of less and more there is no one sign for the contrary: what is absent is neither.
     if matches!(test, Test::Truth) || matches!(test, Test::Compare(operator, _) if *operator != Operator::Equal) {
         out.write_str("not ")?;
     }
-    name(out, text)?;
+    self::name(out, name)?;
     match test {
         Test::Truth => Ok(()),
         Test::Null => out.write_str(" is not null"),

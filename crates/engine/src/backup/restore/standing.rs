@@ -103,7 +103,9 @@ async fn dimensions<T: Target>(
 ) -> Result<Vec<Blocker>, PortError> {
     let there = target.any_object(tenant).await?;
     let mut found = Dimensions::new();
-    there.iter().for_each(|object| note_dimensions(&mut found, &object.vectors));
+    if let Some(object) = &there {
+        note_dimensions(&mut found, &object.vectors);
+    }
     let unlike = |(vector, found): (String, BTreeSet<usize>)| {
         let wanted = index.dimensions.get(&vector)?;
         let other = found.into_iter().find(|found| !wanted.contains(found))?;

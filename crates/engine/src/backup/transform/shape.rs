@@ -91,7 +91,8 @@ impl Shape {
                 let data_type = self.known(property, at)?;
                 let is_uuid = matches!(data_type.as_str(), "uuid" | "uuid[]");
                 let is_text = matches!(data_type.as_str(), "text" | "text[]" | "string" | "string[]");
-                if !is_text && !(is_uuid && matches!(how, How::Hash { .. })) {
+                let is_maskable = is_text || (is_uuid && matches!(how, How::Hash { .. }));
+                if !is_maskable {
                     return Err(Problem::Mask { at, property: property.clone(), data_type });
                 }
                 Ready::Mask { property: property.clone(), how: how.clone() }
@@ -160,7 +161,9 @@ impl Shape {
         let is_text = word.trim_end_matches("[]") == "text";
         property.remove("nestedProperties");
         if !is_text {
-            ["tokenization", "indexSearchable", "moduleConfig"].iter().for_each(|key| drop(property.remove(*key)));
+            for key in ["tokenization", "indexSearchable", "moduleConfig"] {
+                property.remove(key);
+            }
         }
         if !matches!(word.as_str(), "int" | "number" | "date") {
             property.remove("indexRangeFilters");

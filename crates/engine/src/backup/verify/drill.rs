@@ -154,7 +154,8 @@ struct Wanted {
     tenants: BTreeMap<Option<String>, Contents>,
     objects: u64,
     sampled: Sampled,
-    searched: Option<Option<String>>,
+    /// The tenant that is searched.
+    searched: Option<String>,
     searches: Vec<Nearest>,
 }
 
@@ -198,7 +199,7 @@ impl<S: Store, T: Target, O: ObjectSource, N: Searcher, C: Clock> Drill<'_, S, T
             let mut reading = self.open_part(&run, *place, index, part).await?;
             while let Some(objects) = self.next_group(&run, part, &mut reading).await? {
                 wanted.searches = queries(&objects, transformation.class(), &self.plan);
-                wanted.searched = Some(part.tenant.clone());
+                wanted.searched.clone_from(&part.tenant);
                 if !wanted.searches.is_empty() {
                     break;
                 }
@@ -265,7 +266,7 @@ impl<S: Store, T: Target, O: ObjectSource, N: Searcher, C: Clock> Drill<'_, S, T
         objects: &[Object],
         step: u64,
     ) -> Result<(), DrillError> {
-        if wanted.searched.as_ref().is_some_and(|searched| searched.as_ref() == tenant) {
+        if wanted.searched.as_ref() == tenant {
             wanted.searches.iter_mut().for_each(|search| objects.iter().for_each(|object| search.look(object)));
         }
         let contents = wanted.tenants.entry(tenant.cloned()).or_default();
@@ -303,11 +304,10 @@ impl<S: Store, T: Target, O: ObjectSource, N: Searcher, C: Clock> Drill<'_, S, T
                 out.worst.truncate(NAMED);
             }
         }
-        let tenant = searched.flatten();
         let mut share = 0.0;
         for search in &searches {
             let (vector, to) = search.query();
-            let found = async || self.searcher.nearest(tenant.as_deref(), vector, to, self.plan.top).await;
+            let found = async || self.searcher.nearest(searched.as_deref(), vector, to, self.plan.top).await;
             share += overlap(&search.ids(), &self.call(found).await?);
             out.searches += 1;
         }

@@ -172,7 +172,9 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
         let stretches = (0..slices).map(|slice| self.stretch(reading, base, tenant, slice, slices));
         let lanes = self.writer.order.lanes.clamp(1, most);
         let reads: Vec<Read> = stream::iter(stretches).buffered(lanes).try_collect().await?;
-        reads.into_iter().for_each(|read| all.join(read));
+        for read in reads {
+            all.join(read);
+        }
         Ok(all)
     }
 
@@ -318,6 +320,8 @@ fn pass<S: Store>(lane: &mut Lane<'_, S>) {
 
 fn sum(parts: &[Part]) -> Contents {
     let mut contents = Contents::default();
-    parts.iter().for_each(|part| contents.join(&part.contents));
+    for part in parts {
+        contents.join(&part.contents);
+    }
     contents
 }
