@@ -20,8 +20,8 @@ use elysia_engine::category::Category;
 use elysia_engine::object::{Object, Vector, Vectors};
 use elysia_engine::ports::PortError;
 use elysia_weaviate::{
-    ActivityStatus, Client, Consistency, FetchedObject, NamedVector, NodeStatus, Page as Query, SchemaRead, Selection, Tenant,
-    WeaviateError,
+    ActivityStatus, Client, Consistency, FetchedObject, NamedVector, NodeStatus, Page as Query, SchemaRead, Selection,
+    Tenant, WeaviateError,
 };
 use futures::future::try_join_all;
 use jiff::Timestamp;
