@@ -6,7 +6,7 @@ use elysia_core::retention::shrink::{Shrunk, judged};
 use elysia_core::retention::{Retention, Why, decide};
 use elysia_engine::backup::manifest::Owner;
 use elysia_engine::backup::ports::Store;
-use elysia_engine::backup::retire::{ABANDONED, check_owner, remove_run};
+use elysia_engine::backup::retire::{ABANDONED, remove_runs};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -84,15 +84,12 @@ pub fn retirement(
 /// Takes away what goes. Only the owner of the prefix may; a run that is gone already is none the worse.
 pub async fn retire<S: Store>(store: &S, owner: &Owner, verdicts: &[Verdict]) -> Result<Retired, Failure> {
     let mut retired = Retired::default();
-    let gone: Vec<&Verdict> = verdicts.iter().filter(|verdict| verdict.is_retired()).collect();
+    let gone: Vec<String> =
+        verdicts.iter().filter(|verdict| verdict.is_retired()).map(|verdict| verdict.run.id.clone()).collect();
     if gone.is_empty() {
         return Ok(retired);
     }
-    check_owner(store, owner).await?;
-    // The oldest first: whatever stops this, the newer ones are there.
-    for verdict in gone.into_iter().rev() {
-        retired.files += remove_run(store, &verdict.run.id, owner).await?;
-        retired.runs.push(verdict.run.id.clone());
-    }
+    let mut told = |run: &str, _: u64| retired.runs.push(run.to_owned());
+    retired.files = remove_runs(store, &gone, owner, &mut told).await?;
     Ok(retired)
 }
