@@ -274,10 +274,10 @@ async fn consent(
     if objects == Some(0) && blind.is_empty() {
         return Ok(());
     }
-    let word = if work.conflict == Conflict::Merge { "changes" } else { "writes over" };
+    let doing = if work.conflict == Conflict::Merge { "changes" } else { "writes over" };
     let count = objects.map_or_else(|| "an unknown number".to_owned(), |objects| objects.to_string());
     let mut text = format!(
-        "This {word} objects of collection {} whose ids are in the run:\n  objects   {count}\n  cluster   {}\n",
+        "This {doing} objects of collection {} whose ids are in the run:\n  objects   {count}\n  cluster   {}\n",
         plain(&work.into),
         plain(&way.address)
     );
