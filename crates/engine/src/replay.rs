@@ -141,7 +141,7 @@ impl<K: Sink, L: LedgerStore, C: Clock> Replayer<'_, K, L, C> {
 
     /// Where a file is: one that was put away after it was read is not listed, and may be on its way.
     async fn open<S: Source>(&self, source: &S, name: &str) -> Result<Option<S::Reader>, PortError> {
-        let leaving = self.settler.ledger().followed.iter().flat_map(|followed| followed.leaving.get(name));
+        let leaving = self.settler.ledger().followed.iter().filter_map(|followed| followed.leaving.get(name));
         for name in std::iter::once(name).chain(leaving.map(|leaving| leaving.to.as_str())) {
             let unlisted = FileEntry { name: name.to_owned(), size: 0, version: None, expected: None };
             match source.open(&unlisted).await {
