@@ -1,6 +1,6 @@
 //! Retention of the runs of a store: which go, by `elysia_core::retention`, and their going.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use elysia_core::retention::shrink::{Shrunk, judged};
 use elysia_core::retention::{Retention, Why, decide};
@@ -66,12 +66,19 @@ pub fn retirement(
         .into_iter()
         .map(|decision| (decision.id, decision.kept.into_iter().map(Why::as_str).collect()))
         .collect();
+    // A run that is under way needs what it builds on as much as one that is kept.
+    let is_begun = |run: &&RunSummary| run.state == RunState::Unfinished && !is_abandoned(run, now);
+    let needed: BTreeSet<String> = runs.iter().filter(ours).filter(is_begun).flat_map(|it| it.bases.clone()).collect();
     runs.into_iter()
         .map(|run| {
-            let is_old = run.started_at.is_some_and(|begun| now.duration_since(begun) >= ABANDONED);
+            let is_old = is_abandoned(&run, now);
             let kept = match run.state {
                 _ if run.owner.as_ref() != Some(owner) && run.state != RunState::Unreadable => vec!["of another owner"],
-                RunState::Complete => decisions.get(&run.id).cloned().unwrap_or_default(),
+                RunState::Complete => {
+                    let mut kept = decisions.get(&run.id).cloned().unwrap_or_default();
+                    kept.extend((kept.is_empty() && needed.contains(&run.id)).then_some(Why::Base.as_str()));
+                    kept
+                }
                 RunState::Unfinished if is_old => Vec::new(),
                 RunState::Unfinished => vec!["may be under way"],
                 RunState::Unreadable => vec!["unreadable"],
@@ -79,6 +86,26 @@ pub fn retirement(
             Verdict { suspect: suspect.get(run.id.as_str()).cloned(), kept, run }
         })
         .collect()
+}
+
+fn is_abandoned(run: &RunSummary, now: Timestamp) -> bool {
+    run.started_at.is_some_and(|begun| now.duration_since(begun) >= ABANDONED)
+}
+
+/// The oldest first: whatever stops this, the newer ones are there. But what builds on a run goes before it: without it
+/// that would be none, and still look like one.
+fn in_order(newest_first: Vec<&Verdict>) -> Vec<&Verdict> {
+    let mut out: Vec<&Verdict> = Vec::with_capacity(newest_first.len());
+    let mut is_out: BTreeSet<&str> = BTreeSet::new();
+    for verdict in newest_first.iter().rev() {
+        let builds = newest_first.iter().filter(|other| other.run.bases.contains(&verdict.run.id));
+        for verdict in builds.chain([verdict]) {
+            if is_out.insert(&verdict.run.id) {
+                out.push(verdict);
+            }
+        }
+    }
+    out
 }
 
 /// Takes away what goes. Only the owner of the prefix may; a run that is gone already is none the worse.
@@ -89,8 +116,7 @@ pub async fn retire<S: Store>(store: &S, owner: &Owner, verdicts: &[Verdict]) ->
         return Ok(retired);
     }
     check_owner(store, owner).await?;
-    // The oldest first: whatever stops this, the newer ones are there.
-    for verdict in gone.into_iter().rev() {
+    for verdict in in_order(gone) {
         retired.files += remove_run(store, &verdict.run.id, owner).await?;
         retired.runs.push(verdict.run.id.clone());
     }
