@@ -24,10 +24,6 @@ use crate::worker::backup::{Retired, Verdict, retire, retirement, runs};
     the one before it had, with all that are older"
 )]
 pub(super) struct CleanupArgs {
-    #[command(flatten)]
-    store: StoreArgs,
-    #[command(flatten)]
-    policy: PolicyArgs,
     /// Delete runs that are older, e.g. `30d`
     #[arg(long, value_name = "TIME", value_parser = days)]
     older_than: Option<SignedDuration>,
@@ -55,6 +51,10 @@ pub(super) struct CleanupArgs {
     /// How to print
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Output,
+    #[command(flatten)]
+    policy: PolicyArgs,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 /// A time such as `30d`, `12h` or `1d 6h`.

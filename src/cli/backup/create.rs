@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 
 use clap::ValueEnum;
+use elysia_engine::backup::filter::{Expression, FilterError};
 use elysia_engine::backup::layout;
-use elysia_engine::backup::manifest::{DataFormat, Manifest, Owner};
+use elysia_engine::backup::level::Level;
+use elysia_engine::backup::manifest::{DataFormat, Manifest, Owner, RunMode};
 use elysia_engine::backup::restore::{Receipt, State};
 use elysia_engine::backup::write::Progress;
 use elysia_engine::retry::Stop as Halt;
@@ -13,14 +15,15 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::bar::{self, Done, size};
-use super::place::{PolicyArgs, StoreArgs, open, own_receipts};
+use super::place::{KeyArgs, PolicyArgs, StoreArgs, find, open, own_receipts};
 use super::stopped;
 use crate::cli::printer::{DOUBTFUL, Printer, paint, plain};
 use crate::cli::session::Stop;
 use crate::cli::way::{self, Way, WayArgs};
 use crate::cli::{Exit, Output, Target, encode};
+use crate::worker::backup::store::AnyStore;
 use crate::worker::backup::work::{BackupHow, BackupWork, ColdWork, CompareWork};
-use crate::worker::backup::{Failure, RunSummary, back_up_over, receipts};
+use crate::worker::backup::{Choice, Failure, RunSummary, back_up_chosen, receipts};
 use crate::worker::work::{Endpoints, PatienceWork};
 
 /// Arguments of `backup create`.
@@ -29,18 +32,26 @@ pub(super) struct CreateArgs {
     /// Collections; all of them when left out
     #[arg(value_name = "COLLECTION")]
     collections: Vec<String>,
-    #[command(flatten)]
-    store: StoreArgs,
-    #[command(flatten)]
-    way: WayArgs,
-    #[command(flatten)]
-    policy: PolicyArgs,
     /// How parts are written
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
     /// How parts are compressed; Parquet is with zstd
     #[arg(long, value_enum, default_value_t, value_name = "CODEC")]
     compression: Compression,
+    /// How hard parts are compressed: 1 to 19 of zstd, 1 to 9 of gzip, or `auto`, by size
+    #[arg(long, value_name = "LEVEL", value_parser = level)]
+    level: Option<Level>,
+    /// Only objects of which this is true, e.g. `published > '2024-01-01' and lang = 'en'`
+    #[arg(long, value_name = "EXPRESSION", value_parser = expression)]
+    filter: Option<Expression>,
+    /// Classes, tenants and aliases alone, and no objects
+    #[arg(long, conflicts_with_all = ["filter", "base"])]
+    schema_only: bool,
+    /// Build on this run, and write what is not in it alone; `latest` is the newest
+    #[arg(long, value_name = "RUN")]
+    base: Option<String>,
+    #[command(flatten)]
+    key: KeyArgs,
     /// What becomes of tenants that are not active: an error, or they are woken for the run, or left out
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     cold: Cold,
@@ -53,12 +64,18 @@ pub(super) struct CreateArgs {
     /// How to print
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Output,
+    #[command(flatten)]
+    policy: PolicyArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    way: WayArgs,
 }
 
 /// How parts are written.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 enum Format {
-    /// Columns, for pandas, DuckDB and others
+    /// Columns, for pandas, `DuckDB` and others
     #[default]
     Parquet,
     /// One JSON object a line
@@ -71,6 +88,8 @@ enum Compression {
     #[default]
     Zstd,
     Gzip,
+    /// The fastest, and nearly twice the size
+    Lz4,
 }
 
 /// What becomes of tenants that are not active.
@@ -91,13 +110,40 @@ enum Compare {
     None,
 }
 
+/// An expression that chooses objects.
+pub(super) fn expression(text: &str) -> Result<Expression, String> {
+    text.parse().map_err(|error: FilterError| error.to_string())
+}
+
+fn level(text: &str) -> Result<Level, String> {
+    match text {
+        "auto" => Ok(Level::Auto),
+        number => number.parse().map(Level::At).map_err(|_| "write a number or `auto`".to_owned()),
+    }
+}
+
 impl CreateArgs {
+    async fn choice(&self, store: &AnyStore) -> Result<Choice, Stop> {
+        let base = match &self.base {
+            Some(run) => Some(find(store, run, &self.store).await?.run),
+            None => None,
+        };
+        Ok(Choice {
+            mode: if self.schema_only { RunMode::SchemaOnly } else { RunMode::Full },
+            filter: self.filter.clone(),
+            base,
+            level: self.level.unwrap_or_default(),
+            key: self.key.key()?,
+        })
+    }
+
     fn how(&self) -> Result<BackupHow, Stop> {
         let data = match (self.format, self.compression) {
             (Format::Parquet, Compression::Zstd) => DataFormat::Parquet,
             (Format::Jsonl, Compression::Zstd) => DataFormat::JsonlZstd,
             (Format::Jsonl, Compression::Gzip) => DataFormat::JsonlGzip,
-            (Format::Parquet, Compression::Gzip) => {
+            (Format::Jsonl, Compression::Lz4) => DataFormat::JsonlLz4,
+            (Format::Parquet, Compression::Gzip | Compression::Lz4) => {
                 return Err(Stop::usage(
                     "Parquet is compressed with zstd: leave --compression out, or say --format jsonl",
                 ));
@@ -138,6 +184,7 @@ impl CreateArgs {
 pub(super) async fn run(args: &CreateArgs, target: &Target, printer: Printer) -> Result<Exit, Stop> {
     args.how()?;
     let store = args.store.open()?;
+    let choice = args.choice(&store).await?;
     let way = way::open(&args.way, target, printer).await?;
     way.reach().await?;
     let work = args.work(&way)?;
@@ -149,7 +196,7 @@ pub(super) async fn run(args: &CreateArgs, target: &Target, printer: Printer) ->
         bytes: Some(progress.bytes.load(Ordering::Relaxed)),
     };
     let ended = tokio::select! {
-        ended = back_up_over(&work, &ways, &store, &halt, &progress) => ended,
+        ended = back_up_chosen(&work, &choice, &ways, &store, &halt, &progress) => ended,
         never = bar::show("objects", None, look, printer) => match never {},
         () = interrupted(&halt, printer) => return Err(Stop::unknown("stopped at once; there is no run", "")),
     };

@@ -20,8 +20,6 @@ use crate::worker::backup::{RunState, RunSummary, runs, summary};
 /// Arguments of `backup ls`.
 #[derive(Debug, clap::Args)]
 pub(super) struct LsArgs {
-    #[command(flatten)]
-    store: StoreArgs,
     /// Only runs that have this collection
     #[arg(long, value_name = "COLLECTION")]
     collection: Option<String>,
@@ -31,6 +29,8 @@ pub(super) struct LsArgs {
     /// How to print
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Output,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 /// Arguments of `backup show`.
@@ -38,11 +38,11 @@ pub(super) struct LsArgs {
 pub(super) struct ShowArgs {
     /// The run; `latest` is the newest
     run: String,
-    #[command(flatten)]
-    store: StoreArgs,
     /// How to print
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Output,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 #[derive(Debug, Serialize)]

@@ -7,6 +7,7 @@ use elysia_engine::backup::catalogue;
 use elysia_engine::backup::layout;
 use elysia_engine::backup::manifest::{Manifest, Owner};
 use elysia_engine::backup::retire::owner;
+use elysia_engine::backup::seal::{Key, NoKey};
 use secrecy::SecretString;
 
 use super::stopped;
@@ -26,13 +27,13 @@ pub(super) const BY_HAND: &str = "by-hand";
 pub(super) struct StoreArgs {
     /// Where runs lie: `s3://BUCKET/PREFIX`, or a directory. The key of a bucket is read from `AWS_ACCESS_KEY_ID`,
     /// `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`
-    #[arg(long, env = "ELYSIA_BACKUP_STORE", value_name = "STORE", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, env = "ELYSIA_BACKUP_STORE", hide_env_values = true, value_name = "STORE", value_parser = NonEmptyStringValueParser::new())]
     pub(super) store: String,
     /// Address of the S3 server, e.g. `http://localhost:9000`; Amazon's own when left out
     #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL", hide_env_values = true)]
     endpoint: Option<String>,
     /// Region of the bucket
-    #[arg(long, env = "AWS_REGION", value_name = "REGION")]
+    #[arg(long, env = "AWS_REGION", value_name = "REGION", hide_env_values = true)]
     region: Option<String>,
     /// Send no key: for a bucket that anybody may read
     #[arg(long)]
@@ -104,10 +105,30 @@ fn key() -> Result<S3Key, Stop> {
     })
 }
 
+/// With what runs are encrypted.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct KeyArgs {
+    /// File with the key that runs are encrypted with: 32 random bytes, as 64 hexadecimal digits or in base64
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+impl KeyArgs {
+    /// Reads it, where one is named.
+    pub(super) fn key(&self) -> Result<Option<Key>, Stop> {
+        let Some(file) = &self.key_file else { return Ok(None) };
+        let refuse = |problem: String| {
+            Stop::refused(format!("{}: {problem}", file.display()), "make one with: openssl rand -hex 32 > FILE")
+        };
+        let text = std::fs::read_to_string(file).map_err(|error| refuse(error.to_string()))?;
+        text.parse().map(Some).map_err(|error: NoKey| refuse(error.to_string()))
+    }
+}
+
 /// Who acts.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct PolicyArgs {
-    /// Whose runs these are: only its owner writes or deletes below a prefix. Of a CollectionBackup its uid
+    /// Whose runs these are: only its owner writes or deletes below a prefix. Of a `CollectionBackup` its uid
     #[arg(long, value_name = "NAME", default_value = BY_HAND, value_parser = NonEmptyStringValueParser::new())]
     pub(super) policy: String,
 }

@@ -18,13 +18,13 @@ pub(super) struct RmArgs {
     /// The runs
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<String>,
-    #[command(flatten)]
-    store: StoreArgs,
-    #[command(flatten)]
-    policy: PolicyArgs,
     /// Do not ask for the run's id
     #[arg(short, long)]
     yes: bool,
+    #[command(flatten)]
+    policy: PolicyArgs,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 pub(super) async fn run(args: &RmArgs, printer: Printer) -> Result<Exit, Stop> {

@@ -1,19 +1,24 @@
 //! `restore`: one collection of a run, put back from here.
 
+use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
+use elysia_engine::backup::filter::Expression;
 use elysia_engine::backup::layout;
 use elysia_engine::backup::restore::{Blocker, Conflict, Preflight, Progress, Receipt, State};
+use elysia_engine::backup::transform::Select;
 use elysia_engine::checkpoint::Digest;
 use elysia_engine::retry::Stop as Halt;
 use elysia_weaviate::{Client, SchemaRead};
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::bar::{self, Done};
-use super::create::interrupted;
-use super::place::{self, PolicyArgs, StoreArgs, find, open};
+use super::create::{expression, interrupted};
+use super::place::{self, KeyArgs, PolicyArgs, StoreArgs, find, open};
 use super::stopped;
 use crate::cli::client::chain;
 use crate::cli::printer::{BAD, GOOD, Printer, paint, plain};
@@ -22,7 +27,7 @@ use crate::cli::way::{self, Way, WayArgs};
 use crate::cli::{Exit, Output, Target, encode};
 use crate::worker::backup::store::AnyStore;
 use crate::worker::backup::work::{RestoreWork, StoreWork};
-use crate::worker::backup::{Failure, plan_restore_over, restore_over};
+use crate::worker::backup::{Chosen, Failure, plan_restore_over, restore_chosen};
 use crate::worker::work::{Endpoints, PatienceWork};
 
 /// Arguments of `restore`.
@@ -39,10 +44,6 @@ pub(in crate::cli) struct RestoreArgs {
     /// The collection that it becomes; the same name when left out
     #[arg(long, value_name = "COLLECTION", value_parser = NonEmptyStringValueParser::new())]
     into: Option<String>,
-    #[command(flatten)]
-    store: StoreArgs,
-    #[command(flatten)]
-    way: WayArgs,
     /// What becomes of objects whose ids are taken
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     conflict: ConflictArg,
@@ -52,14 +53,29 @@ pub(in crate::cli) struct RestoreArgs {
     /// Shards of a collection that has to be made; likewise
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=1000))]
     shards: Option<u64>,
+    /// Only objects with these ids
+    #[arg(long, value_name = "ID,…", value_delimiter = ',')]
+    objects: Vec<Uuid>,
+    /// Only these properties; a collection that is made has no others
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    properties: Vec<String>,
+    /// Only objects of these tenants
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    tenants: Vec<String>,
+    /// Only objects of which this is true
+    #[arg(long, value_name = "EXPRESSION", value_parser = expression)]
+    filter: Option<Expression>,
+    /// File with what is made of the objects: a JSON list of transformations, as in a `CollectionRestore`
+    #[arg(long, value_name = "FILE")]
+    transform: Option<PathBuf>,
+    #[command(flatten)]
+    key: KeyArgs,
     /// Say what would be done and what stands in the way; change nothing
     #[arg(long)]
     plan: bool,
     /// Id of the receipt. One that is done is not restored again: for that, another id
     #[arg(long, value_name = "ID")]
     receipt: Option<String>,
-    #[command(flatten)]
-    policy: PolicyArgs,
     /// Where the receipt lies: `s3://BUCKET/PREFIX`, or a directory. When left out beside the runs, or for the runs of
     /// another owner in `$XDG_STATE_HOME/kubectl-elysia`
     #[arg(long, value_name = "STORE")]
@@ -73,6 +89,12 @@ pub(in crate::cli) struct RestoreArgs {
     /// How to print
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Output,
+    #[command(flatten)]
+    policy: PolicyArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    way: WayArgs,
 }
 
 /// What becomes of objects whose ids are taken.
@@ -100,12 +122,41 @@ impl From<ConflictArg> for Conflict {
     }
 }
 
+impl RestoreArgs {
+    fn chosen(&self) -> Result<Chosen, Stop> {
+        let some = |names: &[String]| (!names.is_empty()).then(|| names.iter().cloned().collect());
+        let select = Select {
+            ids: (!self.objects.is_empty()).then(|| self.objects.iter().copied().collect()),
+            properties: some(&self.properties),
+            tenants: some(&self.tenants),
+            filter: self.filter.clone(),
+        };
+        let transform = match &self.transform {
+            None => Vec::new(),
+            Some(file) => {
+                let refuse = |problem: String| Stop::refused(format!("{}: {problem}", file.display()), "");
+                let text = std::fs::read_to_string(file).map_err(|error| refuse(error.to_string()))?;
+                serde_json::from_str(&text).map_err(|error| refuse(error.to_string()))?
+            }
+        };
+        Ok(Chosen { select, transform, key: self.key.key()? })
+    }
+}
+
 /// Bytes of a receipt's own id that tell restores apart.
 const ID_LETTERS: usize = 32;
 
 /// The same run into the same collection of the same cluster in the same manner is the same restore.
-pub(super) fn receipt_id(run: &str, collection: &str, into: &str, target: &str, conflict: Conflict) -> String {
-    let what = serde_json::json!([run, collection, into, target, conflict]);
+pub(super) fn receipt_id(
+    run: &str,
+    collection: &str,
+    into: &str,
+    target: &str,
+    conflict: Conflict,
+    chosen: &Chosen,
+) -> String {
+    let Chosen { select, transform, key: _ } = chosen;
+    let what = serde_json::json!([run, collection, into, target, conflict, select, transform]);
     let mut id = Digest::of(what.to_string().as_bytes()).to_string();
     id.retain(|letter| letter.is_ascii_alphanumeric());
     id.truncate(ID_LETTERS);
@@ -116,6 +167,7 @@ pub(super) async fn run(args: &RestoreArgs, target: &Target, printer: Printer) -
     if args.receipt.as_ref().is_some_and(|id| !layout::is_run_id(id)) {
         return Err(Stop::usage("a receipt's id has letters, digits, - and _ alone"));
     }
+    let chosen = args.chosen()?;
     let store = args.store.open()?;
     let receipts = match &args.receipts {
         Some(place) => args.store.named(place)?,
@@ -124,11 +176,11 @@ pub(super) async fn run(args: &RestoreArgs, target: &Target, printer: Printer) -
     let manifest = find(&store, &args.run, &args.store).await?;
     let way = way::open(&args.way, target, printer).await?;
     way.reach().await?;
-    let work = work(args, manifest.run, receipts.clone(), &way)?;
+    let work = work(args, &chosen, manifest.run, receipts.clone(), &way)?;
     let receipts = open(&receipts)?;
     let explained = |failure: Failure| Failure { message: way.explain(&failure.message), ..failure };
     let next = format!("kubectl elysia backup verify {} {}", work.run, args.store.again());
-    let plan = plan_restore_over(&work, &way.ways(), &store, &receipts).await;
+    let plan = plan_restore_over(&work, &chosen, &way.ways(), &store, &receipts).await;
     let plan = plan.map_err(|failure| stopped(&explained(failure), &next))?;
     if args.plan {
         return show_plan(args, &work, &plan, printer);
@@ -144,7 +196,7 @@ pub(super) async fn run(args: &RestoreArgs, target: &Target, printer: Printer) -
         return Err(refused(&plan.blockers, &work, &args.store));
     }
     consent(args, &work, &plan, &way, printer).await?;
-    let receipt = carry_out(&work, &way, &store, &receipts, &plan, printer).await?;
+    let receipt = carry_out(&work, &chosen, &way, [&store, &receipts], &plan, printer).await?;
     let text = match args.output {
         Output::Table => render(&receipt),
         output => encode(&receipt, output)?,
@@ -155,9 +207,9 @@ pub(super) async fn run(args: &RestoreArgs, target: &Target, printer: Printer) -
 
 async fn carry_out(
     work: &RestoreWork,
+    chosen: &Chosen,
     way: &Way,
-    store: &AnyStore,
-    receipts: &AnyStore,
+    [store, receipts]: [&AnyStore; 2],
     plan: &Preflight,
     printer: Printer,
 ) -> Result<Receipt, Stop> {
@@ -167,18 +219,18 @@ async fn carry_out(
     let look = || Done { units: progress.objects.load(Ordering::Relaxed), bytes: None };
     let ways = way.ways();
     let ended = tokio::select! {
-        ended = restore_over(work, &ways, store, receipts, &halt, &progress) => ended,
+        ended = restore_chosen(work, chosen, &ways, store, receipts, &halt, &progress) => ended,
         never = bar::show("objects", all, look, printer) => match never {},
         () = interrupted(&halt, printer) => return Err(Stop::unknown("stopped at once", again)),
     };
     ended.map_err(|failure| stopped(&Failure { message: way.explain(&failure.message), ..failure }, again))
 }
 
-fn work(args: &RestoreArgs, run: String, receipts: StoreWork, way: &Way) -> Result<RestoreWork, Stop> {
+fn work(args: &RestoreArgs, chosen: &Chosen, run: String, receipts: StoreWork, way: &Way) -> Result<RestoreWork, Stop> {
     let into = args.into.clone().unwrap_or_else(|| args.collection.clone());
     let conflict = Conflict::from(args.conflict);
     let receipt = args.receipt.clone();
-    let receipt = receipt.unwrap_or_else(|| receipt_id(&run, &args.collection, &into, &way.address, conflict));
+    let receipt = receipt.unwrap_or_else(|| receipt_id(&run, &args.collection, &into, &way.address, conflict, chosen));
     Ok(RestoreWork {
         namespace: String::new(),
         name: String::new(),
@@ -222,15 +274,16 @@ async fn consent(
     if objects == Some(0) && blind.is_empty() {
         return Ok(());
     }
-    let word = if work.conflict == Conflict::Merge { "changes" } else { "writes over" };
-    let held = objects.map_or_else(|| "an unknown number".to_owned(), |objects| objects.to_string());
+    let doing = if work.conflict == Conflict::Merge { "changes" } else { "writes over" };
+    let count = objects.map_or_else(|| "an unknown number".to_owned(), |objects| objects.to_string());
     let mut text = format!(
-        "This {word} objects of collection {} whose ids are in the run:\n  objects   {held}\n  cluster   {}\n",
+        "This {doing} objects of collection {} whose ids are in the run:\n  objects   {count}\n  cluster   {}\n",
         plain(&work.into),
         plain(&way.address)
     );
     for blind in blind {
-        text += &format!("  not counted: {}\n", plain(&blind));
+        // Writing to a String cannot fail.
+        writeln!(text, "  not counted: {}", plain(&blind)).ok();
     }
     printer.note(&text);
     if args.yes {
@@ -347,10 +400,11 @@ fn render_plan(planned: &Planned<'_>) -> String {
         plain(receipt),
     );
     if blockers.is_empty() {
-        text += &format!("{}: nothing stands in the way\n", paint(GOOD, "ok"));
+        // Writing to a String cannot fail.
+        writeln!(text, "{}: nothing stands in the way", paint(GOOD, "ok")).ok();
     }
     for blocker in *blockers {
-        text += &format!("{}: {}\n", paint(BAD, "blocked"), plain(&blocker.to_string()));
+        writeln!(text, "{}: {}", paint(BAD, "blocked"), plain(&blocker.to_string())).ok();
     }
     text
 }

@@ -21,7 +21,7 @@ use super::look::{table, whole};
 use super::remove::warning;
 use super::restore::receipt_id;
 use super::verify::render;
-use crate::worker::backup::{RunState, RunSummary, Verdict};
+use crate::worker::backup::{Chosen, RunState, RunSummary, Verdict};
 
 fn text(text: &str) -> String {
     anstream::adapter::strip_str(text).to_string()
@@ -196,7 +196,7 @@ fn times_are_read_with_days() {
 
 #[test]
 fn the_same_restore_has_the_same_receipt_and_no_other_has() {
-    let id = |run, into, target, conflict| receipt_id(run, "A", into, target, conflict);
+    let id = |run, into, target, conflict| receipt_id(run, "A", into, target, conflict, &Chosen::default());
     let one = id("r", "B", "shop/search", Conflict::Fail);
     assert_eq!(one, id("r", "B", "shop/search", Conflict::Fail));
     assert!(elysia_engine::backup::layout::is_run_id(&one), "{one}");

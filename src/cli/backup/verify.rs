@@ -1,5 +1,6 @@
 //! `backup verify`: reads a run back.
 
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use elysia_engine::backup::retire::owner;
@@ -7,12 +8,12 @@ use elysia_engine::backup::verify::{Depth, Fault, Findings};
 use serde::Serialize;
 
 use super::bar::{self, Done, size};
-use super::place::{PolicyArgs, StoreArgs, find};
+use super::place::{KeyArgs, PolicyArgs, StoreArgs, find};
 use super::stopped;
 use crate::cli::printer::{BAD, GOOD, Printer, paint, plain};
 use crate::cli::session::Stop;
 use crate::cli::{Exit, Output, encode};
-use crate::worker::backup::{Failure, verify};
+use crate::worker::backup::{Failure, verify_sealed};
 
 /// Arguments of `backup verify`.
 #[derive(Debug, clap::Args)]
@@ -22,16 +23,18 @@ use crate::worker::backup::{Failure, verify};
 pub(super) struct VerifyArgs {
     /// The run; `latest` is the newest
     run: String,
-    #[command(flatten)]
-    store: StoreArgs,
-    #[command(flatten)]
-    policy: PolicyArgs,
     /// Compare the files' hashes alone, and do not read the objects in them
     #[arg(long)]
     hashes_only: bool,
+    #[command(flatten)]
+    key: KeyArgs,
     /// How to print
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Output,
+    #[command(flatten)]
+    policy: PolicyArgs,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 #[derive(Debug, Serialize)]
@@ -45,6 +48,7 @@ struct Told<'a> {
 }
 
 pub(super) async fn run(args: &VerifyArgs, printer: Printer) -> Result<Exit, Stop> {
+    let key = args.key.key()?;
     let store = args.store.open()?;
     let next = format!("kubectl elysia backup ls {}", args.store.again());
     // A manifest that cannot be read is a finding, not an error: `latest` alone needs one to be found.
@@ -64,7 +68,7 @@ pub(super) async fn run(args: &VerifyArgs, printer: Printer) -> Result<Exit, Sto
     };
     let look = || Done { units: read.load(Ordering::Relaxed), bytes: None };
     let findings = tokio::select! {
-        findings = verify(&store, &run, depth, owner.as_ref(), &told) => findings,
+        findings = verify_sealed(&store, &run, key.as_ref(), depth, owner.as_ref(), &told) => findings,
         never = bar::show("bytes", bytes, look, printer) => match never {},
     };
     let findings = findings.map_err(|failure| stopped(&failure, &next))?;
@@ -92,7 +96,8 @@ pub(super) fn render(run: &str, findings: &Findings, depth: Depth) -> String {
     }
     let mut text = format!("run {}: {}: {read}\n", plain(run), paint(BAD, "damaged"));
     for fault in faults {
-        text += &format!("  {}\n", plain(&fault.to_string()));
+        // Writing to a String cannot fail.
+        writeln!(text, "  {}", plain(&fault.to_string())).ok();
     }
     text
 }

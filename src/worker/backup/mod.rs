@@ -20,11 +20,14 @@ pub(crate) mod ways;
 pub mod work;
 
 use elysia_engine::backup::catalogue::{self, State};
-use elysia_engine::backup::manifest::{Manifest, Owner};
+use elysia_engine::backup::filter::Expression;
+use elysia_engine::backup::level::Level;
+use elysia_engine::backup::manifest::{Manifest, Owner, RunMode};
 use elysia_engine::backup::ports::Store;
 use elysia_engine::backup::restore::{self, Preflight, Receipt, Restorer, preflight};
+use elysia_engine::backup::seal::Key;
 use elysia_engine::backup::stored::{self, StoredError};
-use elysia_engine::backup::transform::Select;
+use elysia_engine::backup::transform::{Select, Step};
 use elysia_engine::backup::verify::{self, Depth, Findings};
 use elysia_engine::backup::write::{self, LANES, Writer};
 use elysia_engine::backup::{layout, manifest::Part};
@@ -69,6 +72,33 @@ pub(crate) async fn back_up_over<S: Store>(
     stop: &Stop,
     progress: &write::Progress,
 ) -> Result<Manifest, Failure> {
+    back_up_chosen(work, &Choice::default(), ways, store, stop, progress).await
+}
+
+/// What a run is to hold, beyond its work.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Choice {
+    /// Objects, or classes alone.
+    pub(crate) mode: RunMode,
+    /// Which objects.
+    pub(crate) filter: Option<Expression>,
+    /// The run to build on.
+    pub(crate) base: Option<String>,
+    /// How hard parts are compressed.
+    pub(crate) level: Level,
+    /// What it is encrypted with: a secret, so it stands in no work.
+    pub(crate) key: Option<Key>,
+}
+
+/// The same of what is chosen.
+pub(crate) async fn back_up_chosen<S: Store>(
+    work: &BackupWork,
+    choice: &Choice,
+    ways: &Ways,
+    store: &S,
+    stop: &Stop,
+    progress: &write::Progress,
+) -> Result<Manifest, Failure> {
     let run = match attempt(store, &work.run, &work.owner).await? {
         Attempt::Done(manifest) => return Ok(*manifest),
         Attempt::Next(run) => run,
@@ -81,6 +111,11 @@ pub(crate) async fn back_up_over<S: Store>(
         data: work.how.data,
         cold: work.how.cold.into(),
         lanes: work.how.lanes.unwrap_or(LANES),
+        mode: choice.mode,
+        filter: choice.filter.clone(),
+        base: choice.base.clone(),
+        level: choice.level,
+        key: choice.key.clone(),
         retry: retry(work.patience),
         ..write::Order::new(run, work.owner.clone(), collections)
     };
@@ -146,7 +181,31 @@ pub(crate) async fn restore_over<S: Store, R: Store>(
     stop: &Stop,
     progress: &restore::Progress,
 ) -> Result<Receipt, Failure> {
-    let order = restore_order(work)?;
+    restore_chosen(work, &Chosen::default(), ways, store, receipts, stop, progress).await
+}
+
+/// What is taken of a run and made of it, beyond the restore's work.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chosen {
+    /// What is taken.
+    pub(crate) select: Select,
+    /// What is made of it.
+    pub(crate) transform: Vec<Step>,
+    /// What the run is encrypted with.
+    pub(crate) key: Option<Key>,
+}
+
+/// The same of what is chosen.
+pub(crate) async fn restore_chosen<S: Store, R: Store>(
+    work: &RestoreWork,
+    chosen: &Chosen,
+    ways: &Ways,
+    store: &S,
+    receipts: &R,
+    stop: &Stop,
+    progress: &restore::Progress,
+) -> Result<Receipt, Failure> {
+    let order = restore_order(work, chosen)?;
     let target = WeaviateTarget::new(ways.clone(), &work.into);
     let restorer = Restorer { store, receipts, target: &target, clock: &SystemClock, stop, progress, order: &order };
     Ok(restorer.restore().await?)
@@ -155,11 +214,12 @@ pub(crate) async fn restore_over<S: Store, R: Store>(
 /// What stands in the way of a restore, and what it would make; nothing is written.
 pub(crate) async fn plan_restore_over<S: Store, R: Store>(
     work: &RestoreWork,
+    chosen: &Chosen,
     ways: &Ways,
     store: &S,
     receipts: &R,
 ) -> Result<Preflight, Failure> {
-    let order = restore_order(work)?;
+    let order = restore_order(work, chosen)?;
     let target = WeaviateTarget::new(ways.clone(), &work.into);
     Ok(preflight(store, receipts, &target, &order, SystemClock.now()).await?)
 }
@@ -169,8 +229,8 @@ pub async fn plan_restore(work: &RestoreWork, api_key: Option<&SecretString>) ->
     let ways = ways::ways(&work.endpoints, api_key)?;
     let store = store::open(&work.store)?;
     match &work.receipts {
-        Some(receipts) => plan_restore_over(work, &ways, &store, &store::open(receipts)?).await,
-        None => plan_restore_over(work, &ways, &store, &store).await,
+        Some(receipts) => plan_restore_over(work, &Chosen::default(), &ways, &store, &store::open(receipts)?).await,
+        None => plan_restore_over(work, &Chosen::default(), &ways, &store, &store).await,
     }
 }
 
@@ -200,7 +260,7 @@ async fn with_only_node(ways: &Ways) -> Ways {
     ways.clone()
 }
 
-fn restore_order(work: &RestoreWork) -> Result<restore::Order, Failure> {
+fn restore_order(work: &RestoreWork, chosen: &Chosen) -> Result<restore::Order, Failure> {
     for id in [&work.run, &work.receipt] {
         if !layout::is_run_id(id) {
             return Err(Failure::permanent(format!("`{id}` is no id of a run or a restore")));
@@ -213,9 +273,9 @@ fn restore_order(work: &RestoreWork) -> Result<restore::Order, Failure> {
         conflict: work.conflict,
         factor: work.factor,
         shards: work.shards,
-        select: Select::default(),
-        transform: Vec::new(),
-        key: None,
+        select: chosen.select.clone(),
+        transform: chosen.transform.clone(),
+        key: chosen.key.clone(),
         receipt: layout::receipt(&work.receipt),
         target: work.target.clone(),
         retry: retry(work.patience),
@@ -231,10 +291,22 @@ pub async fn verify<S: Store>(
     owner: Option<&Owner>,
     told: &(dyn Fn(&Part) + Sync),
 ) -> Result<Findings, Failure> {
+    verify_sealed(store, run, None, depth, owner, told).await
+}
+
+/// The same of a run that may be encrypted.
+pub(crate) async fn verify_sealed<S: Store>(
+    store: &S,
+    run: &str,
+    key: Option<&Key>,
+    depth: Depth,
+    owner: Option<&Owner>,
+    told: &(dyn Fn(&Part) + Sync),
+) -> Result<Findings, Failure> {
     if !layout::is_run_id(run) {
         return Err(Failure::permanent(format!("`{run}` is no run's id")));
     }
-    let findings = verify::verify(store, run, depth, told).await?;
+    let findings = verify::verify_with(store, run, key, depth, told).await?;
     if let Some(owner) = owner.filter(|_| findings.is_sound() && depth == Depth::Objects) {
         verify::record(store, run, owner, &SystemClock).await?;
     }

@@ -12,6 +12,8 @@ use uuid::Uuid;
 pub(super) struct Seen {
     /// The object; without properties and vectors where only its stamp was asked for.
     pub(super) object: Object,
+    /// When it was made, in milliseconds since 1970.
+    pub(super) created: Option<i64>,
     /// When it was written last, in milliseconds since 1970.
     pub(super) updated: Option<i64>,
     /// Whether it is whole.
@@ -81,7 +83,7 @@ pub(super) fn judge(
     reach: Option<Uuid>,
     before: &[Uuid],
     tenant: Option<&str>,
-) -> (Vec<Object>, ReplicasNote) {
+) -> (Vec<Seen>, ReplicasNote) {
     let mut note = ReplicasNote { compared: true, ..ReplicasNote::default() };
     let mut objects = Vec::new();
     for (id, row) in rows(listings, reach) {
@@ -91,7 +93,7 @@ pub(super) fn judge(
             if is_newer { seen } else { best }
         });
         let Some(newest) = newest else { continue };
-        objects.push(newest.object.clone());
+        objects.push(newest.clone());
         if is_alike(&row) || before.binary_search(&id).is_err() {
             continue;
         }
@@ -135,15 +137,20 @@ mod tests {
     fn seen(id: u128, text: &str, updated: i64) -> Seen {
         let properties = json!({"text": text}).as_object().unwrap().clone();
         let vectors = [(String::new(), Vector::Single(vec![0.5]))].into();
-        Seen { object: Object { id: Uuid::from_u128(id), properties, vectors }, updated: Some(updated), is_whole: true }
+        Seen {
+            object: Object { id: Uuid::from_u128(id), properties, vectors },
+            created: Some(0),
+            updated: Some(updated),
+            is_whole: true,
+        }
     }
 
     fn listing(node: &str, is_full: bool, seen: &[Seen]) -> Listing {
         Listing { node: node.to_owned(), seen: seen.to_vec(), is_full }
     }
 
-    fn ids(objects: &[Object]) -> Vec<u128> {
-        objects.iter().map(|object| object.id.as_u128()).collect()
+    fn ids(objects: &[Seen]) -> Vec<u128> {
+        objects.iter().map(|seen| seen.object.id.as_u128()).collect()
     }
 
     #[test]
@@ -170,7 +177,7 @@ mod tests {
         let differing = differing(&all, None);
         assert_eq!(differing, [Uuid::from_u128(1)], "the same contents are the same, whatever time they bear");
         let (objects, note) = judge(&all, None, &differing, Some("t"));
-        assert_eq!(objects[0].properties["text"], "new");
+        assert_eq!(objects[0].object.properties["text"], "new");
         assert_eq!((note.first[0].held.join(" "), note.first[0].otherwise.join(" ")), ("b".into(), "a".into()));
         assert_eq!(note.first[0].tenant.as_deref(), Some("t"));
     }
@@ -189,7 +196,7 @@ mod tests {
         let whole = listing("a", false, &[seen(1, "x", 1)]);
         let same = [whole.clone(), listing("b", false, &[stamp.clone()])];
         assert!(differing(&same, None).is_empty());
-        assert_eq!(judge(&same, None, &[], None).0[0].properties["text"], "x");
+        assert_eq!(judge(&same, None, &[], None).0[0].object.properties["text"], "x");
         stamp.updated = Some(2);
         assert_eq!(differing(&[whole, listing("b", false, &[stamp])], None).len(), 1);
     }

@@ -6,7 +6,7 @@ use elysia_core::retention::shrink::{Shrunk, judged};
 use elysia_core::retention::{Retention, Why, decide};
 use elysia_engine::backup::manifest::Owner;
 use elysia_engine::backup::ports::Store;
-use elysia_engine::backup::retire::{ABANDONED, check_owner, remove_run};
+use elysia_engine::backup::retire::{ABANDONED, remove_runs};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -92,33 +92,15 @@ fn is_abandoned(run: &RunSummary, now: Timestamp) -> bool {
     run.started_at.is_some_and(|begun| now.duration_since(begun) >= ABANDONED)
 }
 
-/// The oldest first: whatever stops this, the newer ones are there. But what builds on a run goes before it: without it
-/// that would be none, and still look like one.
-fn in_order(newest_first: Vec<&Verdict>) -> Vec<&Verdict> {
-    let mut out: Vec<&Verdict> = Vec::with_capacity(newest_first.len());
-    let mut is_out: BTreeSet<&str> = BTreeSet::new();
-    for verdict in newest_first.iter().rev() {
-        let builds = newest_first.iter().filter(|other| other.run.bases.contains(&verdict.run.id));
-        for verdict in builds.chain([verdict]) {
-            if is_out.insert(&verdict.run.id) {
-                out.push(verdict);
-            }
-        }
-    }
-    out
-}
-
 /// Takes away what goes. Only the owner of the prefix may; a run that is gone already is none the worse.
 pub async fn retire<S: Store>(store: &S, owner: &Owner, verdicts: &[Verdict]) -> Result<Retired, Failure> {
     let mut retired = Retired::default();
-    let gone: Vec<&Verdict> = verdicts.iter().filter(|verdict| verdict.is_retired()).collect();
+    let gone: Vec<String> =
+        verdicts.iter().filter(|verdict| verdict.is_retired()).map(|verdict| verdict.run.id.clone()).collect();
     if gone.is_empty() {
         return Ok(retired);
     }
-    check_owner(store, owner).await?;
-    for verdict in in_order(gone) {
-        retired.files += remove_run(store, &verdict.run.id, owner).await?;
-        retired.runs.push(verdict.run.id.clone());
-    }
+    let mut told = |run: &str, _: u64| retired.runs.push(run.to_owned());
+    retired.files = remove_runs(store, &gone, owner, &mut told).await?;
     Ok(retired)
 }

@@ -13,16 +13,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use elysia_engine::backup::filter::Times;
 use elysia_engine::backup::manifest::SourceNote;
 use elysia_engine::backup::ports::{Described, ObjectSource, Page, Stretch, TenantState};
 use elysia_engine::category::Category;
 use elysia_engine::object::{Object, Vector, Vectors};
 use elysia_engine::ports::PortError;
 use elysia_weaviate::{
-    ActivityStatus, Client, Consistency, FetchedObject, NamedVector, Page as Query, SchemaRead, Selection, Tenant,
-    WeaviateError,
+    ActivityStatus, Client, Consistency, FetchedObject, NamedVector, NodeStatus, Page as Query, SchemaRead, Selection,
+    Tenant, WeaviateError,
 };
 use futures::future::try_join_all;
+use jiff::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -92,14 +94,12 @@ impl WeaviateSource {
 
     async fn class(&self, name: &str) -> Result<Arc<Class>, PortError> {
         let known = self.classes.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-        match known {
-            Some(class) => Ok(class),
-            None => {
-                let schema = self.ways.common.class(name, SchemaRead::Leader).await.map_err(|error| port(&error))?;
-                let schema = schema.ok_or_else(|| refused(format!("there is no collection {name}")))?;
-                self.learn(name, &schema).await
-            }
+        if let Some(class) = known {
+            return Ok(class);
         }
+        let schema = self.ways.common.class(name, SchemaRead::Leader).await.map_err(|error| port(&error))?;
+        let schema = schema.ok_or_else(|| refused(format!("there is no collection {name}")))?;
+        self.learn(name, &schema).await
     }
 
     /// Where the replicas are. A shard without any living one ends it: its objects would be missing without a word.
@@ -123,7 +123,7 @@ impl WeaviateSource {
             Err(error) => return Err(port(&error)),
         };
         let nodes = common.nodes().await.map_err(|error| port(&error))?;
-        let live: BTreeSet<String> = nodes.into_iter().filter(|node| node.is_healthy()).map(|node| node.name).collect();
+        let live: BTreeSet<String> = nodes.into_iter().filter(NodeStatus::is_healthy).map(|node| node.name).collect();
         if let Some((shard, holders)) = shards.iter().find(|(_, holders)| holders.is_disjoint(&live)) {
             let holders = holders.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             return Err(later(format!("no node that holds shard {shard} of {name} can be asked: {holders}")));
@@ -257,7 +257,7 @@ async fn list(
 }
 
 fn whole(fetched: FetchedObject, is_whole: bool) -> Seen {
-    let FetchedObject { id, properties, vectors, created: _, updated } = fetched;
+    let FetchedObject { id, properties, vectors, created, updated } = fetched;
     let mut all = Vectors::new();
     if let Some(numbers) = vectors.unnamed.filter(|numbers| !numbers.is_empty()) {
         all.insert(String::new(), Vector::Single(numbers));
@@ -269,7 +269,7 @@ fn whole(fetched: FetchedObject, is_whole: bool) -> Seen {
         };
         all.insert(name, vector);
     }
-    Seen { object: Object { id, properties, vectors: all }, updated, is_whole }
+    Seen { object: Object { id, properties, vectors: all }, created, updated, is_whole }
 }
 
 impl ObjectSource for WeaviateSource {
@@ -325,17 +325,25 @@ impl ObjectSource for WeaviateSource {
                 listings = self.listings(&class, stretch, &sides, true).await?;
                 reach = replicas::nearer(reach, replicas::reach(&listings));
             }
-            let (mut objects, mut replicas) = replicas::judge(&listings, reach, &differing, stretch.tenant);
-            objects.retain(|object| stretch.until.is_none_or(|until| object.id < until));
+            let (mut seen, mut replicas) = replicas::judge(&listings, reach, &differing, stretch.tenant);
+            seen.retain(|seen| stretch.until.is_none_or(|until| seen.object.id < until));
             replicas.compared = is_compared;
             match reach {
                 // All of them were deleted meanwhile, and there is more behind.
-                Some(reach) if objects.is_empty() && stretch.until.is_none_or(|until| reach < until) => {
+                Some(reach) if seen.is_empty() && stretch.until.is_none_or(|until| reach < until) => {
                     stretch.after = Some(reach);
                 }
-                _ => return Ok(Page { objects, times: Vec::new(), replicas }),
+                _ => {
+                    let times = seen.iter().map(times).collect::<Result<_, _>>()?;
+                    let objects = seen.into_iter().map(|seen| seen.object).collect();
+                    return Ok(Page { objects, times, replicas });
+                }
             }
         }
+    }
+
+    fn tells_times(&self) -> bool {
+        true
     }
 
     async fn set_awake(&self, collection: &str, tenant: &str, awake: bool) -> Result<(), PortError> {
@@ -389,6 +397,15 @@ impl WeaviateSource {
             }
         }
         Ok(true)
+    }
+}
+
+/// When it was made and written last, as the server says.
+fn times(seen: &Seen) -> Result<Times, PortError> {
+    let time = |milliseconds: Option<i64>| milliseconds.and_then(|it| Timestamp::from_millisecond(it).ok());
+    match (time(seen.created), time(seen.updated)) {
+        (Some(created), Some(updated)) => Ok(Times { created, updated }),
+        _ => Err(refused(format!("the server does not say when object {} was written", seen.object.id))),
     }
 }
 
@@ -483,7 +500,8 @@ mod tests {
                 properties: text.as_object().unwrap().clone(),
                 vectors: Vectors::new(),
             };
-            let seen = (0..count).map(object).map(|object| Seen { object, updated: None, is_whole: true });
+            let seen =
+                (0..count).map(object).map(|object| Seen { object, created: None, updated: None, is_whole: true });
             Listing { node: String::new(), seen: seen.collect(), is_full: true }
         };
         let limit = || class.limit.load(Ordering::Relaxed);

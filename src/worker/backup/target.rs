@@ -135,6 +135,27 @@ impl Target for WeaviateTarget {
         Ok(false)
     }
 
+    async fn any_object(&self, tenant: Option<&str>) -> Result<Option<Object>, PortError> {
+        for client in self.everyone() {
+            let page = Page { class: &self.name, tenant, after: None, limit: 1 };
+            let ids = client.list_ids(page).await.map_err(|error| port(&error))?;
+            if !ids.is_empty() {
+                return Ok(self.sink.fetch_in(tenant, &ids).await?.into_iter().next());
+            }
+        }
+        Ok(None)
+    }
+
+    async fn version(&self) -> Result<Option<String>, PortError> {
+        let nodes = self.ways.common.nodes().await.map_err(|error| port(&error))?;
+        let versions = nodes.into_iter().map(|node| node.version).filter(|version| !version.is_empty());
+        // Numbers are compared, not letters: 1.9 is older than 1.10.
+        let numbers = |version: &String| -> Vec<u64> {
+            version.split(['.', '-']).map_while(|number| number.parse().ok()).collect()
+        };
+        Ok(versions.min_by_key(numbers))
+    }
+
     async fn create(&self, class: &Value) -> Result<(), PortError> {
         let is_again = self.has_asked.swap(true, Ordering::Relaxed);
         match self.ways.common.create_class(class).await {

@@ -5,6 +5,9 @@
 //!
 //! Which runs go is decided elsewhere; here it is only made sure that the prefix is ours, and that nothing else goes.
 
+use jiff::Timestamp;
+
+use super::catalogue::{self, Entry, State};
 use super::layout;
 use super::manifest::{Begun, Marker, Owner};
 use super::ports::Store;
@@ -32,6 +35,14 @@ pub enum RetireError {
     /// A name that no run has.
     #[error("`{0}` is no run's id")]
     NoRunId(String),
+    /// Another run builds on it.
+    #[error("run {by} builds on run {run}: remove that one first, or both")]
+    Needed {
+        /// Which.
+        run: String,
+        /// The run that builds on it.
+        by: String,
+    },
     /// There is nothing of this name.
     #[error("there is no run {0}")]
     NoRun(String),
@@ -59,18 +70,54 @@ pub async fn check_owner<S: Store>(store: &S, asked: &Owner) -> Result<(), Retir
 
 /// Takes a run away, or what is left of one; answers how many files it had. Repeating it goes on where it was cut off.
 pub async fn remove_run<S: Store>(store: &S, run: &str, asked: &Owner) -> Result<u64, RetireError> {
-    if !layout::is_run_id(run) {
-        return Err(RetireError::NoRunId(run.to_owned()));
+    remove_runs(store, &[run.to_owned()], asked, &mut |_, _| {}).await
+}
+
+/// The same of several, the newest first, so that none goes on which one builds that is still there. `told` hears of each
+/// and of the number of its files.
+pub async fn remove_runs<S: Store>(
+    store: &S,
+    runs: &[String],
+    asked: &Owner,
+    told: &mut (dyn FnMut(&str, u64) + Send),
+) -> Result<u64, RetireError> {
+    if let Some(run) = runs.iter().find(|run| !layout::is_run_id(run)) {
+        return Err(RetireError::NoRunId(run.clone()));
     }
     check_owner(store, asked).await?;
-    let folder = format!("{}/{run}", layout::RUNS);
-    if store.files(&folder, 1).await?.is_empty() {
-        return Err(RetireError::NoRun(run.to_owned()));
+    let mut found: Vec<(Timestamp, String)> = Vec::new();
+    for Entry { run, state } in catalogue::list(store).await? {
+        let is_going = runs.contains(&run);
+        match state {
+            State::Run { manifest, .. } if is_going => found.push((manifest.finished_at, run)),
+            State::Run { manifest, .. } => {
+                if let Some(base) = manifest.base.iter().find(|base| runs.contains(&base.run)) {
+                    return Err(RetireError::Needed { run: base.run.clone(), by: run });
+                }
+            }
+            State::Unfinished(begun) if is_going => found.push((begun.map(|it| it.at).unwrap_or_default(), run)),
+            State::Unreadable(_) if is_going => found.push((Timestamp::default(), run)),
+            State::Unfinished(_) | State::Unreadable(_) => {}
+        }
     }
+    if let Some(run) = runs.iter().find(|run| found.iter().all(|(_, found)| found != *run)) {
+        return Err(RetireError::NoRun(run.clone()));
+    }
+    found.sort_by(|one, other| other.cmp(one));
+    let mut files = 0;
+    for (_, run) in found {
+        let removed = take_away(store, &run).await?;
+        told(&run, removed);
+        files += removed;
+    }
+    Ok(files)
+}
+
+async fn take_away<S: Store>(store: &S, run: &str) -> Result<u64, PortError> {
+    let folder = format!("{}/{run}", layout::RUNS);
     let manifest = layout::in_run(run, layout::MANIFEST);
     let begun = layout::in_run(run, layout::BEGUN);
-    // Counted with the page that it would have come in.
-    let mut removed = u64::from(matches!(stored::exists(store, &manifest).await, Ok(true)));
+    let mut removed = u64::from(stored::exists(store, &manifest).await?);
     store.remove(&[manifest]).await?;
     loop {
         let mut keys = store.files(&folder, PAGE).await?;
@@ -81,13 +128,13 @@ pub async fn remove_run<S: Store>(store: &S, run: &str, asked: &Owner) -> Result
         removed += keys.len() as u64;
         store.remove(&keys).await?;
     }
-    removed += u64::from(matches!(stored::exists(store, &begun).await, Ok(true)));
+    removed += u64::from(stored::exists(store, &begun).await?);
     store.remove(&[begun]).await?;
     Ok(removed)
 }
 
 /// Whether what was begun and never finished may go: it is this owner's, and so old that nobody writes it any more.
-pub fn is_abandoned(begun: Option<&Begun>, asked: &Owner, now: jiff::Timestamp) -> bool {
+pub fn is_abandoned(begun: Option<&Begun>, asked: &Owner, now: Timestamp) -> bool {
     begun.is_some_and(|begun| begun.owner == *asked && now.duration_since(begun.at) >= ABANDONED)
 }
 

@@ -4,7 +4,8 @@ use elysia_engine::backup::catalogue::{self, State};
 use elysia_engine::backup::layout;
 use elysia_engine::backup::manifest::DataFormat;
 use elysia_engine::backup::memory::MemoryStore;
-use elysia_engine::backup::retire::{RetireError, remove_run};
+use elysia_engine::backup::retire::{RetireError, remove_run, remove_runs};
+use elysia_engine::backup::write::Order;
 use elysia_engine::memory::Fuse;
 
 use super::world::{cluster, order, owner, sound, write};
@@ -35,6 +36,24 @@ async fn nothing_but_the_run_goes() {
     }
     assert!(store.files().contains_key(layout::OWNER));
     assert!(matches!(remove_run(&store, "one", &owner("nightly")).await, Err(RetireError::NoRun(_))));
+}
+
+#[tokio::test]
+async fn what_another_run_builds_on_stays_until_both_go() {
+    let store = MemoryStore::default();
+    let cluster = cluster(60);
+    write(&store, &cluster, &order("one", DataFormat::Parquet)).await.unwrap();
+    let two = Order { base: Some("one".to_owned()), ..order("two", DataFormat::Parquet) };
+    write(&store, &cluster, &two).await.unwrap();
+    let before = store.files();
+    let needed = remove_run(&store, "one", &owner("nightly")).await;
+    assert!(matches!(needed, Err(RetireError::Needed { .. })), "{needed:?}");
+    assert_eq!(store.files(), before);
+    let both = ["one".to_owned(), "two".to_owned()];
+    let mut told = Vec::new();
+    remove_runs(&store, &both, &owner("nightly"), &mut |run, _| told.push(run.to_owned())).await.unwrap();
+    assert_eq!(told.len(), 2);
+    assert_eq!(catalogue::list(&store).await.unwrap().len(), 0);
 }
 
 #[tokio::test]

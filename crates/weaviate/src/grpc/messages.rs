@@ -299,6 +299,7 @@ pub(crate) struct ObjectPropertiesRequest {
 }
 
 /// `search_get.proto`, `MetadataRequest`.
+#[allow(clippy::struct_excessive_bools, reason = "the server's own flags, one by one")]
 #[derive(Clone, Message, PartialEq)]
 pub(crate) struct MetadataRequest {
     #[prost(bool, tag = "1")]

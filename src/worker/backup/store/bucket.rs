@@ -85,7 +85,7 @@ impl Bucket {
 
     /// Writes where there is nothing. It is looked first: a server that does not know `If-None-Match` ignores it and
     /// writes over what is there. Between the look and the write another may come in then; with a server that knows the
-    /// header (Amazon's, versitygw, MinIO, Ceph) nobody can.
+    /// header (Amazon's, versitygw, `MinIO`, Ceph) nobody can.
     async fn create(&self, path: &Path, bytes: Bytes) -> Result<Put, PortError> {
         match self.store.head(path).await {
             Ok(_) => return Ok(Put::Exists),
