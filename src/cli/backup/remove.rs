@@ -10,7 +10,7 @@ use super::stopped;
 use crate::cli::Exit;
 use crate::cli::printer::{Printer, plain};
 use crate::cli::session::{Stop, demand};
-use crate::worker::backup::{Failure, RunState, RunSummary};
+use crate::worker::backup::{Failure, RunState, RunSummary, runs};
 
 /// Arguments of `backup rm`.
 #[derive(Debug, clap::Args)]
@@ -33,7 +33,14 @@ pub(super) async fn run(args: &RmArgs, printer: Printer) -> Result<Exit, Stop> {
     }
     let store = args.store.open()?;
     let owner = args.policy.owner(&store, &args.store).await?;
+    let all = runs(&store).await.map_err(|failure| stopped(&failure, "check the store's address and key"))?;
     for run in &args.runs {
+        if let Some(built) = built_on(run, &all, &args.runs) {
+            let all = format!("kubectl elysia backup rm {built} {run} {}", args.store.again());
+            return Err(Stop::refused(format!("run {built} builds on run {run}, and is none without it"), all));
+        }
+    }
+    for run in in_order(&args.runs, &all) {
         let seen = one(&store, run).await;
         printer.note(&warning(&seen, &args.store.store));
         if !args.yes {
@@ -44,6 +51,20 @@ pub(super) async fn run(args: &RmArgs, printer: Printer) -> Result<Exit, Stop> {
         printer.note(&format!("run {run} deleted, {files} files\n"));
     }
     Ok(Exit::Healthy)
+}
+
+/// A run that builds on this one and is not to go with it.
+fn built_on<'a>(run: &str, all: &'a [RunSummary], going: &[String]) -> Option<&'a str> {
+    let builds = |other: &&RunSummary| other.bases.iter().any(|base| base == run) && !going.contains(&other.id);
+    all.iter().find(builds).map(|other| other.id.as_str())
+}
+
+/// What builds on others goes before them.
+fn in_order<'a>(going: &'a [String], all: &[RunSummary]) -> Vec<&'a String> {
+    let depth = |run: &&String| all.iter().find(|other| other.id == **run).map_or(0, |other| other.bases.len());
+    let mut going: Vec<&String> = going.iter().collect();
+    going.sort_by_key(|run| std::cmp::Reverse(depth(run)));
+    going
 }
 
 pub(super) fn warning(run: &RunSummary, store: &str) -> String {
@@ -65,4 +86,24 @@ pub(super) fn warning(run: &RunSummary, store: &str) -> String {
         }
     }
     lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_builds_on_a_run_goes_before_it_or_keeps_it() {
+        let run = |id: &str, bases: &[&str]| RunSummary {
+            bases: bases.iter().map(|base| (*base).to_owned()).collect(),
+            ..RunSummary::empty(id.to_owned(), RunState::Complete)
+        };
+        let all = [run("1", &[]), run("2", &["1"]), run("3", &["2", "1"])];
+        let going = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+        assert_eq!(built_on("1", &all, &going(&["1"])), Some("2"));
+        assert_eq!(built_on("1", &all, &going(&["1", "2"])), Some("3"));
+        assert_eq!(built_on("1", &all, &going(&["1", "2", "3"])), None);
+        assert_eq!(built_on("3", &all, &going(&["3"])), None);
+        assert_eq!(in_order(&going(&["1", "3", "2"]), &all), ["3", "2", "1"]);
+    }
 }

@@ -1,6 +1,6 @@
 //! Retention of the runs of a store: which go, by `elysia_core::retention`, and their going.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use elysia_core::retention::shrink::{Shrunk, judged};
 use elysia_core::retention::{Retention, Why, decide};
@@ -66,12 +66,19 @@ pub fn retirement(
         .into_iter()
         .map(|decision| (decision.id, decision.kept.into_iter().map(Why::as_str).collect()))
         .collect();
+    // A run that is under way needs what it builds on as much as one that is kept.
+    let is_begun = |run: &&RunSummary| run.state == RunState::Unfinished && !is_abandoned(run, now);
+    let needed: BTreeSet<String> = runs.iter().filter(ours).filter(is_begun).flat_map(|it| it.bases.clone()).collect();
     runs.into_iter()
         .map(|run| {
-            let is_old = run.started_at.is_some_and(|begun| now.duration_since(begun) >= ABANDONED);
+            let is_old = is_abandoned(&run, now);
             let kept = match run.state {
                 _ if run.owner.as_ref() != Some(owner) && run.state != RunState::Unreadable => vec!["of another owner"],
-                RunState::Complete => decisions.get(&run.id).cloned().unwrap_or_default(),
+                RunState::Complete => {
+                    let mut kept = decisions.get(&run.id).cloned().unwrap_or_default();
+                    kept.extend((kept.is_empty() && needed.contains(&run.id)).then_some(Why::Base.as_str()));
+                    kept
+                }
                 RunState::Unfinished if is_old => Vec::new(),
                 RunState::Unfinished => vec!["may be under way"],
                 RunState::Unreadable => vec!["unreadable"],
@@ -79,6 +86,10 @@ pub fn retirement(
             Verdict { suspect: suspect.get(run.id.as_str()).cloned(), kept, run }
         })
         .collect()
+}
+
+fn is_abandoned(run: &RunSummary, now: Timestamp) -> bool {
+    run.started_at.is_some_and(|begun| now.duration_since(begun) >= ABANDONED)
 }
 
 /// Takes away what goes. Only the owner of the prefix may; a run that is gone already is none the worse.

@@ -64,7 +64,7 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
-    fn empty(id: String, state: RunState) -> Self {
+    pub(crate) fn empty(id: String, state: RunState) -> Self {
         Self {
             id,
             state,
@@ -128,6 +128,7 @@ pub fn summary(entry: Entry) -> RunSummary {
         State::Unfinished(begun) => RunSummary {
             owner: begun.as_ref().map(|begun| begun.owner.clone()),
             started_at: begun.as_ref().map(|begun| begun.at),
+            bases: begun.map(|begun| begun.base).unwrap_or_default(),
             ..RunSummary::empty(run, RunState::Unfinished)
         },
         State::Unreadable(error) => {

@@ -85,6 +85,35 @@ async fn what_goes_is_ours_and_old_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn what_is_built_on_stays_and_goes_last() {
+    let store = MemoryStore::default();
+    let now = FixedClock::default().now();
+    let build = async |store: &MemoryStore, run: &str, base: Option<&str>| {
+        let order = write::Order {
+            base: base.map(str::to_owned),
+            retry: Retry { attempts: 1, ..Retry::default() },
+            ..write::Order::new(run.to_owned(), owner("nightly"), vec!["A".to_owned()])
+        };
+        let (clock, stop, progress) = (FixedClock::default(), Stop::default(), write::Progress::default());
+        let source = cluster(10);
+        Writer { store, source: &source, clock: &clock, stop: &stop, progress: &progress, order: &order }.write().await
+    };
+    for (run, base) in [("1", None), ("2", Some("1")), ("3", Some("2")), ("4", None), ("5", None)] {
+        build(&store, run, base).await.unwrap();
+    }
+    let seen = verdicts(&store, &owner("nightly"), &last(3), now).await;
+    assert_eq!(told(&seen), ["5: newest, last", "4: last", "3: last", "2: base", "1: base"]);
+    // One that is under way needs its base as well: 3 was read, and 6 has not ended.
+    build(&store.with_fuse(Fuse::after(2)), "6", Some("3")).await.unwrap_err();
+    let seen = verdicts(&store, &owner("nightly"), &last(2), now).await;
+    assert_eq!(told(&seen)[3..], ["3: base", "2: base", "1: base"]);
+    store.tamper("runs/6/begun.json", None);
+    let seen = verdicts(&store, &owner("nightly"), &last(2), now).await;
+    let retired = retire(&store, &owner("nightly"), &seen).await.unwrap();
+    assert_eq!(retired.runs[..3], ["3", "2", "1"]);
+}
+
+#[tokio::test]
 async fn retention_stops_at_a_run_that_shrank() {
     let store = MemoryStore::default();
     for (run, objects) in [("1", 100), ("2", 100), ("3", 49), ("4", 49), ("5", 49)] {

@@ -70,6 +70,9 @@ pub struct Begun {
     pub owner: Owner,
     /// Since when.
     pub at: Timestamp,
+    /// The runs that it will build on: they are needed while it is under way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub base: Vec<String>,
 }
 
 /// How parts are written.

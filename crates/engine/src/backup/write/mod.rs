@@ -168,8 +168,14 @@ impl<S: Store, O: ObjectSource, C: Clock> Writer<'_, S, O, C> {
         let sealer = order.key.as_ref().map(|key| Sealer::new(key, &order.run)).transpose()?.map(Arc::new);
         let job = Job { writer: self, sealer, base: self.base().await? };
         self.own(started_at).await?;
-        let begun =
-            Begun { format: FORMAT.to_owned(), version: FORMAT_VERSION, owner: order.owner.clone(), at: started_at };
+        let base = job.base.as_ref().map(noted).unwrap_or_default();
+        let begun = Begun {
+            format: FORMAT.to_owned(),
+            version: FORMAT_VERSION,
+            owner: order.owner.clone(),
+            at: started_at,
+            base: base.iter().map(|base| base.run.clone()).collect(),
+        };
         if self.put(layout::BEGUN, document(&begun), Mode::Create).await? == Put::Exists {
             return Err(WriteError::RunExists(order.run.clone()));
         }
@@ -190,7 +196,7 @@ impl<S: Store, O: ObjectSource, C: Clock> Writer<'_, S, O, C> {
             data: order.data,
             mode: order.mode,
             filter: order.filter.as_ref().map(|filter| filter_note(filter, order.key.as_ref())),
-            base: job.base.as_ref().map(noted).unwrap_or_default(),
+            base,
             encryption: order.key.as_ref().map(Key::note),
             collections,
         };
