@@ -201,13 +201,15 @@ mod tests {
             .map(|number| Record { id: Uuid::from_u128(number.into()), digest: [number; 32], holder: number })
             .collect();
         let mut writer = RollWriter::default();
-        all.iter().for_each(|record| writer.push(record));
+        for record in &all {
+            writer.push(record);
+        }
         let finished = writer.finish().unwrap();
         assert_eq!((finished.bytes.len(), finished.contents.objects), (3 * RECORD_BYTES, 3));
         assert_eq!((finished.first, finished.last), (all[0].id, all[2].id));
         let bytes = Bytes::from(finished.bytes);
         assert_eq!(records(&bytes).unwrap().collect::<Vec<_>>(), all);
-        assert!(records(&bytes.slice(..RECORD_BYTES + 1)).is_none());
+        assert!(records(&bytes.slice(..=RECORD_BYTES)).is_none());
         assert!(RollWriter::default().finish().is_none());
     }
 

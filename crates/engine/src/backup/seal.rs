@@ -178,7 +178,8 @@ mod tests {
         let open = |key: &Key, run: &str, name: &str, bytes: &[u8]| {
             Sealer::new(key, run).unwrap().open(name, Bytes::copy_from_slice(bytes))
         };
-        for text in [b"".as_slice(), b"a", &[7; 100_000]] {
+        for text in [Vec::new(), vec![b'a'], vec![7; 100_000]] {
+            let text = text.as_slice();
             let file = sealed("run", "data/a", text);
             assert_eq!(file.len(), text.len() + OVERHEAD);
             assert_eq!(open(&key(1), "run", "data/a", &file).unwrap(), text);

@@ -27,14 +27,14 @@ async fn backed_up() -> (MemoryStore, MemoryCluster) {
     (store, source)
 }
 
-fn filter(text: &str) -> Option<Expression> {
-    Some(text.parse().unwrap())
+fn filter(text: &str) -> Expression {
+    text.parse().unwrap()
 }
 
 #[tokio::test]
 async fn a_filtered_run_holds_what_was_meant_and_says_so() {
     let (store, source) = (MemoryStore::default(), cluster(60));
-    let run = Order { filter: filter("count >= 10 AND (count < 20)"), ..order("one", DataFormat::Parquet) };
+    let run = Order { filter: Some(filter("count >= 10 AND (count < 20)")), ..order("one", DataFormat::Parquet) };
     let manifest = write(&store, &source, &run).await.unwrap();
     let note = manifest.filter.clone().unwrap();
     assert_eq!(note.text.as_deref(), Some("count >= 10 and count < 20"));
@@ -46,14 +46,14 @@ async fn a_filtered_run_holds_what_was_meant_and_says_so() {
     assert_eq!((index.filter, index.dimensions), (note.text, [("title".to_owned(), [8].into())].into()));
 
     // Like is compared with like: the same filter, however it is written, and no other.
-    let again = Order { filter: filter("count >= 10 and count < 20"), ..order("two", DataFormat::Parquet) };
+    let again = Order { filter: Some(filter("count >= 10 and count < 20")), ..order("two", DataFormat::Parquet) };
     let again = write(&store, &source, &again).await.unwrap();
     let all = write(&store, &source, &order("three", DataFormat::Parquet)).await.unwrap();
     assert!(manifest.is_like(&again) && !manifest.is_like(&all));
 
     // By the objects' own times, which the source tells.
     let text = "_creationTime >= '2024-01-11' and _lastUpdateTime < '2024-01-21'";
-    let timed = Order { filter: filter(text), ..order("four", DataFormat::Parquet) };
+    let timed = Order { filter: Some(filter(text)), ..order("four", DataFormat::Parquet) };
     let timed = write(&store, &source, &timed).await.unwrap();
     let wanted = (0..60).map(|number| times_of(id(number))).filter(|times| {
         times.created >= "2024-01-11T00:00:00Z".parse().unwrap()
@@ -61,7 +61,7 @@ async fn a_filtered_run_holds_what_was_meant_and_says_so() {
     });
     assert_eq!(timed.collection("Articles").unwrap().contents.objects, wanted.count() as u64);
 
-    let wrong = Order { filter: filter("count = 1 and nothing = 2"), ..order("five", DataFormat::Parquet) };
+    let wrong = Order { filter: Some(filter("count = 1 and nothing = 2")), ..order("five", DataFormat::Parquet) };
     let error = write(&store, &source, &wrong).await.unwrap_err();
     assert!(matches!(&error, WriteError::Filter { source, .. } if source.column == 15), "{error}");
     assert!(!store.files().keys().any(|key| key.contains("runs/five")));
@@ -71,7 +71,7 @@ async fn a_filtered_run_holds_what_was_meant_and_says_so() {
 async fn what_leaves_the_filter_is_gone_from_the_next_run() {
     let (store, source) = (MemoryStore::default(), cluster(60));
     let run = |run: &str, base: Option<&str>| Order {
-        filter: filter("count < 30"),
+        filter: Some(filter("count < 30")),
         base: base.map(str::to_owned),
         ..order(run, DataFormat::Parquet)
     };

@@ -105,17 +105,19 @@ async fn each_fault_shows_in_its_own_number() {
     // Vectors of others: as many objects, and other sums.
     let swapped = changed(&|objects| {
         let first = objects[&id(10)].vectors.clone();
-        objects.values_mut().for_each(|object| object.vectors = first.clone());
+        for object in objects.values_mut() {
+            object.vectors = first.clone();
+        }
     })
     .await;
     assert_eq!(swapped.worst[0].wanted, swapped.worst[0].found);
     assert!(swapped.sampled.differing > 20 && swapped.sampled.distance > 0.0, "{swapped:?}");
 
     let turned = changed(&|objects| {
-        objects.values_mut().for_each(|object| {
+        for object in objects.values_mut() {
             let Some(Vector::Single(numbers)) = object.vectors.get_mut("title") else { panic!() };
             numbers.reverse();
-        });
+        }
     })
     .await;
     assert!(turned.sampled.missing == 0 && turned.sampled.distance > 0.0, "{turned:?}");

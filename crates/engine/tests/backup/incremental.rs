@@ -62,7 +62,9 @@ async fn chain() -> (MemoryStore, Vec<MemoryCluster>) {
         order.base = day.checked_sub(1).map(|base| base.to_string());
         write(&store, &source, &order).await.unwrap();
         let frozen = cluster(0);
-        ["Articles", "Notes"].iter().for_each(|name| frozen.set(name, source.get(name).unwrap()));
+        for name in ["Articles", "Notes"] {
+            frozen.set(name, source.get(name).unwrap());
+        }
         states.push(frozen);
     }
     (store, states)

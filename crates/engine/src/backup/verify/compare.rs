@@ -241,7 +241,9 @@ mod tests {
             .collect();
         let found = |vector: &str, metric, most| {
             let mut nearest = Nearest::new(vector.to_owned(), vec![1.0, 0.0], metric, most);
-            objects.iter().for_each(|object| nearest.look(object));
+            for object in &objects {
+                nearest.look(object);
+            }
             nearest.ids()
         };
         let ids = |ids: &[u128]| ids.iter().map(|id| Uuid::from_u128(*id)).collect::<Vec<_>>();
