@@ -276,9 +276,8 @@ fn failed(spec: &BackupSpec, observed: &Observed, ledger: &BackupLedger, own: Op
     let mut plan = standing(spec, observed, ledger);
     plan.findings.retain(|finding| finding.kind == ConditionType::Verified);
     plan.findings.insert(0, Finding::fails(ConditionType::Ready, reason, text.clone()));
-    if spec.timetable.is_none() || is_strangers || own.is_some_and(|own| own.is_permanent) {
-        plan.findings.push(Finding::holds(ConditionType::Stalled, reason, text));
-    }
+    // Also with a schedule, whose next run may mend it: until then nobody is at work on it, and a person is asked.
+    plan.findings.push(Finding::holds(ConditionType::Stalled, reason, text));
     let run = own.map_or_else(|| unheard(BackupState::Failed, None), |own| of_attempt(own, ledger, None));
     plan.run = Some(BackupRun { state: BackupState::Failed, message: Some(condition::clipped(message)), ..run });
     plan.recheck = Some(RECHECK_AT_REST);
