@@ -28,7 +28,6 @@ use elysia_engine::backup::manifest::{Manifest, Owner, RunMode};
 use elysia_engine::backup::ports::{Store, Target as _};
 use elysia_engine::backup::restore::{self, Preflight, Receipt, Restorer, preflight};
 use elysia_engine::backup::seal::Key;
-use elysia_engine::backup::stored::{self, StoredError};
 use elysia_engine::backup::transform::{Select, Step};
 use elysia_engine::backup::verify::{self, Depth, Findings};
 use elysia_engine::backup::write::{self, LANES, Writer};
@@ -141,7 +140,7 @@ async fn attempt<S: Store>(store: &S, run: &str, owner: &Owner) -> Result<Attemp
         if !layout::is_run_id(&run) {
             return Err(Failure::permanent(format!("`{run}` is no run's id")));
         }
-        match catalogue::look(store, &run).await {
+        match catalogue::look(store, &run).await? {
             State::Run { manifest, .. } if manifest.owner == *owner => return Ok(Attempt::Done(manifest)),
             State::Run { manifest, .. } => {
                 return Err(Failure::permanent(format!("run {run} is there, and is that of {}", manifest.owner)));
@@ -267,21 +266,25 @@ pub(crate) async fn occupied(ways: &Ways, name: &str, tenants: &BTreeSet<String>
     Ok(Occupied::No)
 }
 
-/// Receipts that are looked at: far more than restores that anybody keeps.
-const MOST_RECEIPTS: usize = 1000;
-
 /// The receipts of restores below a prefix, with their ids. One that cannot be read is none.
 pub(crate) async fn receipts<S: Store>(store: &S) -> Result<Vec<(String, Receipt)>, Failure> {
-    let mut found = Vec::new();
-    for key in store.files(layout::RESTORES, MOST_RECEIPTS).await? {
-        let id = key.rsplit('/').next().and_then(|name| name.strip_suffix(".json"));
-        match (id, stored::read::<Receipt, _>(store, &key).await) {
-            (Some(id), Ok(Some((receipt, _)))) => found.push((id.to_owned(), receipt)),
-            (_, Err(StoredError::Port(error))) => return Err(error.into()),
-            _ => {}
+    let found = catalogue::receipts(store).await?;
+    Ok(found.into_iter().filter_map(|(id, receipt)| Some((id, receipt.ok()?))).collect())
+}
+
+/// The runs that restores read which are not over yet. What cannot be read may name any of them.
+pub(crate) async fn runs_in_use<S: Store>(store: &S) -> Result<BTreeSet<String>, Failure> {
+    let mut runs = BTreeSet::new();
+    for (id, receipt) in catalogue::receipts(store).await? {
+        let receipt = receipt.map_err(|error| {
+            let message = format!("restore {id} may need any of the runs: {}", super::chain(&error));
+            Failure { message, ..error.into() }
+        })?;
+        if receipt.state == restore::State::Running {
+            runs.insert(receipt.run);
         }
     }
-    Ok(found)
+    Ok(runs)
 }
 
 /// A cluster of one node has that node at its common address.
