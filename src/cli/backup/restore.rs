@@ -139,7 +139,7 @@ impl RestoreArgs {
                 serde_json::from_str(&text).map_err(|error| refuse(error.to_string()))?
             }
         };
-        Ok(Chosen { select, transform, key: self.key.key()? })
+        Ok(Chosen { select, transform, key: self.key.key()?, ..Chosen::default() })
     }
 }
 
@@ -155,7 +155,7 @@ pub(super) fn receipt_id(
     conflict: Conflict,
     chosen: &Chosen,
 ) -> String {
-    let Chosen { select, transform, key: _ } = chosen;
+    let Chosen { select, transform, key: _, approved: _, must_be_empty: _ } = chosen;
     let what = serde_json::json!([run, collection, into, target, conflict, select, transform]);
     let mut id = Digest::of(what.to_string().as_bytes()).to_string();
     id.retain(|letter| letter.is_ascii_alphanumeric());
@@ -260,8 +260,8 @@ async fn consent(
     printer: Printer,
 ) -> Result<(), Stop> {
     let is_destructive = matches!(work.conflict, Conflict::Overwrite | Conflict::Merge);
-    // One that goes on was agreed to when it began.
-    if !is_destructive || plan.class.is_some() || !plan.is_new {
+    // One that goes on with what it has written was agreed to when it began.
+    if !is_destructive || plan.class.is_some() || plan.receipt.has_written() {
         return Ok(());
     }
     if let Some(pattern) = way.protection(&work.into).filter(|_| !args.override_protection) {

@@ -195,6 +195,10 @@ pub(crate) struct Chosen {
     pub(crate) transform: Vec<Step>,
     /// What the run is encrypted with.
     pub(crate) key: Option<Key>,
+    /// The hash of what a person approved.
+    pub(crate) approved: Option<String>,
+    /// Whether there must be no objects whatever becomes of those whose ids are taken: nobody approved that there are.
+    pub(crate) must_be_empty: bool,
 }
 
 /// The same of what is chosen.
@@ -250,15 +254,22 @@ pub(crate) enum Occupied {
     Yes(Option<String>),
 }
 
-/// Looks for the first tenant of these that holds an object, or whether the collection does that has none. One at rest
-/// counts as holding some: it cannot be asked.
-pub(crate) async fn occupied(ways: &Ways, name: &str, tenants: &BTreeSet<String>) -> Result<Occupied, Failure> {
-    let target = WeaviateTarget::new(ways.clone(), name);
+/// Looks for the first tenant of these, or of all, that holds an object, or whether the collection does that has none. One
+/// at rest counts as holding some, since it cannot be asked; and so does a collection of several nodes whose own addresses
+/// are not known.
+pub(crate) async fn occupied(ways: &Ways, name: &str, tenants: Option<&BTreeSet<String>>) -> Result<Occupied, Failure> {
+    let ways = with_only_node(ways).await;
+    let is_blind = ways.nodes.is_empty();
+    let target = WeaviateTarget::new(ways, name);
     let Some(class) = target.class().await? else { return Ok(Occupied::No) };
+    if is_blind {
+        return Ok(Occupied::Yes(None));
+    }
     if class["multiTenancyConfig"]["enabled"] != true {
         return Ok(if target.has_objects(None).await? { Occupied::Yes(None) } else { Occupied::No });
     }
-    for tenant in target.tenants().await?.into_iter().filter(|tenant| tenants.contains(&tenant.name)) {
+    let is_meant = |name: &String| tenants.is_none_or(|tenants| tenants.contains(name));
+    for tenant in target.tenants().await?.into_iter().filter(|tenant| is_meant(&tenant.name)) {
         if !tenant.is_awake() || target.has_objects(Some(&tenant.name)).await? {
             return Ok(Occupied::Yes(Some(tenant.name)));
         }
@@ -314,6 +325,9 @@ fn restore_order(work: &RestoreWork, chosen: &Chosen) -> Result<restore::Order, 
         key: chosen.key.clone(),
         receipt: layout::receipt(&work.receipt),
         target: work.target.clone(),
+        uid: work.uid.clone(),
+        approved: chosen.approved.clone(),
+        must_be_empty: chosen.must_be_empty,
         retry: retry(work.patience),
     })
 }

@@ -364,11 +364,11 @@ fn restore_job(edit: impl FnOnce(&mut Value)) -> RestoreJob {
     let mut job = json!({
         "restore": {
             "namespace": "ai", "name": "back", "uid": "r", "run": "latest", "collection": "Articles", "into": "Back",
-            "conflict": Conflict::Fail, "receipt": "receipt1", "target": "ai/search",
+            "conflict": Conflict::Fail, "receipt": "receipt1", "target": "ai/search (c)",
             "endpoints": {"rest": NOBODY, "grpc": NOBODY}, "store": {"folder": "/nowhere"},
             "patience": {"attempts": 1},
         },
-        "order": "o1", "ledger": "back-restored", "deadlineSeconds": 86400,
+        "knownAs": "known1", "order": "o1", "ledger": "back-restored", "deadlineSeconds": 86400,
     });
     edit(&mut job);
     serde_json::from_value(job).unwrap()
@@ -377,7 +377,7 @@ fn restore_job(edit: impl FnOnce(&mut Value)) -> RestoreJob {
 fn receipt(state: State) -> Vec<u8> {
     let receipt = json!({
         "format": FORMAT, "version": FORMAT_VERSION, "run": "20260501T030000Z-aaaa", "collection": "Articles",
-        "into": "Back", "target": "ai/search", "conflict": Conflict::Fail, "state": state,
+        "into": "Back", "target": "ai/search (c)", "conflict": Conflict::Fail, "state": state,
         "startedAt": "2026-05-01T04:00:00Z", "updatedAt": "2026-05-01T04:01:00Z",
         "counts": {"written": 9, "skipped": 0, "merged": 0}, "done": [],
     });
@@ -467,4 +467,99 @@ async fn over_objects_nothing_is_written_before_a_word_and_the_word_is_used_up_f
     bench.restore(&job(None)).await.unwrap_err();
     let ledger: RestoreLedger = serde_json::from_str(&bench.text()).unwrap();
     assert_eq!((ledger.stage, ledger.has_begun), (RestoreStage::Failed, true));
+}
+
+#[tokio::test]
+async fn a_receipt_of_another_cluster_is_not_believed() {
+    let weaviate = FakeWeaviate::start(&["w-0"]).await.unwrap();
+    weaviate.seed_class(&json!({"class": "Back"}));
+    let bench = Bench { ways: at(&weaviate.address("w-0")), ..Bench::new() };
+    let text = String::from_utf8(receipt(State::Done)).unwrap().replace("ai/search (c)", "ai/search (prod)");
+    bench.store.put(&layout::receipt("receipt1"), text.into_bytes().into(), Mode::Create).await.unwrap();
+    let failed = bench.restore(&restore_job(|_| {})).await.unwrap_err();
+    assert!(failed.contains("is that of another restore"), "{failed}");
+    let ledger: RestoreLedger = serde_json::from_str(&bench.text()).unwrap();
+    assert_eq!((ledger.stage, ledger.is_permanent), (RestoreStage::Failed, true));
+}
+
+#[tokio::test]
+async fn beside_the_runs_of_another_cluster_nothing_is_written() {
+    let weaviate = FakeWeaviate::start(&["w-0"]).await.unwrap();
+    let bench = Bench { ways: at(&weaviate.address("w-0")), ..Bench::new() };
+    write(&bench.store, "20260501T030000Z-aaaa", &[("Articles", 9)]).await;
+    let before = bench.store.files();
+    let strange = |job: &mut Value| job["restore"]["target"] = json!("ai/search (staging)");
+    bench.restore(&restore_job(strange)).await.unwrap_err();
+    assert_eq!(bench.store.files(), before);
+    let receipt = bench.board.0.lock().unwrap()["receipt.json"].clone();
+    assert!(receipt.contains("ai/search (staging)"), "{receipt}");
+}
+
+/// A collection with one object in a cluster of one node, and a run to restore over it.
+async fn taken() -> (FakeWeaviate, Bench) {
+    let weaviate = FakeWeaviate::start(&["w-0"]).await.unwrap();
+    weaviate.seed_class(&json!({"class": "Back"}));
+    weaviate.seed_shard("Back", "s", &["w-0"]);
+    weaviate.seed_objects("Back", "s", "w-0", [Uuid::from_u128(1)]);
+    let bench = Bench { ways: at(&weaviate.address("w-0")), ..Bench::new() };
+    write(&bench.store, "20260501T030000Z-aaaa", &[("Articles", 9)]).await;
+    (weaviate, bench)
+}
+
+fn over(order: &str, uid: &str, is_approved: bool) -> RestoreJob {
+    restore_job(|job| {
+        (job["order"], job["restore"]["uid"]) = (json!(order), json!(uid));
+        job["restore"]["conflict"] = json!(Conflict::Overwrite);
+        let approval = json!({"hash": "0123456789ab", "run": "20260501T030000Z-aaaa"});
+        job["approval"] = if is_approved { approval } else { Value::Null };
+    })
+}
+
+#[tokio::test]
+async fn a_word_serves_one_work_of_one_object() {
+    let (_weaviate, bench) = taken().await;
+    let asks = bench.restore(&over("o1", "r", false)).await.unwrap();
+    let since = asks.guarded.unwrap().since;
+    bench.restore(&over("o2", "r", true)).await.unwrap_err();
+    let ledger: RestoreLedger = serde_json::from_str(&bench.text()).unwrap();
+    assert_eq!((ledger.approved.as_deref(), ledger.has_begun), (Some("0123456789ab"), true));
+    let key = layout::receipt("receipt1");
+    let text = String::from_utf8(bench.store.files()[&key].to_vec()).unwrap();
+    assert!(text.contains("0123456789ab") && text.contains("\"r\""), "{text}");
+    // The same object goes on.
+    bench.restore(&over("o3", "r", false)).await.unwrap_err();
+    // One that is applied again under the name asks anew.
+    let anew = bench.restore(&over("o4", "s", false)).await.unwrap();
+    assert_eq!(anew.stage, RestoreStage::Waiting);
+    // The receipt is lost: what was used up approves nothing again, and what is found is another finding.
+    bench.store.tamper(&key, None);
+    let used = RestoreLedger { approved: Some("0123456789ab".to_owned()), ..anew };
+    bench.board.0.lock().unwrap().insert(LEDGER_KEY.to_owned(), serde_json::to_string(&used).unwrap());
+    let again = bench.restore(&over("o5", "r", true)).await.unwrap();
+    assert_eq!((again.stage, again.approved), (RestoreStage::Waiting, None));
+    assert!(again.guarded.unwrap().since > since);
+}
+
+#[tokio::test]
+async fn a_collection_that_cannot_be_asked_or_is_protected_needs_a_word() {
+    // Empty, of two nodes whose addresses are not known.
+    let weaviate = FakeWeaviate::start(&["w-0", "w-1"]).await.unwrap();
+    weaviate.seed_class(&json!({"class": "Back"}));
+    let bench = Bench { ways: at(&weaviate.address("w-0")), ..Bench::new() };
+    write(&bench.store, "20260501T030000Z-aaaa", &[("Articles", 9)]).await;
+    assert_eq!(bench.restore(&over("o1", "r", false)).await.unwrap().stage, RestoreStage::Waiting);
+    // Empty, at a known node.
+    for conflict in [Conflict::Skip, Conflict::Overwrite, Conflict::Merge] {
+        let weaviate = FakeWeaviate::start(&["w-0"]).await.unwrap();
+        weaviate.seed_class(&json!({"class": "Back"}));
+        let bench = Bench { ways: at(&weaviate.address("w-0")), ..Bench::new() };
+        write(&bench.store, "20260501T030000Z-aaaa", &[("Articles", 9)]).await;
+        let job = restore_job(|job| {
+            job["restore"]["conflict"] = json!(conflict);
+            job["protection"] = json!("Ba*");
+        });
+        let ledger = bench.restore(&job).await.unwrap();
+        assert_eq!(ledger.stage, RestoreStage::Waiting, "{conflict:?}");
+        assert_eq!(ledger.guarded.unwrap().protection.as_deref(), Some("Ba*"));
+    }
 }
