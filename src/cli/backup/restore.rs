@@ -169,13 +169,13 @@ pub(super) async fn run(args: &RestoreArgs, target: &Target, printer: Printer) -
     }
     let chosen = args.chosen()?;
     let store = args.store.open()?;
-    let receipts = match &args.receipts {
-        Some(place) => args.store.named(place)?,
-        None => place::receipts(&store, &args.store, &args.policy).await?,
-    };
     let manifest = find(&store, &args.run, &args.store).await?;
     let way = way::open(&args.way, target, printer).await?;
     way.reach().await?;
+    let receipts = match &args.receipts {
+        Some(place) => args.store.named(place)?,
+        None => place::receipts(&store, &args.store, &args.policy, &way.identity).await?,
+    };
     let work = work(args, &chosen, manifest.run, receipts.clone(), &way)?;
     let receipts = open(&receipts)?;
     let explained = |failure: Failure| Failure { message: way.explain(&failure.message), ..failure };
@@ -230,7 +230,7 @@ fn work(args: &RestoreArgs, chosen: &Chosen, run: String, receipts: StoreWork, w
     let into = args.into.clone().unwrap_or_else(|| args.collection.clone());
     let conflict = Conflict::from(args.conflict);
     let receipt = args.receipt.clone();
-    let receipt = receipt.unwrap_or_else(|| receipt_id(&run, &args.collection, &into, &way.address, conflict, chosen));
+    let receipt = receipt.unwrap_or_else(|| receipt_id(&run, &args.collection, &into, &way.identity, conflict, chosen));
     Ok(RestoreWork {
         namespace: String::new(),
         name: String::new(),
@@ -242,7 +242,7 @@ fn work(args: &RestoreArgs, chosen: &Chosen, run: String, receipts: StoreWork, w
         factor: args.factor,
         shards: args.shards,
         receipt,
-        target: way.address.clone(),
+        target: way.identity.clone(),
         // The ways are open already.
         endpoints: Endpoints { rest: String::new(), grpc: String::new(), nodes: Vec::new() },
         store: args.store.work()?,
