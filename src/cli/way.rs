@@ -55,8 +55,11 @@ pub(super) struct Way {
     pub(super) common: Client,
     /// Nodes that take data at their own addresses; empty where those are not known.
     pub(super) nodes: Vec<Client>,
-    /// What tells this cluster from others, for people and for the name of a run.
+    /// What tells this cluster from others, for people and for the name of a run. No secret is in it.
     pub(super) address: String,
+    /// The same for whose a prefix or a receipt is: with the uid of a WeaviateCluster, since another cluster may have equal
+    /// names.
+    pub(super) identity: String,
     opened: Option<OpenedCluster>,
 }
 
@@ -100,9 +103,21 @@ pub(super) async fn open(args: &WayArgs, target: &Target, printer: Printer) -> R
     let session = Session::new(reader, target, printer)?;
     let opened = session.open(args.cluster.as_deref()).await?;
     let address = format!("{}/{}", opened.spec.namespace, opened.spec.name);
+    let identity = format!("{address} ({})", opened.object.metadata.uid.as_deref().unwrap_or_default());
     let common = opened.common.clone();
     let nodes = opened.nodes_with_grpc();
-    Ok(Way { common, nodes, address, opened: Some(opened) })
+    Ok(Way { common, nodes, address, identity, opened: Some(opened) })
+}
+
+/// An address as it may be written down: no user, no password, no query.
+fn bare(url: &Url) -> String {
+    let mut bare = url.clone();
+    // One that can have neither has none.
+    bare.set_username("").ok();
+    bare.set_password(None).ok();
+    bare.set_query(None);
+    bare.set_fragment(None);
+    bare.to_string()
 }
 
 fn at(args: &WayArgs, url: &Url) -> Result<Way, Stop> {
@@ -112,7 +127,7 @@ fn at(args: &WayArgs, url: &Url) -> Result<Way, Stop> {
         let mut grpc = url.clone();
         grpc.set_path("");
         let set = grpc.set_port(Some(GRPC_PORT));
-        set.map_err(|()| Stop::usage(format!("{url} cannot have a port: say --grpc URL")))?;
+        set.map_err(|()| Stop::usage(format!("{} cannot have a port: say --grpc URL", bare(url))))?;
         grpc
     };
     let mut options = options(url.clone()).grpc(grpc);
@@ -120,7 +135,8 @@ fn at(args: &WayArgs, url: &Url) -> Result<Way, Stop> {
         options = options.api_key(key);
     }
     let common = Client::new(options).map_err(|error| Stop::usage(chain(&error)))?;
-    Ok(Way { common, nodes: Vec::new(), address: url.to_string(), opened: None })
+    let address = bare(url);
+    Ok(Way { common, nodes: Vec::new(), identity: address.clone(), address, opened: None })
 }
 
 fn key(args: &WayArgs) -> Result<Option<SecretString>, Stop> {
@@ -132,4 +148,17 @@ fn key(args: &WayArgs) -> Result<Option<SecretString>, Stop> {
     };
     let text = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     Ok(text.map(SecretString::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_down_has_no_secret() {
+        let url: Url = "http://user:s3cret@search:8080/v1?token=s3cret#s3cret".parse().unwrap();
+        let args = WayArgs { cluster: None, url: Some(url.clone()), grpc: None, api_key_file: None };
+        let way = at(&args, &url).unwrap();
+        assert_eq!((way.address.as_str(), way.identity.as_str()), ("http://search:8080/v1", "http://search:8080/v1"));
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use elysia_api::backup::BackupStore;
 use elysia_api::names;
-use elysia_core::cluster::{ClusterSpec, judge};
+use elysia_core::cluster::{ClusterSpec, judge, matches_pattern};
 use elysia_core::collection::ClusterSight;
 use elysia_core::feed::FailedRun;
 use elysia_core::sight::{BlindnessKind, Sight};
@@ -56,6 +56,15 @@ pub(super) struct Way {
     pub(super) target: Option<Target>,
     /// Time between two looks.
     pub(super) interval: SignedDuration,
+    /// The patterns that protect its collections.
+    pub(super) protected: Vec<String>,
+}
+
+impl Way {
+    /// The pattern that protects a collection.
+    pub(super) fn protection(&self, collection: &str) -> Option<String> {
+        self.protected.iter().find(|pattern| matches_pattern(pattern, collection)).cloned()
+    }
 }
 
 /// Looks for the cluster.
@@ -65,6 +74,7 @@ pub(super) fn way(namespace: &str, name: &str, context: &Context) -> Way {
         uid: String::new(),
         target: None,
         interval: elysia_core::cluster::spec::DEFAULT_INTERVAL,
+        protected: Vec::new(),
     };
     let Some(cluster) = cluster_of(namespace, name, context) else { return way };
     way.uid = cluster.uid().unwrap_or_default();
@@ -76,6 +86,7 @@ pub(super) fn way(namespace: &str, name: &str, context: &Context) -> Way {
         }
     };
     way.interval = spec.interval;
+    way.protected.clone_from(&spec.protected);
     way.target = Target::of(&cluster, &spec);
     way.cluster = match judge::is_fit(cluster.status.as_ref()) {
         _ if way.target.is_none() => {

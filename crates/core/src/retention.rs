@@ -7,7 +7,7 @@
 //! - the newest run that was verified stays;
 //! - a Suspect run stays, and so does everything older: what is missing from it may be nowhere else.
 //!
-//! And a run that is kept keeps those that it builds on: without them it is none.
+//! So does a run that somebody needs at this moment; and a run that is kept keeps those that it builds on: without them it is none.
 
 pub mod build_on;
 
@@ -44,6 +44,8 @@ pub struct Run {
     pub is_suspect: bool,
     /// Whether it was verified, and nothing was found.
     pub is_verified: bool,
+    /// Whether somebody needs it at this moment, as a restore that reads it does.
+    pub is_in_use: bool,
     /// The runs that it builds on, the nearest first; none: it stands for itself.
     pub bases: Vec<String>,
 }
@@ -71,6 +73,10 @@ pub enum Why {
     Young,
     /// A run that is kept builds on it.
     Base,
+    /// Somebody needs it at this moment.
+    InUse,
+    /// A run is far younger than now: a clock is wrong, and no age can be told.
+    Clock,
 }
 
 impl Why {
@@ -87,6 +93,8 @@ impl Why {
             Self::Monthly => "monthly",
             Self::Young => "young",
             Self::Base => "base",
+            Self::InUse => "in use",
+            Self::Clock => "clock",
         }
     }
 }
@@ -107,8 +115,21 @@ impl Decision {
     }
 }
 
-/// One decision for each run, the newest first. Days, weeks and months are those of `zone`.
+/// How far clocks may differ.
+const SKEW: SignedDuration = SignedDuration::from_hours(1);
+
+/// The run that is younger than now by more than clocks differ: this clock is wrong, or that of its writer was.
+pub fn of_the_future(runs: &[Run], now: Timestamp) -> Option<&Run> {
+    let newest = runs.iter().max_by_key(|run| run.finished_at)?;
+    (newest.finished_at.duration_since(now) > SKEW).then_some(newest)
+}
+
+/// One decision for each run, the newest first. Days, weeks and months are those of `zone`. A run that is younger than
+/// now counts as one of this moment; when it is so by more than an hour, nothing is retired.
 pub fn decide(runs: &[Run], rules: &Retention, zone: &TimeZone, now: Timestamp) -> Vec<Decision> {
+    let is_clock_wrong = of_the_future(runs, now).is_some();
+    let of_now = |run: &Run| Run { finished_at: run.finished_at.min(now), ..run.clone() };
+    let runs: Vec<Run> = runs.iter().map(of_now).collect();
     let mut runs: Vec<&Run> = runs.iter().collect();
     runs.sort_by(|one, other| (other.finished_at, &other.id).cmp(&(one.finished_at, &one.id)));
     let mut kept = by_rules(&runs, rules, zone, now);
@@ -122,6 +143,14 @@ pub fn decide(runs: &[Run], rules: &Retention, zone: &TimeZone, now: Timestamp) 
     }
     if let Some(suspect) = runs.iter().position(|run| run.is_suspect) {
         (suspect..runs.len()).for_each(|at| keep(at, Why::Suspect));
+    }
+    for (at, run) in runs.iter().enumerate() {
+        if run.is_in_use {
+            keep(at, Why::InUse);
+        }
+        if is_clock_wrong {
+            keep(at, Why::Clock);
+        }
     }
     // A base is older than what builds on it, so one way through them is enough; but who wrote the runs had a clock.
     loop {

@@ -170,7 +170,7 @@ impl CreateArgs {
             name: String::new(),
             uid: String::new(),
             run: layout::run_id(Timestamp::now(), u16::from_be_bytes([high, low])),
-            owner: Owner { cluster: way.address.clone(), policy: self.policy.policy.clone() },
+            owner: Owner { cluster: way.identity.clone(), policy: self.policy.policy.clone() },
             collections: (!self.collections.is_empty()).then(|| self.collections.clone()),
             // The ways are open already.
             endpoints: Endpoints { rest: String::new(), grpc: String::new(), nodes: Vec::new() },

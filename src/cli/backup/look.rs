@@ -94,7 +94,8 @@ pub(super) fn table(runs: &[RunSummary], now: Timestamp) -> String {
 pub(super) async fn show(args: &ShowArgs, printer: Printer) -> Result<Exit, Stop> {
     let store = args.store.open()?;
     let manifest = place::find(&store, &args.run, &args.store).await?;
-    let verified = match catalogue::look(&store, &manifest.run).await {
+    let seen = catalogue::look(&store, &manifest.run).await;
+    let verified = match seen.map_err(|error| stopped(&error.into(), ""))? {
         State::Run { verified, .. } => verified.map(|verified| verified.at),
         State::Unfinished(_) | State::Unreadable(_) => None,
     };
@@ -167,5 +168,6 @@ pub(super) fn whole(manifest: &Manifest, verified: Option<Timestamp>) -> String 
 
 /// One run as the catalogue has it, whatever it is.
 pub(super) async fn one(store: &crate::worker::backup::store::AnyStore, run: &str) -> RunSummary {
-    summary(Entry { run: run.to_owned(), state: catalogue::look(store, run).await })
+    let state = catalogue::look(store, run).await.unwrap_or_else(|error| State::Unreadable(error.into()));
+    summary(Entry { run: run.to_owned(), state })
 }

@@ -153,9 +153,14 @@ impl PolicyArgs {
 
 /// Where receipts of restores lie: beside the runs of whoever acts, and else, because a stranger writes nothing there, in
 /// a folder of this person.
-pub(super) async fn receipts(store: &AnyStore, place: &StoreArgs, policy: &PolicyArgs) -> Result<StoreWork, Stop> {
+pub(super) async fn receipts(
+    store: &AnyStore,
+    place: &StoreArgs,
+    policy: &PolicyArgs,
+    cluster: &str,
+) -> Result<StoreWork, Stop> {
     let found = owner(store).await.map_err(|error| stopped(&Failure::from(error), ""))?;
-    if found.is_none_or(|owner| owner.policy == policy.policy) {
+    if found.is_none_or(|owner| owner.policy == policy.policy && owner.cluster == cluster) {
         return place.work();
     }
     own_receipts().ok_or_else(|| {

@@ -139,7 +139,7 @@ impl RestoreArgs {
                 serde_json::from_str(&text).map_err(|error| refuse(error.to_string()))?
             }
         };
-        Ok(Chosen { select, transform, key: self.key.key()? })
+        Ok(Chosen { select, transform, key: self.key.key()?, ..Chosen::default() })
     }
 }
 
@@ -155,7 +155,7 @@ pub(super) fn receipt_id(
     conflict: Conflict,
     chosen: &Chosen,
 ) -> String {
-    let Chosen { select, transform, key: _ } = chosen;
+    let Chosen { select, transform, key: _, approved: _, must_be_empty: _ } = chosen;
     let what = serde_json::json!([run, collection, into, target, conflict, select, transform]);
     let mut id = Digest::of(what.to_string().as_bytes()).to_string();
     id.retain(|letter| letter.is_ascii_alphanumeric());
@@ -169,13 +169,13 @@ pub(super) async fn run(args: &RestoreArgs, target: &Target, printer: Printer) -
     }
     let chosen = args.chosen()?;
     let store = args.store.open()?;
-    let receipts = match &args.receipts {
-        Some(place) => args.store.named(place)?,
-        None => place::receipts(&store, &args.store, &args.policy).await?,
-    };
     let manifest = find(&store, &args.run, &args.store).await?;
     let way = way::open(&args.way, target, printer).await?;
     way.reach().await?;
+    let receipts = match &args.receipts {
+        Some(place) => args.store.named(place)?,
+        None => place::receipts(&store, &args.store, &args.policy, &way.identity).await?,
+    };
     let work = work(args, &chosen, manifest.run, receipts.clone(), &way)?;
     let receipts = open(&receipts)?;
     let explained = |failure: Failure| Failure { message: way.explain(&failure.message), ..failure };
@@ -230,7 +230,7 @@ fn work(args: &RestoreArgs, chosen: &Chosen, run: String, receipts: StoreWork, w
     let into = args.into.clone().unwrap_or_else(|| args.collection.clone());
     let conflict = Conflict::from(args.conflict);
     let receipt = args.receipt.clone();
-    let receipt = receipt.unwrap_or_else(|| receipt_id(&run, &args.collection, &into, &way.address, conflict, chosen));
+    let receipt = receipt.unwrap_or_else(|| receipt_id(&run, &args.collection, &into, &way.identity, conflict, chosen));
     Ok(RestoreWork {
         namespace: String::new(),
         name: String::new(),
@@ -242,7 +242,7 @@ fn work(args: &RestoreArgs, chosen: &Chosen, run: String, receipts: StoreWork, w
         factor: args.factor,
         shards: args.shards,
         receipt,
-        target: way.address.clone(),
+        target: way.identity.clone(),
         // The ways are open already.
         endpoints: Endpoints { rest: String::new(), grpc: String::new(), nodes: Vec::new() },
         store: args.store.work()?,
@@ -260,8 +260,8 @@ async fn consent(
     printer: Printer,
 ) -> Result<(), Stop> {
     let is_destructive = matches!(work.conflict, Conflict::Overwrite | Conflict::Merge);
-    // One that goes on was agreed to when it began.
-    if !is_destructive || plan.class.is_some() || !plan.is_new {
+    // One that goes on with what it has written was agreed to when it began.
+    if !is_destructive || plan.class.is_some() || plan.receipt.has_written() {
         return Ok(());
     }
     if let Some(pattern) = way.protection(&work.into).filter(|_| !args.override_protection) {

@@ -58,8 +58,8 @@ pub(in crate::controllers) fn into(restore: &CollectionRestore) -> String {
     restore.spec.into.clone().unwrap_or_else(|| restore.spec.collection.clone())
 }
 
-/// Whether the collection may be half of what it is to be. A restore that waits for a person has written nothing, and
-/// one that failed has not, unless it says when it began.
+/// Whether the collection may be half of what it is to be. A restore that failed or waits for a person has written nothing,
+/// unless it says when it began.
 pub(in crate::controllers) fn is_unfinished(restore: &CollectionRestore) -> bool {
     if restore.metadata.deletion_timestamp.is_some() {
         return false;
@@ -67,7 +67,39 @@ pub(in crate::controllers) fn is_unfinished(restore: &CollectionRestore) -> bool
     let Some(status) = &restore.status else { return true };
     match status.phase {
         None | Some(RestorePhase::Pending | RestorePhase::Running) => true,
-        Some(RestorePhase::Failed) => status.started_at.is_some(),
-        Some(RestorePhase::Succeeded | RestorePhase::NeedsApproval) => false,
+        // One that was deleted when it was half done, and applied again, asks anew.
+        Some(RestorePhase::Failed | RestorePhase::NeedsApproval) => status.started_at.is_some(),
+        Some(RestorePhase::Succeeded) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_may_be_half_restored_is_not_finished() {
+        for (phase, began, is_half) in [
+            ("Pending", false, true),
+            ("Running", true, true),
+            ("Failed", false, false),
+            ("Failed", true, true),
+            ("NeedsApproval", false, false),
+            ("NeedsApproval", true, true),
+            ("Succeeded", true, false),
+        ] {
+            let restore: CollectionRestore = serde_json::from_value(json!({
+                "apiVersion": "elysia.dev/v1alpha1", "kind": "CollectionRestore", "metadata": {"name": "back"},
+                "spec": {
+                    "clusterRef": {"name": "search"}, "from": {"backupRef": {"name": "nightly"}, "run": "latest"},
+                    "collection": "Articles",
+                },
+                "status": {"phase": phase, "startedAt": began.then_some("2026-05-01T12:00:00Z")},
+            }))
+            .unwrap();
+            assert_eq!(is_unfinished(&restore), is_half, "{phase} {began}");
+        }
     }
 }

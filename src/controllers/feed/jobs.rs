@@ -67,8 +67,17 @@ fn view(job: &Job, uid: &str, has_pod: bool) -> Option<JobView> {
     if job.owner_references().iter().any(|owner| owner.uid == uid) {
         return Some(JobView { name, state, watches, idle_since });
     }
-    let is_at_work = state == JobState::Active || pods(job.status.as_ref()) > 0;
-    is_at_work.then_some(JobView { name, state: JobState::Active, watches, idle_since })
+    (state == JobState::Active || is_at_work(job)).then_some(JobView {
+        name,
+        state: JobState::Active,
+        watches,
+        idle_since,
+    })
+}
+
+/// Whether a Job may be at work.
+pub(in crate::controllers) fn is_at_work(job: &Job) -> bool {
+    state(job) == JobState::Active || pods(job.status.as_ref()) > 0
 }
 
 fn pods(status: Option<&JobStatus>) -> i32 {

@@ -74,7 +74,8 @@ async fn act(
     let (Some(target), Some(store)) = (&scene.way.target, &scene.store) else {
         return Err(EffectError::Refused("the cluster or the store has no address that a Job could use".to_owned()));
     };
-    let objects = work::objects(spec, order, approval, store, target, context).map_err(EffectError::Refused)?;
+    let objects =
+        work::objects(spec, order, approval, (store, target), &scene.way, context).map_err(EffectError::Refused)?;
     store_jobs::make(objects, owner, false, None, scene.observed.failed.is_some(), context).await
 }
 

@@ -6,6 +6,8 @@ use elysia_api::{CollectionBackup, CollectionRestore, names};
 use elysia_core::restore::{Missing, Observed, RestoreSpec};
 use elysia_core::sight::Sight;
 use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use kube::api::{Api, ListParams};
 use kube::core::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
@@ -27,6 +29,7 @@ pub(super) struct Scene {
 pub(super) async fn observe(spec: &RestoreSpec, context: &Context, now: Timestamp) -> Result<Scene, ReconcileError> {
     let label = (names::RESTORE_LABEL, spec.name.as_str());
     let jobs = jobs::labelled(&spec.namespace, label, &spec.uid, context).await?;
+    let others = at_work(&spec.namespace, context).await?;
     let name = names::restore_ledger(&spec.name);
     let Beside { ledger, keeps_notes, failed, intent: _ } =
         store_jobs::beside(&spec.namespace, &name, &spec.uid, context).await;
@@ -46,7 +49,8 @@ pub(super) async fn observe(spec: &RestoreSpec, context: &Context, now: Timestam
         keeps_notes,
         failed,
         jobs,
-        rival: rival(spec, context),
+        rival: rival(spec, &others, context),
+        backing_up: backing_up(spec, &others, context),
         now,
     };
     Ok(Scene { observed, way, store })
@@ -68,8 +72,31 @@ fn resolve(spec: &RestoreSpec, context: &Context) -> Result<BackupStore, Missing
     })
 }
 
-/// An older restore into the same collection that may still write.
-fn rival(spec: &RestoreSpec, context: &Context) -> Option<String> {
+/// Every Job of the namespace that may be at work.
+async fn at_work(namespace: &str, context: &Context) -> Result<Vec<Job>, ReconcileError> {
+    let api: Api<Job> = Api::namespaced(context.kube.clone(), namespace);
+    let selected = ListParams::default().labels("app.kubernetes.io/name=elysia-backup");
+    let found = api.list(&selected).await.map_err(ReconcileError::read("the Jobs of backups and restores"))?;
+    Ok(found.items.into_iter().filter(jobs::is_at_work).collect())
+}
+
+fn label<'a>(job: &'a Job, label: &str) -> Option<&'a str> {
+    job.labels().get(label).map(String::as_str)
+}
+
+/// A Job that backs this cluster up. That of a policy that is gone may be of any cluster.
+fn backing_up(spec: &RestoreSpec, at_work: &[Job], context: &Context) -> Option<String> {
+    let is_of_it = |policy: &str| {
+        let reference = ObjectRef::<CollectionBackup>::new(policy).within(&spec.namespace);
+        context.stores.backups.get(&reference).is_none_or(|policy| policy.spec.cluster_ref.name == spec.cluster)
+    };
+    let found = at_work.iter().find(|job| label(job, names::BACKUP_LABEL).is_some_and(is_of_it));
+    found.map(|job| job.name_any())
+}
+
+/// Another restore into the same collection that may still write: an older one, or any that has a Job at work.
+fn rival(spec: &RestoreSpec, at_work: &[Job], context: &Context) -> Option<String> {
+    let has_job = |name: &str| at_work.iter().any(|job| label(job, names::RESTORE_LABEL) == Some(name));
     let age = |restore: &CollectionRestore| {
         (restore.metadata.creation_timestamp.clone().map(|time| time.0), restore.name_any())
     };
@@ -79,8 +106,7 @@ fn rival(spec: &RestoreSpec, context: &Context) -> Option<String> {
             && restore.spec.cluster_ref.name == spec.cluster
             && restore.uid().as_deref() != Some(&spec.uid)
             && into(restore) == spec.into
-            && is_unfinished(restore)
-            && age(restore) < own
+            && ((is_unfinished(restore) && age(restore) < own) || has_job(&restore.name_any()))
     };
     let restores = context.stores.restores.state();
     let mut rivals: Vec<_> = restores.iter().filter(|restore| is_rival(restore)).collect();

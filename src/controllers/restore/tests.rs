@@ -1,6 +1,6 @@
 //! Transcripts of rounds over restores.
 
-use elysia_api::{CollectionBackup, CollectionRestore};
+use elysia_api::{CollectionBackup, CollectionRestore, WeaviateCluster};
 use elysia_core::restore::ledger::{Guarded, RestoreLedger, Stage};
 use insta::assert_snapshot;
 use k8s_openapi::api::batch::v1::Job;
@@ -56,9 +56,9 @@ impl World {
     /// The worker of this Job writes how it stands.
     fn worker_says(&self, job: &str, stage: Stage) {
         let work = self.told_restore(job);
-        let guarded = Guarded { run: "r1".to_owned(), tenant: None, since: now() };
+        let guarded = Guarded { run: "r1".to_owned(), tenant: None, protection: None, since: now() };
         let ledger = RestoreLedger {
-            receipt: work.restore.receipt,
+            receipt: work.known_as,
             order: work.order,
             run_now: work.run_now,
             run: Some("r1".to_owned()),
@@ -106,6 +106,8 @@ async fn it_is_done_once() {
     POST events Normal RestoreStarted
     ");
     let work = world.told_restore(&job);
+    let uid = world.get::<WeaviateCluster>("search").metadata.uid.unwrap();
+    assert_eq!((work.restore.target, work.protection), (format!("ai/search ({uid})"), None));
     assert_eq!(
         (work.restore.run.as_str(), work.restore.into.as_str(), work.keeps_receipt),
         ("latest", "Restored", false)
@@ -209,4 +211,42 @@ async fn a_volume_is_only_read_and_the_receipt_is_kept_with_the_ledger() {
     assert!(world.told_restore(&job).keeps_receipt);
     let pod = world.get::<Job>(&job).spec.unwrap().template.spec.unwrap();
     assert_eq!(pod.containers[0].volume_mounts.as_ref().unwrap()[0].read_only, Some(true));
+}
+
+/// Work of somebody else that is under way.
+fn at_work(name: &str, label: (&str, &str)) -> Job {
+    manifest(json!({
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {
+            "name": name, "namespace": NAMESPACE,
+            "labels": {"app.kubernetes.io/name": "elysia-backup", label.0: label.1},
+        },
+    }))
+}
+
+#[tokio::test]
+async fn it_waits_for_a_backup_and_for_any_restore_that_is_at_work() {
+    let mut world = world().await;
+    world.api.seed(&at_work("nightly-1", ("elysia.dev/collection-backup", "nightly")));
+    world.back().await;
+    assert!(
+        world.restore_conditions().contains("Job nightly-1 backs cluster search up"),
+        "{}",
+        world.restore_conditions()
+    );
+    assert_eq!(world.restore_jobs(), ["nightly-1"]);
+    world.api.remove::<Job>(NAMESPACE, "nightly-1");
+    // A younger one began before.
+    advance(10);
+    world.api.seed(&restore("younger"));
+    world.api.seed(&at_work("younger-1", ("elysia.dev/collection-restore", "younger")));
+    world.back().await;
+    assert!(
+        world.restore_conditions().contains("CollectionRestore younger into Restored"),
+        "{}",
+        world.restore_conditions()
+    );
+    world.api.remove::<Job>(NAMESPACE, "younger-1");
+    world.back().await;
+    assert_eq!(world.restore_jobs().len(), 1);
 }

@@ -8,7 +8,7 @@ use elysia_engine::backup::restore::Conflict as EngineConflict;
 
 use super::super::context::Context;
 use super::super::feed::observe::Target;
-use super::super::store_jobs::{self, Doing, Objects};
+use super::super::store_jobs::{self, Doing, Objects, Way};
 use crate::worker::backup::RESTORE_WORK_VARIABLE;
 use crate::worker::backup::work::RestoreWork;
 use crate::worker::jobs::work::{ApprovalWork, RestoreJob};
@@ -33,8 +33,8 @@ pub(super) fn objects(
     spec: &RestoreSpec,
     order: &str,
     approval: Option<&Approval>,
-    store: &BackupStore,
-    target: &Target,
+    (store, target): (&BackupStore, &Target),
+    way: &Way,
     context: &Context,
 ) -> Result<Objects, String> {
     let ledger = names::restore_ledger(&spec.name);
@@ -55,13 +55,15 @@ pub(super) fn objects(
             },
             factor: number(spec.factor),
             shards: number(spec.shards),
-            receipt: spec.receipt(),
-            target: spec.target(),
+            receipt: spec.receipt_of(&way.uid),
+            target: spec.target(&way.uid),
             endpoints: store_jobs::endpoints(target),
             store: store_jobs::store_work(store),
             receipts: None,
             patience: PatienceWork::default(),
         },
+        known_as: spec.receipt(),
+        protection: way.protection(&spec.into),
         order: order.to_owned(),
         run_now: spec.run_now.clone(),
         ledger: ledger.clone(),

@@ -28,7 +28,6 @@ use elysia_engine::backup::manifest::{Manifest, Owner, RunMode};
 use elysia_engine::backup::ports::{Store, Target as _};
 use elysia_engine::backup::restore::{self, Preflight, Receipt, Restorer, preflight};
 use elysia_engine::backup::seal::Key;
-use elysia_engine::backup::stored::{self, StoredError};
 use elysia_engine::backup::transform::{Select, Step};
 use elysia_engine::backup::verify::{self, Depth, Findings};
 use elysia_engine::backup::write::{self, LANES, Writer};
@@ -141,7 +140,7 @@ async fn attempt<S: Store>(store: &S, run: &str, owner: &Owner) -> Result<Attemp
         if !layout::is_run_id(&run) {
             return Err(Failure::permanent(format!("`{run}` is no run's id")));
         }
-        match catalogue::look(store, &run).await {
+        match catalogue::look(store, &run).await? {
             State::Run { manifest, .. } if manifest.owner == *owner => return Ok(Attempt::Done(manifest)),
             State::Run { manifest, .. } => {
                 return Err(Failure::permanent(format!("run {run} is there, and is that of {}", manifest.owner)));
@@ -196,6 +195,10 @@ pub(crate) struct Chosen {
     pub(crate) transform: Vec<Step>,
     /// What the run is encrypted with.
     pub(crate) key: Option<Key>,
+    /// The hash of what a person approved.
+    pub(crate) approved: Option<String>,
+    /// Whether there must be no objects whatever becomes of those whose ids are taken: nobody approved that there are.
+    pub(crate) must_be_empty: bool,
 }
 
 /// The same of what is chosen.
@@ -251,15 +254,22 @@ pub(crate) enum Occupied {
     Yes(Option<String>),
 }
 
-/// Looks for the first tenant of these that holds an object, or whether the collection does that has none. One at rest
-/// counts as holding some: it cannot be asked.
-pub(crate) async fn occupied(ways: &Ways, name: &str, tenants: &BTreeSet<String>) -> Result<Occupied, Failure> {
-    let target = WeaviateTarget::new(ways.clone(), name);
+/// Looks for the first tenant of these, or of all, that holds an object, or whether the collection does that has none. One
+/// at rest counts as holding some, since it cannot be asked; and so does a collection of several nodes whose own addresses
+/// are not known.
+pub(crate) async fn occupied(ways: &Ways, name: &str, tenants: Option<&BTreeSet<String>>) -> Result<Occupied, Failure> {
+    let ways = with_only_node(ways).await;
+    let is_blind = ways.nodes.is_empty();
+    let target = WeaviateTarget::new(ways, name);
     let Some(class) = target.class().await? else { return Ok(Occupied::No) };
+    if is_blind {
+        return Ok(Occupied::Yes(None));
+    }
     if class["multiTenancyConfig"]["enabled"] != true {
         return Ok(if target.has_objects(None).await? { Occupied::Yes(None) } else { Occupied::No });
     }
-    for tenant in target.tenants().await?.into_iter().filter(|tenant| tenants.contains(&tenant.name)) {
+    let is_meant = |name: &String| tenants.is_none_or(|tenants| tenants.contains(name));
+    for tenant in target.tenants().await?.into_iter().filter(|tenant| is_meant(&tenant.name)) {
         if !tenant.is_awake() || target.has_objects(Some(&tenant.name)).await? {
             return Ok(Occupied::Yes(Some(tenant.name)));
         }
@@ -267,21 +277,25 @@ pub(crate) async fn occupied(ways: &Ways, name: &str, tenants: &BTreeSet<String>
     Ok(Occupied::No)
 }
 
-/// Receipts that are looked at: far more than restores that anybody keeps.
-const MOST_RECEIPTS: usize = 1000;
-
 /// The receipts of restores below a prefix, with their ids. One that cannot be read is none.
 pub(crate) async fn receipts<S: Store>(store: &S) -> Result<Vec<(String, Receipt)>, Failure> {
-    let mut found = Vec::new();
-    for key in store.files(layout::RESTORES, MOST_RECEIPTS).await? {
-        let id = key.rsplit('/').next().and_then(|name| name.strip_suffix(".json"));
-        match (id, stored::read::<Receipt, _>(store, &key).await) {
-            (Some(id), Ok(Some((receipt, _)))) => found.push((id.to_owned(), receipt)),
-            (_, Err(StoredError::Port(error))) => return Err(error.into()),
-            _ => {}
+    let found = catalogue::receipts(store).await?;
+    Ok(found.into_iter().filter_map(|(id, receipt)| Some((id, receipt.ok()?))).collect())
+}
+
+/// The runs that restores read which are not over yet. What cannot be read may name any of them.
+pub(crate) async fn runs_in_use<S: Store>(store: &S) -> Result<BTreeSet<String>, Failure> {
+    let mut runs = BTreeSet::new();
+    for (id, receipt) in catalogue::receipts(store).await? {
+        let receipt = receipt.map_err(|error| {
+            let message = format!("restore {id} may need any of the runs: {}", super::chain(&error));
+            Failure { message, ..error.into() }
+        })?;
+        if receipt.state == restore::State::Running {
+            runs.insert(receipt.run);
         }
     }
-    Ok(found)
+    Ok(runs)
 }
 
 /// A cluster of one node has that node at its common address.
@@ -311,6 +325,9 @@ fn restore_order(work: &RestoreWork, chosen: &Chosen) -> Result<restore::Order, 
         key: chosen.key.clone(),
         receipt: layout::receipt(&work.receipt),
         target: work.target.clone(),
+        uid: work.uid.clone(),
+        approved: chosen.approved.clone(),
+        must_be_empty: chosen.must_be_empty,
         retry: retry(work.patience),
     })
 }

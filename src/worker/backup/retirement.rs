@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use elysia_core::retention::shrink::{Shrunk, judged};
-use elysia_core::retention::{Retention, Why, decide};
+use elysia_core::retention::{Retention, Run, Why, decide};
 use elysia_engine::backup::manifest::Owner;
 use elysia_engine::backup::ports::Store;
 use elysia_engine::backup::retire::{ABANDONED, remove_runs};
@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::failure::Failure;
 use super::runs::{RunState, RunSummary};
+use crate::worker::jobs::judged::{Holding, Judged, lacking};
 
 /// What becomes of a run.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -56,13 +57,25 @@ pub fn retirement(
 ) -> Vec<Verdict> {
     let ours = |run: &&RunSummary| run.owner.as_ref() == Some(owner);
     let sized: Vec<_> = runs.iter().filter(ours).filter_map(RunSummary::sized).collect();
-    let (judged, shrunk): (Vec<_>, Vec<Option<Shrunk>>) = judged(&sized, max_shrink).into_iter().unzip();
-    let suspect: BTreeMap<&str, String> = judged
-        .iter()
-        .zip(&shrunk)
-        .filter_map(|(run, shrunk)| Some((run.id.as_str(), shrunk.as_ref()?.to_string())))
-        .collect();
-    let decisions: BTreeMap<String, Vec<&'static str>> = decide(&judged, rules, zone, now)
+    let (mut compared, shrunk): (Vec<_>, Vec<Option<Shrunk>>) = judged(&sized, max_shrink).into_iter().unzip();
+    let suspect = suspect(&runs, &compared, &shrunk);
+    for run in &mut compared {
+        let Some(told) = runs.iter().find(|told| told.id == run.id) else { continue };
+        run.is_suspect = suspect.contains_key(&run.id);
+        // One that leaves something out does not stand in for a whole one.
+        run.is_verified &= told.judged.as_ref().is_none_or(|it| !it.is_damaged && it.left_out.is_empty());
+        run.is_in_use = told.is_in_use;
+    }
+    // Retention stops at what cannot be read, wherever that is among the others.
+    compared.extend(runs.iter().filter(|run| run.state == RunState::Unreadable).map(|run| Run {
+        id: run.id.clone(),
+        finished_at: now,
+        is_suspect: true,
+        is_verified: false,
+        is_in_use: false,
+        bases: Vec::new(),
+    }));
+    let decisions: BTreeMap<String, Vec<&'static str>> = decide(&compared, rules, zone, now)
         .into_iter()
         .map(|decision| (decision.id, decision.kept.into_iter().map(Why::as_str).collect()))
         .collect();
@@ -83,9 +96,42 @@ pub fn retirement(
                 RunState::Unfinished => vec!["may be under way"],
                 RunState::Unreadable => vec!["unreadable"],
             };
-            Verdict { suspect: suspect.get(run.id.as_str()).cloned(), kept, run }
+            Verdict { suspect: suspect.get(&run.id).cloned(), kept, run }
         })
         .collect()
+}
+
+/// Why runs are Suspect: what a policy's worker found of them, which a person may have accepted; of a run that it has not
+/// looked at, what it lacks of the one before it.
+fn suspect(runs: &[RunSummary], compared: &[Run], shrunk: &[Option<Shrunk>]) -> BTreeMap<String, String> {
+    let told = |run: &Run| runs.iter().find(|told| told.id == run.id);
+    // The newest first.
+    let holding: Vec<_> = compared
+        .iter()
+        .rev()
+        .filter_map(|run| {
+            let RunSummary { collections, judged, problem, .. } = told(run)?;
+            Some(Holding {
+                run: &run.id,
+                collections: collections.keys().map(String::as_str).collect(),
+                judged: judged.as_ref(),
+                is_good: problem.is_none() && judged.as_ref().is_some_and(Judged::is_whole),
+            })
+        })
+        .collect();
+    let lacking = lacking(&holding);
+    let why = |run: &Run, shrunk: &Option<Shrunk>| {
+        let told = told(run)?;
+        if let Some(problem) = &told.problem {
+            return Some(problem.clone());
+        }
+        match &told.judged {
+            Some(judged) if judged.is_suspect() => Some(judged.suspect.join("; ")),
+            Some(_) => lacking.get(&run.id).cloned(),
+            None => shrunk.as_ref().map(ToString::to_string),
+        }
+    };
+    compared.iter().zip(shrunk).filter_map(|(run, shrunk)| Some((run.id.clone(), why(run, shrunk)?))).collect()
 }
 
 fn is_abandoned(run: &RunSummary, now: Timestamp) -> bool {

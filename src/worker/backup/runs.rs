@@ -6,10 +6,17 @@ use elysia_core::retention::shrink::Sized as SizedRun;
 use elysia_engine::backup::catalogue::{self, Entry, State};
 use elysia_engine::backup::manifest::{Manifest, Owner};
 use elysia_engine::backup::ports::Store;
+use elysia_engine::backup::restore::State as Restored;
+use elysia_engine::ports::PortError;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::failure::Failure;
+use crate::worker::jobs::judged::{self, Judged};
+
+/// Notes that are read at once: they are small.
+const READS: usize = 32;
 
 /// What a folder of runs holds under one id.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -58,9 +65,15 @@ pub struct RunSummary {
     /// The runs that it builds on, the nearest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bases: Vec<String>,
-    /// Why it cannot be read.
+    /// Why it cannot be read, or one of the notes beside it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// What a policy's worker found of it.
+    #[serde(skip)]
+    pub(crate) judged: Option<Judged>,
+    /// Whether a restore that is not over reads it.
+    #[serde(skip)]
+    pub(crate) is_in_use: bool,
 }
 
 impl RunSummary {
@@ -80,6 +93,8 @@ impl RunSummary {
             choice: String::new(),
             bases: Vec::new(),
             problem: None,
+            judged: None,
+            is_in_use: false,
         }
     }
 
@@ -124,7 +139,10 @@ pub fn summary(entry: Entry) -> RunSummary {
             problem: Some(format!("the manifest in its folder is that of run {}", manifest.run)),
             ..RunSummary::empty(run, RunState::Unreadable)
         },
-        State::Run { manifest, verified } => RunSummary::of(&manifest, verified.map(|verified| verified.at)),
+        State::Run { manifest, verified, doubt } => RunSummary {
+            problem: doubt.map(|error| crate::worker::chain(&error)),
+            ..RunSummary::of(&manifest, verified.map(|verified| verified.at))
+        },
         State::Unfinished(begun) => RunSummary {
             owner: begun.as_ref().map(|begun| begun.owner.clone()),
             started_at: begun.as_ref().map(|begun| begun.at),
@@ -139,5 +157,26 @@ pub fn summary(entry: Entry) -> RunSummary {
 
 /// Every run of a store, the newest first.
 pub async fn runs<S: Store>(store: &S) -> Result<Vec<RunSummary>, Failure> {
-    Ok(catalogue::list(store).await?.into_iter().map(summary).collect())
+    // What cannot be read of the restores may name any of the runs.
+    let receipts = catalogue::receipts(store).await?;
+    let is_in_use = |run: &str| {
+        receipts.iter().any(|(_, receipt)| match receipt {
+            Ok(receipt) => receipt.state == Restored::Running && receipt.run == run,
+            Err(_) => true,
+        })
+    };
+    let look = |entry: Entry| {
+        let mut run = summary(entry);
+        run.is_in_use = is_in_use(&run.id);
+        async move {
+            if run.state == RunState::Complete {
+                match judged::of_run(store, &run.id).await? {
+                    Ok(judged) => run.judged = judged,
+                    Err(error) => run.problem = run.problem.or_else(|| Some(crate::worker::chain(&error))),
+                }
+            }
+            Ok::<_, PortError>(run)
+        }
+    };
+    Ok(stream::iter(catalogue::list(store).await?).map(look).buffered(READS).try_collect().await?)
 }

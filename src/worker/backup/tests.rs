@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use elysia_core::retention::Retention;
-use elysia_engine::backup::manifest::{DataFormat, Manifest};
+use elysia_engine::backup::manifest::{DataFormat, FORMAT, FORMAT_VERSION, Manifest};
 use elysia_engine::backup::memory::{MemoryClass, MemoryCluster, MemoryStore};
 use elysia_engine::memory::{FixedClock, Fuse};
 use elysia_engine::object::Object;
@@ -66,22 +66,27 @@ async fn what_goes_is_ours_and_old_and_nothing_else() {
     }
     // Cut off before its manifest.
     write(&store.with_fuse(Fuse::after(3)), "5", "nightly", 10).await.unwrap_err();
+    // What cannot be read may build on any of them.
     store.tamper("runs/6/manifest.json", Some(b"{".to_vec()));
     let seen = verdicts(&store, &owner("nightly"), &last(2), now).await;
-    assert_eq!(told(&seen), ["6: unreadable", "5: may be under way", "4: newest, last", "3: last", "2: ", "1: "]);
+    let all = ["6: unreadable", "5: may be under way", "4: suspect, last", "3: suspect", "2: suspect", "1: suspect"];
+    assert_eq!(told(&seen), all);
+    store.tamper("runs/6/manifest.json", None);
+    let seen = verdicts(&store, &owner("nightly"), &last(2), now).await;
+    assert_eq!(told(&seen), ["5: may be under way", "4: newest, last", "3: last", "2: ", "1: "]);
     let later = now.checked_add(SignedDuration::from_hours(24 * 8)).unwrap();
     let seen = verdicts(&store, &owner("nightly"), &last(2), later).await;
-    assert_eq!(told(&seen)[1], "5: ");
+    assert_eq!(told(&seen)[0], "5: ");
 
     let strange = verdicts(&store, &owner("weekly"), &last(1), later).await;
     assert!(strange.iter().all(|verdict| !verdict.is_retired()), "{strange:?}");
     assert!(retire(&store, &owner("weekly"), &seen).await.is_err_and(|failure| failure.is_permanent));
-    assert_eq!(runs(&store).await.unwrap().len(), 6);
+    assert_eq!(runs(&store).await.unwrap().len(), 5);
 
     let retired = retire(&store, &owner("nightly"), &seen).await.unwrap();
     assert_eq!(retired.runs.iter().collect::<std::collections::BTreeSet<_>>().len(), 3, "{retired:?}");
     let left: Vec<_> = runs(&store).await.unwrap().into_iter().map(|run| run.id).collect();
-    assert_eq!(left, ["6", "4", "3"]);
+    assert_eq!(left, ["4", "3"]);
 }
 
 #[tokio::test]
@@ -140,4 +145,47 @@ async fn an_attempt_goes_under_an_id_of_its_own_and_a_run_that_is_there_is_done(
     assert_eq!(next("nightly").await, "done as r-2");
     assert_eq!(next("weekly").await, "run r-2 is there, and is that of nightly of search");
     assert!(attempt(&store, "../r", &owner("nightly")).await.is_err());
+}
+
+#[tokio::test]
+async fn cleanup_goes_by_what_the_policys_worker_found() {
+    let store = MemoryStore::default();
+    for (run, objects) in [("1", 100), ("2", 100), ("3", 49), ("4", 49)] {
+        write(&store, run, "nightly", objects).await.unwrap();
+    }
+    let found = |run: &str, edit: &dyn Fn(&mut serde_json::Value)| {
+        let mut judged = json!({"format": FORMAT, "version": FORMAT_VERSION, "at": "2026-11-29T00:00:00Z"});
+        edit(&mut judged);
+        store.tamper(&format!("runs/{run}/judged.json"), Some(judged.to_string().into_bytes()));
+    };
+    let now = FixedClock::default().now();
+    let seen = async || told(&verdicts(&store, &owner("nightly"), &last(1), now).await);
+    assert_eq!(seen().await, ["4: newest, last", "3: suspect", "2: suspect", "1: suspect"]);
+    found("3", &|judged| {
+        judged["suspect"] = json!(["it shrank"]);
+        judged["isAccepted"] = json!(true);
+    });
+    assert_eq!(seen().await, ["4: newest, last", "3: ", "2: ", "1: "], "a person accepted it");
+    found("3", &|judged| judged["isDamaged"] = json!(true));
+    assert_eq!(seen().await, ["4: newest, last", "3: suspect", "2: suspect", "1: suspect"]);
+    found("3", &|_| {});
+    found("2", &|judged| judged["suspect"] = json!(["it lacks collection B"]));
+    assert_eq!(seen().await, ["4: newest, last", "3: ", "2: suspect", "1: suspect"]);
+    found("2", &|judged| judged["leftOut"] = json!({"A": "is restored"}));
+    assert_eq!(
+        seen().await,
+        ["4: newest, last", "3: ", "2: suspect", "1: suspect"].map(str::to_owned)[..2]
+            .iter()
+            .cloned()
+            .chain(["2: ".to_owned(), "1: ".to_owned()])
+            .collect::<Vec<_>>(),
+        "3 is whole and has it"
+    );
+    found("2", &|judged| judged["leftOut"] = json!({"B": "is restored"}));
+    assert_eq!(seen().await, ["4: newest, last", "3: ", "2: ", "1: "], "no older one has it");
+    store.tamper("runs/3/judged.json", Some(b"{".to_vec()));
+    assert_eq!(seen().await, ["4: newest, last", "3: suspect", "2: suspect", "1: suspect"]);
+    store.tamper("runs/3/judged.json", None);
+    store.tamper("runs/3/verified.json", Some(b"{".to_vec()));
+    assert_eq!(seen().await, ["4: newest, last", "3: suspect", "2: suspect", "1: suspect"]);
 }

@@ -1,6 +1,6 @@
 //! The Job of a policy: writes a run, compares it, reads it back, retires what is to be retired, and says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use elysia_api::names;
 use elysia_core::backup::ledger::{Attempt, BackupLedger, Stage, TOLD_REASONS, TOLD_RUNS, Totals};
 use elysia_core::backup::suspicion::Expectation;
 use elysia_core::backup::zone;
-use elysia_core::retention::{Run, decide};
+use elysia_core::retention::{Run, decide, of_the_future};
 use elysia_engine::backup::catalogue::{self, State};
 use elysia_engine::backup::ports::Store;
 use elysia_engine::backup::retire::{self, remove_run};
@@ -24,7 +24,7 @@ use super::board::{Board, load, save};
 use super::judged::{self, Shelf};
 use super::work::BackupJob;
 use crate::worker::backup::ways::Ways;
-use crate::worker::backup::{Failure, back_up_over, every_collection, verify};
+use crate::worker::backup::{Failure, back_up_over, every_collection, runs_in_use, verify};
 use crate::worker::clock::SystemClock;
 
 /// How often the ledger says how far the work is: a person looks about so often, and an API server with a hundred
@@ -127,8 +127,7 @@ async fn written<S: Store, B: Board>(
     ledger: &mut BackupLedger,
     shelf: &Shelf,
 ) -> Result<String, Failure> {
-    let is_of_order = |run: &str| run.split('-').nth(1) == Some(job.order.as_str());
-    if let Some(known) = shelf.runs.iter().find(|known| is_of_order(&known.manifest.run)) {
+    if let Some(known) = shelf.runs.iter().find(|known| is_of_order(job, &known.manifest.run)) {
         info!(run = known.manifest.run, "an earlier worker wrote this run");
         let note = known.note();
         tell(ledger, |attempt| (attempt.objects, attempt.bytes) = (note.objects, note.bytes));
@@ -183,6 +182,10 @@ async fn again_if_others<S: Store, B: Board>(
     failure
 }
 
+fn is_of_order(job: &BackupJob, run: &str) -> bool {
+    run.split('-').nth(1) == Some(job.order.as_str())
+}
+
 /// An id in the order of time that carries the order, so that whoever comes later finds the run that was asked for.
 fn run_id(now: Timestamp, order: &str) -> String {
     let at = TimeZone::UTC.to_datetime(now).strftime("%Y%m%dT%H%M%SZ").to_string();
@@ -190,12 +193,18 @@ fn run_id(now: Timestamp, order: &str) -> String {
 }
 
 /// The collections that are declared, or all that there are, without those that are left out.
-async fn collections<S: Store, B: Board>(job: &BackupJob, hands: &Hands<'_, S, B>) -> Result<Vec<String>, Failure> {
+pub(super) async fn collections<S: Store, B: Board>(
+    job: &BackupJob,
+    hands: &Hands<'_, S, B>,
+) -> Result<Vec<String>, Failure> {
     let mut names = match &job.backup.collections {
         Some(declared) => declared.clone(),
         None => every_collection(hands.ways).await?,
     };
-    names.retain(|name| !job.left_out.contains_key(name) && name != names::PROBE_COLLECTION);
+    let cluster = &job.backup.owner.cluster;
+    let restored = catalogue::restored(hands.store, cluster, SystemClock.now()).await?;
+    let is_left_out = |name: &String| job.left_out.contains_key(name) || restored.contains_key(name);
+    names.retain(|name| !is_left_out(name) && name != names::PROBE_COLLECTION);
     names.sort();
     Ok(names)
 }
@@ -206,15 +215,20 @@ async fn compare<S: Store, B: Board>(
     shelf: &mut Shelf,
     run: &str,
 ) -> Result<(), Failure> {
-    let expected = Expectation {
-        max_shrink: job.max_shrink,
-        declared: job.backup.collections.iter().flatten().cloned().collect(),
-        left_out: job.left_out.keys().cloned().collect(),
-    };
-    // Only what the run really lacks was left out.
-    let known = shelf.runs.iter().find(|known| known.manifest.run == run);
-    let lacks = |name: &String| known.is_none_or(|known| known.manifest.collection(name).is_none());
-    let left_out: BTreeMap<_, _> = job.left_out.clone().into_iter().filter(|(name, _)| lacks(name)).collect();
+    let Some(known) = shelf.runs.iter().find(|known| known.manifest.run == run) else { return Ok(()) };
+    let manifest = &known.manifest;
+    let restored = catalogue::restored(hands.store, &manifest.owner.cluster, manifest.started_at).await?;
+    let mut left_out: BTreeMap<_, _> =
+        restored.into_iter().map(|(name, id)| (name, format!("restore {id} wrote into it meanwhile"))).collect();
+    left_out.extend(job.left_out.clone());
+    let declared: BTreeSet<_> = job.backup.collections.iter().flatten().cloned().collect();
+    // Only what the run was to hold and really lacks was left out.
+    left_out.retain(|name, _| {
+        manifest.collection(name).is_none()
+            && (job.left_out.contains_key(name) || declared.is_empty() || declared.contains(name))
+    });
+    let left_out_names = job.left_out.keys().chain(left_out.keys()).cloned().collect();
+    let expected = Expectation { max_shrink: job.max_shrink, declared, left_out: left_out_names };
     judged::compare(hands.store, shelf, run, &expected, &left_out, SystemClock.now()).await
 }
 
@@ -264,19 +278,33 @@ async fn retired<S: Store, B: Board>(
 ) -> Result<(), Failure> {
     let owner = &job.backup.owner;
     let now = SystemClock.now();
+    if let Some((run, reason)) = shelf.unreadable.first() {
+        // Whatever it holds may be nowhere else, and what it builds on nobody knows.
+        let next = "mend it, or remove it with `kubectl elysia backup rm`";
+        return Err(Failure::permanent(format!("run {run} cannot be read, so nothing is retired; {next}: {reason}")));
+    }
+    let in_use = runs_in_use(hands.store).await?;
+    let is_own = |run: &str| is_of_order(job, run);
+    let lacking = judged::lacking(&shelf.runs.iter().map(judged::Known::holding).collect::<Vec<_>>());
     let runs: Vec<Run> = shelf
         .runs
         .iter()
         .map(|known| Run {
             id: known.manifest.run.clone(),
             finished_at: known.manifest.finished_at,
-            is_suspect: known.is_suspect(),
+            is_suspect: known.is_suspect() || lacking.contains_key(&known.manifest.run),
             // One that leaves something out does not stand in for a whole one.
             is_verified: known.verified_at.is_some()
                 && known.judged.as_ref().is_some_and(|judged| !judged.is_damaged && judged.left_out.is_empty()),
+            is_in_use: in_use.contains(&known.manifest.run) || is_own(&known.manifest.run),
             bases: known.manifest.base.iter().map(|base| base.run.clone()).collect(),
         })
         .collect();
+    if let Some(young) = of_the_future(&runs, now) {
+        let message =
+            format!("run {} is of {}, and the clock here says {now}: mend the clocks", young.id, young.finished_at);
+        return Err(Failure::permanent(message));
+    }
     let decisions = decide(&runs, &job.retention.rules(), &zone(job.zone.as_deref()), now);
     // The oldest first: whatever stops this, the newer ones are there.
     for decision in decisions.iter().rev().filter(|decision| decision.is_retired()) {
@@ -290,7 +318,7 @@ async fn retired<S: Store, B: Board>(
     let deadline = i64::try_from(job.deadline_seconds).map_or(SignedDuration::MAX, SignedDuration::from_secs);
     let old = deadline.saturating_add(ABANDONED_AFTER);
     for (run, since) in std::mem::take(&mut shelf.unfinished) {
-        if now.duration_since(since) > old && is_unfinished(hands.store, &run).await {
+        if now.duration_since(since) > old && is_unfinished(hands.store, &run).await? {
             remove_run(hands.store, &run, owner).await?;
             info!(run, "removed what was begun and never finished");
         }
@@ -299,8 +327,8 @@ async fn retired<S: Store, B: Board>(
 }
 
 /// Looked at again: its writer may have finished it meanwhile.
-async fn is_unfinished<S: Store>(store: &S, run: &str) -> bool {
-    matches!(catalogue::look(store, run).await, State::Unfinished(_))
+async fn is_unfinished<S: Store>(store: &S, run: &str) -> Result<bool, Failure> {
+    Ok(matches!(catalogue::look(store, run).await?, State::Unfinished(_)))
 }
 
 /// What the store holds, for the operator.

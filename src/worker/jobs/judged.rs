@@ -1,7 +1,7 @@
 //! What was found of a run beside the one before it, in the store: later runs and other clusters go by it, whatever the
 //! policy says by then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use elysia_core::backup::ledger::{RunNote, TOLD_REASONS};
 use elysia_core::backup::suspicion::{Contents, Expectation, judge};
@@ -9,12 +9,14 @@ use elysia_engine::backup::catalogue::{self, State};
 use elysia_engine::backup::layout;
 use elysia_engine::backup::manifest::{FORMAT, FORMAT_VERSION, Manifest, Owner};
 use elysia_engine::backup::ports::{Mode, Store};
-use elysia_engine::backup::stored;
+use elysia_engine::backup::stored::{self, StoredError};
+use elysia_engine::ports::PortError;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::worker::backup::Failure;
+use crate::worker::chain;
 
 /// Beside a run's manifest.
 const JUDGED: &str = "judged.json";
@@ -25,7 +27,7 @@ const READS: usize = 32;
 /// `judged.json`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Judged {
+pub(crate) struct Judged {
     format: String,
     version: u32,
     /// When.
@@ -35,19 +37,24 @@ pub(super) struct Judged {
     against: Option<String>,
     /// Why it is Suspect.
     #[serde(default)]
-    pub(super) suspect: Vec<String>,
+    pub(crate) suspect: Vec<String>,
     /// Whether it is not what was written.
     #[serde(default)]
-    pub(super) is_damaged: bool,
+    pub(crate) is_damaged: bool,
     /// Whether a person accepted it all the same.
     #[serde(default)]
-    pub(super) is_accepted: bool,
+    pub(crate) is_accepted: bool,
     /// Collections that it leaves out, and why.
     #[serde(default)]
-    pub(super) left_out: BTreeMap<String, String>,
+    pub(crate) left_out: BTreeMap<String, String>,
 }
 
 impl Judged {
+    /// Whether it was compared, is complete, and nothing is wrong with it.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.is_suspect() && self.left_out.is_empty()
+    }
+
     /// Nothing is found.
     pub(super) fn new(at: Timestamp) -> Self {
         Self {
@@ -62,7 +69,7 @@ impl Judged {
         }
     }
 
-    fn is_suspect(&self) -> bool {
+    pub(crate) fn is_suspect(&self) -> bool {
         self.is_damaged || (!self.is_accepted && !self.suspect.is_empty())
     }
 }
@@ -74,20 +81,36 @@ pub(super) struct Known {
     pub(super) verified_at: Option<Timestamp>,
     /// `None`: nobody has compared it yet.
     pub(super) judged: Option<Judged>,
+    /// Why nobody can go by what is known of it: a note of the store cannot be read.
+    pub(super) doubt: Option<String>,
 }
 
 impl Known {
     pub(super) fn is_suspect(&self) -> bool {
-        self.judged.as_ref().is_some_and(Judged::is_suspect)
+        self.doubt.is_some() || self.judged.as_ref().is_some_and(Judged::is_suspect)
     }
 
     /// Whether later runs are compared with it: it is complete and nothing is wrong with it.
     fn is_good(&self) -> bool {
-        self.judged.as_ref().is_some_and(|judged| !judged.is_suspect() && judged.left_out.is_empty())
+        self.doubt.is_none() && self.judged.as_ref().is_some_and(Judged::is_whole)
+    }
+
+    pub(super) fn holding(&self) -> Holding<'_> {
+        Holding {
+            run: &self.manifest.run,
+            collections: self.manifest.collections.iter().map(|note| note.name.as_str()).collect(),
+            judged: self.judged.as_ref(),
+            is_good: self.is_good(),
+        }
     }
 
     pub(super) fn note(&self) -> RunNote {
-        let judged = self.judged.clone().unwrap_or_else(|| Judged::new(self.manifest.finished_at));
+        let mut judged = self.judged.clone().unwrap_or_else(|| Judged::new(self.manifest.finished_at));
+        if let Some(doubt) = &self.doubt {
+            // Nobody can accept it: a note that is not what was written may have said anything.
+            judged.is_damaged = true;
+            judged.suspect.insert(0, doubt.clone());
+        }
         let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         RunNote {
             id: self.manifest.run.clone(),
@@ -112,32 +135,77 @@ pub(super) struct Shelf {
     pub(super) runs: Vec<Known>,
     /// Id, and since when.
     pub(super) unfinished: Vec<(String, Timestamp)>,
+    /// Runs whose manifests cannot be read, and why: whose they are, and what they build on, nobody knows.
+    pub(super) unreadable: Vec<(String, String)>,
+}
+
+/// What was found of a run, if it was compared. One that says nothing is not one that is not there.
+pub(crate) async fn of_run<S: Store>(store: &S, run: &str) -> Result<Result<Option<Judged>, StoredError>, PortError> {
+    match stored::read::<Judged, _>(store, &layout::in_run(run, JUDGED)).await {
+        Ok(found) => Ok(Ok(found.map(|(judged, _)| judged))),
+        Err(StoredError::Port(error)) => Err(error),
+        Err(error) => Ok(Err(error)),
+    }
 }
 
 /// Looks at all of them.
 pub(super) async fn shelf<S: Store>(store: &S, owner: &Owner) -> Result<Shelf, Failure> {
     let mut found = Vec::new();
-    let mut unfinished = Vec::new();
+    let (mut unfinished, mut unreadable) = (Vec::new(), Vec::new());
     for entry in catalogue::list(store).await? {
         match entry.state {
-            State::Run { manifest, verified } if manifest.owner == *owner && manifest.run == entry.run => {
-                found.push((*manifest, verified.map(|verified| verified.at)));
+            State::Run { manifest, verified, doubt } if manifest.owner == *owner && manifest.run == entry.run => {
+                found.push((*manifest, verified.map(|verified| verified.at), doubt.map(|error| chain(&error))));
             }
             State::Unfinished(Some(begun)) if begun.owner == *owner => unfinished.push((entry.run, begun.at)),
-            // A stranger's run stays; what cannot be read may be one.
-            State::Run { .. } | State::Unfinished(_) | State::Unreadable(_) => {}
+            State::Unreadable(error) => unreadable.push((entry.run, chain(&error))),
+            // A stranger's run stays.
+            State::Run { .. } | State::Unfinished(_) => {}
         }
     }
-    let look = |(manifest, verified_at): (Manifest, Option<Timestamp>)| async move {
-        let key = layout::in_run(&manifest.run, JUDGED);
-        let judged = stored::read::<Judged, _>(store, &key).await?.map(|(judged, _)| judged);
-        Ok::<_, Failure>(Known { manifest, verified_at, judged })
+    let look = |(manifest, verified_at, doubt): (Manifest, Option<Timestamp>, Option<String>)| async move {
+        let (judged, unreadable) = match of_run(store, &manifest.run).await? {
+            Ok(judged) => (judged, None),
+            Err(error) => (None, Some(chain(&error))),
+        };
+        Ok::<_, PortError>(Known { manifest, verified_at, judged, doubt: doubt.or(unreadable) })
     };
     let mut runs: Vec<Known> = stream::iter(found).map(look).buffered(READS).try_collect().await?;
     runs.sort_by(|one, other| {
         (other.manifest.finished_at, &other.manifest.run).cmp(&(one.manifest.finished_at, &one.manifest.run))
     });
-    Ok(Shelf { runs, unfinished })
+    Ok(Shelf { runs, unfinished, unreadable })
+}
+
+/// A run as far as it is asked what only older ones hold.
+pub(crate) struct Holding<'a> {
+    /// Its id.
+    pub(crate) run: &'a str,
+    /// The collections that it holds.
+    pub(crate) collections: BTreeSet<&'a str>,
+    /// What was found of it.
+    pub(crate) judged: Option<&'a Judged>,
+    /// Whether it is complete and nothing is wrong with it.
+    pub(crate) is_good: bool,
+}
+
+/// Runs that leave out what older ones hold and no newer one that is good: nobody may take those away for them. They come
+/// with the newest first.
+pub(crate) fn lacking(runs: &[Holding<'_>]) -> BTreeMap<String, String> {
+    let mut newer: BTreeSet<&str> = BTreeSet::new();
+    let mut lacking = BTreeMap::new();
+    for (at, run) in runs.iter().enumerate() {
+        let is_missed =
+            |name: &str| !newer.contains(name) && runs[at + 1..].iter().any(|older| older.collections.contains(name));
+        let left_out = run.judged.filter(|judged| !judged.is_accepted).map(|judged| &judged.left_out);
+        if let Some((name, why)) = left_out.into_iter().flatten().find(|(name, _)| is_missed(name)) {
+            lacking.insert(run.run.to_owned(), format!("it leaves out collection {name}: {why}"));
+        }
+        if run.is_good {
+            newer.extend(&run.collections);
+        }
+    }
+    lacking
 }
 
 fn contents(manifest: &Manifest) -> Contents {
@@ -153,7 +221,8 @@ pub(super) async fn compare<S: Store>(
     left_out: &BTreeMap<String, String>,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let Some(at) = shelf.runs.iter().position(|known| known.manifest.run == run && known.judged.is_none()) else {
+    let is_new = |known: &Known| known.manifest.run == run && known.judged.is_none() && known.doubt.is_none();
+    let Some(at) = shelf.runs.iter().position(is_new) else {
         return Ok(());
     };
     let base = shelf.runs[at + 1..].iter().find(|known| known.is_good());
@@ -193,7 +262,7 @@ pub(super) async fn accept<S: Store>(store: &S, shelf: &mut Shelf, run: &str) ->
     // The oldest first: whatever stops this, the newest goes on asking.
     for known in shelf.runs[at..].iter_mut().rev() {
         let run = known.manifest.run.clone();
-        if let Some(judged) = known.judged.as_mut().filter(|judged| !judged.is_damaged && judged.is_suspect()) {
+        if let Some(judged) = known.judged.as_mut().filter(|judged| !judged.is_damaged && !judged.is_whole()) {
             judged.is_accepted = true;
             put(store, &run, judged).await?;
         }

@@ -2,7 +2,7 @@
 
 mod backup;
 mod board;
-mod judged;
+pub(crate) mod judged;
 mod restore;
 #[cfg(test)]
 mod tests;

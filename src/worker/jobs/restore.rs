@@ -13,35 +13,30 @@ use elysia_engine::backup::manifest::{Index, Manifest};
 use elysia_engine::backup::opened::OpenRun;
 use elysia_engine::backup::ports::Store;
 use elysia_engine::backup::restore::{Conflict, Progress, Receipt, State};
+use elysia_engine::backup::retire;
 use elysia_engine::backup::stored;
 use elysia_engine::ports::Clock as _;
 use tracing::{info, warn};
 
 use super::backup::{Hands, TOLD_EVERY};
 use super::board::{Board, ReceiptBoard, load, save};
-use super::work::RestoreJob;
-use crate::worker::backup::{Failure, Occupied, collection_exists, occupied, restore_over};
+use super::work::{ApprovalWork, RestoreJob};
+use crate::worker::backup::work::RestoreWork;
+use crate::worker::backup::{Chosen, Failure, Occupied, collection_exists, occupied, restore_chosen};
 use crate::worker::clock::SystemClock;
 
-/// Does the work, or as much of it as needs no person.
+/// Does the work, or as much of it as needs no person; a failure is in the ledger before the Job ends.
 pub(super) async fn run<S: Store, B: Board>(job: &RestoreJob, hands: &Hands<'_, S, B>) -> Result<(), Failure> {
-    if job.keeps_receipt {
-        return told(job, hands, &ReceiptBoard(hands.board)).await;
-    }
-    told(job, hands, hands.store).await
-}
-
-/// The same with receipts where they are; a failure is in the ledger before the Job ends.
-async fn told<S: Store, R: Store, B: Board>(
-    job: &RestoreJob,
-    hands: &Hands<'_, S, B>,
-    receipts: &R,
-) -> Result<(), Failure> {
     let former: Option<RestoreLedger> = load(hands.board).await?;
-    let former = former.filter(|former| former.receipt == job.restore.receipt);
+    let former = former.filter(|former| former.receipt == job.known_as);
+    // What was used up by other work approves nothing again.
+    let is_spent = |approval: &ApprovalWork| {
+        former.as_ref().is_some_and(|it| it.order != job.order && it.approved.as_ref() == Some(&approval.hash))
+    };
+    let approval = job.approval.as_ref().filter(|approval| !is_spent(approval));
     let now = SystemClock.now();
     let mut ledger = RestoreLedger {
-        receipt: job.restore.receipt.clone(),
+        receipt: job.known_as.clone(),
         order: job.order.clone(),
         run_now: job.run_now.clone(),
         run: former.as_ref().and_then(|former| former.run.clone()),
@@ -61,7 +56,7 @@ async fn told<S: Store, R: Store, B: Board>(
         approved: former.and_then(|former| former.approved),
     };
     save(hands.board, &ledger).await?;
-    let done = work(job, hands, receipts, &mut ledger).await;
+    let done = placed(job, hands, approval, &mut ledger).await;
     if let Err(failure) = &done {
         ledger.stage = Stage::Failed;
         ledger.message = Some(failure.message.clone());
@@ -79,89 +74,212 @@ async fn told<S: Store, R: Store, B: Board>(
     }
 }
 
-async fn receipt<R: Store>(job: &RestoreJob, receipts: &R) -> Result<Option<Receipt>, Failure> {
-    let key = layout::receipt(&job.restore.receipt);
-    let found = stored::read::<Receipt, _>(receipts, &key).await?.map(|(receipt, _)| receipt);
-    // A board has one receipt, whatever it is called: that of another restore under the same name is none of ours.
-    let is_ours = |receipt: &Receipt| {
-        receipt.into == job.restore.into
-            && receipt.target == job.restore.target
-            && (job.restore.run == LATEST || receipt.run == job.restore.run)
-    };
-    Ok(found.filter(|receipt| !job.keeps_receipt || is_ours(receipt)))
-}
-
-async fn work<S: Store, R: Store, B: Board>(
+/// The work, with the receipt where it may lie: a stranger writes nothing beside the runs of another cluster.
+async fn placed<S: Store, B: Board>(
     job: &RestoreJob,
     hands: &Hands<'_, S, B>,
-    receipts: &R,
+    approval: Option<&ApprovalWork>,
     ledger: &mut RestoreLedger,
 ) -> Result<(), Failure> {
-    let found = receipt(job, receipts).await?;
-    ledger.has_begun |= found.is_some();
-    if let Some(receipt) = found.as_ref().filter(|receipt| receipt.state == State::Done) {
-        info!(run = receipt.run, "this restore was done before");
-        count(ledger, receipt);
-        let is_there = collection_exists(hands.ways, &job.restore.into).await?;
-        ledger.stage = if is_there { Stage::Done } else { Stage::Gone };
-        return Ok(());
+    let is_strange = retire::owner(hands.store).await?.is_some_and(|owner| owner.cluster != job.restore.target);
+    if job.keeps_receipt || is_strange {
+        let board = ReceiptBoard(hands.board);
+        return Work { job, hands, receipts: &board, is_on_board: true, approval }.carry_out(ledger).await;
     }
-    let manifest = manifest(job, hands, found.as_ref()).await?;
-    let mut restore = job.restore.clone();
-    restore.run.clone_from(&manifest.run);
-    ledger.run = Some(manifest.run.clone());
-    let note = manifest.collection(&restore.collection);
-    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    ledger.total = note.map_or(0, |note| number(note.contents.objects));
-    if found.is_none()
-        && let Some(note) = note
-        && matches!(restore.conflict, Conflict::Overwrite | Conflict::Merge)
-    {
-        // What cannot be read is told by the restore itself, with every other blocker.
-        if let Ok(open) = OpenRun::open(hands.store, &manifest.run, None).await?
-            && let Ok(index) = open.index(hands.store, note).await?
-            && !is_allowed(job, hands, ledger, &index, &manifest.run).await?
-        {
+    Work { job, hands, receipts: hands.store, is_on_board: false, approval }.carry_out(ledger).await
+}
+
+/// One piece of work.
+struct Work<'a, S, R, B> {
+    job: &'a RestoreJob,
+    hands: &'a Hands<'a, S, B>,
+    /// Where the receipt lies.
+    receipts: &'a R,
+    /// Whether that is beside the ledger.
+    is_on_board: bool,
+    /// What a person approved and nothing used up.
+    approval: Option<&'a ApprovalWork>,
+}
+
+impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
+    async fn receipt(&self) -> Result<Option<Receipt>, Failure> {
+        let RestoreWork { collection, into, target, conflict, run, receipt: id, .. } = &self.job.restore;
+        let found = stored::read::<Receipt, _>(self.receipts, &layout::receipt(id)).await?.map(|(receipt, _)| receipt);
+        let is_ours = |receipt: &Receipt| {
+            receipt.collection == *collection
+                && receipt.into == *into
+                && receipt.target == *target
+                && receipt.conflict == *conflict
+                && (run == LATEST || receipt.run == *run)
+        };
+        match found {
+            Some(receipt) if !is_ours(&receipt) => {
+                if self.is_on_board {
+                    // A board has one receipt, whatever it is called: that of another restore under the same name.
+                    return Ok(None);
+                }
+                Err(Failure::permanent(format!(
+                    "the receipt {id} is that of another restore, of {} into {} at {}; apply this manifest under another metadata.name",
+                    receipt.run, receipt.into, receipt.target
+                )))
+            }
+            found => Ok(found),
+        }
+    }
+
+    async fn carry_out(&self, ledger: &mut RestoreLedger) -> Result<(), Failure> {
+        let Self { job, hands, .. } = self;
+        let found = self.receipt().await?;
+        ledger.has_begun |= found.is_some();
+        if let Some(receipt) = found.as_ref().filter(|receipt| receipt.state == State::Done) {
+            info!(run = receipt.run, "this restore was done before");
+            count(ledger, receipt);
+            let is_there = collection_exists(hands.ways, &job.restore.into).await?;
+            ledger.stage = if is_there { Stage::Done } else { Stage::Gone };
             return Ok(());
         }
-    }
-    let progress = Progress::default();
-    let restoring = restore_over(&restore, hands.ways, hands.store, receipts, hands.stop, &progress);
-    tokio::pin!(restoring);
-    let restored = loop {
-        tokio::select! {
-            done = &mut restoring => break done,
-            () = tokio::time::sleep(TOLD_EVERY) => {
-                ledger.done = number(progress.objects.load(Ordering::Relaxed));
-                if ledger.done > 0 {
-                    (ledger.stage, ledger.has_begun) = (Stage::Writing, true);
+        let manifest = self.manifest(found.as_ref()).await?;
+        let mut restore = job.restore.clone();
+        restore.run.clone_from(&manifest.run);
+        ledger.run = Some(manifest.run.clone());
+        let note = manifest.collection(&restore.collection);
+        ledger.total = note.map_or(0, |note| number(note.contents.objects));
+        let mut chosen = Chosen::default();
+        if self.is_guarded() {
+            let before = found.as_ref().filter(|receipt| self.was_allowed(receipt));
+            // What cannot be read is told by the restore itself, with every other blocker.
+            if before.is_none()
+                && let Some(note) = note
+                && let Ok(open) = OpenRun::open(hands.store, &manifest.run, None).await?
+                && let Ok(index) = open.index(hands.store, note).await?
+                && !self.is_allowed(ledger, &index, &manifest.run).await?
+            {
+                return Ok(());
+            }
+            let approved = self.approval.filter(|approval| approval.run == manifest.run).map(|it| it.hash.clone());
+            chosen.approved = approved.or_else(|| before.and_then(|receipt| receipt.approved.clone()));
+            chosen.must_be_empty = chosen.approved.is_none();
+        }
+        match self.restored(&restore, &chosen, ledger).await {
+            Ok(done) => {
+                count(ledger, &done);
+                ledger.stage = Stage::Done;
+                Ok(())
+            }
+            Err(failure) => {
+                // The receipt is written before the first object.
+                let has_written = match self.receipt().await {
+                    Ok(found) => {
+                        ledger.has_begun = found.is_some();
+                        found.is_some_and(|receipt| receipt.has_written())
+                    }
+                    Err(_) => true,
+                };
+                if chosen.must_be_empty
+                    && failure.is_permanent
+                    && !has_written
+                    && let Ok(Occupied::Yes(tenant)) = occupied(hands.ways, &restore.into, None).await
+                {
+                    // Objects came while the backup was looked at.
+                    waits(ledger, &manifest.run, tenant, None);
+                    return Ok(());
                 }
-                ledger.updated_at = SystemClock.now();
-                if let Err(error) = save(hands.board, ledger).await {
-                    warn!(%error, "the ledger does not say how far the restore is");
-                }
+                Err(failure)
             }
         }
-    };
-    match restored {
-        Ok(done) => {
-            count(ledger, &done);
-            ledger.stage = Stage::Done;
-            Ok(())
-        }
-        Err(failure) => {
-            ledger.done = number(progress.objects.load(Ordering::Relaxed));
-            // The receipt is written before the first object.
-            if let Ok(found) = receipt(job, receipts).await {
-                ledger.has_begun = found.is_some();
+    }
+
+    /// Restores, and says now and then how far it is.
+    async fn restored(
+        &self,
+        restore: &RestoreWork,
+        chosen: &Chosen,
+        ledger: &mut RestoreLedger,
+    ) -> Result<Receipt, Failure> {
+        let Hands { store, ways, board, stop } = self.hands;
+        let progress = Progress::default();
+        let restoring = restore_chosen(restore, chosen, ways, *store, self.receipts, stop, &progress);
+        tokio::pin!(restoring);
+        let restored = loop {
+            tokio::select! {
+                done = &mut restoring => break done,
+                () = tokio::time::sleep(TOLD_EVERY) => {
+                    ledger.done = number(progress.objects.load(Ordering::Relaxed));
+                    if ledger.done > 0 {
+                        (ledger.stage, ledger.has_begun) = (Stage::Writing, true);
+                    }
+                    ledger.updated_at = SystemClock.now();
+                    if let Err(error) = save(*board, ledger).await {
+                        warn!(%error, "the ledger does not say how far the restore is");
+                    }
+                }
             }
-            Err(failure)
+        };
+        ledger.done = number(progress.objects.load(Ordering::Relaxed));
+        restored
+    }
+
+    /// Whether a person has to say that objects may be written over, or that a protected collection may be added to.
+    fn is_guarded(&self) -> bool {
+        match self.job.restore.conflict {
+            Conflict::Overwrite | Conflict::Merge => true,
+            Conflict::Skip => self.job.protection.is_some(),
+            Conflict::Fail => false,
         }
     }
+
+    /// Whether this very object went on with it before, over what it had written itself or was allowed to.
+    fn was_allowed(&self, receipt: &Receipt) -> bool {
+        receipt.uid == self.job.restore.uid && (receipt.approved.is_some() || receipt.has_written())
+    }
+
+    /// The run: the receipt's, the approved one, or the one that is asked for.
+    async fn manifest(&self, receipt: Option<&Receipt>) -> Result<Manifest, Failure> {
+        let approved = self.approval.map(|approval| approval.run.as_str());
+        let run = receipt.map(|receipt| receipt.run.as_str()).or(approved).unwrap_or(&self.job.restore.run);
+        let found = catalogue::find(self.hands.store, run).await?;
+        found.ok_or_else(|| {
+            let what = if run == LATEST { "no run".to_owned() } else { format!("no run {run}") };
+            Failure::permanent(format!("the store has {what} that is complete; see: kubectl elysia backup ls"))
+        })
+    }
+
+    /// Whether nothing is written over, or a person said that it may be. An approval serves this run and this finding.
+    async fn is_allowed(&self, ledger: &mut RestoreLedger, index: &Index, run: &str) -> Result<bool, Failure> {
+        if let Some(approval) = self.approval.filter(|approval| approval.run == run) {
+            // Used up before the first write, so that no other restore goes by it.
+            ledger.approved = Some(approval.hash.clone());
+            (ledger.stage, ledger.has_begun, ledger.updated_at) = (Stage::Writing, true, SystemClock.now());
+            save(self.hands.board, ledger).await?;
+            return Ok(true);
+        }
+        let RestoreJob { restore, protection, .. } = self.job;
+        if protection.is_some() && collection_exists(self.hands.ways, &restore.into).await? {
+            waits(ledger, run, None, protection.clone());
+            return Ok(false);
+        }
+        let tenants: BTreeSet<String> = index.tenants.iter().flatten().map(|tenant| tenant.name.clone()).collect();
+        let found = occupied(self.hands.ways, &restore.into, Some(&tenants)).await?;
+        let Occupied::Yes(tenant) = found else { return Ok(true) };
+        waits(ledger, run, tenant, None);
+        Ok(false)
+    }
+}
+
+/// It waits for a person. Found again, it is the same finding, unless that was approved once: that is used up.
+fn waits(ledger: &mut RestoreLedger, run: &str, tenant: Option<String>, protection: Option<String>) {
+    let is_spent = ledger.approved.take().is_some();
+    let before = ledger.guarded.as_ref().filter(|guarded| guarded.run == run && !is_spent);
+    let since = before.map_or_else(|| SystemClock.now(), |guarded| guarded.since);
+    ledger.guarded = Some(Guarded { run: run.to_owned(), tenant, protection, since });
+    ledger.stage = Stage::Waiting;
+}
+
+fn number(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn count(ledger: &mut RestoreLedger, receipt: &Receipt) {
-    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let counts = receipt.counts;
     (ledger.written, ledger.skipped, ledger.merged) =
         (number(counts.written), number(counts.skipped), number(counts.merged));
@@ -171,43 +289,4 @@ fn count(ledger: &mut RestoreLedger, receipt: &Receipt) {
     ledger.has_begun = true;
     ledger.started_at = receipt.started_at;
     ledger.finished_at = Some(receipt.updated_at);
-}
-
-/// The run: the receipt's, the approved one, or the one that is asked for.
-async fn manifest<S: Store, B: Board>(
-    job: &RestoreJob,
-    hands: &Hands<'_, S, B>,
-    receipt: Option<&Receipt>,
-) -> Result<Manifest, Failure> {
-    let approved = job.approval.as_ref().map(|approval| approval.run.as_str());
-    let run = receipt.map(|receipt| receipt.run.as_str()).or(approved).unwrap_or(&job.restore.run);
-    let found = catalogue::find(hands.store, run).await?;
-    found.ok_or_else(|| {
-        let what = if run == LATEST { "no run".to_owned() } else { format!("no run {run}") };
-        Failure::permanent(format!("the store has {what} that is complete; see: kubectl elysia backup ls"))
-    })
-}
-
-/// Whether nothing is written over, or a person said that it may be. An approval serves this run and this finding.
-async fn is_allowed<S: Store, B: Board>(
-    job: &RestoreJob,
-    hands: &Hands<'_, S, B>,
-    ledger: &mut RestoreLedger,
-    index: &Index,
-    run: &str,
-) -> Result<bool, Failure> {
-    if let Some(approval) = job.approval.as_ref().filter(|approval| approval.run == run) {
-        // Used up before the first write, so that no other restore goes by it.
-        ledger.approved = Some(approval.hash.clone());
-        (ledger.stage, ledger.has_begun, ledger.updated_at) = (Stage::Writing, true, SystemClock.now());
-        save(hands.board, ledger).await?;
-        return Ok(true);
-    }
-    let tenants: BTreeSet<String> = index.tenants.iter().flatten().map(|tenant| tenant.name.clone()).collect();
-    let Occupied::Yes(tenant) = occupied(hands.ways, &job.restore.into, &tenants).await? else { return Ok(true) };
-    let now = SystemClock.now();
-    let since = ledger.guarded.as_ref().filter(|guarded| guarded.run == run).map_or(now, |guarded| guarded.since);
-    ledger.guarded = Some(Guarded { run: run.to_owned(), tenant, since });
-    ledger.stage = Stage::Waiting;
-    Ok(false)
 }

@@ -227,15 +227,148 @@ async fn a_beginning_goes_when_nobody_can_write_it_any_more() {
     assert_eq!(bench.store.folders(layout::RUNS).await.unwrap(), ["20260501T030000Z-aaaa", "young"]);
 }
 
+/// The receipt of a restore of this run into this collection of the cluster that is backed up.
+fn running(run: &str, into: &str) -> Vec<u8> {
+    let mut text: Value = serde_json::from_slice(&receipt(State::Running)).unwrap();
+    text["run"] = json!(run);
+    text["into"] = json!(into);
+    text["target"] = json!("ai/search");
+    serde_json::to_vec(&text).unwrap()
+}
+
+/// Four runs, of which a policy that keeps one would keep the last.
+async fn four(bench: &Bench) -> [&'static str; 4] {
+    let runs = ["20260501T030000Z-aaaa", "20260502T030000Z-bbbb", "20260503T030000Z-cccc", "20260504T030000Z-dddd"];
+    for run in runs {
+        write(&bench.store, run, &[("Articles", 9), ("Notes", 3)]).await;
+        bench.backup(&backup_job(run.split_once('-').unwrap().1, |_| {})).await;
+    }
+    runs
+}
+
+fn keep_one(order: &str) -> BackupJob {
+    backup_job(order, |job| job["retention"] = json!({"last": 1}))
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_is_neither_absent_nor_good() {
+    let bench = Bench::new();
+    let runs = four(&bench).await;
+    for name in [layout::VERIFIED, layout::MANIFEST, "judged.json"] {
+        let key = layout::in_run(runs[1], name);
+        // The store does not answer: the Job is tried again, and nothing goes.
+        let silent = bench.store.silent_about(&key);
+        let hands = Hands { store: &silent, ways: &bench.ways, board: &bench.board, stop: &bench.stop };
+        let failed = backup::run(&keep_one("dddd"), &hands).await.unwrap_err();
+        assert!(!failed.is_permanent, "{failed}");
+        assert_eq!(bench.store.folders(layout::RUNS).await.unwrap(), runs, "{name}");
+    }
+    for name in [layout::VERIFIED, "judged.json"] {
+        let bench = Bench::new();
+        let runs = four(&bench).await;
+        bench.store.tamper(&layout::in_run(runs[1], name), Some(b"{".to_vec()));
+        let ledger = bench.backup(&keep_one("dddd")).await;
+        let attempt = ledger.attempt.unwrap();
+        assert_eq!((attempt.stage, attempt.retired, attempt.trouble), (Stage::Done, vec![runs[2].to_owned()], None));
+        assert_eq!((ledger.totals.suspect, ledger.runs[1].is_damaged), (1, true), "{name}");
+        assert!(ledger.runs[1].suspect[0].contains(name), "{:?}", ledger.runs[1].suspect);
+        // And nobody accepts what they cannot read.
+        let accept = backup_job("eeee", |job| job["accept"] = json!(runs[3]));
+        assert_eq!(bench.backup(&accept).await.totals.suspect, 1);
+    }
+    bench.store.tamper(&layout::in_run(runs[1], layout::MANIFEST), Some(b"{".to_vec()));
+    let attempt = bench.backup(&keep_one("dddd")).await.attempt.unwrap();
+    let trouble = attempt.trouble.unwrap();
+    assert!(attempt.retired.is_empty() && trouble.contains(runs[1]), "{trouble}");
+}
+
+#[tokio::test]
+async fn the_run_that_an_unfinished_restore_reads_stays() {
+    let bench = Bench::new();
+    let runs = four(&bench).await;
+    let key = layout::receipt("receipt1");
+    bench.store.put(&key, running(runs[1], "Back").into(), Mode::Create).await.unwrap();
+    let ledger = bench.backup(&keep_one("dddd")).await;
+    assert_eq!(ledger.attempt.unwrap().retired, [runs[0], runs[2]]);
+    bench.store.tamper(&key, Some(b"{".to_vec()));
+    let attempt = bench.backup(&keep_one("dddd")).await.attempt.unwrap();
+    assert!(attempt.retired.is_empty() && attempt.trouble.unwrap().contains("receipt1"));
+    bench.store.tamper(&key, None);
+    assert_eq!(bench.backup(&keep_one("dddd")).await.attempt.unwrap().retired, [runs[1]]);
+}
+
+#[tokio::test]
+async fn the_run_of_its_own_order_stays_and_a_wrong_clock_retires_nothing() {
+    let bench = Bench::new();
+    let runs = four(&bench).await;
+    // This order's run is not the newest by the clocks of those who wrote them.
+    let attempt = bench.backup(&keep_one("bbbb")).await.attempt.unwrap();
+    assert_eq!(attempt.retired, [runs[0], runs[2]]);
+    let key = layout::in_run(runs[3], layout::MANIFEST);
+    let mut manifest: Value = serde_json::from_slice(&bench.store.files()[&key]).unwrap();
+    manifest["finishedAt"] = json!(jiff::Timestamp::now() + jiff::SignedDuration::from_hours(2));
+    bench.store.tamper(&key, Some(serde_json::to_vec(&manifest).unwrap()));
+    // Its hash is another now, so it was not verified: what is asked is not to be read back.
+    let job = backup_job("bbbb", |job| {
+        job["retention"] = json!({"last": 1});
+        job["verify"] = json!(false);
+    });
+    write(&bench.store, "20260505T030000Z-eeee", &[("Articles", 9), ("Notes", 3)]).await;
+    let attempt = bench.backup(&job).await.attempt.unwrap();
+    let trouble = attempt.trouble.unwrap();
+    assert!(attempt.retired.is_empty() && trouble.contains("clock") && trouble.contains(runs[3]), "{trouble}");
+}
+
+#[tokio::test]
+async fn a_run_that_leaves_something_out_stops_retention_until_a_newer_one_has_it() {
+    let bench = Bench::new();
+    write(&bench.store, "20260501T030000Z-aaaa", &[("Articles", 9), ("Notes", 3)]).await;
+    bench.backup(&backup_job("aaaa", |_| {})).await;
+    for (run, order) in [("20260502T030000Z-bbbb", "bbbb"), ("20260503T030000Z-cccc", "cccc")] {
+        write(&bench.store, run, &[("Articles", 9)]).await;
+        let job = backup_job(order, |job| {
+            job["leftOut"] = json!({"Notes": "is restored"});
+            job["retention"] = json!({"last": 1});
+            job["verify"] = json!(false);
+        });
+        let ledger = bench.backup(&job).await;
+        assert_eq!((ledger.attempt.unwrap().retired, ledger.totals.suspect), (vec![], 0), "{run}");
+    }
+    write(&bench.store, "20260504T030000Z-dddd", &[("Articles", 9), ("Notes", 3)]).await;
+    let ledger = bench.backup(&keep_one("dddd")).await;
+    assert_eq!(ledger.totals.runs, 1);
+}
+
+#[tokio::test]
+async fn what_a_restore_writes_into_is_left_out_and_said() {
+    let bench = Bench::new();
+    write(&bench.store, "20260501T030000Z-aaaa", &[("Articles", 9), ("Notes", 3)]).await;
+    bench.backup(&backup_job("aaaa", |_| {})).await;
+    let key = layout::receipt("receipt1");
+    bench.store.put(&key, running("20260501T030000Z-aaaa", "Notes").into(), Mode::Create).await.unwrap();
+    // The engine leaves it out as it does with what was read already.
+    write(&bench.store, "20260502T030000Z-bbbb", &[("Articles", 9), ("Notes", 3)]).await;
+    let ledger = bench.backup(&backup_job("bbbb", |_| {})).await;
+    let why = ledger.runs[0].left_out.get("Notes").map(String::as_str);
+    assert_eq!((ledger.totals.suspect, why), (0, Some("restore receipt1 wrote into it meanwhile")));
+    // And the Job does not even ask for it.
+    let weaviate = FakeWeaviate::start(&["w-0"]).await.unwrap();
+    weaviate.seed_class(&json!({"class": "Articles"}));
+    weaviate.seed_class(&json!({"class": "Notes"}));
+    let bench = Bench { ways: at(&weaviate.address("w-0")), ..bench };
+    let names = backup::collections(&backup_job("cccc", |_| {}), &bench.hands()).await.unwrap();
+    assert_eq!(names, ["Articles"]);
+}
+
 fn restore_job(edit: impl FnOnce(&mut Value)) -> RestoreJob {
     let mut job = json!({
         "restore": {
             "namespace": "ai", "name": "back", "uid": "r", "run": "latest", "collection": "Articles", "into": "Back",
-            "conflict": Conflict::Fail, "receipt": "receipt1", "target": "ai/search",
+            "conflict": Conflict::Fail, "receipt": "receipt1", "target": "ai/search (c)",
             "endpoints": {"rest": NOBODY, "grpc": NOBODY}, "store": {"folder": "/nowhere"},
             "patience": {"attempts": 1},
         },
-        "order": "o1", "ledger": "back-restored", "deadlineSeconds": 86400,
+        "knownAs": "known1", "order": "o1", "ledger": "back-restored", "deadlineSeconds": 86400,
     });
     edit(&mut job);
     serde_json::from_value(job).unwrap()
@@ -244,7 +377,7 @@ fn restore_job(edit: impl FnOnce(&mut Value)) -> RestoreJob {
 fn receipt(state: State) -> Vec<u8> {
     let receipt = json!({
         "format": FORMAT, "version": FORMAT_VERSION, "run": "20260501T030000Z-aaaa", "collection": "Articles",
-        "into": "Back", "target": "ai/search", "conflict": Conflict::Fail, "state": state,
+        "into": "Back", "target": "ai/search (c)", "conflict": Conflict::Fail, "state": state,
         "startedAt": "2026-05-01T04:00:00Z", "updatedAt": "2026-05-01T04:01:00Z",
         "counts": {"written": 9, "skipped": 0, "merged": 0}, "done": [],
     });
@@ -334,4 +467,99 @@ async fn over_objects_nothing_is_written_before_a_word_and_the_word_is_used_up_f
     bench.restore(&job(None)).await.unwrap_err();
     let ledger: RestoreLedger = serde_json::from_str(&bench.text()).unwrap();
     assert_eq!((ledger.stage, ledger.has_begun), (RestoreStage::Failed, true));
+}
+
+#[tokio::test]
+async fn a_receipt_of_another_cluster_is_not_believed() {
+    let weaviate = FakeWeaviate::start(&["w-0"]).await.unwrap();
+    weaviate.seed_class(&json!({"class": "Back"}));
+    let bench = Bench { ways: at(&weaviate.address("w-0")), ..Bench::new() };
+    let text = String::from_utf8(receipt(State::Done)).unwrap().replace("ai/search (c)", "ai/search (prod)");
+    bench.store.put(&layout::receipt("receipt1"), text.into_bytes().into(), Mode::Create).await.unwrap();
+    let failed = bench.restore(&restore_job(|_| {})).await.unwrap_err();
+    assert!(failed.contains("is that of another restore"), "{failed}");
+    let ledger: RestoreLedger = serde_json::from_str(&bench.text()).unwrap();
+    assert_eq!((ledger.stage, ledger.is_permanent), (RestoreStage::Failed, true));
+}
+
+#[tokio::test]
+async fn beside_the_runs_of_another_cluster_nothing_is_written() {
+    let weaviate = FakeWeaviate::start(&["w-0"]).await.unwrap();
+    let bench = Bench { ways: at(&weaviate.address("w-0")), ..Bench::new() };
+    write(&bench.store, "20260501T030000Z-aaaa", &[("Articles", 9)]).await;
+    let before = bench.store.files();
+    let strange = |job: &mut Value| job["restore"]["target"] = json!("ai/search (staging)");
+    bench.restore(&restore_job(strange)).await.unwrap_err();
+    assert_eq!(bench.store.files(), before);
+    let receipt = bench.board.0.lock().unwrap()["receipt.json"].clone();
+    assert!(receipt.contains("ai/search (staging)"), "{receipt}");
+}
+
+/// A collection with one object in a cluster of one node, and a run to restore over it.
+async fn taken() -> (FakeWeaviate, Bench) {
+    let weaviate = FakeWeaviate::start(&["w-0"]).await.unwrap();
+    weaviate.seed_class(&json!({"class": "Back"}));
+    weaviate.seed_shard("Back", "s", &["w-0"]);
+    weaviate.seed_objects("Back", "s", "w-0", [Uuid::from_u128(1)]);
+    let bench = Bench { ways: at(&weaviate.address("w-0")), ..Bench::new() };
+    write(&bench.store, "20260501T030000Z-aaaa", &[("Articles", 9)]).await;
+    (weaviate, bench)
+}
+
+fn over(order: &str, uid: &str, is_approved: bool) -> RestoreJob {
+    restore_job(|job| {
+        (job["order"], job["restore"]["uid"]) = (json!(order), json!(uid));
+        job["restore"]["conflict"] = json!(Conflict::Overwrite);
+        let approval = json!({"hash": "0123456789ab", "run": "20260501T030000Z-aaaa"});
+        job["approval"] = if is_approved { approval } else { Value::Null };
+    })
+}
+
+#[tokio::test]
+async fn a_word_serves_one_work_of_one_object() {
+    let (_weaviate, bench) = taken().await;
+    let asks = bench.restore(&over("o1", "r", false)).await.unwrap();
+    let since = asks.guarded.unwrap().since;
+    bench.restore(&over("o2", "r", true)).await.unwrap_err();
+    let ledger: RestoreLedger = serde_json::from_str(&bench.text()).unwrap();
+    assert_eq!((ledger.approved.as_deref(), ledger.has_begun), (Some("0123456789ab"), true));
+    let key = layout::receipt("receipt1");
+    let text = String::from_utf8(bench.store.files()[&key].to_vec()).unwrap();
+    assert!(text.contains("0123456789ab") && text.contains("\"r\""), "{text}");
+    // The same object goes on.
+    bench.restore(&over("o3", "r", false)).await.unwrap_err();
+    // One that is applied again under the name asks anew.
+    let anew = bench.restore(&over("o4", "s", false)).await.unwrap();
+    assert_eq!(anew.stage, RestoreStage::Waiting);
+    // The receipt is lost: what was used up approves nothing again, and what is found is another finding.
+    bench.store.tamper(&key, None);
+    let used = RestoreLedger { approved: Some("0123456789ab".to_owned()), ..anew };
+    bench.board.0.lock().unwrap().insert(LEDGER_KEY.to_owned(), serde_json::to_string(&used).unwrap());
+    let again = bench.restore(&over("o5", "r", true)).await.unwrap();
+    assert_eq!((again.stage, again.approved), (RestoreStage::Waiting, None));
+    assert!(again.guarded.unwrap().since > since);
+}
+
+#[tokio::test]
+async fn a_collection_that_cannot_be_asked_or_is_protected_needs_a_word() {
+    // Empty, of two nodes whose addresses are not known.
+    let weaviate = FakeWeaviate::start(&["w-0", "w-1"]).await.unwrap();
+    weaviate.seed_class(&json!({"class": "Back"}));
+    let bench = Bench { ways: at(&weaviate.address("w-0")), ..Bench::new() };
+    write(&bench.store, "20260501T030000Z-aaaa", &[("Articles", 9)]).await;
+    assert_eq!(bench.restore(&over("o1", "r", false)).await.unwrap().stage, RestoreStage::Waiting);
+    // Empty, at a known node.
+    for conflict in [Conflict::Skip, Conflict::Overwrite, Conflict::Merge] {
+        let weaviate = FakeWeaviate::start(&["w-0"]).await.unwrap();
+        weaviate.seed_class(&json!({"class": "Back"}));
+        let bench = Bench { ways: at(&weaviate.address("w-0")), ..Bench::new() };
+        write(&bench.store, "20260501T030000Z-aaaa", &[("Articles", 9)]).await;
+        let job = restore_job(|job| {
+            job["restore"]["conflict"] = json!(conflict);
+            job["protection"] = json!("Ba*");
+        });
+        let ledger = bench.restore(&job).await.unwrap();
+        assert_eq!(ledger.stage, RestoreStage::Waiting, "{conflict:?}");
+        assert_eq!(ledger.guarded.unwrap().protection.as_deref(), Some("Ba*"));
+    }
 }

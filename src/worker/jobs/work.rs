@@ -74,6 +74,11 @@ impl RetentionWork {
 pub struct RestoreJob {
     /// What is restored. Its run may be `latest`: the worker finds it, once, and the receipt keeps it.
     pub restore: RestoreWork,
+    /// What the ledger calls the restore.
+    pub known_as: String,
+    /// The pattern of the cluster that protects the collection.
+    #[serde(default)]
+    pub protection: Option<String>,
     /// Names the work.
     pub order: String,
     /// The value of `elysia.dev/run-now` that it is asked under.

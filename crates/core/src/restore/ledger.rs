@@ -85,6 +85,9 @@ pub struct Guarded {
     /// The tenant that has objects; absent where there are none.
     #[serde(default)]
     pub tenant: Option<String>,
+    /// The pattern that protects the collection.
+    #[serde(default)]
+    pub protection: Option<String>,
     /// When it was found first.
     pub since: Timestamp,
 }

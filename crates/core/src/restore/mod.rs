@@ -38,8 +38,10 @@ pub struct Observed {
     pub failed: Option<FailedRun>,
     /// The Jobs of the restore.
     pub jobs: Vec<JobView>,
-    /// An older restore into the same collection that is not finished.
+    /// Another restore into the same collection: an older one that is not finished, or any that is at work.
     pub rival: Option<String>,
+    /// A Job that backs the cluster up: half a restore would be taken for all of it.
+    pub backing_up: Option<String>,
     /// The time of the look.
     pub now: Timestamp,
 }
@@ -141,7 +143,8 @@ fn decide(spec: &RestoreSpec, observed: &Observed) -> Plan {
                 // Only a ledger that somebody wrote by hand lacks it: then it is looked again.
                 if let Some(guarded) = &ledger.guarded {
                     let hash = spec.hash(guarded);
-                    if spec.approve.as_ref() != Some(&hash) {
+                    // One that was used up approves nothing again.
+                    if spec.approve.as_ref() != Some(&hash) || ledger.approved.as_ref() == Some(&hash) {
                         return needs_approval(spec, guarded, hash);
                     }
                     order = spec.order(Some(&hash));
@@ -225,7 +228,14 @@ fn why_not(spec: &RestoreSpec, observed: &Observed) -> Option<(Reason, String, b
         ClusterSight::Fit => {}
     }
     if let Some(rival) = &observed.rival {
-        let message = format!("CollectionRestore {rival} into {} is older and not finished; it goes first", spec.into);
+        let message = format!(
+            "CollectionRestore {rival} into {} is older or at work, and not finished; it goes first",
+            spec.into
+        );
+        return Some((Reason::Conflict, message, false));
+    }
+    if let Some(job) = &observed.backing_up {
+        let message = format!("Job {job} backs cluster {} up; it is waited for", spec.cluster);
         return Some((Reason::Conflict, message, false));
     }
     match &observed.store {
@@ -305,17 +315,22 @@ fn failed(spec: &RestoreSpec, has_begun: bool, why: &str) -> Plan {
 }
 
 fn needs_approval(spec: &RestoreSpec, guarded: &Guarded, hash: String) -> Plan {
-    let Guarded { run, tenant, since } = guarded;
+    let Guarded { run, tenant, protection, since } = guarded;
     let into = &spec.into;
     let tenant = tenant.as_ref().map(|tenant| format!(" (tenant {tenant} does)")).unwrap_or_default();
     let step = match spec.conflict {
         Conflict::Merge => format!("write {} of run {run} over objects of the same ids in {into}", spec.collection),
-        Conflict::Overwrite | Conflict::Fail | Conflict::Skip => {
+        Conflict::Skip => format!("add objects of {} of run {run} to those in {into}", spec.collection),
+        Conflict::Overwrite | Conflict::Fail => {
             format!("put {} of run {run} in place of objects of the same ids in {into}", spec.collection)
         }
     };
+    let found = match protection {
+        Some(pattern) => format!("{into} is protected by {pattern}"),
+        None => format!("{into} holds objects{tenant}, or cannot be shown to be empty"),
+    };
     let message = format!(
-        "{into} holds objects{tenant}, and the restore would {step}; nothing was written. Approve it: kubectl annotate --overwrite collectionrestore {} --namespace {} elysia.dev/approve={hash} elysia.dev/approved-by=\"$(kubectl auth whoami --output jsonpath='{{.status.userInfo.username}}')\"",
+        "{found}, and the restore would {step}; nothing was written. Approve it: kubectl annotate --overwrite collectionrestore {} --namespace {} elysia.dev/approve={hash} elysia.dev/approved-by=\"$(kubectl auth whoami --output jsonpath='{{.status.userInfo.username}}')\"",
         spec.name, spec.namespace,
     );
     let findings = vec![
@@ -326,7 +341,7 @@ fn needs_approval(spec: &RestoreSpec, guarded: &Guarded, hash: String) -> Plan {
     plan.shown = Some(PlanStatus {
         waiting_for: Some(format!("approval: elysia.dev/approve={hash}")),
         hash,
-        action: "Overwrite".to_owned(),
+        action: if spec.conflict == Conflict::Skip { "Add" } else { "Overwrite" }.to_owned(),
         destructive: true,
         steps: vec![step],
         total_steps: 1,

@@ -69,14 +69,20 @@ impl RestoreSpec {
         })
     }
 
-    /// Id of the receipt. No uid: manifests that are applied to a rebuilt cluster, or again, restore nothing twice.
+    /// What the ledger calls it. No uid: manifests that are applied again restore nothing twice.
     pub fn receipt(&self) -> String {
         fingerprint::short(&("receipt", &self.namespace, &self.name, &self.cluster, &self.into, &self.from.run))
     }
 
-    /// Where it goes, as the receipt says it.
-    pub fn target(&self) -> String {
-        format!("{}/{}", self.namespace, self.cluster)
+    /// Id of its receipt in the store, which other clusters may read as well, with equal names in them: so the cluster's uid
+    /// is in it.
+    pub fn receipt_of(&self, cluster_uid: &str) -> String {
+        fingerprint::short(&(self.receipt(), cluster_uid))
+    }
+
+    /// Where it goes, as the receipt says it, and as the owner of a prefix is called.
+    pub fn target(&self, cluster_uid: &str) -> String {
+        format!("{}/{} ({cluster_uid})", self.namespace, self.cluster)
     }
 
     /// Name of the Job of an order.
@@ -91,7 +97,7 @@ impl RestoreSpec {
 
     /// Covers what would be written over what, and when that was found. It is the same when it is found again.
     pub(super) fn hash(&self, guarded: &Guarded) -> String {
-        let Guarded { run, tenant: _, since } = guarded;
+        let Guarded { run, tenant: _, protection: _, since } = guarded;
         let parts = (&self.uid, run, &self.collection, &self.cluster, &self.into);
         fingerprint::short(&("overwrite", parts, format!("{:?}", self.conflict), since.as_millisecond()))
     }

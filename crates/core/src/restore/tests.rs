@@ -41,6 +41,7 @@ fn observed() -> Observed {
         failed: None,
         jobs: Vec::new(),
         rival: None,
+        backing_up: None,
         now: at("2026-05-01T12:00:10Z"),
     }
 }
@@ -128,7 +129,7 @@ fn to_write_over_objects_needs_one_approval() {
     let spec = restore(|_| {});
     let (order, _) = order_of(&plan(&spec, &observed()));
     let mut waiting = ledger(&spec, &order, Stage::Waiting);
-    let guarded = Guarded { run: "r1".to_owned(), tenant: None, since: at("2026-05-01T12:00:05Z") };
+    let guarded = Guarded { run: "r1".to_owned(), tenant: None, protection: None, since: at("2026-05-01T12:00:05Z") };
     waiting.guarded = Some(guarded.clone());
     let mut seen = observed();
     seen.jobs = vec![job(&spec, &order, JobState::Succeeded)];
@@ -144,6 +145,14 @@ fn to_write_over_objects_needs_one_approval() {
     let (second, approval) = order_of(&plan(&approved, &seen));
     assert_eq!(approval, Some(Approval { hash: hash.clone(), run: "r1".to_owned() }));
     assert_ne!(second, order, "its Job has a name of its own");
+    // It was used up: it approves nothing again.
+    let mut spent = waiting.clone();
+    spent.approved = Some(hash.clone());
+    let seen_spent = Observed { ledger: Sight::Seen(Some(spent)), ..seen.clone() };
+    assert_eq!(
+        (plan(&approved, &seen_spent).step.clone(), plan(&approved, &seen_spent).phase),
+        (None, RestorePhase::NeedsApproval)
+    );
     // It has begun; the annotation is taken away, and nothing else begins.
     let mut begun = ledger(&spec, &second, Stage::Writing);
     begun.approved = Some(hash.clone());
@@ -201,7 +210,7 @@ fn a_ledger_that_is_deleted_under_a_worker_is_made_anew() {
 #[test]
 fn nothing_starts_while_something_is_unknown_or_missing() {
     let spec = restore(|_| {});
-    let cases: [Case; 5] = [
+    let cases: [Case; 6] = [
         (
             "no cluster",
             |seen| seen.cluster = ClusterSight::Missing,
@@ -218,6 +227,11 @@ fn nothing_starts_while_something_is_unknown_or_missing() {
         (
             "an older restore",
             |seen| seen.rival = Some("first".to_owned()),
+            "Pending !Ready:Conflict Reconciling:Conflict",
+        ),
+        (
+            "a backup",
+            |seen| seen.backing_up = Some("nightly-1".to_owned()),
             "Pending !Ready:Conflict Reconciling:Conflict",
         ),
         (
@@ -241,4 +255,12 @@ fn nothing_starts_while_something_is_unknown_or_missing() {
         assert_eq!((shown(&plan).as_str(), plan.step.clone()), (expected, None), "{what}");
     }
     assert_eq!(plan(&annotated("elysia.dev/paused", "true"), &observed()).step, None);
+}
+
+#[test]
+fn clusters_of_equal_names_share_no_receipt() {
+    let spec = restore(|_| {});
+    assert_ne!(spec.receipt_of("prod"), spec.receipt_of("staging"));
+    assert_eq!(spec.receipt_of("prod"), restore(|object| object["metadata"]["uid"] = json!("v")).receipt_of("prod"));
+    assert_eq!(spec.target("prod"), "ai/search (prod)");
 }

@@ -23,6 +23,7 @@ mod tests {
             finished_at: Timestamp::from_second(number).unwrap(),
             is_suspect: false,
             is_verified: false,
+            is_in_use: false,
             bases: bases.iter().map(ToString::to_string).collect(),
         }
     }

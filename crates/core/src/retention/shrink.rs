@@ -72,7 +72,8 @@ pub fn judged(runs: &[Sized], max_shrink: Option<u8>) -> Vec<(Run, Option<Shrunk
     for run in runs {
         let shrunk = before.insert(&run.choice, run).and_then(|before| shrunk(before, run, max_shrink));
         let Sized { id, finished_at, is_verified, bases, .. } = run.clone();
-        out.push((Run { id, finished_at, is_suspect: shrunk.is_some(), is_verified, bases }, shrunk));
+        let is_suspect = shrunk.is_some();
+        out.push((Run { id, finished_at, is_suspect, is_verified, is_in_use: false, bases }, shrunk));
     }
     out
 }

@@ -1,4 +1,4 @@
-//! Pictures of a store, newest run first: `v` verified, `s` suspect, `-` neither; and what stays of it.
+//! Pictures of a store, newest run first: `v` verified, `s` suspect, `u` in use, `-` none of these; and what stays of it.
 
 use super::*;
 
@@ -6,7 +6,14 @@ const NOW: &str = "2026-11-29T12:00:00Z";
 
 fn run(at: &str, mark: char) -> Run {
     let finished_at = at.parse().unwrap();
-    Run { id: at.to_owned(), finished_at, is_suspect: mark == 's', is_verified: mark == 'v', bases: Vec::new() }
+    Run {
+        id: at.to_owned(),
+        finished_at,
+        is_suspect: mark == 's',
+        is_verified: mark == 'v',
+        is_in_use: mark == 'u',
+        bases: Vec::new(),
+    }
 }
 
 /// One run a day at 03:00 UTC, back from today.
@@ -22,7 +29,11 @@ fn picture(runs: &[Run], rules: &Retention) -> String {
 }
 
 fn picture_in(runs: &[Run], rules: &Retention, zone: &TimeZone) -> String {
-    let decisions = decide(runs, rules, zone, NOW.parse().unwrap());
+    picture_at(runs, rules, zone, NOW)
+}
+
+fn picture_at(runs: &[Run], rules: &Retention, zone: &TimeZone, now: &str) -> String {
+    let decisions = decide(runs, rules, zone, now.parse().unwrap());
     decisions.iter().map(|decision| if decision.is_retired() { '.' } else { 'x' }).collect()
 }
 
@@ -95,8 +106,9 @@ fn days_are_those_of_the_zone() {
 fn weeks_and_months_reach_over_the_turn_of_the_year() {
     // 31 December 2026 and 1 January 2027 are in one ISO week, in two months.
     let runs = [run("2027-01-01T03:00:00Z", '-'), run("2026-12-31T03:00:00Z", '-'), run("2026-12-27T03:00:00Z", '-')];
-    assert_eq!(picture(&runs, &Retention { weekly: Some(3), ..Retention::default() }), "x.x");
-    assert_eq!(picture(&runs, &Retention { monthly: Some(3), ..Retention::default() }), "xx.");
+    let picture = |rules| picture_at(&runs, &rules, &TimeZone::UTC, "2027-01-02T12:00:00Z");
+    assert_eq!(picture(Retention { weekly: Some(3), ..Retention::default() }), "x.x");
+    assert_eq!(picture(Retention { monthly: Some(3), ..Retention::default() }), "xx.");
 }
 
 #[test]
@@ -145,4 +157,31 @@ fn a_base_stays_also_when_clocks_were_wrong_and_only_the_nearest_is_named() {
     runs[1].bases = vec![runs[3].id.clone()];
     runs[0].bases = vec![runs[2].id.clone()];
     assert_eq!(picture(&runs, &last(1)), "xxxx");
+}
+
+#[test]
+fn what_is_in_use_stays_with_what_it_builds_on() {
+    assert_eq!(picture(&days("---u------"), &last(1)), "x..x......");
+    let mut runs = chains("FFiiF");
+    runs[2].is_in_use = true;
+    assert_eq!(picture(&runs, &last(1)), "x.xxx");
+}
+
+#[test]
+fn a_clock_that_is_wrong_retires_nothing() {
+    let max_age = Retention { max_age: Some(SignedDuration::from_hours(1)), ..Retention::default() };
+    for (newest, wanted) in [
+        ("2026-11-29T12:59:00Z", "x.."),
+        ("2026-11-29T13:01:00Z", "xxx"),
+        // The worker's clock went back years.
+        ("2036-11-29T03:00:00Z", "xxx"),
+    ] {
+        let runs = [run(newest, '-'), run("2026-11-28T03:00:00Z", '-'), run("2026-11-27T03:00:00Z", '-')];
+        assert_eq!(picture(&runs, &last(1)), wanted, "{newest}");
+        assert_eq!(picture(&runs, &max_age), wanted, "{newest}");
+    }
+    // It counts as one of this moment: the one that was finished after it in truth is of the same day.
+    let runs = [run("2026-11-29T12:59:00Z", '-'), run("2026-11-29T11:00:00Z", '-'), run("2026-11-28T11:00:00Z", '-')];
+    let daily = Retention { daily: Some(2), ..Retention::default() };
+    assert_eq!(picture_in(&runs, &daily, &TimeZone::UTC), "x.x");
 }

@@ -1,10 +1,14 @@
 //! The store is the catalogue: whoever can read it can list, show, verify and restore.
 
-use futures::{StreamExt as _, stream};
+use std::collections::BTreeMap;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
 
 use super::layout;
 use super::manifest::{Begun, Manifest, Verified};
 use super::ports::Store;
+use super::restore::{Receipt, State as Restored};
 use super::stored::{self, StoredError};
 use crate::checkpoint::Digest;
 use crate::ports::PortError;
@@ -33,42 +37,89 @@ pub enum State {
         manifest: Box<Manifest>,
         /// That it was read back, if this very manifest was.
         verified: Option<Verified>,
+        /// Why nobody can tell whether it was read back: its note is there and says nothing.
+        doubt: Option<StoredError>,
     },
     /// The beginning of one: it was cut off, or is under way.
     Unfinished(Option<Begun>),
-    /// Something that cannot be read.
+    /// Something that is there and cannot be read.
     Unreadable(StoredError),
 }
 
-/// Every run, the newest first.
+/// Every run, the newest first. A store that cannot be asked about one of them is an error: what is not known is not
+/// absent.
 pub async fn list<S: Store>(store: &S) -> Result<Vec<Entry>, PortError> {
     let mut runs = store.folders(layout::RUNS).await?;
     // Their ids begin with their times.
     runs.sort_by(|one, other| other.cmp(one));
     runs.truncate(MOST_RUNS);
     let look = |run: String| async move {
-        let state = look(store, &run).await;
-        Entry { run, state }
+        let state = look(store, &run).await?;
+        Ok(Entry { run, state })
     };
-    Ok(stream::iter(runs).map(look).buffered(READS).collect().await)
+    stream::iter(runs).map(look).buffered(READS).try_collect().await
 }
 
 /// One of them.
-pub async fn look<S: Store>(store: &S, run: &str) -> State {
+pub async fn look<S: Store>(store: &S, run: &str) -> Result<State, PortError> {
     let key = |key| layout::in_run(run, key);
-    let manifest = match stored::read::<Manifest, _>(store, &key(layout::MANIFEST)).await {
+    let manifest = match answered(stored::read::<Manifest, _>(store, &key(layout::MANIFEST)).await)? {
         Ok(found) => found,
-        Err(error) => return State::Unreadable(error),
+        Err(error) => return Ok(State::Unreadable(error)),
     };
     let Some((manifest, bytes)) = manifest else {
-        let begun = stored::read::<Begun, _>(store, &key(layout::BEGUN)).await;
-        return State::Unfinished(begun.ok().flatten().map(|(begun, _)| begun));
+        let begun = answered(stored::read::<Begun, _>(store, &key(layout::BEGUN)).await)?;
+        return Ok(State::Unfinished(begun.ok().flatten().map(|(begun, _)| begun)));
     };
-    let verified = stored::read::<Verified, _>(store, &key(layout::VERIFIED)).await;
+    let verified = answered(stored::read::<Verified, _>(store, &key(layout::VERIFIED)).await)?;
+    let (verified, doubt) = match verified {
+        Ok(verified) => (verified.map(|(verified, _)| verified), None),
+        Err(error) => (None, Some(error)),
+    };
     // A note about another manifest says nothing of this one.
-    let is_of_this = |verified: &Verified| verified.manifest == Digest::of(&bytes);
-    let verified = verified.ok().flatten().map(|(verified, _)| verified).filter(is_of_this);
-    State::Run { manifest: Box::new(manifest), verified }
+    let verified = verified.filter(|verified| verified.manifest == Digest::of(&bytes));
+    Ok(State::Run { manifest: Box::new(manifest), verified, doubt })
+}
+
+/// Tells what the store has not answered from what it has, and that is wrong.
+fn answered<T>(read: Result<T, StoredError>) -> Result<Result<T, StoredError>, PortError> {
+    match read {
+        Err(StoredError::Port(error)) => Err(error),
+        read => Ok(read),
+    }
+}
+
+/// Receipts that are looked at: far more than restores that anybody keeps.
+const MOST_RECEIPTS: usize = 10_000;
+
+/// The receipts of restores below a prefix, with their ids, and what cannot be read of them.
+pub async fn receipts<S: Store>(store: &S) -> Result<Vec<(String, Result<Receipt, StoredError>)>, PortError> {
+    let keys = store.files(layout::RESTORES, MOST_RECEIPTS).await?;
+    let look = |key: String| async move {
+        let id = key.rsplit('/').next().and_then(|name| name.strip_suffix(".json"));
+        let Some(id) = id else { return Ok(None) };
+        let read = answered(stored::read::<Receipt, _>(store, &key).await)?;
+        Ok(read.map(|found| found.map(|(receipt, _)| receipt)).transpose().map(|receipt| (id.to_owned(), receipt)))
+    };
+    let found: Vec<_> = stream::iter(keys).map(look).buffered(READS).try_collect().await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// Collections of this cluster that a restore writes into, or did after this moment, each with the receipt's id.
+pub async fn restored<S: Store>(
+    store: &S,
+    cluster: &str,
+    since: Timestamp,
+) -> Result<BTreeMap<String, String>, PortError> {
+    // A restore knows the cluster by its name alone, an owner may tell its uid as well: `NAME (UID)`.
+    let is_here =
+        |target: &str| cluster.strip_prefix(target).is_some_and(|rest| rest.is_empty() || rest.starts_with(" ("));
+    let is_meant = |receipt: &Receipt| {
+        is_here(&receipt.target) && (receipt.state == Restored::Running || receipt.updated_at > since)
+    };
+    let found = receipts(store).await?.into_iter();
+    let found = found.filter_map(|(id, receipt)| Some((id, receipt.ok().filter(is_meant)?)));
+    Ok(found.map(|(id, receipt)| (receipt.into, id)).collect())
 }
 
 /// The run that is meant: this one, or with `latest` the newest that has a manifest.

@@ -32,6 +32,7 @@ pub struct MemoryStore {
     fuse: Fuse,
     is_read_only: bool,
     most: Option<u64>,
+    silent: Option<String>,
 }
 
 impl MemoryStore {
@@ -51,6 +52,12 @@ impl MemoryStore {
     #[must_use]
     pub fn with_room(&self, bytes: u64) -> Self {
         Self { most: Some(bytes), ..self.clone() }
+    }
+
+    /// The same store, which does not answer about keys that end so.
+    #[must_use]
+    pub fn silent_about(&self, key: &str) -> Self {
+        Self { silent: Some(key.to_owned()), ..self.clone() }
     }
 
     /// All files.
@@ -90,6 +97,9 @@ impl Store for MemoryStore {
 
     async fn get(&self, key: &str, most: u64) -> Result<Got, PortError> {
         self.fuse.alive()?;
+        if self.silent.as_ref().is_some_and(|silent| key.ends_with(silent)) {
+            return Err(PortError { retryable: true, ..refuse(format!("{key}: the store does not answer")) });
+        }
         Ok(match lock(&self.files).get(key) {
             None => Got::Absent,
             Some(bytes) if bytes.len() as u64 > most => Got::TooLarge(bytes.len() as u64),

@@ -43,6 +43,16 @@ pub enum RetireError {
         /// The run that builds on it.
         by: String,
     },
+    /// A manifest that may build on what goes.
+    #[error(
+        "run {run} cannot be read, and may build on others: nothing is removed until it can, or is removed itself: {reason}"
+    )]
+    Unreadable {
+        /// Which.
+        run: String,
+        /// Why.
+        reason: StoredError,
+    },
     /// There is nothing of this name.
     #[error("there is no run {0}")]
     NoRun(String),
@@ -97,7 +107,8 @@ pub async fn remove_runs<S: Store>(
             }
             State::Unfinished(begun) if is_going => found.push((begun.map(|it| it.at).unwrap_or_default(), run)),
             State::Unreadable(_) if is_going => found.push((Timestamp::default(), run)),
-            State::Unfinished(_) | State::Unreadable(_) => {}
+            State::Unreadable(reason) => return Err(RetireError::Unreadable { run, reason }),
+            State::Unfinished(_) => {}
         }
     }
     if let Some(run) = runs.iter().find(|run| found.iter().all(|(_, found)| found != *run)) {

@@ -2,11 +2,11 @@
 
 use elysia_engine::backup::catalogue::{State, list};
 use elysia_engine::backup::manifest::DataFormat;
-use elysia_engine::backup::memory::{MemoryCluster, MemoryStore};
+use elysia_engine::backup::memory::{MemoryClass, MemoryCluster, MemoryStore};
 use elysia_engine::backup::restore::{Conflict, State as Restored};
 use elysia_engine::memory::Fuse;
 
-use super::world::{cluster, order, restore, restore_order, sound, write};
+use super::world::{class, cluster, objects, order, restore, restore_order, sound, write};
 
 #[tokio::test]
 async fn a_backup_killed_at_any_effect_is_a_whole_run_or_none() {
@@ -57,7 +57,7 @@ async fn a_restore_killed_at_any_effect_is_resumed_to_the_same_end() {
             assert_eq!(found.objects, wanted.objects, "{conflict:?}, killed after {effects} effects");
             assert_eq!(found.tenants, wanted.tenants, "{conflict:?}, killed after {effects} effects");
             // Never twice.
-            target.set("Copy", elysia_engine::backup::memory::MemoryClass::default());
+            target.set("Copy", MemoryClass::default());
             assert_eq!(restore(&store, &target, &order).await.unwrap(), receipt);
             assert!(target.get("Copy").unwrap().objects.is_empty());
             if first.is_ok() {
@@ -82,4 +82,64 @@ async fn a_restore_whose_collection_is_gone_begins_again() {
     let receipt = restore(&store, &rebuilt, &order).await.unwrap();
     assert_eq!(receipt.counts.written, 33);
     assert_eq!(rebuilt.get("Copy").unwrap().objects, source.get("Notes").unwrap().objects);
+}
+
+#[tokio::test]
+async fn a_class_that_was_made_again_is_not_taken_for_the_one_that_was_written() {
+    let store = MemoryStore::default();
+    let source = cluster(40);
+    write(&store, &source, &order("one", DataFormat::Parquet)).await.unwrap();
+    let order = restore_order("Notes", "Copy", Conflict::Fail);
+    let (target, fuse) = (MemoryCluster::new(5, 1), Fuse::after(25));
+    restore(&store.with_fuse(fuse.clone()), &target.with_fuse(fuse), &order).await.unwrap_err();
+    let receipt = String::from_utf8(store.files()[&order.receipt].to_vec()).unwrap();
+    assert!(receipt.contains("part-"), "{receipt}");
+    let made = target.get("Copy").unwrap();
+
+    // Empty: all of it is written.
+    target.set("Copy", MemoryClass { objects: [].into(), ..made.clone() });
+    assert_eq!(restore(&store, &target, &order).await.unwrap().counts.written, 33);
+    assert_eq!(target.get("Copy").unwrap().objects, source.get("Notes").unwrap().objects);
+
+    // With objects of somebody else: they are not the restore's own.
+    store.tamper(&order.receipt, Some(receipt.clone().into_bytes()));
+    let strange = [("warm".to_owned(), objects(100..101)), ("cold".to_owned(), objects(100..101))];
+    target.set("Copy", MemoryClass { objects: strange.into(), ..made.clone() });
+    let error = restore(&store, &target, &order).await.unwrap_err().to_string();
+    assert!(error.contains("Copy has objects already"), "{error}");
+
+    // One was deleted meanwhile: it is written again, and the others stand in nobody's way.
+    store.tamper(&order.receipt, Some(receipt.into_bytes()));
+    let mut lacking = made;
+    let all = lacking.objects.values_mut().max_by_key(|objects| objects.len()).unwrap();
+    all.pop_first();
+    target.set("Copy", lacking);
+    restore(&store, &target, &order).await.unwrap();
+    assert_eq!(target.get("Copy").unwrap().objects, source.get("Notes").unwrap().objects);
+}
+
+#[tokio::test]
+async fn a_restore_that_wrote_nothing_yet_takes_nothing_for_its_own() {
+    let store = MemoryStore::default();
+    write(&store, &cluster(40), &order("one", DataFormat::Parquet)).await.unwrap();
+    let order = restore_order("Articles", "Copy", Conflict::Fail);
+    let (target, fuse) = (MemoryCluster::new(5, 1), Fuse::after(1));
+    restore(&store.with_fuse(fuse.clone()), &target.with_fuse(fuse), &order).await.unwrap_err();
+    assert!(store.files().contains_key(&order.receipt));
+    let strange = MemoryClass {
+        schema: class("Copy", false),
+        objects: [(String::new(), objects(100..101))].into(),
+        ..MemoryClass::default()
+    };
+    target.set("Copy", strange.clone());
+    let error = restore(&store, &target, &order).await.unwrap_err().to_string();
+    assert!(error.contains("Copy has objects already"), "{error}");
+    assert_eq!(target.get("Copy").unwrap().objects, strange.objects);
+    // And nothing is overwritten that nobody knew of when they agreed.
+    let mut order = restore_order("Articles", "Copy", Conflict::Overwrite);
+    (order.must_be_empty, order.receipt) = (true, "restores/other.json".to_owned());
+    let error = restore(&store, &target, &order).await.unwrap_err().to_string();
+    assert!(error.contains("Copy has objects already"), "{error}");
+    order.must_be_empty = false;
+    restore(&store, &target, &order).await.unwrap();
 }

@@ -7,6 +7,7 @@ mod drilled;
 mod faults;
 mod incremental;
 mod killed;
+mod meddled;
 mod restored;
 mod retired;
 mod sealed;

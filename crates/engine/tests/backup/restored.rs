@@ -1,9 +1,14 @@
 //! What a restore makes of what it finds.
 
+use bytes::Bytes;
 use elysia_engine::backup::manifest::DataFormat;
 use elysia_engine::backup::memory::{MemoryClass, MemoryCluster, MemoryStore};
-use elysia_engine::backup::restore::{Blocker, Conflict, Counts, RestoreError, contents};
+use elysia_engine::backup::ports::{Got, Mode, Put, Store};
+use elysia_engine::backup::restore::{Blocker, Conflict, Counts, Progress, RestoreError, Restorer, contents};
 use elysia_engine::backup::write::{Cold, Order, WriteError};
+use elysia_engine::memory::FixedClock;
+use elysia_engine::ports::PortError;
+use elysia_engine::retry::Stop;
 use serde_json::json;
 
 use super::world::{class, cluster, object, objects, order, restore, restore_order, write};
@@ -126,4 +131,62 @@ async fn what_is_restored_is_what_was_read() {
     assert_eq!((was.objects, was), (30, is));
     let made = target.get("Copy").unwrap().schema;
     assert_eq!((&made["class"], &made["replicationConfig"]["factor"]), (&json!("Copy"), &json!(1)));
+}
+
+/// A store during whose reading of parts somebody meddles with the cluster.
+struct Meddled<'a, F> {
+    store: &'a MemoryStore,
+    meddle: F,
+}
+
+impl<F: Fn() + Sync> Store for Meddled<'_, F> {
+    async fn put(&self, key: &str, bytes: Bytes, mode: Mode) -> Result<Put, PortError> {
+        self.store.put(key, bytes, mode).await
+    }
+
+    async fn get(&self, key: &str, most: u64) -> Result<Got, PortError> {
+        if key.contains("part-") {
+            (self.meddle)();
+        }
+        self.store.get(key, most).await
+    }
+
+    async fn folders(&self, folder: &str) -> Result<Vec<String>, PortError> {
+        self.store.folders(folder).await
+    }
+
+    async fn files(&self, folder: &str, most: usize) -> Result<Vec<String>, PortError> {
+        Store::files(self.store, folder, most).await
+    }
+
+    async fn remove(&self, keys: &[String]) -> Result<(), PortError> {
+        self.store.remove(keys).await
+    }
+}
+
+#[tokio::test]
+async fn a_class_that_is_made_while_parts_are_hashed_is_seen_before_the_first_write() {
+    let (store, _) = backed_up().await;
+    for (conflict, must_be_empty) in [(Conflict::Fail, false), (Conflict::Overwrite, true), (Conflict::Skip, true)] {
+        let target = cluster(0);
+        let meddled = Meddled { store: &store, meddle: || target.set("Copy", taken().get("Copy").unwrap()) };
+        let mut order = restore_order("Articles", "Copy", conflict);
+        order.must_be_empty = must_be_empty;
+        let (clock, stop, progress, into) =
+            (FixedClock::default(), Stop::default(), Progress::default(), target.collection("Copy"));
+        let restorer = Restorer {
+            store: &meddled,
+            receipts: &store,
+            target: &into,
+            clock: &clock,
+            stop: &stop,
+            progress: &progress,
+            order: &order,
+        };
+        let error = restorer.restore().await.unwrap_err();
+        let RestoreError::Blocked(blockers) = error else { panic!("{error}") };
+        assert!(matches!(blockers[..], [Blocker::NotEmpty { .. }]), "{blockers:?}");
+        assert_eq!(target.get("Copy").unwrap().objects, taken().get("Copy").unwrap().objects);
+        assert!(!store.files().contains_key(&order.receipt));
+    }
 }

@@ -79,7 +79,7 @@ async fn whenever_it_is_killed_there_is_no_half_run_and_the_next_one_ends_it() {
         let store = two_runs().await;
         let killed = remove_run(&store.with_fuse(Fuse::after(after)), "one", &owner("nightly")).await;
         assert!(killed.is_err(), "{after}");
-        let state = catalogue::look(&store, "one").await;
+        let state = catalogue::look(&store, "one").await.unwrap();
         match after {
             0 => assert!(sound(&store, "one").await.is_sound()),
             // It is no run any more, and says whose it was.
@@ -91,5 +91,42 @@ async fn whenever_it_is_killed_there_is_no_half_run_and_the_next_one_ends_it() {
         }
         assert_eq!(of_run(&store, "one"), 0, "{after}");
         assert!(sound(&store, "two").await.is_sound(), "{after}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_goes_while_a_manifest_cannot_be_read_but_that_run() {
+    let store = two_runs().await;
+    let whole = store.files();
+    // It may build on the other.
+    store.tamper(&layout::in_run("two", layout::MANIFEST), Some(b"{".to_vec()));
+    let before = store.files();
+    let refused = remove_run(&store, "one", &owner("nightly")).await.unwrap_err();
+    assert!(matches!(&refused, RetireError::Unreadable { run, .. } if run == "two"), "{refused}");
+    assert_eq!(store.files(), before);
+    remove_run(&store, "two", &owner("nightly")).await.unwrap();
+    remove_run(&store, "one", &owner("nightly")).await.unwrap();
+    // A store that does not answer is no store without manifests.
+    for (key, bytes) in whole {
+        store.tamper(&key, Some(bytes.to_vec()));
+    }
+    let silent = store.silent_about(&layout::in_run("two", layout::MANIFEST));
+    let refused = remove_run(&silent, "one", &owner("nightly")).await;
+    assert!(matches!(refused, Err(RetireError::Port(_))), "{refused:?}");
+    assert!(sound(&store, "one").await.is_sound());
+}
+
+#[tokio::test]
+async fn a_note_that_was_not_read_is_not_one_that_is_not_there() {
+    let store = two_runs().await;
+    let key = layout::in_run("one", layout::VERIFIED);
+    let look = async |store: &MemoryStore| catalogue::look(store, "one").await;
+    assert!(matches!(look(&store).await, Ok(State::Run { verified: None, doubt: None, .. })));
+    store.tamper(&key, Some(b"{".to_vec()));
+    assert!(matches!(look(&store).await, Ok(State::Run { verified: None, doubt: Some(_), .. })));
+    for silent in [layout::VERIFIED, layout::MANIFEST] {
+        let silent = store.silent_about(silent);
+        assert!(look(&silent).await.is_err_and(|error| error.retryable));
+        assert!(catalogue::list(&silent).await.is_err());
     }
 }

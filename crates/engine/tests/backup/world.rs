@@ -118,6 +118,9 @@ pub(crate) fn restore_order(collection: &str, into: &str, conflict: Conflict) ->
         key: None,
         receipt: "restores/r.json".to_owned(),
         target: "here".to_owned(),
+        uid: "u".to_owned(),
+        approved: None,
+        must_be_empty: false,
         retry: Retry { attempts: 1, ..Retry::default() },
     }
 }

@@ -6,18 +6,15 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use elysia_engine::backup::ports::{Got, Mode, Put, Store};
 use elysia_engine::category::Category;
 use elysia_engine::ports::PortError;
+use uuid::Uuid;
 
 use crate::worker::chain;
 use crate::worker::put_away::rename;
-
-/// Tells the unfinished files of one process apart.
-static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// Files below a folder.
 #[derive(Clone, Debug)]
@@ -98,8 +95,8 @@ fn put(path: &Path, bytes: &[u8], mode: Mode) -> io::Result<Put> {
     }
     let Some((folder, name)) = path.parent().zip(path.file_name()) else { return Err(ErrorKind::InvalidInput.into()) };
     make(folder)?;
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let hidden = folder.join(format!(".{}.{}-{number}", name.to_string_lossy(), std::process::id()));
+    // Of several pods on one volume each has process 1: only chance tells their unfinished files apart.
+    let hidden = folder.join(format!(".{}.{}", name.to_string_lossy(), Uuid::new_v4().simple()));
     let written = write(&hidden, bytes).and_then(|()| match mode {
         Mode::Overwrite => fs::rename(&hidden, path).map(|()| Put::Written),
         Mode::Create => match rename(&hidden, path) {
@@ -118,7 +115,7 @@ fn put(path: &Path, bytes: &[u8], mode: Mode) -> io::Result<Put> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
+    let mut file = File::create_new(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

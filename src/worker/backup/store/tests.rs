@@ -91,3 +91,16 @@ async fn only_one_of_many_creates() {
         assert_eq!(written.iter().filter(|put| **put == Ok(Put::Written)).count(), 1);
     }
 }
+
+#[tokio::test]
+async fn what_another_pod_left_half_written_is_never_written_over() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let store = Folder::new(folder.path());
+    // Each pod's worker is process 1 and counts from 0: any of these names may be in use by another.
+    let hidden = |number: u32| folder.path().join(format!(".owner.json.{}-{number}", std::process::id()));
+    for number in 0..1000 {
+        std::fs::write(hidden(number), "theirs").unwrap();
+    }
+    store.put("owner.json", "ours".into(), Mode::Create).await.unwrap();
+    assert!((0..1000).all(|number| std::fs::read(hidden(number)).is_ok_and(|bytes| bytes == b"theirs")));
+}

@@ -16,6 +16,7 @@ mod preflight;
 mod receipt;
 mod standing;
 mod version;
+mod whole;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -79,6 +80,12 @@ pub struct Order {
     pub receipt: String,
     /// Where it goes, for people who read the receipt.
     pub target: String,
+    /// Identity of the restore's object; empty without one.
+    pub uid: String,
+    /// The hash of what a person approved.
+    pub approved: Option<String>,
+    /// Whether there must be no objects whatever `conflict` says, since nobody approved that there are.
+    pub must_be_empty: bool,
     /// With what failed calls are met.
     pub retry: Retry,
 }
@@ -161,7 +168,7 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         };
         let made = receipt.made.len();
         receipt.made.extend(tenants.iter().cloned());
-        if is_new || receipt.made.len() > made {
+        if receipt.go_on(self.order) || is_new || receipt.made.len() > made {
             self.save(&receipt).await?;
         }
         if let Some(class) = &class {
@@ -169,6 +176,11 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         }
         if !tenants.is_empty() {
             self.call(async || self.target.create_tenants(&tenants).await).await?;
+        }
+        if !receipt.has_written() {
+            // From here on what is there may be its own.
+            receipt.has_written = Some(true);
+            self.save(&receipt).await?;
         }
         let transformation = Arc::new(transformation);
         let roll = source.indexes.first().map(|(_, own)| by_tenant(&own.roll)).unwrap_or_default();

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::receipt::Receipt;
+use super::receipt::{Receipt, State};
+use super::whole::{Kept, kept};
 use super::{Blocker, Order, standing};
 use crate::backup::manifest::{Index, Manifest, Part, RunMode};
 use crate::backup::opened::{Chain, part_name};
@@ -11,6 +12,7 @@ use crate::backup::ports::{Store, Target};
 use crate::backup::stored::{self, StoredError};
 use crate::backup::transform::{Select, Transformation};
 use crate::backup::verify::{Depth, Look};
+use crate::category::Category;
 use crate::ports::PortError;
 
 /// What was found before the first write.
@@ -84,12 +86,21 @@ pub(super) async fn look<S: Store, R: Store, T: Target>(
         out.blockers.push(Blocker::OtherReceipt { run, into, target });
         return Ok((out, None));
     }
-    let class = target.class().await?;
-    if class.is_none() {
+    let before = target.class().await?;
+    if before.is_none() {
         // Whatever was written went with it.
         out.receipt.forget();
     }
-    let origin = backup(store, order, &mut out).await?;
+    let origin = backup(store, target, before.as_ref(), order, &mut out).await?;
+    // To hash every part takes its time: somebody may have made the class meanwhile, or deleted it.
+    let class = target.class().await?;
+    if before.is_some() && class.is_none() && out.receipt.state == State::Running {
+        if !out.receipt.done.is_empty() {
+            let message = format!("collection {} was deleted while the backup was looked at", order.into);
+            return Err(PortError { category: Category::Weaviate, retryable: true, message }.into());
+        }
+        out.receipt.forget();
+    }
     let own = origin.as_ref().and_then(|origin| origin.indexes.first()).map(|(_, own)| own);
     if let (Some(index), Some(transformation)) = (own, out.transformation.take()) {
         standing::standing(target, class, order, index, transformation.class(), &mut out).await?;
@@ -105,7 +116,13 @@ pub(in crate::backup) fn is_chosen(select: &Select, part: &Part) -> bool {
 }
 
 /// The backup's side.
-async fn backup<S: Store>(store: &S, order: &Order, out: &mut Preflight) -> Result<Option<Origin>, PortError> {
+async fn backup<S: Store, T: Target>(
+    store: &S,
+    target: &T,
+    class: Option<&Value>,
+    order: &Order,
+    out: &mut Preflight,
+) -> Result<Option<Origin>, PortError> {
     let damaged = |fault| Blocker::Damaged { fault };
     let chain = match Chain::open(store, &order.run, order.key.as_ref()).await? {
         Ok(chain) => chain,
@@ -128,6 +145,13 @@ async fn backup<S: Store>(store: &S, order: &Order, out: &mut Preflight) -> Resu
             return Ok(None);
         }
     };
+    if let Some(class) = class.filter(|_| out.receipt.state == State::Running) {
+        match kept(target, class, order, (&chain, &indexes), &out.receipt).await? {
+            Kept::All => {}
+            Kept::Some => out.receipt.begin_again(),
+            Kept::Nothing => out.receipt.forget(),
+        }
+    }
     let is_left = |place: usize, part: &Part| {
         let name = part_name(place, &chain.runs()[place].manifest.run, &part.file.key);
         is_chosen(&order.select, part) && !out.receipt.done.contains(&name)

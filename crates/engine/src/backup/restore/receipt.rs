@@ -78,6 +78,16 @@ pub struct Receipt {
     pub selection: Option<Digest>,
     /// How it stands.
     pub state: State,
+    /// Identity of the restore's object that went on with it last; empty without one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub uid: String,
+    /// The hash of the approval that it goes by, if it needed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved: Option<String>,
+    /// Whether it may have written objects into the collection as it is now: said before the first one. Receipts of before
+    /// this was noted lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub has_written: Option<bool>,
     /// When it began.
     pub started_at: Timestamp,
     /// When this was written.
@@ -103,6 +113,9 @@ impl Receipt {
             conflict: order.conflict,
             selection: identity(&order.select, &order.transform),
             state: State::Running,
+            uid: order.uid.clone(),
+            approved: order.approved.clone(),
+            has_written: Some(false),
             started_at: now,
             updated_at: now,
             counts: Counts::default(),
@@ -111,10 +124,35 @@ impl Receipt {
         }
     }
 
-    /// Begins again with the first part.
+    /// Whether objects of it may be in the collection.
+    pub fn has_written(&self) -> bool {
+        self.has_written.unwrap_or(!self.done.is_empty())
+    }
+
+    /// Begins again with the first part, in a collection that holds nothing of it.
     pub(super) fn forget(&mut self) {
+        self.begin_again();
+        self.has_written = Some(false);
+    }
+
+    /// Begins again with the first part.
+    pub(super) fn begin_again(&mut self) {
+        self.has_written = Some(self.has_written());
         self.counts = Counts::default();
         self.done.clear();
+    }
+
+    /// Notes who goes on with it; answers whether that is new.
+    pub(super) fn go_on(&mut self, order: &Order) -> bool {
+        let before = (self.uid.clone(), self.approved.clone());
+        if self.uid != order.uid {
+            self.uid.clone_from(&order.uid);
+            self.approved = None;
+        }
+        if order.approved.is_some() {
+            self.approved.clone_from(&order.approved);
+        }
+        before != (self.uid.clone(), self.approved.clone())
     }
 
     /// Whether it is of this very restore.

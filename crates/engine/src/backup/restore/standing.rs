@@ -82,7 +82,7 @@ pub(super) async fn standing<T: Target>(
         out.blockers.extend(dimensions(target, *tenant, index, &order.into).await?);
     }
     // What a restore that was cut off has written is its own.
-    if order.conflict == Conflict::Fail && out.is_new {
+    if (order.conflict == Conflict::Fail || order.must_be_empty) && !out.receipt.has_written() {
         for tenant in beside {
             if target.has_objects(tenant).await? {
                 let (into, tenant) = (order.into.clone(), tenant.map(str::to_owned));

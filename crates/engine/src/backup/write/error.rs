@@ -25,6 +25,12 @@ pub enum WriteError {
     /// There is a run of that id, or the beginning of one.
     #[error("run {0} was begun before")]
     RunExists(String),
+    /// The beginning of the run was removed, or is another's by now.
+    #[error("the beginning of run {0} was removed while it was written; there is no run")]
+    Removed(String),
+    /// What the run builds on is not what it was any more.
+    #[error("run {0}, on which this one builds, was removed while it was written; there is no run")]
+    BaseRemoved(String),
     /// A name that no class has.
     #[error("there is no collection {0}")]
     NoCollection(String),

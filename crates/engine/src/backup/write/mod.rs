@@ -24,13 +24,14 @@ use uuid::Uuid;
 
 pub use error::WriteError;
 
+use super::catalogue;
 use super::columns::Columns;
 use super::filter::{Expression, Filter};
 use super::layout;
 use super::level::Level;
 use super::manifest::{
-    BaseNote, Begun, DataFormat, FORMAT, FORMAT_VERSION, FileNote, FilterNote, MOST_BASES, Manifest, Marker, Owner,
-    RunMode,
+    BaseNote, Begun, DOCUMENT_BYTES, DataFormat, FORMAT, FORMAT_VERSION, FileNote, FilterNote, MOST_BASES, Manifest,
+    Marker, Owner, RunMode,
 };
 use super::opened::Chain;
 use super::ports::{Described, Got, Mode, ObjectSource, Put, Store, TenantState};
@@ -176,13 +177,16 @@ impl<S: Store, O: ObjectSource, C: Clock> Writer<'_, S, O, C> {
             at: started_at,
             base: base.iter().map(|base| base.run.clone()).collect(),
         };
-        if self.put(layout::BEGUN, document(&begun), Mode::Create).await? == Put::Exists {
-            return Err(WriteError::RunExists(order.run.clone()));
-        }
+        let begun = document(&begun);
+        self.create(layout::BEGUN, &begun).await?;
         let mut collections = Vec::new();
         for (reading, described) in described {
             collections.push(job.collection(&reading, described).await?);
         }
+        // What a restore wrote into meanwhile is half of one state and half of another.
+        let cluster = &order.owner.cluster;
+        let restored = self.call(async || catalogue::restored(self.store, cluster, started_at).await).await?;
+        collections.retain(|note| !restored.contains_key(&note.name));
         collections.sort_by(|one, other| one.name.cmp(&other.name));
         let manifest = Manifest {
             format: FORMAT.to_owned(),
@@ -201,16 +205,34 @@ impl<S: Store, O: ObjectSource, C: Clock> Writer<'_, S, O, C> {
             collections,
         };
         self.alive()?;
-        let bytes = document(&manifest);
-        // An answer that was lost is no failure, so this may find its own manifest.
-        if self.put(layout::MANIFEST, bytes.clone(), Mode::Create).await? == Put::Exists {
-            let key = layout::in_run(&order.run, layout::MANIFEST);
-            let got = self.call(async || self.store.get(&key, bytes.len() as u64).await).await?;
-            if got != Got::Bytes(bytes) {
-                return Err(WriteError::RunExists(order.run.clone()));
+        // Whoever removed it in the meantime has taken parts away, or will.
+        if self.get(&order.run, layout::BEGUN, begun.len() as u64).await? != Got::Bytes(begun) {
+            return Err(WriteError::Removed(order.run.clone()));
+        }
+        for base in &manifest.base {
+            match self.get(&base.run, layout::MANIFEST, DOCUMENT_BYTES).await? {
+                Got::Bytes(bytes) if Digest::of(&bytes) == base.manifest => {}
+                _ => return Err(WriteError::BaseRemoved(base.run.clone())),
             }
         }
+        self.create(layout::MANIFEST, &document(&manifest)).await?;
         Ok(manifest)
+    }
+
+    /// Writes a file of the run that nobody else has written.
+    async fn create(&self, key: &str, bytes: &Bytes) -> Result<(), WriteError> {
+        // An answer that was lost is no failure, so this may find its own file.
+        if self.put(key, bytes.clone(), Mode::Create).await? == Put::Exists
+            && self.get(&self.order.run, key, bytes.len() as u64).await? != Got::Bytes(bytes.clone())
+        {
+            return Err(WriteError::RunExists(self.order.run.clone()));
+        }
+        Ok(())
+    }
+
+    async fn get(&self, run: &str, key: &str, most: u64) -> Result<Got, WriteError> {
+        let key = layout::in_run(run, key);
+        Ok(self.call(async || self.store.get(&key, most).await).await?)
     }
 
     /// The run to build on, with those that it builds on itself.
@@ -245,10 +267,8 @@ impl<S: Store, O: ObjectSource, C: Clock> Writer<'_, S, O, C> {
     async fn own(&self, now: Timestamp) -> Result<(), WriteError> {
         let owner = &self.order.owner;
         let marker = Marker { format: FORMAT.to_owned(), version: FORMAT_VERSION, owner: owner.clone(), since: now };
-        let put = self.call(async || self.store.put(layout::OWNER, document(&marker), Mode::Create).await).await?;
-        if put == Put::Written {
-            return Ok(());
-        }
+        self.call(async || self.store.put(layout::OWNER, document(&marker), Mode::Create).await).await?;
+        // Read back whatever the answer is: who writes here goes by what the store holds, not by what it said.
         let found = self.call(async || Ok(stored::read::<Marker, _>(self.store, layout::OWNER).await)).await??;
         match found {
             Some((marker, _)) if marker.owner == *owner => Ok(()),
