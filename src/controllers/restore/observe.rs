@@ -91,7 +91,7 @@ fn backing_up(spec: &RestoreSpec, at_work: &[Job], context: &Context) -> Option<
         context.stores.backups.get(&reference).is_none_or(|policy| policy.spec.cluster_ref.name == spec.cluster)
     };
     let found = at_work.iter().find(|job| label(job, names::BACKUP_LABEL).is_some_and(is_of_it));
-    found.map(|job| job.name_any())
+    found.map(kube::ResourceExt::name_any)
 }
 
 /// Another restore into the same collection that may still write: an older one, or any that has a Job at work.

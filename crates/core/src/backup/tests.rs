@@ -281,7 +281,10 @@ fn what_failed_stays_failed_until_the_next_time() {
     seen.intent = Some(Intent { order: order.clone(), due: Some(due), run_now: None });
     seen.ledger = ledger(attempt(&order, Stage::Failed), vec![note("r0")]);
     let plan_now = plan(&spec, &seen);
-    assert_eq!((plan_now.step.clone(), shown(&plan_now).as_str()), (None, "!Ready:RunFailed Verified:Verified Stalled:RunFailed"));
+    assert_eq!(
+        (plan_now.step.clone(), shown(&plan_now).as_str()),
+        (None, "!Ready:RunFailed Verified:Verified Stalled:RunFailed")
+    );
     assert!(plan_now.findings[0].message.contains("disk full"));
     assert_eq!(plan_now.run.unwrap().state, BackupState::Failed);
     // A pod still tries.
