@@ -42,7 +42,7 @@ pub fn judge(before: &Contents, run: &Contents, expected: &Expectation) -> Vec<S
 }
 
 /// Of a hundred objects, how many are gone; rounded up, so that the last object of many is seen to be gone.
-fn shrank(had: u64, has: u64) -> u8 {
+pub(crate) fn shrank(had: u64, has: u64) -> u8 {
     let gone = u128::from(had.saturating_sub(has));
     u8::try_from((gone * 100).div_ceil(u128::from(had.max(1)))).unwrap_or(100)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::Run;
+use crate::backup::suspicion::shrank;
 
 /// A run as far as its size is concerned.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -56,8 +57,7 @@ pub fn shrunk(before: &Sized, run: &Sized, max_shrink: Option<u8>) -> Option<Shr
         let Some(objects) = run.collections.get(name) else {
             return Some(Shrunk::Missing { collection: name.clone(), before });
         };
-        let percent = u128::from(100_u8.saturating_sub(max_shrink?));
-        let is_fewer = u128::from(*objects) * 100 < u128::from(*had) * percent;
+        let is_fewer = shrank(*had, *objects) > max_shrink?;
         is_fewer.then(|| Shrunk::Fewer { collection: name.clone(), objects: *objects, had: *had, before })
     })
 }
