@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::operator_killed::kill_operator;
 use crate::support::{Stage, is, on_a_thread};
 
-const BUCKET: &str = "backups";
+pub(crate) const BUCKET: &str = "backups";
 
 /// Objects of the collection.
 const OBJECTS: u32 = 400;
@@ -28,21 +28,21 @@ const OBJECTS: u32 = 400;
 /// Long enough for a pod that is made again after a kill, which Kubernetes lets wait.
 const LONG: Duration = Duration::from_secs(240);
 
-fn client(server: &S3Server) -> AmazonS3 {
+pub(crate) fn client(server: &S3Server) -> AmazonS3 {
     let builder = AmazonS3Builder::new().with_bucket_name(BUCKET).with_endpoint(server.endpoint());
     let builder = builder.with_access_key_id(ACCESS_KEY_ID).with_secret_access_key(SECRET_ACCESS_KEY);
     builder.with_client_options(ClientOptions::new().with_allow_http(true)).build().unwrap()
 }
 
 /// Keys of manifests below the prefix: the runs that exist.
-async fn manifests(store: &AmazonS3) -> Vec<String> {
+pub(crate) async fn manifests(store: &AmazonS3) -> Vec<String> {
     let prefix = Path::from("search/runs");
     let found: Vec<_> = store.list(Some(&prefix)).try_collect().await.unwrap();
     let keys = found.into_iter().map(|found| found.location.to_string());
     keys.filter(|key| key.ends_with("/manifest.json")).collect()
 }
 
-fn policy(name: &str, server: &S3Server) -> Value {
+pub(crate) fn policy(name: &str, server: &S3Server) -> Value {
     json!({
         "metadata": {"name": name},
         "spec": {
@@ -68,7 +68,7 @@ fn restore(name: &str, into: &str, conflict: &str) -> Value {
 
 impl Stage {
     /// Waits until a policy is at rest: nothing is under way, and its status speaks of `run_now`.
-    async fn backed_up(&self, name: &str, run_now: Option<&str>) -> CollectionBackupStatus {
+    pub(crate) async fn backed_up(&self, name: &str, run_now: Option<&str>) -> CollectionBackupStatus {
         let api = self.api::<CollectionBackup>();
         self.wait(&format!("backup {name} to end"), LONG, async || {
             let object = api.get(name).await.unwrap();
@@ -82,7 +82,7 @@ impl Stage {
         .await
     }
 
-    async fn restored(&self, name: &str, phase: RestorePhase) -> CollectionRestoreStatus {
+    pub(crate) async fn restored(&self, name: &str, phase: RestorePhase) -> CollectionRestoreStatus {
         let api = self.api::<CollectionRestore>();
         self.wait(&format!("restore {name} to be {phase:?}"), LONG, async || {
             let status = api.get(name).await.unwrap().status?;

@@ -1,4 +1,5 @@
-//! `kubectl elysia backup`, `restore` and `catalog`: runs in a store, straight, without any custom resource.
+//! `kubectl elysia backup`, `restore` and `catalog`: runs in a store, straight, without any custom resource; but for
+//! `backup schedule`, which makes one.
 
 mod bar;
 mod cleanup;
@@ -7,6 +8,7 @@ mod look;
 mod place;
 mod remove;
 mod restore;
+mod schedule;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -29,6 +31,8 @@ pub(super) struct BackupArgs {
 enum Command {
     /// Back collections up from here: one run
     Create(Box<create::CreateArgs>),
+    /// Back collections up at times: makes or changes a `CollectionBackup`
+    Schedule(Box<schedule::ScheduleArgs>),
     /// List the runs of a store
     #[command(visible_alias = "list")]
     Ls(look::LsArgs),
@@ -68,6 +72,7 @@ pub(super) use self::restore::RestoreArgs;
 pub(super) async fn run(args: &BackupArgs, target: &Target, printer: Printer) -> io::Result<Exit> {
     let done = match &args.command {
         Command::Create(args) => create::run(args, target, printer).await,
+        Command::Schedule(args) => schedule::run(args, target, printer).await,
         Command::Ls(args) => look::ls(args, printer).await,
         Command::Show(args) => look::show(args, printer).await,
         Command::Verify(args) => verify::run(args, printer).await,

@@ -103,22 +103,31 @@ async fn look(args: &HealthArgs, target: &Target, reader: &mut Option<Reader>) -
             lease: Sighted::Unreadable(unread.clone()),
             clusters: Sighted::Unreadable(unread.clone()),
             collections: Sighted::Unreadable(unread.clone()),
-            feeds: Sighted::Unreadable(unread),
+            feeds: Sighted::Unreadable(unread.clone()),
+            backups: Sighted::Unreadable(unread.clone()),
+            restores: Sighted::Unreadable(unread),
         },
     };
     judge(&sightings, Timestamp::now())
 }
 
 async fn read(args: &HealthArgs, target: &Target, reader: &Reader) -> Sightings {
-    let scope = scope(args, target, Some(reader));
+    sightings(scope(args, target, Some(reader)), target, reader).await
+}
+
+/// Reads everything in this scope that a verdict may depend on.
+pub(super) async fn sightings(scope: Scope, target: &Target, reader: &Reader) -> Sightings {
     let namespace = scope.namespace.as_deref();
-    let (lease, clusters, collections, feeds) = futures::join!(
+    let (lease, clusters, collections, feeds, backups, restores) = futures::join!(
         reader.lease(&target.operator_namespace),
         reader.list(namespace),
         reader.list(namespace),
         reader.list(namespace),
+        reader.list(namespace),
+        reader.list(namespace),
     );
-    Sightings { operator_namespace: target.operator_namespace.clone(), lease, clusters, collections, feeds, scope }
+    let operator_namespace = target.operator_namespace.clone();
+    Sightings { scope, operator_namespace, lease, clusters, collections, feeds, backups, restores }
 }
 
 fn scope(args: &HealthArgs, target: &Target, reader: Option<&Reader>) -> Scope {

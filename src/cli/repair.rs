@@ -1,4 +1,4 @@
-//! `kubectl elysia repair`: the plans of collections and feeds. Nothing here repairs: the operator does, when a plan is approved.
+//! `kubectl elysia repair`: the plans of collections, feeds, backups and restores. Nothing here repairs: the operator does, when a plan is approved.
 
 mod act;
 mod find;
@@ -31,7 +31,7 @@ pub(super) struct RepairArgs {
 enum RepairCommand {
     /// Show what the operator would do, and what it waits for
     Plan(PlanArgs),
-    /// Approve the plan of a collection or a feed, after showing it
+    /// Approve the plan of a collection, a feed, a backup or a restore, after showing it
     Approve(ApproveArgs),
     /// Call off an approved plan, or propose the settings from before it
     Rollback(RollbackArgs),
@@ -41,7 +41,8 @@ enum RepairCommand {
 
 #[derive(Debug, clap::Args)]
 struct PlanArgs {
-    /// ElysiaCollection or IndexSource, as `NAME`, `collection/NAME` or `feed/NAME`; all that have a plan when left out
+    /// Whose, as `NAME`, `collection/NAME`, `feed/NAME`, `backup/NAME` or `restore/NAME`; all that have a plan when left
+    /// out
     #[arg(value_name = "NAME", value_parser = Asked::parse)]
     name: Option<Asked>,
     /// How to print
@@ -65,7 +66,7 @@ struct Change {
 
 #[derive(Debug, clap::Args)]
 struct ApproveArgs {
-    /// ElysiaCollection or IndexSource, as `NAME`, `collection/NAME` or `feed/NAME`
+    /// Whose, as `NAME`, `collection/NAME`, `feed/NAME`, `backup/NAME` or `restore/NAME`
     #[arg(value_name = "NAME", value_parser = Asked::parse)]
     name: Asked,
     /// Approve only the plan with this hash

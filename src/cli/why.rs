@@ -4,18 +4,19 @@ use std::fmt::Write as _;
 use std::io;
 
 use clap::builder::NonEmptyStringValueParser;
-use elysia_core::health::{Scope, Sightings, Verdict, Why, judge, why};
+use elysia_core::health::{Scope, Verdict, Why, judge, why};
 use jiff::Timestamp;
 
 use super::client::Reader;
+use super::health::sightings;
 use super::printer::{ADVICE, BAD, DOUBTFUL, GOOD, Printer, paint, plain};
 use super::{Exit, Output, Target, encode};
 
 /// Arguments of `why`.
 #[derive(Debug, clap::Args)]
 pub(super) struct WhyArgs {
-    /// What to explain: a name, or `KIND/NAME` with `cluster`, `collection` or `feed`; a collection also by its name in
-    /// Weaviate
+    /// What to explain: a name, or `KIND/NAME` with `cluster`, `collection`, `feed`, `backup` or `restore`; a collection
+    /// also by its name in Weaviate
     #[arg(value_name = "OBJECT", value_parser = NonEmptyStringValueParser::new())]
     object: String,
     /// How to print
@@ -40,15 +41,7 @@ pub(super) async fn run(args: &WhyArgs, target: &Target, printer: Printer) -> io
         }
     };
     let namespace = target.namespace(&reader);
-    let (lease, clusters, collections, feeds) = futures::join!(
-        reader.lease(&target.operator_namespace),
-        reader.list(namespace.as_deref()),
-        reader.list(namespace.as_deref()),
-        reader.list(namespace.as_deref()),
-    );
-    let operator_namespace = target.operator_namespace.clone();
-    let scope = Scope { namespace, cluster: None };
-    let sightings = Sightings { scope, operator_namespace, lease, clusters, collections, feeds };
+    let sightings = sightings(Scope { namespace, cluster: None }, target, &reader).await;
     let report = judge(&sightings, Timestamp::now());
     let found = why(&report, kind, name);
     if found.is_empty() {
@@ -76,7 +69,12 @@ fn asked(object: &str) -> Result<(Option<&'static str>, &str), String> {
         "cluster" | "wvc" | "weaviatecluster" | "weaviateclusters" => "cluster",
         "collection" | "col" | "ecol" | "elysiacollection" | "elysiacollections" => "collection",
         "feed" | "isrc" | "indexsource" | "indexsources" => "feed",
-        _ => return Err(format!("{kind} is no kind that can be explained: say cluster, collection or feed")),
+        "backup" | "cbak" | "collectionbackup" | "collectionbackups" => "backup",
+        "restore" | "crst" | "collectionrestore" | "collectionrestores" => "restore",
+        _ => {
+            let kinds = "cluster, collection, feed, backup or restore";
+            return Err(format!("{kind} is no kind that can be explained: say {kinds}"));
+        }
     };
     Ok((Some(kind), name))
 }

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use elysia_api::backup::BackupStore;
+use elysia_api::common::SecretKeyReference;
 use elysia_api::names;
 use elysia_core::cluster::{ClusterSpec, judge, matches_pattern};
 use elysia_core::collection::ClusterSight;
 use elysia_core::feed::FailedRun;
 use elysia_core::sight::{BlindnessKind, Sight};
+use elysia_engine::backup::seal::Key;
 use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
@@ -110,6 +112,51 @@ pub(super) async fn store(namespace: &str, store: &BackupStore, context: &Contex
     }
 }
 
+/// Whether the key that runs are encrypted with is there, and is one: a worker that finds out only then has failed.
+pub(super) async fn encryption_key(
+    namespace: &str,
+    reference: Option<&SecretKeyReference>,
+    context: &Context,
+) -> Sight<Result<(), String>> {
+    let Some(reference) = reference else { return Sight::Seen(Ok(())) };
+    let SecretKeyReference { name, key } = reference;
+    secret_text(namespace, reference, context).await.map(|text| match text?.parse::<Key>() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("key {key} of Secret {name}: {error}")),
+    })
+}
+
+/// Whether a text is there.
+pub(super) async fn has_text(
+    namespace: &str,
+    reference: &SecretKeyReference,
+    context: &Context,
+) -> Sight<Result<(), String>> {
+    secret_text(namespace, reference, context).await.map(|text| text.map(drop))
+}
+
+/// The text under a key of a Secret, or what is missing.
+async fn secret_text(
+    namespace: &str,
+    reference: &SecretKeyReference,
+    context: &Context,
+) -> Sight<Result<String, String>> {
+    let SecretKeyReference { name, key } = reference;
+    let api: Api<Secret> = Api::namespaced(context.kube.clone(), namespace);
+    let secret = match api.get_opt(name).await {
+        Ok(secret) => secret,
+        Err(error) => return unreadable("Secret", name, &error),
+    };
+    let Some(secret) = secret else {
+        return Sight::Seen(Err(format!("Secret {name} does not exist; create it with the key {key}")));
+    };
+    let bytes = secret.data.and_then(|mut data| data.remove(key)).map(|value| value.0).unwrap_or_default();
+    if bytes.is_empty() {
+        return Sight::Seen(Err(format!("Secret {name} has no key {key}; add it")));
+    }
+    Sight::Seen(String::from_utf8(bytes).map_err(|_| format!("key {key} of Secret {name} is no text")))
+}
+
 /// A store as the worker is told of it.
 pub(super) fn store_work(store: &BackupStore) -> StoreWork {
     if let Some(volume) = &store.volume {
@@ -200,6 +247,8 @@ pub(super) struct Doing<'a> {
     /// Whether a volume is only read.
     pub(super) is_read_only: bool,
     pub(super) target: &'a Target,
+    /// Variables that come from Secrets, beside those of cluster and store.
+    pub(super) secrets: Vec<(String, SecretKeyReference)>,
     pub(super) deadline: SignedDuration,
     pub(super) lanes: u32,
 }
@@ -264,14 +313,14 @@ impl Owner<'_> {
     }
 
     fn job(&self, doing: &Doing<'_>, context: &Context) -> Result<Job, serde_json::Error> {
-        let Doing { name, command, work: (variable, work), store, is_read_only, target, deadline, lanes } = doing;
+        let Doing { name, command, work: (variable, work), store, is_read_only, target, secrets, deadline, lanes } =
+            doing;
+        let from = |variable: &str, name: &str, key: &str| json!({"name": variable, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}});
         let mut environment = vec![json!({"name": variable, "value": work})];
         if let Some((name, key)) = &target.api_key {
-            environment.push(json!({
-                "name": worker::API_KEY_VARIABLE,
-                "valueFrom": {"secretKeyRef": {"name": name, "key": key}},
-            }));
+            environment.push(from(worker::API_KEY_VARIABLE, name, key));
         }
+        environment.extend(secrets.iter().map(|(variable, secret)| from(variable, &secret.name, &secret.key)));
         environment.extend(s3_key(store.s3.as_ref().and_then(|s3| s3.credentials_secret_ref.as_ref())));
         let volume = store.volume.as_ref().map(|volume| {
             json!({"name": "store", "persistentVolumeClaim": {"claimName": volume.claim_name, "readOnly": is_read_only}})

@@ -37,6 +37,10 @@ pub const LEDGER_KEY: &str = "ledger.json";
 pub const WORK_VARIABLE: &str = "ELYSIA_INDEX_WORK";
 /// Environment variable with the API key of Weaviate; absent where none is asked for.
 pub const API_KEY_VARIABLE: &str = "ELYSIA_WEAVIATE_API_KEY";
+/// Environment variable with the key that a backup's runs are encrypted with, as text.
+pub const ENCRYPTION_KEY_VARIABLE: &str = "ELYSIA_ENCRYPTION_KEY";
+/// Environment variable with the salt of a transformation of a restore; its number stands behind it.
+pub const MASK_SALT_VARIABLE: &str = "ELYSIA_MASK_SALT_";
 /// Environment variable with the id of an object store's key; absent for a bucket that anybody may read.
 pub const S3_ACCESS_KEY_ID_VARIABLE: &str = "ELYSIA_S3_ACCESS_KEY_ID";
 /// Environment variable with that key itself.

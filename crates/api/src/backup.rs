@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::collection::PlanStatus;
 use crate::common::{ClusterReference, Schedule};
 
+mod contents;
 mod rules;
 mod store;
 
+pub use contents::{Encryption, Incremental, MOST_FILTER_LETTERS, Mode};
 pub use rules::{Retention, Verification};
 pub use store::{BackupStore, VolumeStore};
 
@@ -43,8 +45,12 @@ pub use store::{BackupStore, VolumeStore};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[x_kube(
-    validation = Rule::new("!has(self.compression) || self.compression != 'Gzip' || (has(self.format) && self.format == 'Jsonl')")
-        .message("compression: Gzip goes with format: Jsonl; Parquet is compressed with Zstd")
+    validation = Rule::new("!has(self.compression) || self.compression == 'Zstd' || (has(self.format) && self.format == 'Jsonl')")
+        .message("compression: Gzip and Lz4 go with format: Jsonl; Parquet is compressed with Zstd"),
+    validation = Rule::new("!has(self.compressionLevel) || !has(self.compression) || self.compression == 'Zstd' || (self.compression == 'Gzip' && self.compressionLevel <= 9)")
+        .message("compressionLevel is 1 to 19 of Zstd and 1 to 9 of Gzip; Lz4 has none"),
+    validation = Rule::new("!has(self.mode) || self.mode != 'SchemaOnly' || (!has(self.filter) && !has(self.incremental))")
+        .message("mode: SchemaOnly writes no objects: filter and incremental do not go with it")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct CollectionBackupSpec {
@@ -66,6 +72,32 @@ pub struct CollectionBackupSpec {
     /// How parts are compressed; `Zstd` when left out. It takes effect with the next run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compression: Option<Compression>,
+    /// How hard parts are compressed: 1 to 19 of `Zstd`, 3 when left out; 1 to 9 of `Gzip`, 6 when left out. `Lz4` has
+    /// no levels. Higher ones take several times as long for some percent. It takes effect with the next run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 19))]
+    pub compression_level: Option<i32>,
+    /// What a run holds; `Full` when left out. Only runs that were to hold the same are compared by `maxShrink`; and
+    /// while a run of everything is there, runs of less do not stand in for it: the newest verified run of everything
+    /// stays, whatever `retention` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// Only objects of which this is true, e.g. `published > '2024-01-01' and lang = 'en'`, as `--filter` of the plug-in
+    /// has it: comparisons, `in`, `like`, `is null`, `and`, `or`, `not` on properties, on `id`, `_creationTime` and
+    /// `_lastUpdateTime`. A text that cannot be read is told at once, one that does not fit a collection when a run
+    /// begins, each with the column where it is wrong; nothing is written then. As with `mode`, only like runs are
+    /// compared, and the newest verified run of everything stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MOST_FILTER_LETTERS))]
+    pub filter: Option<String>,
+    /// Runs write only what is not in the run before them. Left out: each holds everything itself. Every object is read
+    /// all the same; what is saved is what is written and kept. Retention keeps what others build on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incremental: Option<Incremental>,
+    /// Runs are encrypted with AES-256-GCM. Left out: they are not. The manifests, which have names of collections,
+    /// counts and sizes, can be read without the key. It takes effect with the next run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
     /// What becomes of tenants that are at rest (`COLD`); `Wake` when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cold_tenants: Option<ColdTenants>,
@@ -133,6 +165,8 @@ pub enum Compression {
     Zstd,
     /// gzip, for tools that know nothing else.
     Gzip,
+    /// lz4: the fastest, and nearly twice the size.
+    Lz4,
 }
 
 /// What becomes of tenants that are at rest.

@@ -5,9 +5,15 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::backup::BackupStore;
+use crate::backup::{BackupStore, Encryption};
 use crate::collection::PlanStatus;
 use crate::common::ClusterReference;
+
+mod select;
+mod transform;
+
+pub use select::Select;
+pub use transform::{Convert, Drop, Hash, How, KeepLast, Mask, OnError, Rename, Set, TransformStep, Where};
 
 /// Instead of a run's id: the newest run that is complete.
 pub const LATEST_RUN: &str = "latest";
@@ -39,6 +45,10 @@ pub const LATEST_RUN: &str = "latest";
     printcolumn(name = "Plan", type_ = "string", priority = 1, json_path = ".status.plan.hash"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
+#[x_kube(
+    validation = Rule::new("!has(self.skipSchema) || !self.skipSchema || (!has(self.replicationFactor) && !has(self.shards))")
+        .message("skipSchema makes no collection: replicationFactor and shards do not go with it")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct CollectionRestoreSpec {
     /// The cluster that is restored into; the one that was backed up or any other.
@@ -64,6 +74,22 @@ pub struct CollectionRestoreSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub shards: Option<i32>,
+    /// What is taken of the collection; everything when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub select: Option<Select>,
+    /// What is made of the objects, step by step; at most 50. It is compared with the backup's class before the first
+    /// write, and every problem is told. Left out: objects are written as the backup has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub transform: Vec<TransformStep>,
+    /// With what the run is encrypted. Left out: with what the policy of `from.backupRef` encrypts its runs now, or with
+    /// nothing. Of a run that is not encrypted no key is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
+    /// The collection is there already and no class is made or changed: where it is not there, nothing is written. Only
+    /// what objects need is compared: properties, vectors and whether there are tenants. Missing tenants are made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip_schema: Option<bool>,
     /// How long the work may take, e.g. `6h`; `24h` when left out. One that takes longer is ended and has failed; a new
     /// value of `elysia.dev/run-now` goes on where it stopped.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,9 @@
 //!                                                        ├─ of_operator    the Lease
 //!                                                        ├─ of_cluster     ┐
 //!                                                        ├─ of_collection  ├ the conditions of one object
-//!                                                        └─ of_feed        ┘
+//!                                                        ├─ of_feed        │
+//!                                                        ├─ of_backup      │
+//!                                                        └─ of_restore     ┘
 //! ```
 //!
 //! The conditions of an object *are* its verdict: nothing is judged here that the status has not said. What is added
@@ -14,6 +16,7 @@
 //!
 //! The same sightings at the same time give the same report: lists are sorted, and nothing here looks at a clock.
 
+mod backup;
 pub mod checks;
 mod cluster;
 mod collection;
@@ -29,10 +32,11 @@ mod why;
 
 use std::collections::BTreeMap;
 
-use elysia_api::{ElysiaCollection, IndexSource, WeaviateCluster};
+use elysia_api::{CollectionBackup, CollectionRestore, ElysiaCollection, IndexSource, WeaviateCluster};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 
+pub use backup::{BackupReport, RestoreReport, of_backup, of_restore};
 pub use cluster::{ClusterReport, NodeReport, of_cluster};
 pub use collection::{CollectionReport, Replicas, of_collection};
 pub use feed::{FeedReport, of_feed};
@@ -101,6 +105,10 @@ pub struct Sightings {
     pub collections: Listing<ElysiaCollection>,
     /// The feeds.
     pub feeds: Listing<IndexSource>,
+    /// The backup policies.
+    pub backups: Listing<CollectionBackup>,
+    /// The restores.
+    pub restores: Listing<CollectionRestore>,
 }
 
 /// Namespace and name of a cluster.
@@ -115,6 +123,8 @@ pub fn judge(sightings: &Sightings, now: Timestamp) -> Report {
     let mut unattached = Unattached::default();
     attach_collections(sightings, &mut clusters, &mut unattached, &mut unreadable);
     attach_feeds(sightings, &mut clusters, &mut unattached, &mut unreadable);
+    attach_backups(sightings, &mut clusters, &mut unattached, &mut unreadable, now);
+    attach_restores(sightings, &mut clusters, &mut unattached, &mut unreadable);
     Report::new(operator, clusters.map(|clusters| clusters.into_values().collect()), unattached, unreadable)
 }
 
@@ -184,6 +194,61 @@ fn attach_feeds(
                     report.standing.doubt_for_missing_cluster(&report.cluster);
                 }
                 unattached.feeds.push(report);
+            }
+        }
+    }
+}
+
+fn attach_backups(
+    sightings: &Sightings,
+    clusters: &mut Option<Clusters>,
+    unattached: &mut Unattached,
+    unreadable: &mut Vec<UnreadableKind>,
+    now: Timestamp,
+) {
+    let Some(listed) = readable("CollectionBackup", &sightings.backups, unreadable) else {
+        return;
+    };
+    let mut reports: Vec<_> = listed.iter().map(|backup| BackupReport::of(backup, now)).collect();
+    reports.sort_by(|left, right| (&left.namespace, &left.name).cmp(&(&right.namespace, &right.name)));
+    clusters.iter_mut().flat_map(BTreeMap::values_mut).for_each(|cluster| cluster.backups = Some(Vec::new()));
+    for mut report in reports {
+        let home = clusters.as_mut().and_then(|all| all.get_mut(&key(&report.namespace, &report.cluster)));
+        match home {
+            Some(cluster) => cluster.backups.get_or_insert_default().push(report),
+            None if sightings.scope.leaves_out(&report.cluster) => {}
+            None => {
+                if clusters.is_some() {
+                    report.standing.doubt_for_missing_cluster(&report.cluster);
+                }
+                unattached.backups.push(report);
+            }
+        }
+    }
+}
+
+fn attach_restores(
+    sightings: &Sightings,
+    clusters: &mut Option<Clusters>,
+    unattached: &mut Unattached,
+    unreadable: &mut Vec<UnreadableKind>,
+) {
+    let Some(listed) = readable("CollectionRestore", &sightings.restores, unreadable) else {
+        return;
+    };
+    let mut reports: Vec<_> = listed.iter().map(RestoreReport::of).collect();
+    reports.sort_by(|left, right| (&left.namespace, &left.name).cmp(&(&right.namespace, &right.name)));
+    clusters.iter_mut().flat_map(BTreeMap::values_mut).for_each(|cluster| cluster.restores = Some(Vec::new()));
+    for mut report in reports {
+        let home = clusters.as_mut().and_then(|all| all.get_mut(&key(&report.namespace, &report.cluster)));
+        match home {
+            Some(cluster) => cluster.restores.get_or_insert_default().push(report),
+            None if sightings.scope.leaves_out(&report.cluster) => {}
+            None => {
+                if clusters.is_some() {
+                    report.standing.doubt_for_missing_cluster(&report.cluster);
+                }
+                unattached.restores.push(report);
             }
         }
     }

@@ -9,8 +9,8 @@
 //!
 //! So does a run that somebody needs at this moment; and a run that is kept keeps those that it builds on: without them it is none.
 
+pub mod breadth;
 pub mod build_on;
-
 pub mod shrink;
 
 use std::collections::{BTreeMap, BTreeSet};

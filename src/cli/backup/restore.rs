@@ -53,6 +53,9 @@ pub(in crate::cli) struct RestoreArgs {
     /// Shards of a collection that has to be made; likewise
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=1000))]
     shards: Option<u64>,
+    /// The collection must be there already: make no class
+    #[arg(long, conflicts_with_all = ["factor", "shards"])]
+    skip_schema: bool,
     /// Only objects with these ids
     #[arg(long, value_name = "ID,…", value_delimiter = ',')]
     objects: Vec<Uuid>,
@@ -139,7 +142,7 @@ impl RestoreArgs {
                 serde_json::from_str(&text).map_err(|error| refuse(error.to_string()))?
             }
         };
-        Ok(Chosen { select, transform, key: self.key.key()?, ..Chosen::default() })
+        Ok(Chosen { select, transform, skip_schema: self.skip_schema, key: self.key.key()?, ..Chosen::default() })
     }
 }
 
@@ -155,7 +158,7 @@ pub(super) fn receipt_id(
     conflict: Conflict,
     chosen: &Chosen,
 ) -> String {
-    let Chosen { select, transform, key: _, approved: _, must_be_empty: _ } = chosen;
+    let Chosen { select, transform, skip_schema: _, key: _, approved: _, must_be_empty: _ } = chosen;
     let what = serde_json::json!([run, collection, into, target, conflict, select, transform]);
     let mut id = Digest::of(what.to_string().as_bytes()).to_string();
     id.retain(|letter| letter.is_ascii_alphanumeric());
@@ -325,6 +328,7 @@ fn refused(blockers: &[Blocker], work: &RestoreWork, store: &StoreArgs) -> Stop 
         Some(Blocker::NoCollection { .. } | Blocker::LeftOut { .. }) => {
             format!("kubectl elysia backup show {} {}", work.run, store.again())
         }
+        Some(Blocker::NoClass { .. }) => "leave --skip-schema out, and it is made as it was".to_owned(),
         Some(Blocker::NotEmpty { .. }) => "add --into NAME, or --conflict skip, overwrite or merge".to_owned(),
         Some(Blocker::TooFewNodes { nodes, .. }) => format!("add --factor {nodes}"),
         Some(Blocker::OtherReceipt { .. }) => "add --receipt NEW-ID".to_owned(),

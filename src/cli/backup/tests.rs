@@ -98,6 +98,7 @@ fn help_reads_like_kubectl() {
     for command in [
         "backup",
         "backup create",
+        "backup schedule",
         "backup ls",
         "backup show",
         "backup verify",

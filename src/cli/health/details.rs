@@ -1,5 +1,6 @@
 //! What `-v` adds: conditions, shards that are behind, drift, plans, rejected lines.
 
+use elysia_api::collection::PlanStatus;
 use elysia_core::health::{CollectionReport, Report};
 
 use super::super::printer::plain;
@@ -73,20 +74,30 @@ fn rejected(report: &Report) -> Block {
 }
 
 fn plans(report: &Report) -> Vec<String> {
-    report.collections().filter_map(plan).collect()
+    let collections = report.collections().filter_map(|collection| {
+        let of = format!("collection {}", place(collection));
+        Some(plan(&of, collection.plan.as_ref()?, collection.approve.clone()))
+    });
+    let waits = |of: &str, namespace: &str, name: &str, plan: Option<&PlanStatus>| {
+        let approve = format!("kubectl elysia repair approve {of}/{name} -n {namespace}");
+        let approve = plan?.waiting_for.as_ref().map(|_| approve);
+        Some(self::plan(&format!("{of} {namespace}/{name}"), plan?, approve))
+    };
+    let backups = report.backups().filter_map(|it| waits("backup", &it.namespace, &it.name, it.plan.as_ref()));
+    let restores = report.restores().filter_map(|it| waits("restore", &it.namespace, &it.name, it.plan.as_ref()));
+    collections.chain(backups).chain(restores).collect()
 }
 
-fn plan(collection: &CollectionReport) -> Option<String> {
-    let plan = collection.plan.as_ref()?;
+fn plan(of: &str, plan: &PlanStatus, approve: Option<String>) -> String {
     let destructive = if plan.destructive { ", destructive" } else { "" };
     let waits = plan.waiting_for.as_ref().map_or(String::new(), |what| format!(", waits for {what}"));
-    let title = format!("plan {} of collection {}: {}{destructive}{waits}", plan.hash, place(collection), plan.action);
+    let title = format!("plan {} of {of}: {}{destructive}{waits}", plan.hash, plan.action);
     let steps = plan.steps.iter().zip(1..).map(|(step, number)| format!("  {number}. {}", plain(step)));
     let shown = i64::try_from(plan.steps.len()).unwrap_or(i64::MAX);
     let more = (plan.total_steps > shown).then(|| format!("  … and {} more", plan.total_steps - shown));
-    let approve = collection.approve.as_ref().map(|command| format!("  approve it: {}", plain(command)));
+    let approve = approve.map(|command| format!("  approve it: {}", plain(&command)));
     let lines = [plain(&title)].into_iter().chain(steps).chain(more).chain(approve);
-    Some(lines.map(|line| line + "\n").collect())
+    lines.map(|line| line + "\n").collect()
 }
 
 fn place(collection: &CollectionReport) -> String {

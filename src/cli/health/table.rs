@@ -5,7 +5,8 @@
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 use elysia_core::health::{
-    ClusterReport, CollectionReport, FeedReport, Finding, NodeReport, OperatorReport, Report, UNREADABLE, Verdict,
+    BackupReport, ClusterReport, CollectionReport, FeedReport, Finding, NodeReport, OperatorReport, Report,
+    RestoreReport, UNREADABLE, Verdict,
 };
 use jiff::Timestamp;
 
@@ -44,6 +45,12 @@ pub(super) fn render(report: &Report, view: &View) -> String {
     }
     if report.feeds().next().is_some() {
         blocks.push(feeds(report.feeds(), view));
+    }
+    if report.backups().next().is_some() {
+        blocks.push(backups(report.backups(), view));
+    }
+    if report.restores().next().is_some() {
+        blocks.push(restores(report.restores(), view));
     }
     if view.verbose {
         blocks.extend(details::blocks(report, view));
@@ -144,6 +151,48 @@ fn feeds<'a>(feeds: impl Iterator<Item = &'a FeedReport>, view: &View) -> String
             number(counts.as_ref().map(|counts| counts.lines)),
             number(counts.as_ref().map(|counts| counts.rejected)),
             caught_up.unwrap_or(UNKNOWN).to_owned(),
+            standing.reason.clone(),
+        ];
+        block.object(standing.verdict, namespace, cells);
+    }
+    block.render()
+}
+
+fn backups<'a>(backups: impl Iterator<Item = &'a BackupReport>, view: &View) -> String {
+    let headings = ["BACKUP", "STATE", "CLUSTER", "LAST SUCCESS", "VERIFIED", "RUNS", "NEXT", "REASON"];
+    let mut block = Block::of_objects(view, &headings);
+    for backup in backups {
+        let BackupReport { namespace, name, standing, .. } = backup;
+        let last = backup.last_success.as_ref().map(|at| format!("{} ago", age(at.0, view.now)));
+        let verified = backup.verified.map(|verified| if verified { "yes" } else { "no" });
+        let next = backup.next_run.as_ref().map(|at| at.0.strftime("%Y-%m-%d %H:%MZ").to_string());
+        let cells = [
+            name.clone(),
+            standing.word().to_owned(),
+            or_unknown(Some(backup.cluster.clone())),
+            last.unwrap_or_else(|| "none".to_owned()),
+            verified.unwrap_or(UNKNOWN).to_owned(),
+            number(backup.totals.as_ref().map(|totals| totals.runs)),
+            next.unwrap_or_else(|| "-".to_owned()),
+            standing.reason.clone(),
+        ];
+        block.object(standing.verdict, namespace, cells);
+    }
+    block.render()
+}
+
+fn restores<'a>(restores: impl Iterator<Item = &'a RestoreReport>, view: &View) -> String {
+    let mut block = Block::of_objects(view, &["RESTORE", "STATE", "CLUSTER", "INTO", "RUN", "OBJECTS", "REASON"]);
+    for restore in restores {
+        let RestoreReport { namespace, name, standing, .. } = restore;
+        let objects = restore.objects.as_ref().map(|objects| format!("{}/{}", objects.done, objects.total));
+        let cells = [
+            name.clone(),
+            standing.word().to_owned(),
+            or_unknown(Some(restore.cluster.clone())),
+            or_unknown(Some(restore.into.clone())),
+            or_unknown(restore.run.clone()),
+            or_unknown(objects),
             standing.reason.clone(),
         ];
         block.object(standing.verdict, namespace, cells);

@@ -103,6 +103,8 @@ fn sightings(clusters: Vec<Value>, collections: Vec<Value>, feeds: Vec<Value>) -
         clusters: seen(clusters),
         collections: seen(collections),
         feeds: seen(feeds),
+        backups: seen(vec![]),
+        restores: seen(vec![]),
     }
 }
 
@@ -185,6 +187,8 @@ fn dead_api_server() -> Sightings {
         clusters: Sighted::Unreadable(unread()),
         collections: Sighted::Unreadable(unread()),
         feeds: Sighted::Unreadable(unread()),
+        backups: Sighted::Unreadable(unread()),
+        restores: Sighted::Unreadable(unread()),
         ..well()
     }
 }
@@ -196,6 +200,75 @@ fn feeds_forbidden() -> Sightings {
         next: "kubectl auth can-i list indexsources.elysia.dev -n search".to_owned(),
     };
     Sightings { feeds: Sighted::Unreadable(unread), ..well() }
+}
+
+fn backups() -> Sightings {
+    let backup = |name: &str, last: Option<&str>, conditions: &[Value], plan: Value| {
+        let spec = json!({
+            "clusterRef": {"name": "wiki"}, "store": {"s3": {"bucket": "backups"}},
+            "schedule": {"cron": "0 3 * * *"}, "deadline": "6h",
+        });
+        let status = json!({
+            "observedGeneration": 1, "lastSuccess": last, "nextRun": "2026-11-22T03:00:00Z", "plan": plan,
+            "totals": {"runs": 12, "bytes": 1, "verified": 12, "suspect": i32::from(!plan.is_null())},
+            "conditions": conditions,
+        });
+        object("CollectionBackup", name, &spec, &status)
+    };
+    let restore = |name: &str, status: Value| {
+        let spec = json!({
+            "clusterRef": {"name": "wiki"}, "from": {"backupRef": {"name": "nightly"}, "run": "latest"},
+            "collection": "Articles", "into": "ArticlesRestored",
+        });
+        object("CollectionRestore", name, &spec, &status)
+    };
+    let verified = condition("Verified", "True", "Verified", "run 20261121T030000Z-aaaa was read back");
+    let unread = condition(
+        "Verified",
+        "False",
+        "NotVerified",
+        "run 20261120T030000Z-bbbb was not read back; see what keeps it: spec.verify.afterRun",
+    );
+    let lacks = "run 20261121T030000Z-cccc is Suspect: it lacks collection Notes";
+    let plan = |action: &str, step: &str| {
+        json!({
+            "hash": "3f9ac21b0d11", "action": action, "destructive": true, "totalSteps": 1, "steps": [step],
+            "waitingFor": "approval: elysia.dev/approve=3f9ac21b0d11",
+        })
+    };
+    let scheduled = condition("Ready", "True", "Scheduled", "");
+    Sightings {
+        backups: seen(vec![
+            backup("nightly", Some("2026-11-21T03:04:00Z"), &[scheduled.clone(), verified], Value::Null),
+            backup("late", Some("2026-11-19T03:04:00Z"), &[scheduled, unread], Value::Null),
+            backup(
+                "suspect",
+                Some("2026-11-20T03:04:00Z"),
+                &[condition("Ready", "False", "Suspect", lacks), condition("Stalled", "True", "Suspect", lacks)],
+                plan("Accept", "accept run 20261121T030000Z-cccc"),
+            ),
+        ]),
+        restores: seen(vec![
+            restore(
+                "back",
+                json!({
+                    "observedGeneration": 1, "phase": "Succeeded", "run": "20261121T030000Z-aaaa",
+                    "objects": {"total": 1250, "done": 1250}, "conditions": [condition("Ready", "True", "Restored", "")],
+                }),
+            ),
+            restore(
+                "over",
+                json!({
+                    "observedGeneration": 1, "phase": "NeedsApproval", "plan": plan("Overwrite", "put Articles in place"),
+                    "conditions": [
+                        condition("Ready", "False", "NeedsApproval", "ArticlesRestored holds objects"),
+                        condition("Stalled", "True", "NeedsApproval", "ArticlesRestored holds objects"),
+                    ],
+                }),
+            ),
+        ]),
+        ..sightings(vec![healthy_cluster()], vec![articles()], vec![])
+    }
 }
 
 fn judged(sightings: &Sightings) -> Report {
@@ -223,6 +296,7 @@ fn tables() {
     insta::assert_snapshot!("table_feeds_forbidden", picture(&feeds_forbidden(), false, false));
     let rejects = sightings(vec![healthy_cluster()], vec![articles()], vec![feed(3)]);
     insta::assert_snapshot!("table_rejects", picture(&rejects, false, false));
+    insta::assert_snapshot!("table_backups", picture(&backups(), false, false));
     let silent = Sightings { lease: lease(95), ..well() };
     insta::assert_snapshot!("table_operator_silent", picture(&silent, false, false));
     insta::assert_snapshot!("table_empty", picture(&sightings(vec![], vec![], vec![]), false, false));
@@ -232,6 +306,7 @@ fn tables() {
 fn tables_that_say_more() {
     insta::assert_snapshot!("verbose_replicas_behind", picture(&replicas_behind(), true, true));
     insta::assert_snapshot!("verbose_plan_waiting", picture(&plan_waiting(), true, false));
+    insta::assert_snapshot!("verbose_backups", picture(&backups(), true, true));
     let rejects = sightings(vec![healthy_cluster()], vec![], vec![feed(3)]);
     insta::assert_snapshot!("verbose_rejects", picture(&rejects, true, false));
 }
@@ -242,6 +317,7 @@ fn programs_get_everything() {
     insta::assert_snapshot!("json_node_missing", json(&node_missing()));
     insta::assert_snapshot!("json_plan_waiting", json(&plan_waiting()));
     insta::assert_snapshot!("json_feeds_forbidden", json(&feeds_forbidden()));
+    insta::assert_snapshot!("json_backups", json(&backups()));
     insta::assert_snapshot!("yaml_healthy", encode(&judged(&well()), Output::Yaml).unwrap());
 }
 

@@ -2,7 +2,7 @@
 
 use elysia_api::condition::{ConditionType, Reason};
 use elysia_api::names::{APPROVE_ANNOTATION, APPROVED_BY_ANNOTATION, PLUGIN_MANAGER, ROLLBACK_ANNOTATION};
-use elysia_api::{ElysiaCollection, IndexSource};
+use elysia_api::{CollectionBackup, CollectionRestore, ElysiaCollection, IndexSource};
 use elysia_core::collection::{Cursor, Journal};
 use elysia_core::condition;
 use jiff::Timestamp;
@@ -49,6 +49,9 @@ pub(super) async fn approve(args: &ApproveArgs, session: &Session) -> Result<Exi
     Ok(Exit::Healthy)
 }
 
+/// Why an object stands still that waits for an approval.
+const ASKS: [Reason; 2] = [Reason::NeedsApproval, Reason::Suspect];
+
 /// Waits until the plan is gone and the object is as declared, or stands still; the words of Ready.
 async fn carried_out(args: &ApproveArgs, kind: Kind, session: &Session, hash: &str) -> Result<String, Stop> {
     let asked = &Asked { kind: Some(kind), ..args.name.clone() };
@@ -60,7 +63,7 @@ async fn carried_out(args: &ApproveArgs, kind: Kind, session: &Session, hash: &s
         let stalled = condition::find(&conditions, ConditionType::Stalled);
         match (ready, stalled) {
             (Some(ready), None) if ready.status == "True" && !waits => Ok(Some(ready.message.clone())),
-            (_, Some(stalled)) if !(waits && stalled.reason == Reason::NeedsApproval.as_str()) => {
+            (_, Some(stalled)) if !(waits && ASKS.iter().any(|reason| stalled.reason == reason.as_str())) => {
                 Err(Stop::refused(format!("{}: {}", stalled.reason, stalled.message), next.clone()))
             }
             _ => Ok(None),
@@ -179,6 +182,8 @@ async fn changed(
         match object.kind {
             Kind::Collection => session.api::<ElysiaCollection>().patch(&name, &parameters, &patch).await.map(drop),
             Kind::Feed => session.api::<IndexSource>().patch(&name, &parameters, &patch).await.map(drop),
+            Kind::Backup => session.api::<CollectionBackup>().patch(&name, &parameters, &patch).await.map(drop),
+            Kind::Restore => session.api::<CollectionRestore>().patch(&name, &parameters, &patch).await.map(drop),
         }
     };
     let answer = session.reader.within(sent).await;

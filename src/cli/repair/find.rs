@@ -1,10 +1,10 @@
-//! Whose plan a command is about: a collection's or a feed's.
+//! Whose plan a command is about: a collection's, a feed's, a backup's or a restore's.
 
 use std::fmt;
 
 use elysia_api::collection::PlanStatus;
 use elysia_api::names::APPROVE_ANNOTATION;
-use elysia_api::{ElysiaCollection, IndexSource};
+use elysia_api::{CollectionBackup, CollectionRestore, ElysiaCollection, IndexSource};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::core::ObjectMeta;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,12 @@ use super::super::session::{Session, Stop};
 pub(super) enum Kind {
     Collection,
     Feed,
+    Backup,
+    Restore,
 }
+
+/// In the order in which a name alone is looked for.
+const KINDS: [Kind; 4] = [Kind::Collection, Kind::Feed, Kind::Backup, Kind::Restore];
 
 impl Kind {
     /// As kubectl knows it.
@@ -26,11 +31,33 @@ impl Kind {
         match self {
             Self::Collection => "ecol",
             Self::Feed => "isrc",
+            Self::Backup => "cbak",
+            Self::Restore => "crst",
+        }
+    }
+
+    /// As the kind is called.
+    fn long(self) -> &'static str {
+        match self {
+            Self::Collection => "ElysiaCollection",
+            Self::Feed => "IndexSource",
+            Self::Backup => "CollectionBackup",
+            Self::Restore => "CollectionRestore",
+        }
+    }
+
+    /// As people type it before a name.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Collection => "collection",
+            Self::Feed => "feed",
+            Self::Backup => "backup",
+            Self::Restore => "restore",
         }
     }
 }
 
-/// What a person typed: `NAME`, `collection/NAME` or `feed/NAME`.
+/// What a person typed: `NAME`, or `KIND/NAME`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Asked {
     /// Absent = whichever of that name there is.
@@ -49,7 +76,9 @@ impl Asked {
             None => None,
             Some("collection" | "col" | "ecol" | "elysiacollection" | "elysiacollections") => Some(Kind::Collection),
             Some("feed" | "isrc" | "indexsource" | "indexsources") => Some(Kind::Feed),
-            Some(kind) => return Err(format!("{kind} has no plans: say collection or feed")),
+            Some("backup" | "cbak" | "collectionbackup" | "collectionbackups") => Some(Kind::Backup),
+            Some("restore" | "crst" | "collectionrestore" | "collectionrestores") => Some(Kind::Restore),
+            Some(kind) => return Err(format!("{kind} has no plans: say collection, feed, backup or restore")),
         };
         if name.is_empty() {
             return Err("a name is missing".to_owned());
@@ -66,8 +95,7 @@ impl fmt::Display for Asked {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             None => formatter.write_str(&self.name),
-            Some(Kind::Collection) => write!(formatter, "collection/{}", self.name),
-            Some(Kind::Feed) => write!(formatter, "feed/{}", self.name),
+            Some(kind) => write!(formatter, "{}/{}", kind.prefix(), self.name),
         }
     }
 }
@@ -77,7 +105,7 @@ impl fmt::Display for Asked {
 pub(super) struct Owner {
     pub(super) kind: Kind,
     pub(super) metadata: ObjectMeta,
-    /// The collection in Weaviate.
+    /// The collection in Weaviate; of a backup those that it names, and none where it means all.
     pub(super) collection: String,
     pub(super) plan: Option<PlanStatus>,
     pub(super) conditions: Vec<Condition>,
@@ -103,6 +131,32 @@ impl From<IndexSource> for Owner {
             kind: Kind::Feed,
             metadata: object.metadata,
             collection: object.spec.collection,
+            plan: status.plan,
+            conditions: status.conditions,
+        }
+    }
+}
+
+impl From<CollectionBackup> for Owner {
+    fn from(object: CollectionBackup) -> Self {
+        let status = object.status.unwrap_or_default();
+        Self {
+            kind: Kind::Backup,
+            metadata: object.metadata,
+            collection: object.spec.collections.join(", "),
+            plan: status.plan,
+            conditions: status.conditions,
+        }
+    }
+}
+
+impl From<CollectionRestore> for Owner {
+    fn from(object: CollectionRestore) -> Self {
+        let status = object.status.unwrap_or_default();
+        Self {
+            kind: Kind::Restore,
+            metadata: object.metadata,
+            collection: object.spec.into.unwrap_or(object.spec.collection),
             plan: status.plan,
             conditions: status.conditions,
         }
@@ -148,7 +202,7 @@ impl Planned {
     pub(super) fn word(&self) -> String {
         match self.kind {
             Kind::Collection => self.name.clone(),
-            Kind::Feed => format!("feed/{}", self.name),
+            kind => format!("{}/{}", kind.prefix(), self.name),
         }
     }
 
@@ -157,32 +211,30 @@ impl Planned {
     }
 }
 
-/// The object that is meant. Of a collection and a feed of one name it is the feed only where that alone has a plan that
-/// waits.
+/// The object that is meant. Of several kinds of one name it is the first whose plan waits, and where none does the first
+/// of all: collections, feeds, backups, restores.
 pub(super) async fn owner(session: &Session, asked: &Asked) -> Result<Owner, Stop> {
-    let mut found = None;
-    if asked.may_be(Kind::Collection) {
-        found = get::<ElysiaCollection>(session, &asked.name).await?;
-    }
     let waits = |owner: &Owner| owner.plan.as_ref().is_some_and(|plan| plan.waiting_for.is_some());
-    if asked.may_be(Kind::Feed) && !found.as_ref().is_some_and(waits) {
-        let feed = get::<IndexSource>(session, &asked.name).await?;
-        found = match (found, feed) {
-            (Some(collection), Some(feed)) if waits(&feed) => {
-                debug_assert!(!waits(&collection), "it was looked at before");
-                Some(feed)
-            }
-            (found, feed) => found.or(feed),
+    let mut first = None;
+    for kind in KINDS.into_iter().filter(|kind| asked.may_be(*kind)) {
+        let found = match kind {
+            Kind::Collection => get::<ElysiaCollection>(session, &asked.name).await?,
+            Kind::Feed => get::<IndexSource>(session, &asked.name).await?,
+            Kind::Backup => get::<CollectionBackup>(session, &asked.name).await?,
+            Kind::Restore => get::<CollectionRestore>(session, &asked.name).await?,
         };
+        match found {
+            Some(found) if waits(&found) => return Ok(found),
+            found => first = first.or(found),
+        }
     }
-    found.ok_or_else(|| {
+    first.ok_or_else(|| {
         let kinds = match asked.kind {
-            None => "ElysiaCollection or IndexSource",
-            Some(Kind::Collection) => "ElysiaCollection",
-            Some(Kind::Feed) => "IndexSource",
+            None => "ElysiaCollection, IndexSource, CollectionBackup or CollectionRestore",
+            Some(kind) => kind.long(),
         };
         let message = format!("there is no {kinds} {} in namespace {}", asked.name, session.namespace);
-        Stop::refused(message, "kubectl get ecol,isrc -A")
+        Stop::refused(message, "kubectl get ecol,isrc,cbak,crst -A")
     })
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::{Debug, Write as _};
 
 use elysia_api::collection::PlanStatus;
-use elysia_api::{ElysiaCollection, IndexSource};
+use elysia_api::{CollectionBackup, CollectionRestore, ElysiaCollection, IndexSource};
 use elysia_core::health::Sighted;
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
@@ -29,7 +29,7 @@ pub(super) async fn run(args: &PlanArgs, target: &Target, reader: &Reader, print
     };
     printer.data(&text)?;
     if plans.is_empty() {
-        printer.note("no collection and no feed has a plan\n");
+        printer.note("nothing has a plan\n");
     }
     Ok(Exit::Healthy)
 }
@@ -43,9 +43,15 @@ async fn plans(args: &PlanArgs, target: &Target, reader: &Reader, printer: Print
     if may_be(Kind::Feed) {
         owners.extend(listed::<IndexSource>(args, target, reader, printer).await?);
     }
+    if may_be(Kind::Backup) {
+        owners.extend(listed::<CollectionBackup>(args, target, reader, printer).await?);
+    }
+    if may_be(Kind::Restore) {
+        owners.extend(listed::<CollectionRestore>(args, target, reader, printer).await?);
+    }
     match &args.name {
         Some(asked) if owners.is_empty() => {
-            Err(Stop::refused(format!("there is no {asked} there"), "kubectl get ecol,isrc -A"))
+            Err(Stop::refused(format!("there is no {asked} there"), "kubectl get ecol,isrc,cbak,crst -A"))
         }
         _ => Ok(owners.iter().filter_map(Planned::of).collect()),
     }
@@ -112,7 +118,11 @@ fn since(plan: &PlanStatus, now: Timestamp) -> String {
 pub(super) fn whole(planned: &Planned, now: Timestamp) -> String {
     let Planned { namespace, name, collection, plan, .. } = planned;
     let nature = if plan.destructive { "removes or overwrites something" } else { "removes nothing" };
-    let title = format!("{} of collection {collection} ({namespace}/{name})", plan.action);
+    let title = match planned.kind {
+        Kind::Collection | Kind::Feed => format!("{} of collection {collection} ({namespace}/{name})", plan.action),
+        Kind::Backup => format!("{} of the Suspect run of backup {namespace}/{name}", plan.action),
+        Kind::Restore => format!("{} of collection {collection} by restore {namespace}/{name}", plan.action),
+    };
     // Writing to a String cannot fail.
     let mut text = format!("{}\n", paint(HEADING, &plain(&title)));
     writeln!(text, "hash       {}", plain(&plan.hash)).ok();

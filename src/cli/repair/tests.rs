@@ -1,7 +1,7 @@
 //! What is shown of plans, and what a journal lets be rolled back.
 
 use clap::Parser as _;
-use elysia_api::{ElysiaCollection, IndexSource};
+use elysia_api::{CollectionBackup, CollectionRestore, ElysiaCollection, IndexSource};
 use elysia_core::collection::{Cursor, Journal};
 use elysia_testkit::kubernetes::KubernetesApi;
 use kube::core::ResourceExt as _;
@@ -145,6 +145,89 @@ async fn a_feed_is_approved_by_its_kind_or_where_it_alone_waits() {
     }
     assert!(Approve::try_parse_from(["approve", "cluster/wiki"]).is_err());
     assert!(Approve::try_parse_from(["approve", "feed/"]).is_err());
+}
+
+fn waiting(action: &str) -> Value {
+    json!({
+        "hash": "beefbeefbeef", "action": action, "destructive": true, "totalSteps": 1, "steps": ["do it"],
+        "waitingFor": "approval: elysia.dev/approve=beefbeefbeef", "since": "2026-11-21T11:55:00Z",
+    })
+}
+
+fn suspect_backup() -> CollectionBackup {
+    serde_json::from_value(json!({
+        "apiVersion": "elysia.dev/v1alpha1", "kind": "CollectionBackup",
+        "metadata": {"name": "nightly", "namespace": "search"},
+        "spec": {"clusterRef": {"name": "wiki"}, "store": {"s3": {"bucket": "b"}}},
+        "status": {"plan": waiting("Accept")},
+    }))
+    .unwrap()
+}
+
+fn waiting_restore(name: &str) -> CollectionRestore {
+    serde_json::from_value(json!({
+        "apiVersion": "elysia.dev/v1alpha1", "kind": "CollectionRestore",
+        "metadata": {"name": name, "namespace": "search"},
+        "spec": {
+            "clusterRef": {"name": "wiki"}, "from": {"backupRef": {"name": "nightly"}, "run": "latest"},
+            "collection": "Articles", "into": "Restored", "conflict": "Overwrite",
+        },
+        "status": {"phase": "NeedsApproval", "plan": waiting("Overwrite")},
+    }))
+    .unwrap()
+}
+
+#[tokio::test]
+async fn backups_and_restores_are_approved_like_collections() {
+    for (asked, on_backup, on_restore) in [
+        ("nightly", true, false),
+        ("backup/nightly", true, false),
+        ("cbak/nightly", true, false),
+        ("restore/nightly", false, true),
+        ("crst/nightly", false, true),
+        ("collectionrestore/nightly", false, true),
+    ] {
+        let api = KubernetesApi::new();
+        api.seed(&suspect_backup());
+        api.seed(&waiting_restore("nightly"));
+        let reader = Reader::of(api.client(), "search".to_owned(), REQUEST_TIMEOUT);
+        let session = Session::answering(reader, "search", Some("beefbeefbeef"));
+        let parsed = Approve::try_parse_from(["approve", asked]).unwrap();
+        act::approve(&parsed.args, &session).await.unwrap();
+        let backup: CollectionBackup = api.object("search", "nightly").unwrap();
+        let restore: CollectionRestore = api.object("search", "nightly").unwrap();
+        let is_approved = |annotations: &std::collections::BTreeMap<String, String>| {
+            annotations.get("elysia.dev/approve").is_some_and(|hash| hash == "beefbeefbeef")
+                && annotations.contains_key("elysia.dev/approved-by")
+        };
+        let found = (is_approved(backup.annotations()), is_approved(restore.annotations()));
+        assert_eq!(found, (on_backup, on_restore), "{asked}");
+    }
+}
+
+#[test]
+fn plans_of_backups_and_restores_are_shown() {
+    let now = "2026-11-21T12:00:00Z".parse().unwrap();
+    let backup = Planned::of(&suspect_backup().into()).unwrap();
+    let restore = Planned::of(&waiting_restore("back").into()).unwrap();
+    insta::assert_snapshot!(text(&whole(&backup, now)), @r"
+    Accept of the Suspect run of backup search/nightly
+    hash       beefbeefbeef
+    nature     removes or overwrites something
+    waits for  approval
+    shown for  5m
+       1. do it
+    approve it: kubectl elysia repair approve backup/nightly -n search
+    ");
+    insta::assert_snapshot!(text(&whole(&restore, now)), @r"
+    Overwrite of collection Restored by restore search/back
+    hash       beefbeefbeef
+    nature     removes or overwrites something
+    waits for  approval
+    shown for  5m
+       1. do it
+    approve it: kubectl elysia repair approve restore/back -n search
+    ");
 }
 
 fn text(text: &str) -> String {

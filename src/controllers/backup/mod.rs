@@ -25,7 +25,8 @@ pub async fn reconcile(object: Arc<CollectionBackup>, context: Shared) -> Result
     let now = (context.now)();
     let key = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
     let before = object.status.clone().unwrap_or_default();
-    let (status, ledger, due, action, acted) = match BackupSpec::validate(&object) {
+    let checked = BackupSpec::validate(&object).and_then(|spec| work::choice(&spec).map(|_| spec));
+    let (status, ledger, due, action, acted) = match checked {
         Err(message) => (backup::invalid(&object, &message, now), None, None, Action::await_change(), Ok(())),
         Ok(spec) => {
             let scene = observe::observe(&spec, &context, now).await?;

@@ -32,6 +32,7 @@ pub(super) async fn observe(spec: &BackupSpec, context: &Context, now: Timestamp
     let observed = Observed {
         cluster: way.cluster.clone(),
         store: store_jobs::store(&spec.namespace, &spec.store, context).await,
+        key: store_jobs::encryption_key(&spec.namespace, spec.key.as_ref(), context).await,
         ledger,
         keeps_notes,
         failed,

@@ -3,6 +3,7 @@
 use elysia_api::{CollectionBackup, CollectionRestore};
 use elysia_core::backup::ledger::{Attempt, BackupLedger, RunNote, Stage, Totals};
 use elysia_core::backup::suspicion::MAX_SHRINK;
+use elysia_engine::backup::manifest::DataFormat;
 use insta::assert_snapshot;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
@@ -386,4 +387,65 @@ async fn a_paused_policy_starts_nothing_and_a_ledger_that_cannot_be_read_neither
     world.nightly().await;
     assert!(world.backup_conditions().starts_with("Ready=Unknown Unknown"));
     assert_eq!(world.backup_jobs(), Vec::<String>::new());
+}
+
+fn encryption_key(text: &str) -> Secret {
+    manifest(json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "backup-key", "namespace": NAMESPACE},
+        "data": {"key": text},
+    }))
+}
+
+/// A key as `openssl rand -hex 32` writes it: 64 hexadecimal digits and a line's end.
+fn good_key() -> Secret {
+    encryption_key(&format!("{}MAo=", "MDAw".repeat(21)))
+}
+
+async fn choosing() -> World {
+    let world = world().await;
+    world.api.edit::<CollectionBackup>(NAMESPACE, "nightly", |object| {
+        let spec = object["spec"].as_object_mut().unwrap();
+        let choice = json!({
+            "format": "Jsonl", "compression": "Lz4", "filter": "lang = 'en'", "incremental": {"fullEvery": 7},
+            "encryption": {"keySecretRef": {"name": "backup-key", "key": "key"}},
+        });
+        spec.extend(choice.as_object().unwrap().clone());
+    });
+    world
+}
+
+#[tokio::test]
+async fn what_a_policy_chooses_reaches_its_worker_and_its_key_only_as_a_reference() {
+    let mut world = choosing().await;
+    world.api.seed(&good_key());
+    world.nightly().await;
+    let job = world.backup_jobs()[0].clone();
+    let work = world.told_backup(&job);
+    assert_eq!(work.choice.filter.map(|filter| filter.to_string()).as_deref(), Some("lang = 'en'"));
+    assert_eq!((work.choice.full_every, work.backup.how.data), (Some(7), DataFormat::JsonlLz4));
+    let job = serde_json::to_value(world.get::<Job>(&job)).unwrap();
+    let environment = job.pointer("/spec/template/spec/containers/0/env").unwrap().as_array().unwrap();
+    let key = environment.iter().find(|variable| variable["name"] == "ELYSIA_ENCRYPTION_KEY").unwrap();
+    assert_eq!(key["valueFrom"], json!({"secretKeyRef": {"name": "backup-key", "key": "key"}}));
+    assert!(!job.to_string().contains("000000000000"), "{job}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_filter_or_key_is_told_before_there_is_a_job() {
+    for (filter, secret, told) in [
+        ("lang = ", Some(good_key()), "InvalidSpec: spec.filter: column"),
+        ("lang = 'en' or (draft", Some(good_key()), "InvalidSpec: spec.filter: column"),
+        ("draft", None, "SecretMissing: Secret backup-key does not exist"),
+        ("draft", Some(encryption_key("bm8ga2V5")), "SecretMissing: key key of Secret backup-key: this is no key"),
+    ] {
+        let mut world = choosing().await;
+        world.api.edit::<CollectionBackup>(NAMESPACE, "nightly", |object| object["spec"]["filter"] = json!(filter));
+        secret.iter().for_each(|secret| world.api.seed(secret));
+        world.nightly().await;
+        let shown = world.backup_conditions();
+        assert!(shown.contains(&format!("Ready=False {told}")), "{filter}: {shown}");
+        assert!(shown.contains(&format!("Stalled=True {told}")), "{filter}: {shown}");
+        assert_eq!(world.backup_jobs(), Vec::<String>::new(), "{filter}");
+        assert!(!shown.contains("no key: bm8") && !shown.contains("is no key: no key"), "{shown}");
+    }
 }

@@ -1,16 +1,19 @@
 //! The Job of one run. No client here: what goes in decides what comes out.
 
-use elysia_api::backup::{ColdTenants, Compression, Format};
+use elysia_api::backup::{ColdTenants, Compression, Format, Mode};
 use elysia_api::names;
 use elysia_core::backup::{BackupSpec, Intent, Task};
-use elysia_engine::backup::manifest::{DataFormat, Owner};
+use elysia_engine::backup::filter::FilterError;
+use elysia_engine::backup::level::Level;
+use elysia_engine::backup::manifest::{DataFormat, Owner, RunMode};
 
 use super::super::context::Context;
 use super::super::feed::observe::Target;
 use super::super::store_jobs::{self, Doing, Objects};
+use crate::worker::ENCRYPTION_KEY_VARIABLE;
 use crate::worker::backup::BACKUP_WORK_VARIABLE;
 use crate::worker::backup::work::{BackupHow, BackupWork, ColdWork, CompareWork};
-use crate::worker::jobs::work::{BackupJob, RetentionWork};
+use crate::worker::jobs::work::{BackupJob, ChoiceWork, RetentionWork};
 use crate::worker::work::PatienceWork;
 
 /// Stretches that are read at once when the policy says nothing.
@@ -34,6 +37,20 @@ pub(super) fn holder(spec: &BackupSpec) -> store_jobs::Owner<'_> {
         account: names::backup_account(&spec.name),
         ledger: names::backup_ledger(&spec.name),
     }
+}
+
+/// What runs hold and build on; the error says which field cannot be understood, and where.
+pub(super) fn choice(spec: &BackupSpec) -> Result<ChoiceWork, String> {
+    let filter = spec.filter.as_ref().map(|text| text.parse()).transpose();
+    Ok(ChoiceWork {
+        mode: match spec.mode {
+            Mode::Full => RunMode::Full,
+            Mode::SchemaOnly => RunMode::SchemaOnly,
+        },
+        filter: filter.map_err(|error: FilterError| format!("spec.filter: {error}"))?,
+        full_every: spec.full_every,
+        level: spec.level.map_or(Level::Usual, Level::At),
+    })
 }
 
 /// The objects; the error says what could not be written down.
@@ -63,9 +80,10 @@ pub(super) fn objects(
             store: store_jobs::store_work(&spec.store),
             how: BackupHow {
                 data: match (spec.format, spec.compression) {
-                    (Format::Parquet, Compression::Zstd | Compression::Gzip) => DataFormat::Parquet,
+                    (Format::Parquet, Compression::Zstd | Compression::Gzip | Compression::Lz4) => DataFormat::Parquet,
                     (Format::Jsonl, Compression::Zstd) => DataFormat::JsonlZstd,
                     (Format::Jsonl, Compression::Gzip) => DataFormat::JsonlGzip,
+                    (Format::Jsonl, Compression::Lz4) => DataFormat::JsonlLz4,
                 },
                 cold: match spec.cold_tenants {
                     ColdTenants::Refuse => ColdWork::Refuse,
@@ -77,6 +95,7 @@ pub(super) fn objects(
             },
             patience: PatienceWork::default(),
         },
+        choice: choice(spec)?,
         order: intent.order.clone(),
         ledger: ledger.clone(),
         accept,
@@ -95,8 +114,25 @@ pub(super) fn objects(
         store: &spec.store,
         is_read_only: false,
         target,
+        secrets: spec.key.iter().map(|key| (ENCRYPTION_KEY_VARIABLE.to_owned(), key.clone())).collect(),
         deadline: spec.deadline,
         lanes,
     };
     holder(spec).objects(&doing, context)
+}
+
+#[cfg(test)]
+mod tests {
+    use elysia_api::CollectionBackup;
+
+    use super::*;
+
+    #[test]
+    fn the_example_is_understood() {
+        let text = include_str!("../../../examples/backup-incremental-encrypted.yaml");
+        let backup: CollectionBackup = serde_yaml::from_str(text.rsplit("\n---\n").next().unwrap()).unwrap();
+        let spec = BackupSpec::validate(&backup).unwrap();
+        let choice = choice(&spec).unwrap();
+        assert_eq!((choice.full_every, choice.filter.is_some(), spec.key.is_some()), (Some(7), true, true));
+    }
 }

@@ -1,6 +1,7 @@
 //! Carries a CollectionRestore out: one Job, its outcome read from the ledger. What was done once is known by the receipt
 //! beside the backup.
 
+mod chosen;
 mod observe;
 mod work;
 
@@ -25,7 +26,8 @@ pub async fn reconcile(object: Arc<CollectionRestore>, context: Shared) -> Resul
     let now = (context.now)();
     let key = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
     let before = object.status.clone().unwrap_or_default();
-    let (status, action, acted) = match RestoreSpec::validate(&object) {
+    let checked = RestoreSpec::validate(&object).and_then(|spec| chosen::chosen(&spec).map(|_| spec));
+    let (status, action, acted) = match checked {
         Err(message) => (restore::invalid(&object, &message, now), Action::await_change(), Ok(())),
         Ok(spec) => {
             let scene = observe::observe(&spec, &context, now).await?;
@@ -74,8 +76,8 @@ async fn act(
     let (Some(target), Some(store)) = (&scene.way.target, &scene.store) else {
         return Err(EffectError::Refused("the cluster or the store has no address that a Job could use".to_owned()));
     };
-    let objects =
-        work::objects(spec, order, approval, (store, target), &scene.way, context).map_err(EffectError::Refused)?;
+    let from = work::From { store, key: scene.key.as_ref(), target };
+    let objects = work::objects(spec, order, approval, &from, &scene.way, context).map_err(EffectError::Refused)?;
     store_jobs::make(objects, owner, false, None, scene.observed.failed.is_some(), context).await
 }
 

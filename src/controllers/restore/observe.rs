@@ -1,6 +1,7 @@
 //! What a look at a restore gives.
 
 use elysia_api::backup::BackupStore;
+use elysia_api::common::SecretKeyReference;
 use elysia_api::condition::Reason;
 use elysia_api::{CollectionBackup, CollectionRestore, names};
 use elysia_core::restore::{Missing, Observed, RestoreSpec};
@@ -16,6 +17,7 @@ use super::super::backup::observe::{into, is_unfinished};
 use super::super::context::Context;
 use super::super::feed::jobs;
 use super::super::store_jobs::{self, Beside, Way};
+use super::chosen::salts;
 
 /// What was seen, and where a worker would read and write.
 pub(super) struct Scene {
@@ -23,6 +25,8 @@ pub(super) struct Scene {
     pub(super) way: Way,
     /// The store that is read.
     pub(super) store: Option<BackupStore>,
+    /// Where the key stands that the run is encrypted with.
+    pub(super) key: Option<SecretKeyReference>,
 }
 
 /// One look.
@@ -34,12 +38,16 @@ pub(super) async fn observe(spec: &RestoreSpec, context: &Context, now: Timestam
     let Beside { ledger, keeps_notes, failed, intent: _ } =
         store_jobs::beside(&spec.namespace, &name, &spec.uid, context).await;
     let way = store_jobs::way(&spec.namespace, &spec.cluster, context);
-    let (store, sight) = match resolve(spec, context) {
-        Err(missing) => (None, Sight::Seen(Err(missing))),
-        Ok(store) => {
+    let (store, key, sight) = match resolve(spec, context) {
+        Err(missing) => (None, None, Sight::Seen(Err(missing))),
+        Ok((store, key)) => {
             let sight = store_jobs::store(&spec.namespace, &store, context).await;
             let missing = |message| Missing { reason: Reason::StoreMissing, message };
-            (Some(store), sight.map(|found| found.map_err(missing)))
+            let mut sight = sight.map(|found| found.map_err(missing));
+            if sight == Sight::Seen(Ok(())) {
+                sight = secrets(spec, key.as_ref(), context).await;
+            }
+            (Some(store), key, sight)
         }
     };
     let observed = Observed {
@@ -53,17 +61,35 @@ pub(super) async fn observe(spec: &RestoreSpec, context: &Context, now: Timestam
         backing_up: backing_up(spec, &others, context),
         now,
     };
-    Ok(Scene { observed, way, store })
+    Ok(Scene { observed, way, store, key })
 }
 
-/// The store that is named, or that of the policy that is named.
-fn resolve(spec: &RestoreSpec, context: &Context) -> Result<BackupStore, Missing> {
+/// Whether the Secrets are there that the work needs beside those of cluster and store.
+async fn secrets(
+    spec: &RestoreSpec,
+    key: Option<&SecretKeyReference>,
+    context: &Context,
+) -> Sight<Result<(), Missing>> {
+    let missing = |message| Missing { reason: Reason::SecretMissing, message };
+    let mut sight = store_jobs::encryption_key(&spec.namespace, key, context).await;
+    for (_, salt) in salts(spec) {
+        if sight == Sight::Seen(Ok(())) {
+            sight = store_jobs::has_text(&spec.namespace, &salt, context).await;
+        }
+    }
+    sight.map(|found| found.map_err(missing))
+}
+
+/// The store that is named, or that of the policy that is named; and the key, likewise.
+fn resolve(spec: &RestoreSpec, context: &Context) -> Result<(BackupStore, Option<SecretKeyReference>), Missing> {
     if let Some(store) = &spec.from.store {
-        return Ok(store.clone());
+        return Ok((store.clone(), spec.key.clone()));
     }
     let name = spec.from.backup_ref.as_ref().map(|reference| reference.name.as_str()).unwrap_or_default();
     let backup = context.stores.backups.get(&ObjectRef::<CollectionBackup>::new(name).within(&spec.namespace));
-    backup.map(|backup| backup.spec.store.clone()).ok_or_else(|| Missing {
+    let policys = |backup: &CollectionBackup| backup.spec.encryption.as_ref().map(|it| it.key_secret_ref.clone());
+    let found = backup.map(|backup| (backup.spec.store.clone(), spec.key.clone().or_else(|| policys(&backup))));
+    found.ok_or_else(|| Missing {
         reason: Reason::BackupMissing,
         message: format!(
             "CollectionBackup {name} does not exist in namespace {}; create it, or name its store in another CollectionRestore's from.store",

@@ -4,7 +4,7 @@ use elysia_api::{CollectionBackup, CollectionRestore, WeaviateCluster};
 use elysia_core::restore::ledger::{Guarded, RestoreLedger, Stage};
 use insta::assert_snapshot;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
 use serde_json::json;
 
 use super::super::fixture::{NAMESPACE, World, advance, manifest, now, shown};
@@ -249,4 +249,67 @@ async fn it_waits_for_a_backup_and_for_any_restore_that_is_at_work() {
     world.api.remove::<Job>(NAMESPACE, "younger-1");
     world.back().await;
     assert_eq!(world.restore_jobs().len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_restore_chooses_reaches_its_worker_and_its_secrets_only_as_references() {
+    let mut world = world().await;
+    let secret = |name: &str, data: serde_json::Value| -> Secret {
+        manifest(json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": NAMESPACE}, "data": data,
+        }))
+    };
+    world.api.edit::<CollectionBackup>(NAMESPACE, "nightly", |object| {
+        object["spec"]["encryption"] = json!({"keySecretRef": {"name": "backup-key", "key": "key"}});
+    });
+    world.api.edit::<CollectionRestore>(NAMESPACE, "back", |object| {
+        object["spec"]["select"] = json!({"tenants": ["acme"], "filter": "lang = 'en'"});
+        object["spec"]["transform"] = json!([
+            {"drop": {"property": "draft"}},
+            {"mask": {"property": "mail", "how": {"hash": {"saltSecretRef": {"name": "salts", "key": "mail"}}}}},
+        ]);
+        object["spec"]["skipSchema"] = json!(true);
+    });
+    // Each is asked for by name before there is a Job.
+    for (missing, seed) in [
+        (
+            "Secret backup-key does not exist",
+            secret("backup-key", json!({"key": format!("{}MAo=", "MDAw".repeat(21))})),
+        ),
+        ("Secret salts does not exist", secret("salts", json!({"other": "eA=="}))),
+        ("Secret salts has no key mail", secret("salts", json!({"mail": "c2VjcmV0IHNhbHQ="}))),
+    ] {
+        world.back().await;
+        let shown = world.restore_conditions();
+        assert!(shown.contains(&format!("Stalled=True SecretMissing: {missing}")), "{shown}");
+        assert_eq!(world.restore_jobs(), Vec::<String>::new());
+        world.api.remove::<Secret>(NAMESPACE, seed.metadata.name.as_deref().unwrap());
+        world.api.seed(&seed);
+    }
+    world.back().await;
+    let job = world.restore_jobs()[0].clone();
+    let work = world.told_restore(&job);
+    assert_eq!((work.chosen.skip_schema, work.chosen.transform.len()), (true, 2));
+    assert!(work.chosen.select.takes_tenant("acme") && !work.chosen.select.takes_tenant("other"));
+    let job = serde_json::to_value(world.get::<Job>(&job)).unwrap();
+    let environment = job.pointer("/spec/template/spec/containers/0/env").unwrap().as_array().unwrap();
+    for (variable, name, key) in
+        [("ELYSIA_ENCRYPTION_KEY", "backup-key", "key"), ("ELYSIA_MASK_SALT_2", "salts", "mail")]
+    {
+        let found = environment.iter().find(|found| found["name"] == variable).unwrap();
+        assert_eq!(found["valueFrom"], json!({"secretKeyRef": {"name": name, "key": key}}));
+    }
+    assert!(!job.to_string().contains("secret salt") && !job.to_string().contains("000000000000"), "{job}");
+}
+
+#[tokio::test]
+async fn a_selection_that_cannot_be_understood_is_told_before_there_is_a_job() {
+    let mut world = world().await;
+    world.api.edit::<CollectionRestore>(NAMESPACE, "back", |object| {
+        object["spec"]["transform"] = json!([{"where": {"filter": "lang = 'en' and"}}]);
+    });
+    world.back().await;
+    let shown = world.restore_conditions();
+    assert!(shown.contains("Stalled=True InvalidSpec: spec.transform[0].where.filter: column"), "{shown}");
+    assert_eq!(world.restore_jobs(), Vec::<String>::new());
 }

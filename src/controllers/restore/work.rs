@@ -1,6 +1,7 @@
 //! The Job of a restore. No client here: what goes in decides what comes out.
 
 use elysia_api::backup::BackupStore;
+use elysia_api::common::SecretKeyReference;
 use elysia_api::names;
 use elysia_api::restore::Conflict;
 use elysia_core::restore::{Approval, RestoreSpec};
@@ -9,6 +10,8 @@ use elysia_engine::backup::restore::Conflict as EngineConflict;
 use super::super::context::Context;
 use super::super::feed::observe::Target;
 use super::super::store_jobs::{self, Doing, Objects, Way};
+use super::chosen;
+use crate::worker::ENCRYPTION_KEY_VARIABLE;
 use crate::worker::backup::RESTORE_WORK_VARIABLE;
 use crate::worker::backup::work::RestoreWork;
 use crate::worker::jobs::work::{ApprovalWork, RestoreJob};
@@ -28,15 +31,23 @@ pub(super) fn holder(spec: &RestoreSpec) -> store_jobs::Owner<'_> {
     }
 }
 
+/// What is read, with which key, and where it goes.
+pub(super) struct From<'a> {
+    pub(super) store: &'a BackupStore,
+    pub(super) key: Option<&'a SecretKeyReference>,
+    pub(super) target: &'a Target,
+}
+
 /// The objects; the error says what could not be written down.
 pub(super) fn objects(
     spec: &RestoreSpec,
     order: &str,
     approval: Option<&Approval>,
-    (store, target): (&BackupStore, &Target),
+    from: &From<'_>,
     way: &Way,
     context: &Context,
 ) -> Result<Objects, String> {
+    let From { store, key, target } = *from;
     let ledger = names::restore_ledger(&spec.name);
     let number = |count: Option<i32>| count.and_then(|count| u64::try_from(count).ok());
     let job = RestoreJob {
@@ -64,6 +75,7 @@ pub(super) fn objects(
         },
         known_as: spec.receipt(),
         protection: way.protection(&spec.into),
+        chosen: chosen::chosen(spec)?,
         order: order.to_owned(),
         run_now: spec.run_now.clone(),
         ledger: ledger.clone(),
@@ -73,6 +85,7 @@ pub(super) fn objects(
         deadline_seconds: store_jobs::seconds(spec.deadline),
     };
     let text = serde_json::to_string(&job).map_err(|error| format!("the work could not be written down: {error}"))?;
+    let salts = chosen::salts(spec);
     let doing = Doing {
         name: spec.job(order),
         command: "restore",
@@ -80,6 +93,7 @@ pub(super) fn objects(
         store,
         is_read_only: true,
         target,
+        secrets: key.map(|key| (ENCRYPTION_KEY_VARIABLE.to_owned(), key.clone())).into_iter().chain(salts).collect(),
         deadline: spec.deadline,
         lanes: LANES,
     };

@@ -30,7 +30,7 @@ use elysia_engine::backup::restore::{self, Preflight, Receipt, Restorer, preflig
 use elysia_engine::backup::seal::Key;
 use elysia_engine::backup::transform::{Select, Step};
 use elysia_engine::backup::verify::{self, Depth, Findings};
-use elysia_engine::backup::write::{self, LANES, Writer};
+use elysia_engine::backup::write::{self, LANES, WriteError, Writer};
 use elysia_engine::backup::{layout, manifest::Part};
 use elysia_engine::ports::Clock as _;
 use elysia_engine::retry::{Retry, Stop};
@@ -100,8 +100,20 @@ pub(crate) async fn back_up_chosen<S: Store>(
     stop: &Stop,
     progress: &write::Progress,
 ) -> Result<Manifest, Failure> {
+    back_up_on(work, choice, ways, store, stop, progress).await?.map_err(Failure::permanent)
+}
+
+/// The same, where the run that it was to build on is not fit for that: why, for whoever can do without it.
+pub(crate) async fn back_up_on<S: Store>(
+    work: &BackupWork,
+    choice: &Choice,
+    ways: &Ways,
+    store: &S,
+    stop: &Stop,
+    progress: &write::Progress,
+) -> Result<Result<Manifest, String>, Failure> {
     let run = match attempt(store, &work.run, &work.owner).await? {
-        Attempt::Done(manifest) => return Ok(*manifest),
+        Attempt::Done(manifest) => return Ok(Ok(*manifest)),
         Attempt::Next(run) => run,
     };
     let collections = match &work.collections {
@@ -122,7 +134,11 @@ pub(crate) async fn back_up_chosen<S: Store>(
     };
     let source = WeaviateSource::new(with_only_node(ways).await, work.how.compare);
     let writer = Writer { store, source: &source, clock: &SystemClock, stop, progress, order: &order };
-    Ok(writer.write().await?)
+    match writer.write().await {
+        Ok(manifest) => Ok(Ok(manifest)),
+        Err(error @ (WriteError::Base { .. } | WriteError::BaseRemoved(_))) => Ok(Err(super::chain(&error))),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Under which id a run is written.
@@ -193,6 +209,8 @@ pub(crate) struct Chosen {
     pub(crate) select: Select,
     /// What is made of it.
     pub(crate) transform: Vec<Step>,
+    /// Whether the collection must be there already.
+    pub(crate) skip_schema: bool,
     /// What the run is encrypted with.
     pub(crate) key: Option<Key>,
     /// The hash of what a person approved.
@@ -320,6 +338,7 @@ fn restore_order(work: &RestoreWork, chosen: &Chosen) -> Result<restore::Order, 
         conflict: work.conflict,
         factor: work.factor,
         shards: work.shards,
+        skip_schema: chosen.skip_schema,
         select: chosen.select.clone(),
         transform: chosen.transform.clone(),
         key: chosen.key.clone(),

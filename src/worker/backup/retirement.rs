@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use elysia_core::retention::breadth::{Breadth, stands_in};
 use elysia_core::retention::shrink::{Shrunk, judged};
 use elysia_core::retention::{Retention, Run, Why, decide};
 use elysia_engine::backup::manifest::Owner;
@@ -59,11 +60,16 @@ pub fn retirement(
     let sized: Vec<_> = runs.iter().filter(ours).filter_map(RunSummary::sized).collect();
     let (mut compared, shrunk): (Vec<_>, Vec<Option<Shrunk>>) = judged(&sized, max_shrink).into_iter().unzip();
     let suspect = suspect(&runs, &compared, &shrunk);
+    let is_good = |run: &&Run| !suspect.contains_key(&run.id);
+    let good: Vec<Breadth> = (compared.iter().filter(is_good))
+        .filter_map(|run| Some(runs.iter().find(|told| told.id == run.id)?.breadth))
+        .collect();
     for run in &mut compared {
         let Some(told) = runs.iter().find(|told| told.id == run.id) else { continue };
         run.is_suspect = suspect.contains_key(&run.id);
         // One that leaves something out does not stand in for a whole one.
         run.is_verified &= told.judged.as_ref().is_none_or(|it| !it.is_damaged && it.left_out.is_empty());
+        run.is_verified &= stands_in(told.breadth, good.iter().copied());
         run.is_in_use = told.is_in_use;
     }
     // Retention stops at what cannot be read, wherever that is among the others.
@@ -110,12 +116,13 @@ fn suspect(runs: &[RunSummary], compared: &[Run], shrunk: &[Option<Shrunk>]) -> 
         .iter()
         .rev()
         .filter_map(|run| {
-            let RunSummary { collections, judged, problem, .. } = told(run)?;
+            let RunSummary { collections, judged, problem, breadth, .. } = told(run)?;
             Some(Holding {
                 run: &run.id,
                 collections: collections.keys().map(String::as_str).collect(),
                 judged: judged.as_ref(),
                 is_good: problem.is_none() && judged.as_ref().is_some_and(Judged::is_whole),
+                breadth: *breadth,
             })
         })
         .collect();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use elysia_core::retention::breadth::Breadth;
 use elysia_core::retention::shrink::Sized as SizedRun;
 use elysia_engine::backup::catalogue::{self, Entry, State};
 use elysia_engine::backup::manifest::{Manifest, Owner};
@@ -74,6 +75,9 @@ pub struct RunSummary {
     /// Whether a restore that is not over reads it.
     #[serde(skip)]
     pub(crate) is_in_use: bool,
+    /// How much it was to hold.
+    #[serde(skip)]
+    pub(crate) breadth: Breadth,
 }
 
 impl RunSummary {
@@ -95,6 +99,7 @@ impl RunSummary {
             problem: None,
             judged: None,
             is_in_use: false,
+            breadth: Breadth::default(),
         }
     }
 
@@ -112,6 +117,7 @@ impl RunSummary {
             differing: notes.iter().map(|note| note.replicas.differing).sum(),
             left_out: notes.iter().map(|note| note.left_out).sum(),
             choice: manifest.choice(),
+            breadth: judged::breadth(manifest),
             bases: manifest.base.iter().map(|base| base.run.clone()).collect(),
             ..Self::empty(manifest.run.clone(), RunState::Complete)
         }

@@ -10,9 +10,11 @@ use elysia_core::backup::suspicion::Expectation;
 use elysia_core::backup::zone;
 use elysia_core::retention::{Run, decide, of_the_future};
 use elysia_engine::backup::catalogue::{self, State};
+use elysia_engine::backup::manifest::Manifest;
 use elysia_engine::backup::ports::Store;
 use elysia_engine::backup::retire::{self, remove_run};
-use elysia_engine::backup::verify::Depth;
+use elysia_engine::backup::seal::Key;
+use elysia_engine::backup::verify::{Depth, Fault};
 use elysia_engine::backup::write::Progress;
 use elysia_engine::ports::Clock as _;
 use elysia_engine::retry::Stop;
@@ -20,11 +22,13 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tracing::{info, warn};
 
+use super::base::base;
 use super::board::{Board, load, save};
 use super::judged::{self, Shelf};
 use super::work::BackupJob;
 use crate::worker::backup::ways::Ways;
-use crate::worker::backup::{Failure, back_up_over, every_collection, runs_in_use, verify};
+use crate::worker::backup::work::BackupWork;
+use crate::worker::backup::{Choice, Failure, back_up_on, every_collection, runs_in_use, verify_sealed};
 use crate::worker::clock::SystemClock;
 
 /// How often the ledger says how far the work is: a person looks about so often, and an API server with a hundred
@@ -41,6 +45,8 @@ pub(super) struct Hands<'a, S, B> {
     pub(super) ways: &'a Ways,
     pub(super) board: &'a B,
     pub(super) stop: &'a Stop,
+    /// With what runs are encrypted.
+    pub(super) key: Option<&'a Key>,
 }
 
 /// Does the work. What is done already is found in the store and not done again.
@@ -138,10 +144,41 @@ async fn written<S: Store, B: Board>(
     backup.run.clone_from(&run);
     backup.collections = Some(collections(job, hands).await?);
     tell(ledger, |attempt| attempt.run = Some(run));
+    let choice = Choice {
+        mode: job.choice.mode,
+        filter: job.choice.filter.clone(),
+        base: base(shelf, &job.choice, hands.key),
+        level: job.choice.level,
+        key: hands.key.cloned(),
+    };
+    let mut manifest = watched(&backup, &choice, hands, ledger).await;
+    if let (Some(base), Ok(Err(refused))) = (&choice.base, &manifest) {
+        // A base that is damaged or gone must not end every run from now on.
+        warn!(base, refused, "the run stands for itself");
+        let trouble = format!("run {base} cannot be built on, so this one stands for itself: {refused}");
+        tell(ledger, |attempt| attempt.trouble = Some(trouble));
+        manifest = watched(&backup, &Choice { base: None, ..choice }, hands, ledger).await;
+    }
+    let manifest = match manifest.and_then(|written| written.map_err(Failure::permanent)) {
+        Ok(manifest) => manifest,
+        Err(failure) => return Err(again_if_others(job, hands, backup.collections.as_deref(), failure).await),
+    };
+    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    tell(ledger, |attempt| (attempt.objects, attempt.bytes) = (number(manifest.objects()), number(manifest.bytes())));
+    Ok(manifest.run)
+}
+
+/// Writes a run, and says now and then how far it is; or why what it was to build on is not fit for that.
+async fn watched<S: Store, B: Board>(
+    backup: &BackupWork,
+    choice: &Choice,
+    hands: &Hands<'_, S, B>,
+    ledger: &mut BackupLedger,
+) -> Result<Result<Manifest, String>, Failure> {
     let progress = Progress::default();
-    let writing = back_up_over(&backup, hands.ways, hands.store, hands.stop, &progress);
+    let writing = back_up_on(backup, choice, hands.ways, hands.store, hands.stop, &progress);
     tokio::pin!(writing);
-    let manifest = loop {
+    loop {
         tokio::select! {
             done = &mut writing => break done,
             () = tokio::time::sleep(TOLD_EVERY) => {
@@ -156,14 +193,7 @@ async fn written<S: Store, B: Board>(
                 }
             }
         }
-    };
-    let manifest = match manifest {
-        Ok(manifest) => manifest,
-        Err(failure) => return Err(again_if_others(job, hands, backup.collections.as_deref(), failure).await),
-    };
-    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    tell(ledger, |attempt| (attempt.objects, attempt.bytes) = (number(manifest.objects()), number(manifest.bytes())));
-    Ok(manifest.run)
+    }
 }
 
 /// One that is deleted between the look at all collections and its turn ends the run, and the next attempt knows better.
@@ -249,7 +279,7 @@ async fn read_back<S: Store, B: Board>(
     }
     tell(ledger, |attempt| attempt.stage = Stage::Verifying);
     save(hands.board, ledger).await?;
-    let findings = verify(hands.store, run, Depth::Objects, Some(&job.backup.owner), &|_| {}).await;
+    let findings = verify_sealed(hands.store, run, hands.key, Depth::Objects, Some(&job.backup.owner), &|_| {}).await;
     let now = SystemClock.now();
     match findings {
         Err(failure) => {
@@ -260,6 +290,11 @@ async fn read_back<S: Store, B: Board>(
             for known in shelf.runs.iter_mut().filter(|known| known.manifest.run == run) {
                 known.verified_at = Some(now);
             }
+        }
+        // The run may be what was written: whoever has the key can tell.
+        Ok(findings) if findings.faults.iter().all(Fault::is_of_key) => {
+            let faults = findings.faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            tell(ledger, |attempt| attempt.trouble = Some(format!("run {run} could not be read back: {faults}")));
         }
         Ok(findings) => {
             let faults = findings.faults.iter().take(TOLD_REASONS).map(ToString::to_string).collect();
@@ -293,9 +328,7 @@ async fn retired<S: Store, B: Board>(
             id: known.manifest.run.clone(),
             finished_at: known.manifest.finished_at,
             is_suspect: known.is_suspect() || lacking.contains_key(&known.manifest.run),
-            // One that leaves something out does not stand in for a whole one.
-            is_verified: known.verified_at.is_some()
-                && known.judged.as_ref().is_some_and(|judged| !judged.is_damaged && judged.left_out.is_empty()),
+            is_verified: known.verified_at.is_some() && shelf.stands_in(known),
             is_in_use: in_use.contains(&known.manifest.run) || is_own(&known.manifest.run),
             bases: known.manifest.base.iter().map(|base| base.run.clone()).collect(),
         })

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use elysia_core::backup::ledger::{RunNote, TOLD_REASONS};
 use elysia_core::backup::suspicion::{Contents, Expectation, judge};
+use elysia_core::retention::breadth::{Breadth, stands_in};
 use elysia_engine::backup::catalogue::{self, State};
 use elysia_engine::backup::layout;
-use elysia_engine::backup::manifest::{FORMAT, FORMAT_VERSION, Manifest, Owner};
+use elysia_engine::backup::manifest::{FORMAT, FORMAT_VERSION, Manifest, Owner, RunMode};
 use elysia_engine::backup::ports::{Mode, Store};
 use elysia_engine::backup::stored::{self, StoredError};
 use elysia_engine::ports::PortError;
@@ -91,7 +92,7 @@ impl Known {
     }
 
     /// Whether later runs are compared with it: it is complete and nothing is wrong with it.
-    fn is_good(&self) -> bool {
+    pub(super) fn is_good(&self) -> bool {
         self.doubt.is_none() && self.judged.as_ref().is_some_and(Judged::is_whole)
     }
 
@@ -101,6 +102,7 @@ impl Known {
             collections: self.manifest.collections.iter().map(|note| note.name.as_str()).collect(),
             judged: self.judged.as_ref(),
             is_good: self.is_good(),
+            breadth: breadth(&self.manifest),
         }
     }
 
@@ -187,22 +189,36 @@ pub(crate) struct Holding<'a> {
     pub(crate) judged: Option<&'a Judged>,
     /// Whether it is complete and nothing is wrong with it.
     pub(crate) is_good: bool,
+    /// How much it was to hold.
+    pub(crate) breadth: Breadth,
+}
+
+/// How much a run was to hold.
+pub(crate) fn breadth(manifest: &Manifest) -> Breadth {
+    match (manifest.mode, &manifest.filter) {
+        (RunMode::SchemaOnly, _) => Breadth::Schema,
+        (RunMode::Full, Some(_)) => Breadth::Filtered,
+        (RunMode::Full, None) => Breadth::Everything,
+    }
 }
 
 /// Runs that leave out what older ones hold and no newer one that is good: nobody may take those away for them. They come
 /// with the newest first.
 pub(crate) fn lacking(runs: &[Holding<'_>]) -> BTreeMap<String, String> {
-    let mut newer: BTreeSet<&str> = BTreeSet::new();
+    let mut newer: BTreeMap<&str, Breadth> = BTreeMap::new();
     let mut lacking = BTreeMap::new();
     for (at, run) in runs.iter().enumerate() {
+        // A newer one of schemas alone has the collection, and none of its objects.
+        let is_newer = |name: &str| newer.get(name).is_some_and(|newer| *newer >= run.breadth);
         let is_missed =
-            |name: &str| !newer.contains(name) && runs[at + 1..].iter().any(|older| older.collections.contains(name));
+            |name: &str| !is_newer(name) && runs[at + 1..].iter().any(|older| older.collections.contains(name));
         let left_out = run.judged.filter(|judged| !judged.is_accepted).map(|judged| &judged.left_out);
         if let Some((name, why)) = left_out.into_iter().flatten().find(|(name, _)| is_missed(name)) {
             lacking.insert(run.run.to_owned(), format!("it leaves out collection {name}: {why}"));
         }
-        if run.is_good {
-            newer.extend(&run.collections);
+        for name in run.collections.iter().filter(|_| run.is_good) {
+            let broadest = newer.entry(name).or_insert(run.breadth);
+            *broadest = run.breadth.max(*broadest);
         }
     }
     lacking
@@ -212,7 +228,17 @@ fn contents(manifest: &Manifest) -> Contents {
     manifest.collections.iter().map(|note| (note.name.clone(), note.contents.objects)).collect()
 }
 
-/// Compares this run with the newest good one before it, if nobody has yet.
+impl Shelf {
+    /// Whether a run stands in for the good ones when those are to go: it leaves nothing out, and was to hold as much.
+    pub(super) fn stands_in(&self, run: &Known) -> bool {
+        let good = self.runs.iter().filter(|known| known.is_good()).map(|known| breadth(&known.manifest));
+        run.judged.as_ref().is_some_and(|judged| !judged.is_damaged && judged.left_out.is_empty())
+            && stands_in(breadth(&run.manifest), good)
+    }
+}
+
+/// Compares this run with the newest good one before it, if nobody has yet; how many objects there are with the newest
+/// good one that was to hold the same.
 pub(super) async fn compare<S: Store>(
     store: &S,
     shelf: &mut Shelf,
@@ -225,13 +251,15 @@ pub(super) async fn compare<S: Store>(
     let Some(at) = shelf.runs.iter().position(is_new) else {
         return Ok(());
     };
-    let base = shelf.runs[at + 1..].iter().find(|known| known.is_good());
+    let own = &shelf.runs[at].manifest;
+    let mut good = shelf.runs[at + 1..].iter().filter(|known| known.is_good()).map(|known| &known.manifest);
+    let before = good.clone().next();
+    let like = good.find(|manifest| manifest.is_like(own));
     let mut judged = Judged::new(now);
     judged.left_out.clone_from(left_out);
-    if let Some(base) = base {
-        judged.against = Some(base.manifest.run.clone());
-        judged.suspect = judge(&contents(&base.manifest), &contents(&shelf.runs[at].manifest), expected);
-    }
+    judged.against = like.or(before).map(|manifest| manifest.run.clone());
+    let contents_of = |manifest: Option<&Manifest>| manifest.map(contents).unwrap_or_default();
+    judged.suspect = judge(&contents_of(before), &contents_of(like), &contents(own), expected);
     put(store, run, &judged).await?;
     shelf.runs[at].judged = Some(judged);
     Ok(())

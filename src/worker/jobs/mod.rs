@@ -1,7 +1,10 @@
 //! The Jobs of backups and restores: what they do around the work itself, and the ledgers in which they say so.
 
 mod backup;
+mod base;
 mod board;
+#[cfg(test)]
+mod chosen_tests;
 pub(crate) mod judged;
 mod restore;
 #[cfg(test)]
@@ -10,6 +13,7 @@ pub mod work;
 
 use std::time::Duration;
 
+use elysia_engine::backup::seal::{Key, NoKey};
 use elysia_engine::retry::Stop;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
@@ -20,7 +24,7 @@ use self::board::ConfigMapBoard;
 use self::work::{BackupJob, RestoreJob};
 use super::backup::{BACKUP_WORK_VARIABLE, RESTORE_WORK_VARIABLE, store, ways};
 use super::index::stop_on_signal;
-use super::{API_KEY_VARIABLE, WorkerError, chain};
+use super::{API_KEY_VARIABLE, ENCRYPTION_KEY_VARIABLE, MASK_SALT_VARIABLE, WorkerError, chain};
 
 /// Does the work of a policy's Job.
 pub(super) async fn backup_from_environment() -> Result<(), WorkerError> {
@@ -30,19 +34,23 @@ pub(super) async fn backup_from_environment() -> Result<(), WorkerError> {
     let board = board(&job.backup.namespace, &job.ledger).await?;
     let ways = ways::ways(&job.backup.endpoints, api_key().as_ref())?;
     let store = store::open(&job.backup.store)?;
-    let hands = Hands { store: &store, ways: &ways, board: &board, stop: &stop };
+    let key = encryption_key()?;
+    let hands = Hands { store: &store, ways: &ways, board: &board, stop: &stop, key: key.as_ref() };
     Ok(backup::run(&job, &hands).await?)
 }
 
 /// Does the work of a restore's Job.
 pub(super) async fn restore_from_environment() -> Result<(), WorkerError> {
-    let job: RestoreJob = told(RESTORE_WORK_VARIABLE)?;
+    let mut job: RestoreJob = told(RESTORE_WORK_VARIABLE)?;
+    let salt = |step: usize| std::env::var(format!("{MASK_SALT_VARIABLE}{step}")).ok();
+    job.chosen.season(salt).map_err(WorkerError::Permanent)?;
     info!(namespace = job.restore.namespace, name = job.restore.name, into = job.restore.into, "restoring");
     let stop = stopping(job.deadline_seconds)?;
     let board = board(&job.restore.namespace, &job.ledger).await?;
     let ways = ways::ways(&job.restore.endpoints, api_key().as_ref())?;
     let store = store::open(&job.restore.store)?;
-    let hands = Hands { store: &store, ways: &ways, board: &board, stop: &stop };
+    let key = encryption_key()?;
+    let hands = Hands { store: &store, ways: &ways, board: &board, stop: &stop, key: key.as_ref() };
     Ok(restore::run(&job, &hands).await?)
 }
 
@@ -55,6 +63,14 @@ fn told<T: DeserializeOwned>(variable: &str) -> Result<T, WorkerError> {
 
 fn api_key() -> Option<SecretString> {
     std::env::var(API_KEY_VARIABLE).ok().filter(|key| !key.is_empty()).map(SecretString::from)
+}
+
+/// With what runs are encrypted. What is no key is never taken for none: a run must not be written in the clear for it.
+fn encryption_key() -> Result<Option<Key>, WorkerError> {
+    let Ok(text) = std::env::var(ENCRYPTION_KEY_VARIABLE) else { return Ok(None) };
+    let unfit =
+        |error: NoKey| WorkerError::Permanent(format!("environment variable {ENCRYPTION_KEY_VARIABLE}: {error}"));
+    text.parse().map(Some).map_err(unfit)
 }
 
 async fn board(namespace: &str, name: &str) -> Result<ConfigMapBoard, WorkerError> {

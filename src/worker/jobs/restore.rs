@@ -15,12 +15,13 @@ use elysia_engine::backup::ports::Store;
 use elysia_engine::backup::restore::{Conflict, Progress, Receipt, State};
 use elysia_engine::backup::retire;
 use elysia_engine::backup::stored;
+use elysia_engine::backup::transform::identity;
 use elysia_engine::ports::Clock as _;
 use tracing::{info, warn};
 
 use super::backup::{Hands, TOLD_EVERY};
 use super::board::{Board, ReceiptBoard, load, save};
-use super::work::{ApprovalWork, RestoreJob};
+use super::work::{ApprovalWork, ChosenWork, RestoreJob};
 use crate::worker::backup::work::RestoreWork;
 use crate::worker::backup::{Chosen, Failure, Occupied, collection_exists, occupied, restore_chosen};
 use crate::worker::clock::SystemClock;
@@ -110,6 +111,7 @@ impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
                 && receipt.into == *into
                 && receipt.target == *target
                 && receipt.conflict == *conflict
+                && receipt.selection == identity(&self.job.chosen.select, &self.job.chosen.transform)
                 && (run == LATEST || receipt.run == *run)
         };
         match found {
@@ -144,13 +146,15 @@ impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
         ledger.run = Some(manifest.run.clone());
         let note = manifest.collection(&restore.collection);
         ledger.total = note.map_or(0, |note| number(note.contents.objects));
-        let mut chosen = Chosen::default();
+        let ChosenWork { select, transform, skip_schema } = job.chosen.clone();
+        let key = hands.key.cloned();
+        let mut chosen = Chosen { select, transform, skip_schema, key, ..Chosen::default() };
         if self.is_guarded() {
             let before = found.as_ref().filter(|receipt| self.was_allowed(receipt));
             // What cannot be read is told by the restore itself, with every other blocker.
             if before.is_none()
                 && let Some(note) = note
-                && let Ok(open) = OpenRun::open(hands.store, &manifest.run, None).await?
+                && let Ok(open) = OpenRun::open(hands.store, &manifest.run, hands.key).await?
                 && let Ok(index) = open.index(hands.store, note).await?
                 && !self.is_allowed(ledger, &index, &manifest.run).await?
             {
@@ -253,12 +257,13 @@ impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
             save(self.hands.board, ledger).await?;
             return Ok(true);
         }
-        let RestoreJob { restore, protection, .. } = self.job;
+        let RestoreJob { restore, protection, chosen, .. } = self.job;
         if protection.is_some() && collection_exists(self.hands.ways, &restore.into).await? {
             waits(ledger, run, None, protection.clone());
             return Ok(false);
         }
-        let tenants: BTreeSet<String> = index.tenants.iter().flatten().map(|tenant| tenant.name.clone()).collect();
+        let tenants = index.tenants.iter().flatten().map(|tenant| tenant.name.clone());
+        let tenants: BTreeSet<String> = tenants.filter(|name| chosen.select.takes_tenant(name)).collect();
         let found = occupied(self.hands.ways, &restore.into, Some(&tenants)).await?;
         let Occupied::Yes(tenant) = found else { return Ok(true) };
         waits(ledger, run, tenant, None);

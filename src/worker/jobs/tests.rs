@@ -10,6 +10,7 @@ use elysia_engine::backup::manifest::{DataFormat, FORMAT, FORMAT_VERSION, Owner}
 use elysia_engine::backup::memory::{MemoryClass, MemoryCluster, MemoryStore};
 use elysia_engine::backup::ports::{Mode, Store as _};
 use elysia_engine::backup::restore::{Conflict, State};
+use elysia_engine::backup::seal::Key;
 use elysia_engine::backup::write::{Cold, Order, Progress, Writer};
 use elysia_engine::memory::FixedClock;
 use elysia_engine::object::Object;
@@ -29,7 +30,7 @@ use crate::worker::work::Endpoints;
 /// An address where nobody listens.
 const NOBODY: &str = "http://127.0.0.1:1";
 
-fn owner() -> Owner {
+pub(super) fn owner() -> Owner {
     Owner { cluster: "ai/search (c)".to_owned(), policy: "ai/nightly (u)".to_owned() }
 }
 
@@ -38,7 +39,17 @@ fn at(address: &str) -> Ways {
 }
 
 /// A run of this id with so many objects in each of these collections.
-async fn write(store: &MemoryStore, run: &str, collections: &[(&str, u32)]) {
+pub(super) async fn write(store: &MemoryStore, run: &str, collections: &[(&str, u32)]) {
+    write_as(store, run, collections, |_| {}).await;
+}
+
+/// The same of another order.
+pub(super) async fn write_as(
+    store: &MemoryStore,
+    run: &str,
+    collections: &[(&str, u32)],
+    edit: impl FnOnce(&mut Order),
+) {
     let cluster = MemoryCluster::new(10, 1);
     for (name, objects) in collections {
         let object = |number: u32| {
@@ -52,7 +63,7 @@ async fn write(store: &MemoryStore, run: &str, collections: &[(&str, u32)]) {
         };
         cluster.set(name, class);
     }
-    let order = Order {
+    let mut order = Order {
         run: run.to_owned(),
         owner: owner(),
         collections: collections.iter().map(|(name, _)| (*name).to_owned()).collect(),
@@ -66,12 +77,13 @@ async fn write(store: &MemoryStore, run: &str, collections: &[(&str, u32)]) {
         lanes: 1,
         retry: Retry { attempts: 1, ..Retry::default() },
     };
+    edit(&mut order);
     let (clock, stop, progress) = (FixedClock::default(), Stop::default(), Progress::default());
     let writer = Writer { store, source: &cluster, clock: &clock, stop: &stop, progress: &progress, order: &order };
     writer.write().await.unwrap();
 }
 
-fn backup_job(order: &str, edit: impl FnOnce(&mut Value)) -> BackupJob {
+pub(super) fn backup_job(order: &str, edit: impl FnOnce(&mut Value)) -> BackupJob {
     let mut job = json!({
         "backup": {
             "namespace": "ai", "name": "nightly", "uid": "u", "run": "", "owner": owner(),
@@ -84,32 +96,34 @@ fn backup_job(order: &str, edit: impl FnOnce(&mut Value)) -> BackupJob {
     serde_json::from_value(job).unwrap()
 }
 
-struct Bench {
-    store: MemoryStore,
+pub(super) struct Bench {
+    pub(super) store: MemoryStore,
     board: MemoryBoard,
     stop: Stop,
     ways: Ways,
+    pub(super) key: Option<Key>,
 }
 
 impl Bench {
-    fn new() -> Self {
-        Self { store: MemoryStore::default(), board: MemoryBoard::default(), stop: Stop::default(), ways: at(NOBODY) }
+    pub(super) fn new() -> Self {
+        let (store, board, stop) = (MemoryStore::default(), MemoryBoard::default(), Stop::default());
+        Self { store, board, stop, ways: at(NOBODY), key: None }
     }
 
     fn hands(&self) -> Hands<'_, MemoryStore, MemoryBoard> {
-        Hands { store: &self.store, ways: &self.ways, board: &self.board, stop: &self.stop }
+        Hands { store: &self.store, ways: &self.ways, board: &self.board, stop: &self.stop, key: self.key.as_ref() }
     }
 
     fn text(&self) -> String {
         self.board.0.lock().unwrap()[LEDGER_KEY].clone()
     }
 
-    async fn backup(&self, job: &BackupJob) -> BackupLedger {
+    pub(super) async fn backup(&self, job: &BackupJob) -> BackupLedger {
         backup::run(job, &self.hands()).await.unwrap();
         serde_json::from_str(&self.text()).unwrap()
     }
 
-    async fn restore(&self, job: &RestoreJob) -> Result<RestoreLedger, String> {
+    pub(super) async fn restore(&self, job: &RestoreJob) -> Result<RestoreLedger, String> {
         restore::run(job, &self.hands()).await.map_err(|failure| failure.message)?;
         Ok(serde_json::from_str(&self.text()).unwrap())
     }
@@ -258,7 +272,7 @@ async fn what_could_not_be_read_is_neither_absent_nor_good() {
         let key = layout::in_run(runs[1], name);
         // The store does not answer: the Job is tried again, and nothing goes.
         let silent = bench.store.silent_about(&key);
-        let hands = Hands { store: &silent, ways: &bench.ways, board: &bench.board, stop: &bench.stop };
+        let hands = Hands { store: &silent, ways: &bench.ways, board: &bench.board, stop: &bench.stop, key: None };
         let failed = backup::run(&keep_one("dddd"), &hands).await.unwrap_err();
         assert!(!failed.is_permanent, "{failed}");
         assert_eq!(bench.store.folders(layout::RUNS).await.unwrap(), runs, "{name}");
@@ -360,7 +374,7 @@ async fn what_a_restore_writes_into_is_left_out_and_said() {
     assert_eq!(names, ["Articles"]);
 }
 
-fn restore_job(edit: impl FnOnce(&mut Value)) -> RestoreJob {
+pub(super) fn restore_job(edit: impl FnOnce(&mut Value)) -> RestoreJob {
     let mut job = json!({
         "restore": {
             "namespace": "ai", "name": "back", "uid": "r", "run": "latest", "collection": "Articles", "into": "Back",
@@ -374,7 +388,7 @@ fn restore_job(edit: impl FnOnce(&mut Value)) -> RestoreJob {
     serde_json::from_value(job).unwrap()
 }
 
-fn receipt(state: State) -> Vec<u8> {
+pub(super) fn receipt(state: State) -> Vec<u8> {
     let receipt = json!({
         "format": FORMAT, "version": FORMAT_VERSION, "run": "20260501T030000Z-aaaa", "collection": "Articles",
         "into": "Back", "target": "ai/search (c)", "conflict": Conflict::Fail, "state": state,

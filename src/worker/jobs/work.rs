@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 
 use elysia_core::retention::Retention;
+use elysia_engine::backup::filter::Expression;
+use elysia_engine::backup::level::Level;
+use elysia_engine::backup::manifest::RunMode;
+use elysia_engine::backup::transform::{How, Salt, Select, Step};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +18,9 @@ use crate::worker::backup::work::{BackupWork, RestoreWork};
 pub struct BackupJob {
     /// What is written, where from and where to. Its run has no id: the worker makes one, and finds one of this order.
     pub backup: BackupWork,
+    /// What its runs hold, and what they build on.
+    #[serde(default)]
+    pub choice: ChoiceWork,
     /// Names the work, in the ledger and in the id of its run.
     pub order: String,
     /// `ConfigMap` that holds the ledger. It exists already: the worker may get, update and patch this one alone.
@@ -36,6 +43,52 @@ pub struct BackupJob {
     pub zone: Option<String>,
     /// How long all of it may take, in seconds: a worker whose node nobody reaches any more ends itself.
     pub deadline_seconds: u64,
+}
+
+/// What a policy's runs hold, and what they build on. The key is not here: it comes in a variable of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ChoiceWork {
+    /// Objects, or classes alone.
+    pub mode: RunMode,
+    /// Which objects.
+    pub filter: Option<Expression>,
+    /// Of so many runs the first stands for itself; absent: all do.
+    pub full_every: Option<u32>,
+    /// How hard parts are compressed.
+    pub level: Level,
+}
+
+/// What a restore takes of a run, and makes of it. Salts and the key are not here: they come in variables of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ChosenWork {
+    /// What is taken.
+    pub select: Select,
+    /// What is made of it.
+    pub transform: Vec<Step>,
+    /// Whether the collection must be there already.
+    pub skip_schema: bool,
+}
+
+impl ChosenWork {
+    /// Numbers of the steps, from 1, that need a salt.
+    pub fn salted(&self) -> impl Iterator<Item = usize> {
+        let needs =
+            |(at, step): (usize, &Step)| matches!(step, Step::Mask { how: How::Hash { .. }, .. }).then_some(at + 1);
+        self.transform.iter().enumerate().filter_map(needs)
+    }
+
+    /// Puts the salts in their places; the error says which is missing.
+    pub fn season(&mut self, salt: impl Fn(usize) -> Option<String>) -> Result<(), String> {
+        for (at, step) in self.transform.iter_mut().enumerate() {
+            if let Step::Mask { how: How::Hash { salt: place }, .. } = step {
+                let text = salt(at + 1).filter(|text| !text.is_empty());
+                *place = Salt(text.ok_or_else(|| format!("the salt of transformation {} is missing", at + 1))?);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Which runs are kept.
@@ -79,6 +132,9 @@ pub struct RestoreJob {
     /// The pattern of the cluster that protects the collection.
     #[serde(default)]
     pub protection: Option<String>,
+    /// What is taken of the run, and made of it.
+    #[serde(default)]
+    pub chosen: ChosenWork,
     /// Names the work.
     pub order: String,
     /// The value of `elysia.dev/run-now` that it is asked under.
@@ -114,5 +170,27 @@ mod tests {
         let rules = Retention { last: Some(3), max_age: Some(SignedDuration::from_hours(48)), ..Retention::default() };
         let text = serde_json::to_string(&RetentionWork::of(&rules)).unwrap();
         assert_eq!(serde_json::from_str::<RetentionWork>(&text).unwrap().rules(), rules);
+    }
+
+    #[test]
+    fn a_choice_survives_the_way_to_the_worker_without_its_salts() {
+        let mut chosen: ChosenWork = serde_json::from_value(serde_json::json!({
+            "select": {"filter": "lang = 'en'"},
+            "transform": [
+                {"drop": {"property": "a"}}, {"mask": {"property": "b", "how": {"hash": {"salt": ""}}}},
+                {"mask": {"property": "c", "how": {"redact": {}}}}, {"mask": {"property": "d", "how": {"hash": {"salt": ""}}}},
+            ],
+        }))
+        .unwrap();
+        let text = serde_json::to_string(&chosen).unwrap();
+        assert_eq!(serde_json::from_str::<ChosenWork>(&text).unwrap(), chosen);
+        assert_eq!(chosen.salted().collect::<Vec<_>>(), [2, 4]);
+        let missing = chosen.clone().season(|step| (step == 2).then(|| "s".to_owned())).unwrap_err();
+        assert_eq!(missing, "the salt of transformation 4 is missing");
+        chosen.season(|step| Some(format!("salt of {step}"))).unwrap();
+        assert!(!format!("{chosen:?}").contains("salt of"), "{chosen:?}");
+        let is_of_four =
+            matches!(&chosen.transform[3], Step::Mask { how: How::Hash { salt }, .. } if salt.0 == "salt of 4");
+        assert!(is_of_four);
     }
 }

@@ -30,7 +30,7 @@ use crate::sight::Sight;
 use ledger::{Attempt, BackupLedger, Stage};
 pub use observed::Observed;
 pub use report::{invalid, status};
-pub use spec::{BackupSpec, DEADLINE, Intent, deadline, zone};
+pub use spec::{BackupSpec, DEADLINE, Intent, MOST_CHAIN, bounded, deadline, zone};
 use standing::{accepted, standing, waits_for_run};
 
 /// How soon to look again when something outside has to change first, or while a run is under way.

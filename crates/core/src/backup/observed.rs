@@ -18,6 +18,8 @@ pub struct Observed {
     pub cluster: ClusterSight,
     /// Whether what the store needs is there, a volume or a Secret; `Seen(Err)` says what is missing.
     pub store: Sight<Result<(), String>>,
+    /// Whether the key that runs are encrypted with is there and is one; where none is asked for, it is.
+    pub key: Sight<Result<(), String>>,
     /// What the worker wrote; `Seen(None)` before the first run.
     pub ledger: Sight<Option<BackupLedger>>,
     /// Whether the ledger's object is there: notes stand on it.
@@ -74,6 +76,11 @@ impl Observed {
         match &self.store {
             Sight::Unseen(blindness) => return Some((Reason::Unknown, blindness.message.clone(), false)),
             Sight::Seen(Err(missing)) => return Some((Reason::StoreMissing, missing.clone(), true)),
+            Sight::Seen(Ok(())) => {}
+        }
+        match &self.key {
+            Sight::Unseen(blindness) => return Some((Reason::Unknown, blindness.message.clone(), false)),
+            Sight::Seen(Err(missing)) => return Some((Reason::SecretMissing, missing.clone(), true)),
             Sight::Seen(Ok(())) => {}
         }
         match task {

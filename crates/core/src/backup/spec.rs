@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use elysia_api::backup::{BackupStore, ColdTenants, Compression, Engine, Format};
+use elysia_api::backup::{BackupStore, ColdTenants, Compression, Engine, Format, MOST_FILTER_LETTERS, Mode};
+use elysia_api::common::SecretKeyReference;
 use elysia_api::{CollectionBackup, Rules as _, names};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{SignedDuration, Timestamp};
@@ -19,6 +20,9 @@ pub const DEADLINE: SignedDuration = SignedDuration::from_hours(24);
 
 /// The longest deadline. What was cut off is taken for abandoned after seven days, so a Job must be gone by then.
 const LONGEST_DEADLINE: SignedDuration = SignedDuration::from_hours(6 * 24);
+
+/// Runs of which each builds on the one before, at most: a run names 30 others, and a restore reads them all.
+pub const MOST_CHAIN: u32 = 31;
 
 /// A checked policy and what else the object itself says.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +41,16 @@ pub struct BackupSpec {
     pub format: Format,
     /// How parts are compressed.
     pub compression: Compression,
+    /// How hard parts are compressed.
+    pub level: Option<u8>,
+    /// What runs hold.
+    pub mode: Mode,
+    /// Which objects, as it was written: what reads it is not here.
+    pub filter: Option<String>,
+    /// Of so many runs the first stands for itself, and the others build on it; `None`: all do.
+    pub full_every: Option<u32>,
+    /// Where the key stands that runs are encrypted with.
+    pub key: Option<SecretKeyReference>,
     /// What becomes of tenants that are at rest.
     pub cold_tenants: ColdTenants,
     /// Where runs are written.
@@ -83,6 +97,11 @@ impl BackupSpec {
             collections: spec.collections.iter().cloned().collect(),
             format: spec.format.unwrap_or_default(),
             compression: spec.compression.unwrap_or_default(),
+            level: level(spec.compression.unwrap_or_default(), spec.compression_level)?,
+            mode: spec.mode.unwrap_or_default(),
+            filter: spec.filter.as_ref().map(|text| bounded("spec.filter", text)).transpose()?,
+            full_every: full_every(spec.incremental.as_ref().map(|it| it.full_every))?,
+            key: spec.encryption.as_ref().map(|encryption| encryption.key_secret_ref.clone()),
             cold_tenants: spec.cold_tenants.unwrap_or_default(),
             store: spec.store.clone(),
             timetable: timetable.map_err(|error| format!("spec.schedule.{error}"))?.map(Box::new),
@@ -158,6 +177,37 @@ fn retention(rules: Option<&elysia_api::backup::Retention>) -> Result<Retention,
     })
 }
 
+/// A filter's text, which a definition that is older than this program may have let through.
+pub fn bounded(field: &str, text: &str) -> Result<String, String> {
+    let letters = text.chars().count();
+    if usize::try_from(MOST_FILTER_LETTERS).is_ok_and(|most| letters > most) {
+        return Err(format!("{field}: it has {letters} letters, and at most {MOST_FILTER_LETTERS} are read"));
+    }
+    Ok(text.to_owned())
+}
+
+fn level(compression: Compression, level: Option<i32>) -> Result<Option<u8>, String> {
+    let most = match compression {
+        // Beyond 19 whoever reads a part needs more memory than a worker has.
+        Compression::Zstd => 19,
+        Compression::Gzip => 9,
+        Compression::Lz4 => 0,
+    };
+    match level {
+        Some(level) if !(1..=most).contains(&level) => Err(format!(
+            "spec.compressionLevel: {level} is no level of {compression:?}: Zstd has 1 to 19, Gzip 1 to 9, Lz4 none"
+        )),
+        level => Ok(level.and_then(|level| u8::try_from(level).ok())),
+    }
+}
+
+fn full_every(number: Option<i32>) -> Result<Option<u32>, String> {
+    let Some(number) = number else { return Ok(None) };
+    let known = u32::try_from(number).ok().filter(|number| (2..=MOST_CHAIN).contains(number));
+    let wrong = || format!("spec.incremental.fullEvery: {number} is not between 2 and {MOST_CHAIN}");
+    known.map(Some).ok_or_else(wrong)
+}
+
 /// How long work may take.
 pub fn deadline(text: Option<&str>) -> Result<SignedDuration, String> {
     let Some(text) = text else { return Ok(DEADLINE) };
@@ -196,5 +246,27 @@ mod tests {
         assert_eq!(deadline(None), Ok(DEADLINE));
         assert!(deadline(Some("200h")).unwrap_err().contains("longer than 144 hours"));
         assert!(deadline(Some("1w")).unwrap_err().contains("not a time"));
+    }
+
+    #[test]
+    fn what_a_definition_of_before_let_through_is_refused_here() {
+        for (compression, asked, found) in [
+            (Compression::Zstd, None, Ok(None)),
+            (Compression::Zstd, Some(19), Ok(Some(19))),
+            (Compression::Zstd, Some(20), Err(())),
+            (Compression::Gzip, Some(9), Ok(Some(9))),
+            (Compression::Gzip, Some(10), Err(())),
+            (Compression::Gzip, Some(0), Err(())),
+            (Compression::Lz4, None, Ok(None)),
+            (Compression::Lz4, Some(1), Err(())),
+        ] {
+            assert_eq!(level(compression, asked).map_err(drop), found, "{compression:?} {asked:?}");
+        }
+        assert_eq!(full_every(None), Ok(None));
+        for (asked, is_one) in [(1, false), (2, true), (31, true), (32, false), (-1, false)] {
+            assert_eq!(full_every(Some(asked)).is_ok(), is_one, "{asked}");
+        }
+        assert!(bounded("spec.filter", &"ä".repeat(4096)).is_ok());
+        assert!(bounded("spec.filter", &"a".repeat(4097)).unwrap_err().starts_with("spec.filter: it has 4097 letters"));
     }
 }

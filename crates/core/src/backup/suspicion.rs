@@ -21,21 +21,25 @@ pub struct Expectation {
     pub left_out: BTreeSet<String>,
 }
 
-/// Why this run is Suspect beside the last good one; none: it is not.
-pub fn judge(before: &Contents, run: &Contents, expected: &Expectation) -> Vec<String> {
+/// Why this run is Suspect; none: it is not. Collections are missed beside the last good run, `before`. Objects are counted
+/// beside the last good one that was to hold the same, `like`: where a filter or the mode is another, fewer say nothing.
+pub fn judge(before: &Contents, like: &Contents, run: &Contents, expected: &Expectation) -> Vec<String> {
     let Expectation { max_shrink, declared, left_out } = expected;
     // Whoever takes a collection out of the list does not expect it.
     let is_expected = |name: &&String| !left_out.contains(*name) && (declared.is_empty() || declared.contains(*name));
     let mut reasons = Vec::new();
-    for name in before.keys().filter(is_expected) {
-        let had = before[name];
-        match run.get(name) {
-            None => reasons.push(format!("it lacks collection {name}, of which the run before it had {had} objects")),
-            Some(has) if shrank(had, *has) > *max_shrink => reasons.push(format!(
+    let names: BTreeSet<&String> = before.keys().chain(like.keys()).collect();
+    for name in names.into_iter().filter(is_expected) {
+        match (run.get(name), before.get(name), like.get(name)) {
+            (None, Some(had), _) => {
+                reasons.push(format!("it lacks collection {name}, of which the run before it had {had} objects"));
+            }
+            (Some(has), _, Some(had)) if shrank(*had, *has) > *max_shrink => reasons.push(format!(
                 "collection {name} has {has} objects and had {had}: {} % less, more than the {max_shrink} % of maxShrink",
-                shrank(had, *has)
+                shrank(*had, *has)
             )),
-            Some(_) => {}
+            // What a good run since lacks as well, somebody took out.
+            (None, None, _) | (Some(_), _, _) => {}
         }
     }
     reasons
@@ -77,13 +81,17 @@ mod tests {
             ("all gone", &[], 50, &[], &[], 2),
         ] {
             let expected = Expectation { max_shrink, declared: names(declared), left_out: names(left_out) };
-            let found = judge(&contents(&before), &contents(run), &expected);
+            let found = judge(&contents(&before), &contents(&before), &contents(run), &expected);
             assert_eq!(found.len(), reasons, "{what}: {found:?}");
         }
         let expected = Expectation { max_shrink: MAX_SHRINK, ..Expectation::default() };
-        assert_eq!(judge(&Contents::new(), &contents(&before), &expected), [""; 0], "the first run has none before it");
         assert_eq!(
-            judge(&contents(&before), &contents(&[("Articles", 3)]), &expected),
+            judge(&Contents::new(), &Contents::new(), &contents(&before), &expected),
+            [""; 0],
+            "the first run has none before it"
+        );
+        assert_eq!(
+            judge(&contents(&before), &contents(&before), &contents(&[("Articles", 3)]), &expected),
             [
                 "collection Articles has 3 objects and had 1000: 100 % less, more than the 50 % of maxShrink",
                 "it lacks collection Notes, of which the run before it had 10 objects"
@@ -92,12 +100,29 @@ mod tests {
     }
 
     #[test]
+    fn a_run_of_another_choice_lacks_collections_and_does_not_shrink() {
+        let expected = Expectation { max_shrink: MAX_SHRINK, ..Expectation::default() };
+        let (whole, some) = ([("Articles", 1000), ("Notes", 10)], [("Articles", 30), ("Notes", 2)]);
+        for (what, before, like, run, reasons) in [
+            ("the first with a filter", &whole[..], &[][..], &some[..], 0),
+            ("the first of schemas alone", &whole, &[], &[("Articles", 0), ("Notes", 0)], 0),
+            ("the first with a filter, and a collection is gone", &whole, &[], &some[..1], 1),
+            ("the next with the filter", &some, &some, &[("Articles", 14), ("Notes", 2)], 1),
+            ("the whole again, beside the whole of before", &some, &whole, &[("Articles", 499), ("Notes", 10)], 1),
+            ("what a good run since lacks is not missed again", &some[..1], &whole, &[("Articles", 1000)], 0),
+        ] {
+            let found = judge(&contents(before), &contents(like), &contents(run), &expected);
+            assert_eq!(found.len(), reasons, "{what}: {found:?}");
+        }
+    }
+
+    #[test]
     fn twenty_good_runs_raise_no_alarm() {
         let expected = Expectation { max_shrink: MAX_SHRINK, ..Expectation::default() };
         let mut before = contents(&[("Articles", 1000), ("Notes", 4)]);
         for night in 0..20 {
             let run = contents(&[("Articles", 900 + night * 37 % 211), ("Notes", 3 + night % 3)]);
-            assert_eq!(judge(&before, &run, &expected), [""; 0], "{night}");
+            assert_eq!(judge(&before, &before, &run, &expected), [""; 0], "{night}");
             before = run;
         }
     }

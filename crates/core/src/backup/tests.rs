@@ -29,6 +29,44 @@ fn policy(edit: impl FnOnce(&mut Value)) -> BackupSpec {
     BackupSpec::validate(&object).unwrap()
 }
 
+/// Why such a policy is refused.
+fn refused(spec: &Value) -> String {
+    let mut object = json!({
+        "apiVersion": "elysia.dev/v1alpha1", "kind": "CollectionBackup", "metadata": {"name": "nightly"},
+        "spec": {"clusterRef": {"name": "search"}, "store": {"s3": {"bucket": "b", "prefix": "p"}}},
+    });
+    object["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    let object: CollectionBackup = serde_json::from_value(object).unwrap();
+    BackupSpec::validate(&object).err().unwrap_or_default()
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    for (spec, why) in [
+        (json!({"compression": "Lz4"}), "compression: Gzip and Lz4 go with format: Jsonl"),
+        (json!({"compression": "Lz4", "format": "Jsonl"}), ""),
+        (
+            json!({"compression": "Lz4", "format": "Jsonl", "compressionLevel": 1}),
+            "compressionLevel is 1 to 19 of Zstd",
+        ),
+        (
+            json!({"compression": "Gzip", "format": "Jsonl", "compressionLevel": 10}),
+            "compressionLevel is 1 to 19 of Zstd",
+        ),
+        (json!({"compression": "Gzip", "format": "Jsonl", "compressionLevel": 9}), ""),
+        (json!({"compressionLevel": 19}), ""),
+        (json!({"compressionLevel": 20}), "spec.compressionLevel: 20 is no level of Zstd"),
+        (json!({"mode": "SchemaOnly"}), ""),
+        (json!({"mode": "SchemaOnly", "filter": "a"}), "mode: SchemaOnly writes no objects"),
+        (json!({"mode": "SchemaOnly", "incremental": {"fullEvery": 7}}), "mode: SchemaOnly writes no objects"),
+        (json!({"mode": "Full", "filter": "a", "incremental": {"fullEvery": 7}}), ""),
+        (json!({"incremental": {"fullEvery": 1}}), "spec.incremental.fullEvery: 1 is not between 2 and 31"),
+    ] {
+        let said = refused(&spec);
+        assert!(said.contains(why) && said.is_empty() == why.is_empty(), "{spec}: {said}");
+    }
+}
+
 fn once() -> BackupSpec {
     policy(|_| {})
 }
@@ -41,6 +79,7 @@ fn observed(now: &str) -> Observed {
     Observed {
         cluster: ClusterSight::Fit,
         store: Sight::Seen(Ok(())),
+        key: Sight::Seen(Ok(())),
         ledger: Sight::Seen(None),
         keeps_notes: true,
         failed: None,
@@ -224,6 +263,16 @@ fn nothing_starts_while_something_is_unknown_or_missing() {
             "no Secret",
             |seen| seen.store = Sight::Seen(Err("Secret k does not exist".to_owned())),
             "!Ready:StoreMissing ?Verified:NoRun Stalled:StoreMissing",
+        ),
+        (
+            "no key to encrypt with",
+            |seen| seen.key = Sight::Seen(Err("Secret k has no key key".to_owned())),
+            "!Ready:SecretMissing ?Verified:NoRun Stalled:SecretMissing",
+        ),
+        (
+            "a key that could not be read",
+            |seen| seen.key = Sight::unseen(BlindnessKind::Failed, "no answer"),
+            "!Ready:Unknown ?Verified:NoRun Reconciling:Unknown",
         ),
         (
             "a Secret that could not be read",

@@ -5,7 +5,7 @@ use elysia_api::cluster::{ClusterPhase, NodeStatus};
 use kube::core::ResourceExt as _;
 use serde::Serialize;
 
-use super::{CollectionReport, FeedReport, Malformed, Standing, Verdict, next};
+use super::{BackupReport, CollectionReport, FeedReport, Malformed, RestoreReport, Standing, Verdict, next};
 
 /// One cluster with all that belongs to it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -36,6 +36,12 @@ pub struct ClusterReport {
     /// Its feeds; absent when they could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feeds: Option<Vec<FeedReport>>,
+    /// Its backups; absent when they could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backups: Option<Vec<BackupReport>>,
+    /// Its restores; absent when they could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restores: Option<Vec<RestoreReport>>,
 }
 
 /// One node of a cluster.
@@ -111,6 +117,8 @@ impl ClusterReport {
             nodes: None,
             collections: None,
             feeds: None,
+            backups: None,
+            restores: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use elysia_api::condition::Reason;
 use elysia_api::names::PAUSED_ANNOTATION;
-use elysia_api::{ElysiaCollection, IndexSource, WeaviateCluster};
+use elysia_api::{CollectionBackup, CollectionRestore, ElysiaCollection, IndexSource, WeaviateCluster};
 use kube::core::ResourceExt as _;
 
 use super::Standing;
@@ -69,6 +69,41 @@ pub(super) fn for_feed(feed: &IndexSource, standing: &Standing) -> String {
         Some(command) => command,
         None => describe("isrc", &namespace, &name),
     }
+}
+
+/// What to do about a backup.
+pub(super) fn for_backup(backup: &CollectionBackup, standing: &Standing) -> String {
+    let (namespace, name) = (namespace(backup), backup.name_any());
+    if standing.is_paused() {
+        return unpause("cbak", &namespace, &name);
+    }
+    if standing.reason == Reason::Suspect.as_str() {
+        return plan(&namespace, &format!("backup/{name}"));
+    }
+    let run = backup.status.as_ref().and_then(|status| status.run.as_ref());
+    of_job(standing, &namespace, run.and_then(|run| run.job.as_ref()))
+        .or_else(|| of_cluster_reference(&standing.reason, &namespace, &backup.spec.cluster_ref.name))
+        .unwrap_or_else(|| describe("cbak", &namespace, &name))
+}
+
+/// What to do about a restore.
+pub(super) fn for_restore(restore: &CollectionRestore, standing: &Standing) -> String {
+    let (namespace, name) = (namespace(restore), restore.name_any());
+    if standing.is_paused() {
+        return unpause("crst", &namespace, &name);
+    }
+    if standing.reason == Reason::NeedsApproval.as_str() {
+        return plan(&namespace, &format!("restore/{name}"));
+    }
+    let job = restore.status.as_ref().and_then(|status| status.job.as_ref());
+    of_job(standing, &namespace, job)
+        .or_else(|| of_cluster_reference(&standing.reason, &namespace, &restore.spec.cluster_ref.name))
+        .unwrap_or_else(|| describe("crst", &namespace, &name))
+}
+
+fn of_job(standing: &Standing, namespace: &str, job: Option<&String>) -> Option<String> {
+    let job = job.filter(|_| standing.reason == Reason::RunFailed.as_str())?;
+    Some(format!("kubectl logs job/{job} -n {namespace}"))
 }
 
 /// The command that shows a plan.

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::{
-    ClusterReport, CollectionReport, FeedReport, NodeReport, OperatorReport, Standing, UNREADABLE, Unread, Verdict,
+    BackupReport, ClusterReport, CollectionReport, FeedReport, NodeReport, OperatorReport, RestoreReport, Standing,
+    UNREADABLE, Unread, Verdict,
 };
 
 /// Everything that was judged.
@@ -27,7 +28,7 @@ pub struct Report {
     pub unreadable: Vec<UnreadableKind>,
 }
 
-/// Collections and feeds whose cluster object was not seen.
+/// What belongs to a cluster whose object was not seen.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Unattached {
@@ -35,6 +36,12 @@ pub struct Unattached {
     pub collections: Vec<CollectionReport>,
     /// Feeds, by namespace and name.
     pub feeds: Vec<FeedReport>,
+    /// Backups, by namespace and name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub backups: Vec<BackupReport>,
+    /// Restores, by namespace and name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub restores: Vec<RestoreReport>,
 }
 
 /// A kind of which nothing is known.
@@ -105,6 +112,16 @@ impl Report {
         self.known_clusters().flat_map(|cluster| cluster.feeds.iter().flatten()).chain(&self.unattached.feeds)
     }
 
+    /// Every backup, those of no known cluster last.
+    pub fn backups(&self) -> impl Iterator<Item = &BackupReport> {
+        self.known_clusters().flat_map(|cluster| cluster.backups.iter().flatten()).chain(&self.unattached.backups)
+    }
+
+    /// Every restore, those of no known cluster last.
+    pub fn restores(&self) -> impl Iterator<Item = &RestoreReport> {
+        self.known_clusters().flat_map(|cluster| cluster.restores.iter().flatten()).chain(&self.unattached.restores)
+    }
+
     /// How every object stands, with the words that name it.
     pub fn subjects(&self) -> Vec<(String, &Standing)> {
         let clusters = self.known_clusters();
@@ -112,18 +129,24 @@ impl Report {
         let collections = self.collections();
         let collections = collections.map(|it| (subject("collection", &it.namespace, &it.name), &it.standing));
         let feeds = self.feeds().map(|it| (subject("feed", &it.namespace, &it.name), &it.standing));
-        clusters.chain(collections).chain(feeds).collect()
+        let backups = self.backups().map(|it| (subject("backup", &it.namespace, &it.name), &it.standing));
+        let restores = self.restores().map(|it| (subject("restore", &it.namespace, &it.name), &it.standing));
+        clusters.chain(collections).chain(feeds).chain(backups).chain(restores).collect()
     }
 
     fn standings_mut(&mut self) -> impl Iterator<Item = &mut Standing> {
         let clusters = self.clusters.iter_mut().flatten().flat_map(|cluster| {
             let collections = cluster.collections.iter_mut().flatten().map(|it| &mut it.standing);
             let feeds = cluster.feeds.iter_mut().flatten().map(|it| &mut it.standing);
-            collections.chain(feeds).chain([&mut cluster.standing])
+            let backups = cluster.backups.iter_mut().flatten().map(|it| &mut it.standing);
+            let restores = cluster.restores.iter_mut().flatten().map(|it| &mut it.standing);
+            collections.chain(feeds).chain(backups).chain(restores).chain([&mut cluster.standing])
         });
         let collections = self.unattached.collections.iter_mut().map(|it| &mut it.standing);
         let feeds = self.unattached.feeds.iter_mut().map(|it| &mut it.standing);
-        clusters.chain(collections).chain(feeds)
+        let backups = self.unattached.backups.iter_mut().map(|it| &mut it.standing);
+        let restores = self.unattached.restores.iter_mut().map(|it| &mut it.standing);
+        clusters.chain(collections).chain(feeds).chain(backups).chain(restores)
     }
 
     /// What is not healthy, worst first. What follows from another finding alone is left out.
@@ -169,7 +192,8 @@ impl Report {
 
 impl Unattached {
     fn is_empty(&self) -> bool {
-        self.collections.is_empty() && self.feeds.is_empty()
+        let Self { collections, feeds, backups, restores } = self;
+        collections.is_empty() && feeds.is_empty() && backups.is_empty() && restores.is_empty()
     }
 }
 

@@ -2,17 +2,19 @@
 //!
 //! ```text
 //! feed ─▶ collection ─▶ cluster ─▶ node
-//!                          └─────▶ operator (whose silence makes every good word a rumour)
+//! restore ─▶ backup ──────▶┘ └───▶ operator (whose silence makes every good word a rumour)
 //! ```
 //!
 //! The cause is the last link of the chain that is unwell: a feed that waits for its collection, which waits for its
 //! cluster, which misses a node, is told to look after the node.
 
-use elysia_api::collection::Verdict as DriftVerdict;
+use elysia_api::collection::{PlanStatus, Verdict as DriftVerdict};
 use elysia_api::condition::ConditionType;
 use serde::Serialize;
 
-use super::{ClusterReport, CollectionReport, FeedReport, NodeReport, Report, Standing, Verdict};
+use super::{
+    BackupReport, ClusterReport, CollectionReport, FeedReport, NodeReport, Report, RestoreReport, Standing, Verdict,
+};
 use crate::condition::find;
 
 /// One link of the chain.
@@ -57,7 +59,8 @@ impl Why {
     }
 }
 
-/// The chains of every object of this name, by kind: `kind` is one of `cluster`, `collection`, `feed`; any when `None`.
+/// The chains of every object of this name, by kind: `kind` is one of `cluster`, `collection`, `feed`,
+/// `backup`, `restore`; any when `None`.
 /// A collection is found by its name in Weaviate, too.
 pub fn why(report: &Report, kind: Option<&str>, name: &str) -> Vec<Why> {
     let wanted = |of: &str| kind.is_none_or(|kind| kind == of);
@@ -70,7 +73,11 @@ pub fn why(report: &Report, kind: Option<&str>, name: &str) -> Vec<Why> {
         .known_clusters()
         .filter(|it| wanted("cluster") && it.name == name)
         .map(|cluster| of_cluster(report, cluster));
-    feeds.chain(collections).chain(clusters).map(finished).collect()
+    let restores = report.restores().filter(|it| wanted("restore") && it.name == name);
+    let restores = restores.map(|restore| of_restore(report, restore));
+    let backups = report.backups().filter(|it| wanted("backup") && it.name == name);
+    let backups = backups.map(|backup| of_backup(report, backup));
+    feeds.chain(collections).chain(clusters).chain(restores).chain(backups).map(finished).collect()
 }
 
 fn finished(chain: Vec<Link>) -> Why {
@@ -96,6 +103,32 @@ fn of_collection(report: &Report, collection: &CollectionReport) -> Vec<Link> {
     let mut chain = vec![link("collection", namespace, name, standing, collection_details(collection))];
     chain.extend(cluster_named(report, namespace, &collection.cluster));
     chain
+}
+
+fn of_restore(report: &Report, restore: &RestoreReport) -> Vec<Link> {
+    let RestoreReport { namespace, name, standing, .. } = restore;
+    let mut details = other_conditions(standing);
+    details.extend(restore.plan.iter().map(plan_detail));
+    let mut chain = vec![link("restore", namespace, name, standing, details)];
+    // The policy may be of another cluster, and what it says is about its own runs alone.
+    let of = restore.from.as_ref().and_then(|from| {
+        report.backups().find(|it| (it.namespace.as_str(), it.name.as_str()) == (namespace.as_str(), from.as_str()))
+    });
+    chain.extend(of.map(backup_link));
+    chain.extend(cluster_named(report, namespace, &restore.cluster));
+    chain
+}
+
+fn of_backup(report: &Report, backup: &BackupReport) -> Vec<Link> {
+    let mut chain = vec![backup_link(backup)];
+    chain.extend(cluster_named(report, &backup.namespace, &backup.cluster));
+    chain
+}
+
+fn backup_link(backup: &BackupReport) -> Link {
+    let mut details = other_conditions(&backup.standing);
+    details.extend(backup.plan.iter().map(plan_detail));
+    link("backup", &backup.namespace, &backup.name, &backup.standing, details)
 }
 
 fn cluster_named(report: &Report, namespace: &str, name: &str) -> Vec<Link> {
@@ -183,12 +216,14 @@ fn collection_details(collection: &CollectionReport) -> Vec<String> {
     for shard in &collection.replicas.worst {
         details.push(format!("shard {} is at {}", shard.shard, shard.replicas.join(", ")));
     }
-    if let Some(plan) = &collection.plan {
-        let waits = plan.waiting_for.as_ref().map_or_else(String::new, |what| format!(", waits for {what}"));
-        let nature = if plan.destructive { ", destructive" } else { "" };
-        details.push(format!("plan {} {}: {} steps{nature}{waits}", plan.action, plan.hash, plan.total_steps));
-    }
+    details.extend(collection.plan.iter().map(plan_detail));
     details
+}
+
+fn plan_detail(plan: &PlanStatus) -> String {
+    let waits = plan.waiting_for.as_ref().map_or_else(String::new, |what| format!(", waits for {what}"));
+    let nature = if plan.destructive { ", destructive" } else { "" };
+    format!("plan {} {}: {} steps{nature}{waits}", plan.action, plan.hash, plan.total_steps)
 }
 
 fn feed_details(feed: &FeedReport) -> Vec<String> {

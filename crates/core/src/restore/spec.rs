@@ -1,6 +1,7 @@
 //! A checked restore.
 
-use elysia_api::restore::{Conflict, RestoreFrom};
+use elysia_api::common::SecretKeyReference;
+use elysia_api::restore::{Conflict, RestoreFrom, Select, TransformStep};
 use elysia_api::{CollectionRestore, Rules as _, names};
 use jiff::{SignedDuration, Timestamp};
 use kube::core::ResourceExt as _;
@@ -8,6 +9,9 @@ use kube::core::ResourceExt as _;
 use super::ledger::Guarded;
 use crate::backup;
 use crate::fingerprint;
+
+/// Steps of a transformation: far more than properties that people change at once, and a Job has room for them.
+const MOST_STEPS: usize = 50;
 
 /// A checked restore and what else the object itself says.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +36,14 @@ pub struct RestoreSpec {
     pub factor: Option<i32>,
     /// Shards of a collection that has to be made.
     pub shards: Option<i32>,
+    /// What is taken of it; everything when absent.
+    pub select: Option<Select>,
+    /// What is made of it.
+    pub transform: Vec<TransformStep>,
+    /// Where the key stands that the run is encrypted with; that of the policy when absent.
+    pub key: Option<SecretKeyReference>,
+    /// Whether the collection must be there already.
+    pub skip_schema: bool,
     /// How long the work may take.
     pub deadline: SignedDuration,
     /// When the object was made.
@@ -49,6 +61,12 @@ impl RestoreSpec {
     pub fn validate(restore: &CollectionRestore) -> Result<Self, String> {
         restore.check_rules().map_err(|errors| errors.to_string())?;
         let spec = &restore.spec;
+        if spec.transform.len() > MOST_STEPS {
+            return Err(format!(
+                "spec.transform: it has {} steps, and at most {MOST_STEPS} are done",
+                spec.transform.len()
+            ));
+        }
         let annotation = |key: &str| restore.annotations().get(key).cloned();
         Ok(Self {
             namespace: restore.namespace().unwrap_or_default(),
@@ -61,6 +79,10 @@ impl RestoreSpec {
             conflict: spec.conflict.unwrap_or_default(),
             factor: spec.replication_factor,
             shards: spec.shards,
+            select: spec.select.clone(),
+            transform: spec.transform.clone(),
+            key: spec.encryption.as_ref().map(|encryption| encryption.key_secret_ref.clone()),
+            skip_schema: spec.skip_schema.unwrap_or(false),
             deadline: backup::deadline(spec.deadline.as_deref())?,
             created: restore.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
             run_now: annotation(names::RUN_NOW_ANNOTATION),
@@ -69,9 +91,15 @@ impl RestoreSpec {
         })
     }
 
-    /// What the ledger calls it. No uid: manifests that are applied again restore nothing twice.
+    /// What the ledger calls it. No uid: manifests that are applied again restore nothing twice. What takes or makes
+    /// something else of the run is another restore.
     pub fn receipt(&self) -> String {
-        fingerprint::short(&("receipt", &self.namespace, &self.name, &self.cluster, &self.into, &self.from.run))
+        let own = ("receipt", &self.namespace, &self.name, &self.cluster, &self.into, &self.from.run);
+        let Self { select, transform, .. } = self;
+        if select.is_none() && transform.is_empty() {
+            return fingerprint::short(&own);
+        }
+        fingerprint::short(&(own, select, transform))
     }
 
     /// Id of its receipt in the store, which other clusters may read as well, with equal names in them: so the cluster's uid

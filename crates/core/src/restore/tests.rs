@@ -264,3 +264,60 @@ fn clusters_of_equal_names_share_no_receipt() {
     assert_eq!(spec.receipt_of("prod"), restore(|object| object["metadata"]["uid"] = json!("v")).receipt_of("prod"));
     assert_eq!(spec.target("prod"), "ai/search (prod)");
 }
+
+#[test]
+fn what_takes_or_makes_something_else_is_another_restore() {
+    let plain = restore(|_| {});
+    let select = |select: Value| restore(|object| object["spec"]["select"] = select).receipt();
+    let drop = |property: &str| {
+        restore(|object| object["spec"]["transform"] = json!([{"drop": {"property": property}}])).receipt()
+    };
+    let all = [
+        plain.receipt(),
+        select(json!({"tenants": ["acme"]})),
+        select(json!({"tenants": ["other"]})),
+        select(json!({"filter": "lang = 'en'"})),
+        drop("mail"),
+        drop("name"),
+    ];
+    let different: std::collections::BTreeSet<&String> = all.iter().collect();
+    assert_eq!(different.len(), all.len(), "{all:?}");
+    // Receipts of before there were such fields stay what they are.
+    let parts = ("receipt", "ai", "back", "search", "Restored", "latest");
+    assert_eq!(plain.receipt(), crate::fingerprint::short(&parts));
+    // A ledger of a former object that took something else says nothing about this one.
+    let other = restore(|object| object["spec"]["select"] = json!({"tenants": ["acme"]}));
+    let mut seen = observed();
+    seen.ledger = Sight::Seen(Some(ledger(&plain, "o", Stage::Done)));
+    assert!(matches!(plan(&other, &seen).step, Some(Step::Start { .. })));
+    assert_eq!(plan(&plain, &seen).step, None);
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    let one = "each step of transform is exactly one of";
+    for (spec, why) in [
+        (json!({"select": {}}), "select needs at least one of"),
+        (json!({"select": {"filter": "a"}}), ""),
+        (json!({"transform": [{}]}), one),
+        (json!({"transform": [{"drop": {"property": "a"}}, {"drop": {"property": "b"}}]}), ""),
+        (json!({"transform": [{"drop": {"property": "a"}, "where": {"filter": "b"}}]}), one),
+        (json!({"transform": [{"mask": {"property": "a", "how": {}}}]}), "exactly one of hash, redact and keepLast"),
+        (json!({"transform": vec![json!({"drop": {"property": "a"}}); 51]}), "spec.transform: it has 51 steps"),
+        (json!({"skipSchema": true}), ""),
+        (json!({"skipSchema": true, "shards": 3}), "skipSchema makes no collection"),
+        (json!({"skipSchema": false, "shards": 3}), ""),
+    ] {
+        let mut object = json!({
+            "apiVersion": "elysia.dev/v1alpha1", "kind": "CollectionRestore", "metadata": {"name": "back"},
+            "spec": {
+                "clusterRef": {"name": "search"}, "from": {"backupRef": {"name": "nightly"}, "run": "latest"},
+                "collection": "Articles",
+            },
+        });
+        object["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let object: CollectionRestore = serde_json::from_value(object).unwrap();
+        let said = RestoreSpec::validate(&object).err().unwrap_or_default();
+        assert!(said.contains(why) && said.is_empty() == why.is_empty(), "{spec}: {said}");
+    }
+}

@@ -303,3 +303,23 @@ async fn levels_change_sizes_and_nothing_else() {
     let order = Order { level: Level::At(3), ..order("lz4", DataFormat::JsonlLz4) };
     assert!(matches!(write(&store, &source, &order).await, Err(WriteError::Level(_))));
 }
+
+#[tokio::test]
+async fn where_no_class_is_to_be_made_it_must_be_there() {
+    let (store, source) = backed_up().await;
+    let order = restore::Order { skip_schema: true, ..chosen("Articles", &json!({"ids": [id(7)]}), &json!([])) };
+    let target = MemoryCluster::new(7, 1);
+    let blocked = restore(&store, &target, &order).await.unwrap_err();
+    let RestoreError::Blocked(blockers) = blocked else { panic!("{blocked}") };
+    assert!(matches!(&blockers[..], [Blocker::NoClass { into }] if into == "Copy"), "{blockers:?}");
+    assert!(target.get("Copy").is_none(), "nothing was made");
+    // What is there is taken, whatever else it has.
+    let mut class = source.get("Articles").unwrap();
+    class.objects.clear();
+    class.schema["class"] = json!("Copy");
+    class.schema["description"] = json!("of another hand");
+    class.schema["properties"].as_array_mut().unwrap().push(json!({"name": "more", "dataType": ["text"]}));
+    target.set("Copy", class.clone());
+    let done = restore(&store, &target, &order).await.unwrap();
+    assert_eq!((done.counts.written, target.get("Copy").unwrap().schema), (1, class.schema));
+}

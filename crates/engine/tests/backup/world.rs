@@ -113,6 +113,7 @@ pub(crate) fn restore_order(collection: &str, into: &str, conflict: Conflict) ->
         conflict,
         factor: Some(1),
         shards: None,
+        skip_schema: false,
         select: Select::default(),
         transform: Vec::new(),
         key: None,

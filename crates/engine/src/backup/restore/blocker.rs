@@ -71,6 +71,12 @@ pub enum Blocker {
         /// The servers' version.
         found: String,
     },
+    /// There is no collection, and none is to be made.
+    #[error("there is no collection {into}, and none is to be made: make it first, or let the restore make it")]
+    NoClass {
+        /// The collection.
+        into: String,
+    },
     /// There are objects already.
     #[error("{into} has objects already{}: say what becomes of those whose ids are taken", in_tenant(.tenant.as_deref()))]
     NotEmpty {

@@ -70,6 +70,8 @@ pub struct Order {
     pub factor: Option<u64>,
     /// Shards of a collection that has to be made; likewise.
     pub shards: Option<u64>,
+    /// Whether the collection must be there: no class is made.
+    pub skip_schema: bool,
     /// What is taken of the collection.
     pub select: Select,
     /// What is made of it, in this order.

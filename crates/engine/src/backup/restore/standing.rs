@@ -26,6 +26,10 @@ pub(super) async fn standing<T: Target>(
     let wanted = index.tenants.iter().flatten().map(|tenant| tenant.name.as_str());
     let wanted: Vec<&str> = wanted.filter(|name| order.select.takes_tenant(name)).collect();
     let Some(class) = class else {
+        if order.skip_schema {
+            out.blockers.push(Blocker::NoClass { into: order.into.clone() });
+            return Ok(());
+        }
         if let Some(found) = target.version().await? {
             out.blockers.extend(version::unknown_to(&found, made));
         }

@@ -180,3 +180,10 @@ pub enum Fault {
         found: String,
     },
 }
+
+impl Fault {
+    /// Whether the key is what is wrong: of the run itself it says nothing.
+    pub fn is_of_key(&self) -> bool {
+        matches!(self, Self::NoKey { .. } | Self::WrongKey { .. })
+    }
+}

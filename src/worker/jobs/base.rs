@@ -1,0 +1,37 @@
+//! What a run of a policy builds on.
+
+use elysia_core::retention::Run;
+use elysia_core::retention::build_on::build_on;
+use elysia_engine::backup::manifest::{Manifest, RunMode};
+use elysia_engine::backup::seal::Key;
+use elysia_engine::backup::write::filter_note;
+
+use super::judged::{Known, Shelf};
+use super::work::ChoiceWork;
+
+/// The run to build on: the newest, if it is good, complete and was to hold the same under the same key, and the chain is
+/// not over; `None`: the next run stands for itself.
+pub(super) fn base(shelf: &Shelf, choice: &ChoiceWork, key: Option<&Key>) -> Option<String> {
+    let most = usize::try_from(choice.full_every?).ok()?.saturating_sub(1);
+    if choice.mode != RunMode::Full {
+        return None;
+    }
+    let of = |known: &Known| Run {
+        id: known.manifest.run.clone(),
+        finished_at: known.manifest.finished_at,
+        is_suspect: !known.is_good() || !is_like(&known.manifest, choice, key),
+        is_verified: known.verified_at.is_some(),
+        is_in_use: false,
+        bases: known.manifest.base.iter().map(|base| base.run.clone()).collect(),
+    };
+    let runs: Vec<Run> = shelf.runs.iter().map(of).collect();
+    build_on(&runs, most).map(str::to_owned)
+}
+
+/// What the engine asks of a base.
+fn is_like(manifest: &Manifest, choice: &ChoiceWork, key: Option<&Key>) -> bool {
+    let filter = choice.filter.as_ref().map(|filter| filter_note(filter, key).digest);
+    manifest.mode == RunMode::Full
+        && manifest.filter.as_ref().map(|filter| filter.digest) == filter
+        && manifest.encryption == key.map(Key::note)
+}
