@@ -315,7 +315,10 @@ impl Owner<'_> {
     fn job(&self, doing: &Doing<'_>, context: &Context) -> Result<Job, serde_json::Error> {
         let Doing { name, command, work: (variable, work), store, is_read_only, target, secrets, deadline, lanes } =
             doing;
-        let from = |variable: &str, name: &str, key: &str| json!({"name": variable, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}});
+        let from = |variable: &str, name: &str, key: &str| {
+            let reference = json!({"name": name, "key": key});
+            json!({"name": variable, "valueFrom": {"secretKeyRef": reference}})
+        };
         let mut environment = vec![json!({"name": variable, "value": work})];
         if let Some((name, key)) = &target.api_key {
             environment.push(from(worker::API_KEY_VARIABLE, name, key));

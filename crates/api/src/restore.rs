@@ -207,4 +207,13 @@ pub struct RestoredObjects {
     /// Written over what was there, which kept what only it had.
     #[serde(default)]
     pub merged: i64,
+    /// Not selected.
+    #[serde(default)]
+    pub unselected: i64,
+    /// Not written, since a value could not be converted and the step says `SkipObject`.
+    #[serde(default)]
+    pub unconverted: i64,
+    /// Properties, not objects, that were left out because they could not be converted and the step says `DropProperty`.
+    #[serde(default)]
+    pub dropped_properties: i64,
 }

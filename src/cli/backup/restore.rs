@@ -415,13 +415,25 @@ fn render_plan(planned: &Planned<'_>) -> String {
 
 pub(super) fn render(receipt: &Receipt) -> String {
     let counts = receipt.counts;
-    format!(
-        "{} of run {} restored into {}: {} objects written, {} merged, {} left as they were\n",
+    let mut text = format!(
+        "{} of run {} restored into {}: {} objects written, {} merged, {} left as they were",
         plain(&receipt.collection),
         plain(&receipt.run),
         plain(&receipt.into),
         counts.written,
         counts.merged,
         counts.skipped
-    )
+    );
+    for (count, what) in [
+        (counts.unselected, "not selected"),
+        (counts.unconverted, "left out because a value could not be converted"),
+        (counts.dropped, "properties left out because they could not be"),
+    ] {
+        if count > 0 {
+            // Writing to a String cannot fail.
+            write!(text, ", {count} {what}").ok();
+        }
+    }
+    text.push('\n');
+    text
 }

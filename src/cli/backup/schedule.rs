@@ -190,12 +190,11 @@ impl ScheduleArgs {
         if bucket.is_empty() {
             return Err(Stop::usage(format!("{store} names no bucket: write s3://BUCKET/PREFIX")));
         }
-        let text = |text: &Option<String>| text.clone().map(Value::from);
         let s3 = some([
             ("bucket", Some(bucket.into())),
             ("prefix", Some(prefix.trim_matches('/')).filter(|prefix| !prefix.is_empty()).map(Value::from)),
-            ("endpoint", text(&self.endpoint)),
-            ("region", text(&self.region)),
+            ("endpoint", self.endpoint.clone().map(Value::from)),
+            ("region", self.region.clone().map(Value::from)),
             ("credentialsSecretRef", self.credentials.as_ref().map(|name| json!({"name": name}))),
         ]);
         Ok(s3.map(|s3| json!({"s3": s3})))

@@ -3,7 +3,7 @@
 use elysia_api::backup::{ColdTenants, Compression, Format, Mode};
 use elysia_api::names;
 use elysia_core::backup::{BackupSpec, Intent, Task};
-use elysia_engine::backup::filter::FilterError;
+use elysia_engine::backup::filter::{Expression, FilterError};
 use elysia_engine::backup::level::Level;
 use elysia_engine::backup::manifest::{DataFormat, Owner, RunMode};
 
@@ -41,7 +41,7 @@ pub(super) fn holder(spec: &BackupSpec) -> store_jobs::Owner<'_> {
 
 /// What runs hold and build on; the error says which field cannot be understood, and where.
 pub(super) fn choice(spec: &BackupSpec) -> Result<ChoiceWork, String> {
-    let filter = spec.filter.as_ref().map(|text| text.parse()).transpose();
+    let filter = spec.filter.as_ref().map(|text| text.parse::<Expression>()).transpose();
     Ok(ChoiceWork {
         mode: match spec.mode {
             Mode::Full => RunMode::Full,
@@ -49,6 +49,7 @@ pub(super) fn choice(spec: &BackupSpec) -> Result<ChoiceWork, String> {
         },
         filter: filter.map_err(|error: FilterError| format!("spec.filter: {error}"))?,
         full_every: spec.full_every,
+        is_encrypted: spec.key.is_some(),
         level: spec.level.map_or(Level::Usual, Level::At),
     })
 }

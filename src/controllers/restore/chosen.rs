@@ -7,6 +7,7 @@ use elysia_core::restore::RestoreSpec;
 use elysia_engine::backup::filter::{Expression, FilterError};
 use elysia_engine::backup::transform::{How, OnError, Salt, Select, Step};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::worker::MASK_SALT_VARIABLE;
 use crate::worker::jobs::work::ChosenWork;
@@ -30,10 +31,10 @@ pub(super) fn salts(spec: &RestoreSpec) -> Vec<(String, SecretKeyReference)> {
 
 fn select(select: &api::Select) -> Result<Select, String> {
     let api::Select { ids, properties, tenants, filter } = select;
-    let id = |id: &String| id.parse().map_err(|_| format!("spec.select.ids: {id:?} is no id"));
+    let id = |id: &String| id.parse::<Uuid>().map_err(|_| format!("spec.select.ids: {id:?} is no id"));
     let all = |names: &Vec<String>| names.iter().cloned().collect();
     Ok(Select {
-        ids: ids.as_ref().map(|ids| ids.iter().map(id).collect()).transpose()?,
+        ids: ids.as_ref().map(|ids| ids.iter().map(id).collect::<Result<_, _>>()).transpose()?,
         properties: properties.as_ref().map(all),
         tenants: tenants.as_ref().map(all),
         filter: filter.as_ref().map(|text| expression("spec.select.filter", text)).transpose()?,

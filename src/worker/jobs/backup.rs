@@ -139,6 +139,9 @@ async fn written<S: Store, B: Board>(
         tell(ledger, |attempt| (attempt.objects, attempt.bytes) = (note.objects, note.bytes));
         return Ok(note.id);
     }
+    if job.choice.is_encrypted && hands.key.is_none() {
+        return Err(Failure::permanent("runs are to be encrypted, and there is no key: nothing was written"));
+    }
     let run = run_id(SystemClock.now(), &job.order);
     let mut backup = job.backup.clone();
     backup.run.clone_from(&run);

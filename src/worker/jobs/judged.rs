@@ -217,7 +217,7 @@ pub(crate) fn lacking(runs: &[Holding<'_>]) -> BTreeMap<String, String> {
             lacking.insert(run.run.to_owned(), format!("it leaves out collection {name}: {why}"));
         }
         for name in run.collections.iter().filter(|_| run.is_good) {
-            let broadest = newer.entry(name).or_insert(run.breadth);
+            let broadest = newer.entry(*name).or_insert(run.breadth);
             *broadest = run.breadth.max(*broadest);
         }
     }

@@ -67,10 +67,10 @@ fn api_key() -> Option<SecretString> {
 
 /// With what runs are encrypted. What is no key is never taken for none: a run must not be written in the clear for it.
 fn encryption_key() -> Result<Option<Key>, WorkerError> {
-    let Ok(text) = std::env::var(ENCRYPTION_KEY_VARIABLE) else { return Ok(None) };
+    let Some(text) = std::env::var_os(ENCRYPTION_KEY_VARIABLE) else { return Ok(None) };
     let unfit =
         |error: NoKey| WorkerError::Permanent(format!("environment variable {ENCRYPTION_KEY_VARIABLE}: {error}"));
-    text.parse().map(Some).map_err(unfit)
+    text.to_str().unwrap_or_default().parse().map(Some).map_err(unfit)
 }
 
 async fn board(namespace: &str, name: &str) -> Result<ConfigMapBoard, WorkerError> {

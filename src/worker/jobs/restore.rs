@@ -47,6 +47,9 @@ pub(super) async fn run<S: Store, B: Board>(job: &RestoreJob, hands: &Hands<'_, 
         written: 0,
         skipped: 0,
         merged: 0,
+        unselected: 0,
+        unconverted: 0,
+        dropped: 0,
         has_begun: former.as_ref().is_some_and(|former| former.has_begun),
         started_at: former.as_ref().filter(|former| former.has_begun).map_or(now, |former| former.started_at),
         updated_at: now,
@@ -200,7 +203,7 @@ impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
         chosen: &Chosen,
         ledger: &mut RestoreLedger,
     ) -> Result<Receipt, Failure> {
-        let Hands { store, ways, board, stop } = self.hands;
+        let Hands { store, ways, board, stop, key: _ } = self.hands;
         let progress = Progress::default();
         let restoring = restore_chosen(restore, chosen, ways, *store, self.receipts, stop, &progress);
         tokio::pin!(restoring);
@@ -288,7 +291,10 @@ fn count(ledger: &mut RestoreLedger, receipt: &Receipt) {
     let counts = receipt.counts;
     (ledger.written, ledger.skipped, ledger.merged) =
         (number(counts.written), number(counts.skipped), number(counts.merged));
-    ledger.done = ledger.written.saturating_add(ledger.skipped).saturating_add(ledger.merged);
+    (ledger.unselected, ledger.unconverted, ledger.dropped) =
+        (number(counts.unselected), number(counts.unconverted), number(counts.dropped));
+    let left_out = ledger.unselected.saturating_add(ledger.unconverted);
+    ledger.done = ledger.written.saturating_add(ledger.skipped).saturating_add(ledger.merged).saturating_add(left_out);
     ledger.total = ledger.total.max(ledger.done);
     ledger.run = Some(receipt.run.clone());
     ledger.has_begun = true;

@@ -98,9 +98,9 @@ pub(super) fn backup_job(order: &str, edit: impl FnOnce(&mut Value)) -> BackupJo
 
 pub(super) struct Bench {
     pub(super) store: MemoryStore,
-    board: MemoryBoard,
-    stop: Stop,
-    ways: Ways,
+    pub(super) board: MemoryBoard,
+    pub(super) stop: Stop,
+    pub(super) ways: Ways,
     pub(super) key: Option<Key>,
 }
 

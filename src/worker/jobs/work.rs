@@ -55,6 +55,8 @@ pub struct ChoiceWork {
     pub filter: Option<Expression>,
     /// Of so many runs the first stands for itself; absent: all do.
     pub full_every: Option<u32>,
+    /// Whether they are encrypted: a worker that has no key then writes nothing.
+    pub is_encrypted: bool,
     /// How hard parts are compressed.
     pub level: Level,
 }

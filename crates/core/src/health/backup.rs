@@ -5,7 +5,7 @@ use elysia_api::collection::PlanStatus;
 use elysia_api::condition::{ConditionType, Reason};
 use elysia_api::restore::{RestorePhase, RestoredObjects};
 use elysia_api::{CollectionBackup, CollectionRestore};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::core::ResourceExt as _;
 use serde::Serialize;
@@ -103,11 +103,15 @@ pub fn of_backup(backup: &CollectionBackup, now: Timestamp) -> Standing {
     standing
 }
 
+/// How long after its time a good run is missed, unless its deadline is over sooner: as the alert has it that the chart
+/// brings.
+const LATE: SignedDuration = SignedDuration::from_hours(6);
+
 /// The last time of the schedule that has no good run after it, when its run should be over.
 fn late(backup: &CollectionBackup, now: Timestamp) -> Option<String> {
     let schedule = backup.spec.schedule.as_ref().filter(|schedule| !schedule.suspend)?;
     let created = backup.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
-    let patience = deadline(backup.spec.deadline.as_deref()).ok()?;
+    let patience = deadline(backup.spec.deadline.as_deref()).ok()?.min(LATE);
     // What was due so long ago must be there by now.
     let due = Timetable::parse(schedule).ok()?.latest(now.checked_sub(patience).ok()?)?;
     let last = backup.status.as_ref().and_then(|status| status.last_success.as_ref()).map(|time| time.0);

@@ -35,6 +35,15 @@ pub struct RestoreLedger {
     /// Written over what was there.
     #[serde(default)]
     pub merged: i64,
+    /// Not selected.
+    #[serde(default)]
+    pub unselected: i64,
+    /// Not written, since a value could not be converted.
+    #[serde(default)]
+    pub unconverted: i64,
+    /// Properties that were left out because they could not be converted.
+    #[serde(default)]
+    pub dropped: i64,
     /// Whether it may have written.
     #[serde(default)]
     pub has_begun: bool,

@@ -6,6 +6,8 @@ pub mod ledger;
 mod report;
 mod spec;
 
+use std::fmt::Write as _;
+
 use elysia_api::collection::PlanStatus;
 use elysia_api::condition::{ConditionType, Reason};
 use elysia_api::restore::{Conflict, RestorePhase};
@@ -274,12 +276,22 @@ fn running(name: &str, own: Option<&RestoreLedger>) -> Plan {
 }
 
 fn succeeded(spec: &RestoreSpec, ledger: &RestoreLedger) -> Plan {
-    let RestoreLedger { written, skipped, merged, .. } = ledger;
+    let RestoreLedger { written, skipped, merged, unselected, unconverted, dropped, .. } = ledger;
     let run = ledger.run.as_deref().unwrap_or(&spec.from.run);
-    let message = format!(
+    let mut message = format!(
         "{} of run {run} is in {}: {written} objects written, {skipped} left as they were, {merged} merged",
         spec.collection, spec.into
     );
+    for (count, what) in [
+        (unselected, "not selected"),
+        (unconverted, "left out because a value could not be converted"),
+        (dropped, "properties left out because they could not be"),
+    ] {
+        if *count > 0 {
+            // Writing to a String cannot fail.
+            write!(message, ", {count} {what}").ok();
+        }
+    }
     let ready = Finding::holds(ConditionType::Ready, Reason::Restored, message);
     rests(RestorePhase::Succeeded, vec![ready], None)
 }

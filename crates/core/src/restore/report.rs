@@ -46,6 +46,9 @@ pub fn status(
             written: ledger.written,
             skipped: ledger.skipped,
             merged: ledger.merged,
+            unselected: ledger.unselected,
+            unconverted: ledger.unconverted,
+            dropped_properties: ledger.dropped,
         });
     }
     status
