@@ -68,7 +68,7 @@ fn restore(name: &str, into: &str, conflict: &str) -> Value {
 
 impl Stage {
     /// Waits until a policy is at rest: nothing is under way, and its status speaks of `run_now`.
-    async fn backed_up(&self, name: &str, run_now: Option<&str>) -> CollectionBackupStatus {
+    pub(crate) async fn backed_up(&self, name: &str, run_now: Option<&str>) -> CollectionBackupStatus {
         let api = self.api::<CollectionBackup>();
         self.wait(&format!("backup {name} to end"), LONG, async || {
             let object = api.get(name).await.unwrap();
@@ -82,7 +82,7 @@ impl Stage {
         .await
     }
 
-    async fn restored(&self, name: &str, phase: RestorePhase) -> CollectionRestoreStatus {
+    pub(crate) async fn restored(&self, name: &str, phase: RestorePhase) -> CollectionRestoreStatus {
         let api = self.api::<CollectionRestore>();
         self.wait(&format!("restore {name} to be {phase:?}"), LONG, async || {
             let status = api.get(name).await.unwrap().status?;
@@ -91,7 +91,7 @@ impl Stage {
         .await
     }
 
-    async fn kill_pods(&self, label: &str) {
+    pub(crate) async fn kill_pods(&self, label: &str) {
         for pod in self.api::<Pod>().list(&ListParams::default().labels(label)).await.unwrap() {
             let is_over = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Succeeded");
             if !is_over {
@@ -103,7 +103,7 @@ impl Stage {
     }
 
     /// Takes the status away and what the operator remembers, as after a restore of the manifests.
-    async fn wipe(&self, name: &str, label: &str) {
+    pub(crate) async fn wipe(&self, name: &str, label: &str) {
         self.api::<Job>()
             .delete_collection(&DeleteParams::background(), &ListParams::default().labels(label))
             .await

@@ -73,6 +73,7 @@ fn manifest() -> Manifest {
         filter: None,
         base: Vec::new(),
         encryption: None,
+        native: None,
         collections: vec![note("Articles", 1250, ReplicasNote::default()), note("Notes", 40, differing)],
     }
 }

@@ -32,6 +32,7 @@ pub(super) async fn observe(spec: &BackupSpec, context: &Context, now: Timestamp
     let observed = Observed {
         cluster: way.cluster.clone(),
         store: store_jobs::store(&spec.namespace, &spec.store, context).await,
+        no_module: way.no_module.clone(),
         ledger,
         keeps_notes,
         failed,

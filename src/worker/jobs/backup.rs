@@ -12,7 +12,6 @@ use elysia_core::retention::{Run, decide, of_the_future};
 use elysia_engine::backup::catalogue::{self, State};
 use elysia_engine::backup::ports::Store;
 use elysia_engine::backup::retire::{self, remove_run};
-use elysia_engine::backup::verify::Depth;
 use elysia_engine::backup::write::Progress;
 use elysia_engine::ports::Clock as _;
 use elysia_engine::retry::Stop;
@@ -23,8 +22,10 @@ use tracing::{info, warn};
 use super::board::{Board, load, save};
 use super::judged::{self, Shelf};
 use super::work::BackupJob;
+use crate::worker::backup::native::{NativeBackup, Pace, back_up as back_up_natively};
 use crate::worker::backup::ways::Ways;
-use crate::worker::backup::{Failure, back_up_over, every_collection, runs_in_use, verify};
+use crate::worker::backup::work::ColdWork;
+use crate::worker::backup::{Failure, back_up_over, every_collection, runs_in_use, verify_written};
 use crate::worker::clock::SystemClock;
 
 /// How often the ledger says how far the work is: a person looks about so often, and an API server with a hundred
@@ -41,6 +42,8 @@ pub(super) struct Hands<'a, S, B> {
     pub(super) ways: &'a Ways,
     pub(super) board: &'a B,
     pub(super) stop: &'a Stop,
+    /// How often the servers are asked how far a backup of their own is.
+    pub(super) pace: Pace,
 }
 
 /// Does the work. What is done already is found in the store and not done again.
@@ -139,7 +142,26 @@ async fn written<S: Store, B: Board>(
     backup.collections = Some(collections(job, hands).await?);
     tell(ledger, |attempt| attempt.run = Some(run));
     let progress = Progress::default();
-    let writing = back_up_over(&backup, hands.ways, hands.store, hands.stop, &progress);
+    let begun = begun(job, shelf);
+    let writing = async {
+        match job.native {
+            None => back_up_over(&backup, hands.ways, hands.store, hands.stop, &progress).await,
+            Some(options) => {
+                let work = NativeBackup {
+                    run: backup.run.clone(),
+                    begun,
+                    owner: &backup.owner,
+                    place: &backup.store,
+                    collections: backup.collections.clone().unwrap_or_default(),
+                    options,
+                    skip: backup.how.cold == ColdWork::Skip,
+                    hash: job.verify,
+                    pace: hands.pace,
+                };
+                back_up_natively(&work, hands.ways, hands.store, hands.stop, &progress).await
+            }
+        }
+    };
     tokio::pin!(writing);
     let manifest = loop {
         tokio::select! {
@@ -164,6 +186,13 @@ async fn written<S: Store, B: Board>(
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     tell(ledger, |attempt| (attempt.objects, attempt.bytes) = (number(manifest.objects()), number(manifest.bytes())));
     Ok(manifest.run)
+}
+
+/// What earlier workers of this order began and did not finish, the newest first.
+fn begun(job: &BackupJob, shelf: &Shelf) -> Vec<String> {
+    let mut begun: Vec<_> = shelf.unfinished.iter().filter(|(run, _)| is_of_order(job, run)).collect();
+    begun.sort_by_key(|(run, since)| std::cmp::Reverse((*since, run.clone())));
+    begun.into_iter().map(|(run, _)| run.clone()).collect()
 }
 
 /// One that is deleted between the look at all collections and its turn ends the run, and the next attempt knows better.
@@ -249,7 +278,7 @@ async fn read_back<S: Store, B: Board>(
     }
     tell(ledger, |attempt| attempt.stage = Stage::Verifying);
     save(hands.board, ledger).await?;
-    let findings = verify(hands.store, run, Depth::Objects, Some(&job.backup.owner), &|_| {}).await;
+    let findings = verify_written(hands.store, run, &job.backup.owner).await;
     let now = SystemClock.now();
     match findings {
         Err(failure) => {

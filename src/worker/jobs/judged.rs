@@ -7,7 +7,7 @@ use elysia_core::backup::ledger::{RunNote, TOLD_REASONS};
 use elysia_core::backup::suspicion::{Contents, Expectation, judge};
 use elysia_engine::backup::catalogue::{self, State};
 use elysia_engine::backup::layout;
-use elysia_engine::backup::manifest::{FORMAT, FORMAT_VERSION, Manifest, Owner};
+use elysia_engine::backup::manifest::{CollectionNote, FORMAT, FORMAT_VERSION, Manifest, Owner};
 use elysia_engine::backup::ports::{Mode, Store};
 use elysia_engine::backup::stored::{self, StoredError};
 use elysia_engine::ports::PortError;
@@ -208,8 +208,10 @@ pub(crate) fn lacking(runs: &[Holding<'_>]) -> BTreeMap<String, String> {
     lacking
 }
 
-fn contents(manifest: &Manifest) -> Contents {
-    manifest.collections.iter().map(|note| (note.name.clone(), note.contents.objects)).collect()
+/// Objects of each collection; `estimated` where nobody counted them exactly.
+fn contents(manifest: &Manifest, estimated: u64) -> Contents {
+    let count = |note: &CollectionNote| if manifest.is_counted(&note.name) { note.contents.objects } else { estimated };
+    manifest.collections.iter().map(|note| (note.name.clone(), count(note))).collect()
 }
 
 /// Compares this run with the newest good one before it, if nobody has yet.
@@ -230,7 +232,8 @@ pub(super) async fn compare<S: Store>(
     judged.left_out.clone_from(left_out);
     if let Some(base) = base {
         judged.against = Some(base.manifest.run.clone());
-        judged.suspect = judge(&contents(&base.manifest), &contents(&shelf.runs[at].manifest), expected);
+        // What was not counted neither shrank nor is a measure: it had none, or has as many as can be.
+        judged.suspect = judge(&contents(&base.manifest, 0), &contents(&shelf.runs[at].manifest, u64::MAX), expected);
     }
     put(store, run, &judged).await?;
     shelf.runs[at].judged = Some(judged);

@@ -3,6 +3,8 @@
 mod backup;
 mod board;
 pub(crate) mod judged;
+#[cfg(test)]
+mod native_tests;
 mod restore;
 #[cfg(test)]
 mod tests;
@@ -18,6 +20,7 @@ use tracing::{info, warn};
 use self::backup::Hands;
 use self::board::ConfigMapBoard;
 use self::work::{BackupJob, RestoreJob};
+use super::backup::native::Pace;
 use super::backup::{BACKUP_WORK_VARIABLE, RESTORE_WORK_VARIABLE, store, ways};
 use super::index::stop_on_signal;
 use super::{API_KEY_VARIABLE, WorkerError, chain};
@@ -30,7 +33,7 @@ pub(super) async fn backup_from_environment() -> Result<(), WorkerError> {
     let board = board(&job.backup.namespace, &job.ledger).await?;
     let ways = ways::ways(&job.backup.endpoints, api_key().as_ref())?;
     let store = store::open(&job.backup.store)?;
-    let hands = Hands { store: &store, ways: &ways, board: &board, stop: &stop };
+    let hands = Hands { store: &store, ways: &ways, board: &board, stop: &stop, pace: Pace::USUAL };
     Ok(backup::run(&job, &hands).await?)
 }
 
@@ -42,7 +45,7 @@ pub(super) async fn restore_from_environment() -> Result<(), WorkerError> {
     let board = board(&job.restore.namespace, &job.ledger).await?;
     let ways = ways::ways(&job.restore.endpoints, api_key().as_ref())?;
     let store = store::open(&job.restore.store)?;
-    let hands = Hands { store: &store, ways: &ways, board: &board, stop: &stop };
+    let hands = Hands { store: &store, ways: &ways, board: &board, stop: &stop, pace: Pace::USUAL };
     Ok(restore::run(&job, &hands).await?)
 }
 

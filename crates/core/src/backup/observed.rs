@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use elysia_api::backup::Engine;
 use elysia_api::condition::Reason;
 use jiff::Timestamp;
 
@@ -18,6 +19,8 @@ pub struct Observed {
     pub cluster: ClusterSight,
     /// Whether what the store needs is there, a volume or a Secret; `Seen(Err)` says what is missing.
     pub store: Sight<Result<(), String>>,
+    /// What keeps the servers from backing up themselves, as far as the cluster's spec says; asked of `engine: Native` alone.
+    pub no_module: Option<String>,
     /// What the worker wrote; `Seen(None)` before the first run.
     pub ledger: Sight<Option<BackupLedger>>,
     /// Whether the ledger's object is there: notes stand on it.
@@ -75,6 +78,9 @@ impl Observed {
             Sight::Unseen(blindness) => return Some((Reason::Unknown, blindness.message.clone(), false)),
             Sight::Seen(Err(missing)) => return Some((Reason::StoreMissing, missing.clone(), true)),
             Sight::Seen(Ok(())) => {}
+        }
+        if let (Engine::Native, Some(why)) = (spec.engine, &self.no_module) {
+            return Some((Reason::StoreMissing, why.clone(), true));
         }
         match task {
             Task::Run { left_out }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use elysia_api::backup::{BackupStore, ColdTenants, Compression, Engine, Format};
+use elysia_api::backup::{BackupStore, ColdTenants, Compression, Engine, Format, NativeOptions};
 use elysia_api::{CollectionBackup, Rules as _, names};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{SignedDuration, Timestamp};
@@ -33,6 +33,10 @@ pub struct BackupSpec {
     pub cluster: String,
     /// The collections that are declared; empty: all.
     pub collections: BTreeSet<String>,
+    /// Who writes the backup.
+    pub engine: Engine,
+    /// What is asked of the servers where they write it.
+    pub native: NativeOptions,
     /// How objects are written.
     pub format: Format,
     /// How parts are compressed.
@@ -70,9 +74,7 @@ impl BackupSpec {
     pub fn validate(backup: &CollectionBackup) -> Result<Self, String> {
         backup.check_rules().map_err(|errors| errors.to_string())?;
         let spec = &backup.spec;
-        match spec.engine.unwrap_or_default() {
-            Engine::Portable => {}
-        }
+        let engine = spec.engine.unwrap_or_default();
         let annotation = |key: &str| backup.annotations().get(key).cloned();
         let timetable = spec.schedule.as_ref().map(Timetable::parse).transpose();
         Ok(Self {
@@ -81,9 +83,15 @@ impl BackupSpec {
             uid: backup.uid().unwrap_or_default(),
             cluster: spec.cluster_ref.name.clone(),
             collections: spec.collections.iter().cloned().collect(),
+            engine,
+            native: spec.native.unwrap_or_default(),
             format: spec.format.unwrap_or_default(),
             compression: spec.compression.unwrap_or_default(),
-            cold_tenants: spec.cold_tenants.unwrap_or_default(),
+            cold_tenants: spec.cold_tenants.unwrap_or(match engine {
+                Engine::Portable => ColdTenants::default(),
+                // Nobody wakes them, and servers of before 1.37 leave them out without a word.
+                Engine::Native => ColdTenants::Refuse,
+            }),
             store: spec.store.clone(),
             timetable: timetable.map_err(|error| format!("spec.schedule.{error}"))?.map(Box::new),
             time_zone: spec.schedule.as_ref().and_then(|schedule| schedule.time_zone.clone()),
