@@ -192,7 +192,7 @@ pub fn before_backup(
     collections: &BTreeMap<String, Option<CollectionSeen>>,
     skip: bool,
 ) -> Vec<Obstacle> {
-    let mut obstacles = modules(servers);
+    let mut obstacles: Vec<Obstacle> = modules(servers).into_iter().collect();
     if collections.is_empty() {
         obstacles.push(Obstacle::NoCollections);
     }

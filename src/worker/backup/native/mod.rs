@@ -152,7 +152,7 @@ async fn cancel(ways: &Ways, place: &Place, pace: Pace) -> String {
         tokio::time::sleep(pace.look.min(Duration::from_secs(1))).await;
     }
     format!(
-        "backup {} was to be cancelled, and {} s later it was not: {last}. It is no run, and may keep the servers from another backup until the node that coordinates it is restarted",
+        "backup {} was to be cancelled, and {} s later it was not: {last}. It is no run; when the node that coordinates it has died the servers say so for ever, and begin another one all the same",
         place.id,
         pace.cancel.as_secs()
     )
