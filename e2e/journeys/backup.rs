@@ -91,7 +91,7 @@ impl Stage {
         .await
     }
 
-    async fn kill_pods(&self, label: &str) {
+    pub(crate) async fn kill_pods(&self, label: &str) {
         for pod in self.api::<Pod>().list(&ListParams::default().labels(label)).await.unwrap() {
             let is_over = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Succeeded");
             if !is_over {
@@ -103,7 +103,7 @@ impl Stage {
     }
 
     /// Takes the status away and what the operator remembers, as after a restore of the manifests.
-    async fn wipe(&self, name: &str, label: &str) {
+    pub(crate) async fn wipe(&self, name: &str, label: &str) {
         self.api::<Job>()
             .delete_collection(&DeleteParams::background(), &ListParams::default().labels(label))
             .await

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use elysia_api::backup::BackupStore;
 use elysia_api::common::SecretKeyReference;
 use elysia_api::names;
-use elysia_core::cluster::{ClusterSpec, judge, matches_pattern};
+use elysia_core::cluster::spec::{Kind, MODULES_VARIABLE};
+use elysia_core::cluster::{BACKUP_MODULE, ClusterSpec, judge, matches_pattern};
 use elysia_core::collection::ClusterSight;
 use elysia_core::feed::FailedRun;
 use elysia_core::sight::{BlindnessKind, Sight};
 use elysia_engine::backup::seal::Key;
 use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, EnvVar, Secret, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
@@ -60,6 +61,8 @@ pub(super) struct Way {
     pub(super) interval: SignedDuration,
     /// The patterns that protect its collections.
     pub(super) protected: Vec<String>,
+    /// What its spec lacks for backups of the servers' own; `None` also where the spec says nothing of it.
+    pub(super) no_module: Option<String>,
 }
 
 impl Way {
@@ -77,6 +80,7 @@ pub(super) fn way(namespace: &str, name: &str, context: &Context) -> Way {
         target: None,
         interval: elysia_core::cluster::spec::DEFAULT_INTERVAL,
         protected: Vec::new(),
+        no_module: None,
     };
     let Some(cluster) = cluster_of(namespace, name, context) else { return way };
     way.uid = cluster.uid().unwrap_or_default();
@@ -89,6 +93,7 @@ pub(super) fn way(namespace: &str, name: &str, context: &Context) -> Way {
     };
     way.interval = spec.interval;
     way.protected.clone_from(&spec.protected);
+    way.no_module = no_module(&spec);
     way.target = Target::of(&cluster, &spec);
     way.cluster = match judge::is_fit(cluster.status.as_ref()) {
         _ if way.target.is_none() => {
@@ -98,6 +103,22 @@ pub(super) fn way(namespace: &str, name: &str, context: &Context) -> Way {
         Err(why) => ClusterSight::Unfit(why),
     };
     way
+}
+
+/// What a managed cluster lacks for backups of the servers' own. Of others only the servers know.
+fn no_module(spec: &ClusterSpec) -> Option<String> {
+    let Kind::Managed(managed) = &spec.kind else { return None };
+    let is_named = |variable: &EnvVar| {
+        let modules = variable.value.as_deref().unwrap_or(BACKUP_MODULE);
+        variable.name == MODULES_VARIABLE && modules.split(',').any(|module| module.trim() == BACKUP_MODULE)
+    };
+    if managed.backup.as_ref().is_some_and(|backup| backup.s3.is_some()) || managed.env.iter().any(is_named) {
+        return None;
+    }
+    Some(format!(
+        "engine: Native needs module {BACKUP_MODULE} at every server, and cluster {} has none: set spec.managed.backup.s3 of the WeaviateCluster and restart its pods one by one, or use engine: Portable",
+        spec.name
+    ))
 }
 
 /// Whether what a store needs is there: a pod without it never starts.

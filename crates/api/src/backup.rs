@@ -10,10 +10,12 @@ use crate::collection::PlanStatus;
 use crate::common::{ClusterReference, Schedule};
 
 mod contents;
+mod native;
 mod rules;
 mod store;
 
 pub use contents::{Encryption, Incremental, MOST_FILTER_LETTERS, Mode};
+pub use native::{NativeCompression, NativeOptions};
 pub use rules::{Retention, Verification};
 pub use store::{BackupStore, VolumeStore};
 
@@ -50,7 +52,17 @@ pub use store::{BackupStore, VolumeStore};
     validation = Rule::new("!has(self.compressionLevel) || !has(self.compression) || self.compression == 'Zstd' || (self.compression == 'Gzip' && self.compressionLevel <= 9)")
         .message("compressionLevel is 1 to 19 of Zstd and 1 to 9 of Gzip; Lz4 has none"),
     validation = Rule::new("!has(self.mode) || self.mode != 'SchemaOnly' || (!has(self.filter) && !has(self.incremental))")
-        .message("mode: SchemaOnly writes no objects: filter and incremental do not go with it")
+        .message("mode: SchemaOnly writes no objects: filter and incremental do not go with it"),
+    validation = Rule::new("!has(self.engine) || self.engine != 'Native' || has(self.store.s3)")
+        .message("engine: Native goes with store.s3: to a volume Weaviate backs up one node alone, and the operator does not drive that"),
+    validation = Rule::new("!has(self.engine) || self.engine != 'Native' || (!has(self.format) && !has(self.compression) && !has(self.compressionLevel) && !has(self.parallelism))")
+        .message("engine: Native has no format, compression, compressionLevel and parallelism: the servers write files of their own; see native.compressionLevel and native.cpuPercentage"),
+    validation = Rule::new("!has(self.engine) || self.engine != 'Native' || (!has(self.mode) && !has(self.filter) && !has(self.incremental) && !has(self.encryption))")
+        .message("engine: Native has no mode, filter, incremental and encryption: the servers write whole collections as they are"),
+    validation = Rule::new("!has(self.engine) || self.engine != 'Native' || !has(self.coldTenants) || self.coldTenants != 'Wake'")
+        .message("coldTenants: Wake goes with engine: Portable; with Native it is Refuse, which is meant when it is left out, or Skip"),
+    validation = Rule::new("!has(self.native) || (has(self.engine) && self.engine == 'Native')")
+        .message("native goes with engine: Native")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct CollectionBackupSpec {
@@ -63,9 +75,12 @@ pub struct CollectionBackupSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), inner(length(min = 1, max = 255), regex(pattern = r"^[A-Z][_0-9A-Za-z]*$")))]
     pub collections: Vec<String>,
-    /// Who writes the backup; `Portable` when left out.
+    /// Who writes the backup; `Portable` when left out. It takes effect with the next run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<Engine>,
+    /// What is asked of the servers; with `engine: Native` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub native: Option<NativeOptions>,
     /// How objects are written; `Parquet` when left out. It takes effect with the next run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
@@ -98,7 +113,8 @@ pub struct CollectionBackupSpec {
     /// counts and sizes, can be read without the key. It takes effect with the next run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encryption: Option<Encryption>,
-    /// What becomes of tenants that are at rest (`COLD`); `Wake` when left out.
+    /// What becomes of tenants that are at rest (`COLD`); `Wake` when left out, and with `engine: Native` `Refuse`, which
+    /// there means those tenants that the servers would silently leave out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cold_tenants: Option<ColdTenants>,
     /// Where runs are written. Bucket, prefix, claim and path cannot be changed. The first run marks the place with its
@@ -145,6 +161,10 @@ pub enum Engine {
     /// nodes, another name, factor, shard count and version.
     #[default]
     Portable,
+    /// Weaviate itself, which copies the files of every replica, indexes and all: the fastest back, and only into a
+    /// cluster with nodes of the same names, under the same name, and not older. It needs `store.s3` and the module
+    /// `backup-s3` at every server, which a managed cluster gets by `spec.managed.backup.s3`.
+    Native,
 }
 
 /// How objects are written.

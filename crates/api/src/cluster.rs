@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Schedule, SecretKeyReference, Storage};
+use crate::common::{S3Store, Schedule, SecretKeyReference, Storage};
 
 /// A Weaviate cluster, run by the operator (`managed`) or by somebody else (`external`).
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -104,6 +104,22 @@ pub struct Managed {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub env: Vec<EnvVar>,
+    /// Where the servers may write backups of their own, for a CollectionBackup with `engine: Native`. Like a change of
+    /// `env` it takes effect when a pod is restarted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<ManagedBackup>,
+}
+
+/// Where the servers may write backups of their own.
+#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[x_kube(validation = Rule::new("has(self.s3)").message("backup needs s3"))]
+#[serde(rename_all = "camelCase")]
+pub struct ManagedBackup {
+    /// A bucket, by Weaviate's module `backup-s3`. Policies may name other buckets and prefixes of the same server that
+    /// the key may write. The Secret is read by the pods themselves; left out, they take the rights of the machine that
+    /// they run on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3: Option<S3Store>,
 }
 
 /// Who may talk to the servers of a managed cluster.

@@ -31,6 +31,10 @@
 //! | [`Client::object_count`], [`Client::object_count_where`] | `POST /v1/graphql` | yes |
 //! | [`Client::auto_schema_probe`] | `POST /v1/objects` of what can never be stored | yes |
 //! | [`Client::backups`], [`Client::backup_in_progress`] | `GET /v1/backups/{backend}` | yes |
+//! | [`Client::create_backup`] | `POST /v1/backups/{backend}` | yes, with the same id: the second is `Invalid` ("already exists" or "already in progress") |
+//! | [`Client::backup_standing`], [`Client::restore_standing`] | `GET /v1/backups/{backend}/{id}`, `…/restore` | yes |
+//! | [`Client::cancel_backup`], [`Client::cancel_restore`] | `DELETE /v1/backups/{backend}/{id}`, `…/restore` | yes |
+//! | [`Client::restore_backup`] | `POST /v1/backups/{backend}/{id}/restore` | **no**: look whether its classes are there first |
 //! | [`Client::batch_objects`], [`Client::send_batch`] | gRPC `BatchObjects` | yes: every object carries its id, and is overwritten |
 //! | [`Client::batch_delete_ids`] | gRPC `BatchDelete` | yes, unless an id was written again meanwhile |
 //! | [`Client::fetch_by_ids`], [`Client::fetch_selected`], [`Client::fetch_page`] | gRPC `Search` | yes |
@@ -56,7 +60,7 @@ mod schema;
 mod shards;
 mod words;
 
-pub use backup::BackupEntry;
+pub use backup::{BackupEntry, BackupName, BackupOptions, BackupPhase, BackupStanding};
 pub use client::{
     CALL_TIMEOUT, CONNECT_TIMEOUT, Client, ClientOptions, ID_RESPONSE_BYTES, ONE_ID_RESPONSE_BYTES, RESPONSE_BYTES,
 };

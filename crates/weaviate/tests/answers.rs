@@ -4,8 +4,8 @@ mod common;
 
 use common::{VERSIONS, client, replaying, replying};
 use elysia_weaviate::{
-    ActivityStatus, Consistency, ID_RESPONSE_BYTES, OperationId, Page, ReadFrom, ReplicationState, SchemaRead,
-    ShardStatus, WeaviateError,
+    ActivityStatus, BackupName, BackupOptions, BackupPhase, Consistency, ID_RESPONSE_BYTES, OperationId, Page,
+    ReadFrom, ReplicationState, SchemaRead, ShardStatus, WeaviateError,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -175,6 +175,83 @@ async fn backups() {
         let client = replaying(version, "meta").await;
         assert_eq!(client.1.backup_in_progress().await.expect("no backend"), Some(false));
     }
+}
+
+const PLACED: BackupName<'_> =
+    BackupName { backend: "s3", id: "one", bucket: "backups", path: "policy/runs/R1/native" };
+
+#[tokio::test]
+async fn a_backup_of_the_servers_is_begun_watched_and_cancelled() {
+    let (_server, client) = replaying("1.38.2", "backup-created").await;
+    let begun = client.create_backup(&PLACED, &["Articles".to_owned()], BackupOptions::default()).await.expect("begun");
+    assert_eq!(begun.phase, BackupPhase::Running("STARTED".to_owned()));
+    assert_eq!(begun.path, "s3://backups/policy/runs/R1/native/one");
+    for (answer, phase, words) in [
+        ("backup-running", BackupPhase::Running("STARTED".to_owned()), ""),
+        ("backup-success", BackupPhase::Success, ""),
+        ("backup-canceled", BackupPhase::Canceled, "context canceled"),
+    ] {
+        let (_server, client) = replaying("1.38.2", answer).await;
+        let standing = client.backup_standing(&PLACED).await.expect("an answer").expect("it is there");
+        assert_eq!(standing.phase, phase, "{answer}");
+        assert!(standing.error.contains(words), "{}", standing.error);
+    }
+    let (_server, client) = replaying("1.38.2", "backup-missing").await;
+    assert_eq!(client.backup_standing(&PLACED).await.expect("an answer"), None);
+    // One id serves once, and one backup is at work at a time.
+    for (answer, words) in [
+        ("backup-exists", "already exists"),
+        ("backup-canceled-again", "check if backup"),
+        ("backup-busy", "backup one already in progress"),
+    ] {
+        let (_server, client) = replaying("1.38.2", answer).await;
+        let refused = client.create_backup(&PLACED, &[], BackupOptions::default()).await.expect_err("refused");
+        assert!(matches!(refused, WeaviateError::Invalid { .. }) && refused.to_string().contains(words), "{refused}");
+    }
+    let (_server, client) = replaying("1.38.2", "backup-cancel-late").await;
+    assert!(matches!(client.cancel_backup(&PLACED).await, Err(WeaviateError::Invalid { .. })));
+    replying(204, &json!(null)).await.1.cancel_backup(&PLACED).await.expect("it is asked to stop");
+}
+
+#[tokio::test]
+async fn a_backup_of_the_servers_is_put_back() {
+    let (_server, client) = replaying("1.38.2", "restore-created").await;
+    let begun =
+        client.restore_backup(&PLACED, &["Articles".to_owned()], BackupOptions::default()).await.expect("begun");
+    assert_eq!(begun.phase, BackupPhase::Running("STARTED".to_owned()));
+    for (answer, phase, words) in [
+        ("restore-running", BackupPhase::Running("TRANSFERRING".to_owned()), ""),
+        ("restore-success", BackupPhase::Success, ""),
+        ("restore-failed", BackupPhase::Failed, "class name Articles already exists"),
+    ] {
+        let (_server, client) = replaying("1.38.2", answer).await;
+        let standing = client.restore_standing(&PLACED).await.expect("an answer").expect("it is there");
+        assert_eq!(standing.phase, phase, "{answer}");
+        assert!(standing.error.contains(words), "{}", standing.error);
+    }
+    let (_server, client) = replaying("1.38.2", "restore-missing").await;
+    assert_eq!(client.restore_standing(&PLACED).await.expect("an answer"), None);
+}
+
+/// What is asked, letter by letter: servers silently ignore what they do not know.
+#[tokio::test]
+async fn a_backup_is_asked_for_by_its_place() {
+    let (server, client) = replying(200, &json!({"status": "STARTED"})).await;
+    let options = BackupOptions { compression: Some("BestSpeed"), cpu_percentage: Some(20) };
+    client.create_backup(&PLACED, &["A".to_owned()], options).await.expect("begun");
+    client.restore_backup(&PLACED, &["A".to_owned()], options).await.expect("begun");
+    client.backup_standing(&PLACED).await.expect("an answer");
+    let asked = server.received_requests().await.expect("they are kept");
+    let body = |at: usize| serde_json::from_slice::<serde_json::Value>(&asked[at].body).expect("JSON");
+    let place = json!({"Bucket": "backups", "Path": "policy/runs/R1/native", "CPUPercentage": 20});
+    let mut create = place.clone();
+    create["CompressionLevel"] = json!("BestSpeed");
+    assert_eq!(body(0), json!({"id": "one", "include": ["A"], "config": create}));
+    let mut restore = place;
+    (restore["rolesOptions"], restore["usersOptions"]) = (json!("noRestore"), json!("noRestore"));
+    assert_eq!(body(1), json!({"include": ["A"], "config": restore}));
+    assert_eq!(asked[1].url.path(), "/v1/backups/s3/one/restore");
+    assert_eq!(asked[2].url.query(), Some("bucket=backups&path=policy%2Fruns%2FR1%2Fnative"));
 }
 
 /// REST sends whole objects where only their ids are wanted.

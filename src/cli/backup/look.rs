@@ -127,6 +127,17 @@ pub(super) fn whole(manifest: &Manifest, verified: Option<Timestamp>) -> String 
         size(manifest.bytes()),
         verified.map_or_else(|| "never".to_owned(), |at| at.to_string()),
     );
+    if let Some(native) = &manifest.native {
+        // Above the empty line.
+        text.truncate(text.trim_end().len());
+        write!(
+            text,
+            "\nnative     Weaviate's own backup {}, of nodes {}; objects as the servers counted them when it began\n\n",
+            plain(&native.id),
+            plain(&native.nodes.join(", "))
+        )
+        .ok();
+    }
     let rows: Vec<Vec<String>> = manifest
         .collections
         .iter()

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use clap::Parser as _;
 use elysia_engine::backup::digest::Contents;
 use elysia_engine::backup::manifest::{
-    CollectionNote, DataFormat, Difference, FORMAT, FORMAT_VERSION, FileNote, Manifest, Owner, ReplicasNote, RunMode,
-    SourceNote,
+    CollectionNote, DataFormat, Difference, FORMAT, FORMAT_VERSION, FileNote, Manifest, NativeNote, Owner,
+    ReplicasNote, RunMode, SourceNote,
 };
 use elysia_engine::backup::restore::Conflict;
 use elysia_engine::backup::verify::{Depth, Fault, Findings};
@@ -20,7 +20,7 @@ use super::create::doubts;
 use super::look::{table, whole};
 use super::remove::warning;
 use super::restore::receipt_id;
-use super::verify::render;
+use super::verify::{render, told_of_native};
 use crate::worker::backup::{Chosen, RunState, RunSummary, Verdict};
 
 fn text(text: &str) -> String {
@@ -73,6 +73,7 @@ fn manifest() -> Manifest {
         filter: None,
         base: Vec::new(),
         encryption: None,
+        native: None,
         collections: vec![note("Articles", 1250, ReplicasNote::default()), note("Notes", 40, differing)],
     }
 }
@@ -168,6 +169,26 @@ fn damage_is_named() {
     let damaged = Findings { faults: vec![changed, Fault::Missing { key }], ..sound.clone() };
     let told = [render("r", &sound, Depth::Objects), render("r", &damaged, Depth::Hashes)].concat();
     insta::assert_snapshot!("verify", text(&told));
+}
+
+#[test]
+fn what_weaviate_wrote_itself_is_said_to_be_so() {
+    let native = Manifest {
+        data: DataFormat::Native,
+        native: Some(NativeNote {
+            id: "20261129t161553z-003f".to_owned(),
+            nodes: vec!["w-0".to_owned(), "w-1".to_owned()],
+            hashed: true,
+            estimated: Vec::new(),
+            files: FileNote { key: "native.json".to_owned(), bytes: 1, sha256: Digest::of(b"") },
+        }),
+        ..manifest()
+    };
+    let shown = text(&whole(&native, None));
+    let line = shown.lines().find(|line| line.starts_with("native ")).unwrap();
+    assert!(line.contains("20261129t161553z-003f, of nodes w-0, w-1;"), "{line}");
+    assert!(shown.contains("format     Native"), "{shown}");
+    assert!(told_of_native(true).contains("only a restore proves") && told_of_native(false).contains("no hashes"));
 }
 
 #[test]

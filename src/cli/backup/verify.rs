@@ -52,11 +52,11 @@ pub(super) async fn run(args: &VerifyArgs, printer: Printer) -> Result<Exit, Sto
     let store = args.store.open()?;
     let next = format!("kubectl elysia backup ls {}", args.store.again());
     // A manifest that cannot be read is a finding, not an error: `latest` alone needs one to be found.
-    let (run, bytes) = match find(&store, &args.run, &args.store).await {
-        Ok(manifest) => (manifest.run.clone(), Some(manifest.bytes())),
+    let (run, bytes, native) = match find(&store, &args.run, &args.store).await {
+        Ok(manifest) => (manifest.run.clone(), Some(manifest.bytes()), manifest.native),
         Err(stop @ Stop::Said { exit: Exit::Usage | Exit::Unknown, .. }) => return Err(stop),
         Err(stop) if args.run == elysia_engine::backup::catalogue::LATEST => return Err(stop),
-        Err(_) => (args.run.clone(), None),
+        Err(_) => (args.run.clone(), None, None),
     };
     // Only its owner notes that it was verified.
     let owner = owner(&store).await.map_err(|error| stopped(&Failure::from(error), &next))?;
@@ -82,7 +82,16 @@ pub(super) async fn run(args: &VerifyArgs, printer: Printer) -> Result<Exit, Sto
         }
     };
     printer.data(&text)?;
+    if let Some(native) = native.filter(|_| findings.is_sound()) {
+        printer.note(&told_of_native(native.hashed));
+    }
     Ok(if findings.is_sound() { Exit::Healthy } else { Exit::Fault })
+}
+
+/// What such a verification does not say.
+pub(super) fn told_of_native(hashed: bool) -> String {
+    let what = if hashed { "has its hash" } else { "has its size, and no hashes are known" };
+    format!("Weaviate wrote this run itself: every file is there and {what}; what is in them only a restore proves\n")
 }
 
 pub(super) fn render(run: &str, findings: &Findings, depth: Depth) -> String {

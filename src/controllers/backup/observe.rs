@@ -33,6 +33,7 @@ pub(super) async fn observe(spec: &BackupSpec, context: &Context, now: Timestamp
         cluster: way.cluster.clone(),
         store: store_jobs::store(&spec.namespace, &spec.store, context).await,
         key: store_jobs::encryption_key(&spec.namespace, spec.key.as_ref(), context).await,
+        no_module: way.no_module.clone(),
         ledger,
         keeps_notes,
         failed,

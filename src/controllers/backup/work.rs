@@ -1,6 +1,6 @@
 //! The Job of one run. No client here: what goes in decides what comes out.
 
-use elysia_api::backup::{ColdTenants, Compression, Format, Mode};
+use elysia_api::backup::{ColdTenants, Compression, Engine, Format, Mode};
 use elysia_api::names;
 use elysia_core::backup::{BackupSpec, Intent, Task};
 use elysia_engine::backup::filter::{Expression, FilterError};
@@ -63,7 +63,11 @@ pub(super) fn objects(
     target: &Target,
     context: &Context,
 ) -> Result<Objects, String> {
-    let lanes = spec.parallelism.unwrap_or(LANES);
+    let lanes = match spec.engine {
+        Engine::Portable => spec.parallelism.unwrap_or(LANES),
+        // The servers do the work; files are read for their hashes, a few MiB of each at once.
+        Engine::Native => 1,
+    };
     let ledger = names::backup_ledger(&spec.name);
     let (accept, left_out) = match task {
         Task::Run { left_out } => (None, left_out.clone()),
@@ -99,6 +103,7 @@ pub(super) fn objects(
         choice: choice(spec)?,
         order: intent.order.clone(),
         ledger: ledger.clone(),
+        native: (spec.engine == Engine::Native).then_some(spec.native),
         accept,
         left_out,
         max_shrink: spec.max_shrink,

@@ -4,12 +4,14 @@
 //! ways ─▶ source ─▶ engine's write ─▶ store         back_up
 //!         replicas: what nodes say of one another
 //! store ─▶ engine's restore ─▶ target ─▶ ways        restore
+//! servers ─▶ store, and the other way round          native: Weaviate's own backups
 //! store ─▶ engine's catalogue, verify, retire        runs, verify, retire
 //! ```
 //!
 //! What calls this, a Job's worker or a person's plug-in, keeps the ledger; here only runs and receipts are written.
 
 mod failure;
+pub(crate) mod native;
 mod replicas;
 mod retirement;
 mod runs;
@@ -219,6 +221,24 @@ pub(crate) struct Chosen {
     pub(crate) must_be_empty: bool,
 }
 
+/// The same of a run that the servers wrote themselves: they put their files back.
+pub(crate) async fn restore_native<S: Store, R: Store>(
+    work: &RestoreWork,
+    (manifest, receipt): (&Manifest, Option<Receipt>),
+    ways: &Ways,
+    store: &S,
+    receipts: &R,
+    stop: &Stop,
+    pace: native::Pace,
+) -> Result<Receipt, Failure> {
+    let Some(native) = &manifest.native else {
+        return Err(Failure::permanent(format!("run {} is not one that Weaviate wrote itself", manifest.run)));
+    };
+    let order = restore_order(work, &Chosen::default())?;
+    let work = native::NativeRestore { manifest, native, place: &work.store, order: &order, receipt, pace };
+    native::restore(&work, ways, store, receipts, stop).await
+}
+
 /// The same of what is chosen.
 pub(crate) async fn restore_chosen<S: Store, R: Store>(
     work: &RestoreWork,
@@ -377,6 +397,28 @@ pub(crate) async fn verify_sealed<S: Store>(
     }
     let findings = verify::verify_with(store, run, key, depth, told).await?;
     if let Some(owner) = owner.filter(|_| findings.is_sound() && depth == Depth::Objects) {
+        verify::record(store, run, owner, &SystemClock).await?;
+    }
+    Ok(findings)
+}
+
+/// Reads a run back that was written a moment ago, and notes that. Of one that the servers wrote themselves every file was
+/// read for its hash just now: it is looked whether all are there.
+pub(crate) async fn verify_written<S: Store>(
+    store: &S,
+    run: &str,
+    key: Option<&Key>,
+    owner: &Owner,
+) -> Result<Findings, Failure> {
+    let found = catalogue::look(store, run).await?;
+    let State::Run { manifest, .. } = found else {
+        return verify_sealed(store, run, key, Depth::Objects, Some(owner), &|_| {}).await;
+    };
+    if manifest.native.as_ref().is_none_or(|native| !native.hashed) {
+        return verify_sealed(store, run, key, Depth::Objects, Some(owner), &|_| {}).await;
+    }
+    let findings = elysia_engine::backup::native::verify_sizes(store, run).await?;
+    if findings.is_sound() {
         verify::record(store, run, owner, &SystemClock).await?;
     }
     Ok(findings)

@@ -14,7 +14,7 @@ use elysia_engine::backup::manifest::Manifest;
 use elysia_engine::backup::ports::Store;
 use elysia_engine::backup::retire::{self, remove_run};
 use elysia_engine::backup::seal::Key;
-use elysia_engine::backup::verify::{Depth, Fault};
+use elysia_engine::backup::verify::Fault;
 use elysia_engine::backup::write::Progress;
 use elysia_engine::ports::Clock as _;
 use elysia_engine::retry::Stop;
@@ -26,9 +26,10 @@ use super::base::base;
 use super::board::{Board, load, save};
 use super::judged::{self, Shelf};
 use super::work::BackupJob;
+use crate::worker::backup::native::{NativeBackup, Pace, back_up as back_up_natively};
 use crate::worker::backup::ways::Ways;
-use crate::worker::backup::work::BackupWork;
-use crate::worker::backup::{Choice, Failure, back_up_on, every_collection, runs_in_use, verify_sealed};
+use crate::worker::backup::work::{BackupWork, ColdWork};
+use crate::worker::backup::{Choice, Failure, back_up_on, every_collection, runs_in_use, verify_written};
 use crate::worker::clock::SystemClock;
 
 /// How often the ledger says how far the work is: a person looks about so often, and an API server with a hundred
@@ -47,6 +48,8 @@ pub(super) struct Hands<'a, S, B> {
     pub(super) stop: &'a Stop,
     /// With what runs are encrypted.
     pub(super) key: Option<&'a Key>,
+    /// How often the servers are asked how far a backup of their own is.
+    pub(super) pace: Pace,
 }
 
 /// Does the work. What is done already is found in the store and not done again.
@@ -154,13 +157,13 @@ async fn written<S: Store, B: Board>(
         level: job.choice.level,
         key: hands.key.cloned(),
     };
-    let mut manifest = watched(&backup, &choice, hands, ledger).await;
+    let mut manifest = watched(job, &backup, &choice, begun(job, shelf), hands, ledger).await;
     if let (Some(base), Ok(Err(refused))) = (&choice.base, &manifest) {
         // A base that is damaged or gone must not end every run from now on.
         warn!(base, refused, "the run stands for itself");
         let trouble = format!("run {base} cannot be built on, so this one stands for itself: {refused}");
         tell(ledger, |attempt| attempt.trouble = Some(trouble));
-        manifest = watched(&backup, &Choice { base: None, ..choice }, hands, ledger).await;
+        manifest = watched(job, &backup, &Choice { base: None, ..choice }, begun(job, shelf), hands, ledger).await;
     }
     let manifest = match manifest.and_then(|written| written.map_err(Failure::permanent)) {
         Ok(manifest) => manifest,
@@ -173,13 +176,33 @@ async fn written<S: Store, B: Board>(
 
 /// Writes a run, and says now and then how far it is; or why what it was to build on is not fit for that.
 async fn watched<S: Store, B: Board>(
+    job: &BackupJob,
     backup: &BackupWork,
     choice: &Choice,
+    begun: Vec<String>,
     hands: &Hands<'_, S, B>,
     ledger: &mut BackupLedger,
 ) -> Result<Result<Manifest, String>, Failure> {
     let progress = Progress::default();
-    let writing = back_up_on(backup, choice, hands.ways, hands.store, hands.stop, &progress);
+    let writing = async {
+        match job.native {
+            None => back_up_on(backup, choice, hands.ways, hands.store, hands.stop, &progress).await,
+            Some(options) => {
+                let work = NativeBackup {
+                    run: backup.run.clone(),
+                    begun,
+                    owner: &backup.owner,
+                    place: &backup.store,
+                    collections: backup.collections.clone().unwrap_or_default(),
+                    options,
+                    skip: backup.how.cold == ColdWork::Skip,
+                    hash: job.verify,
+                    pace: hands.pace,
+                };
+                back_up_natively(&work, hands.ways, hands.store, hands.stop, &progress).await.map(Ok)
+            }
+        }
+    };
     tokio::pin!(writing);
     loop {
         tokio::select! {
@@ -197,6 +220,13 @@ async fn watched<S: Store, B: Board>(
             }
         }
     }
+}
+
+/// What earlier workers of this order began and did not finish, the newest first.
+fn begun(job: &BackupJob, shelf: &Shelf) -> Vec<String> {
+    let mut begun: Vec<_> = shelf.unfinished.iter().filter(|(run, _)| is_of_order(job, run)).collect();
+    begun.sort_by_key(|(run, since)| std::cmp::Reverse((*since, run.clone())));
+    begun.into_iter().map(|(run, _)| run.clone()).collect()
 }
 
 /// One that is deleted between the look at all collections and its turn ends the run, and the next attempt knows better.
@@ -282,7 +312,7 @@ async fn read_back<S: Store, B: Board>(
     }
     tell(ledger, |attempt| attempt.stage = Stage::Verifying);
     save(hands.board, ledger).await?;
-    let findings = verify_sealed(hands.store, run, hands.key, Depth::Objects, Some(&job.backup.owner), &|_| {}).await;
+    let findings = verify_written(hands.store, run, hands.key, &job.backup.owner).await;
     let now = SystemClock.now();
     match findings {
         Err(failure) => {

@@ -8,7 +8,7 @@ use elysia_core::backup::suspicion::{Contents, Expectation, judge};
 use elysia_core::retention::breadth::{Breadth, stands_in};
 use elysia_engine::backup::catalogue::{self, State};
 use elysia_engine::backup::layout;
-use elysia_engine::backup::manifest::{FORMAT, FORMAT_VERSION, Manifest, Owner, RunMode};
+use elysia_engine::backup::manifest::{CollectionNote, FORMAT, FORMAT_VERSION, Manifest, Owner, RunMode};
 use elysia_engine::backup::ports::{Mode, Store};
 use elysia_engine::backup::stored::{self, StoredError};
 use elysia_engine::ports::PortError;
@@ -224,8 +224,10 @@ pub(crate) fn lacking(runs: &[Holding<'_>]) -> BTreeMap<String, String> {
     lacking
 }
 
-fn contents(manifest: &Manifest) -> Contents {
-    manifest.collections.iter().map(|note| (note.name.clone(), note.contents.objects)).collect()
+/// Objects of each collection; `estimated` where nobody counted them exactly.
+fn contents(manifest: &Manifest, estimated: u64) -> Contents {
+    let count = |note: &CollectionNote| if manifest.is_counted(&note.name) { note.contents.objects } else { estimated };
+    manifest.collections.iter().map(|note| (note.name.clone(), count(note))).collect()
 }
 
 impl Shelf {
@@ -258,8 +260,9 @@ pub(super) async fn compare<S: Store>(
     let mut judged = Judged::new(now);
     judged.left_out.clone_from(left_out);
     judged.against = like.or(before).map(|manifest| manifest.run.clone());
-    let contents_of = |manifest: Option<&Manifest>| manifest.map(contents).unwrap_or_default();
-    judged.suspect = judge(&contents_of(before), &contents_of(like), &contents(own), expected);
+    // What was not counted neither shrank nor is a measure: it had none, or has as many as can be.
+    let contents_of = |manifest: Option<&Manifest>| manifest.map(|it| contents(it, 0)).unwrap_or_default();
+    judged.suspect = judge(&contents_of(before), &contents_of(like), &contents(own, u64::MAX), expected);
     put(store, run, &judged).await?;
     shelf.runs[at].judged = Some(judged);
     Ok(())

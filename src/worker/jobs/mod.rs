@@ -6,6 +6,8 @@ mod board;
 #[cfg(test)]
 mod chosen_tests;
 pub(crate) mod judged;
+#[cfg(test)]
+mod native_tests;
 mod restore;
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,7 @@ use tracing::{info, warn};
 use self::backup::Hands;
 use self::board::ConfigMapBoard;
 use self::work::{BackupJob, RestoreJob};
+use super::backup::native::Pace;
 use super::backup::{BACKUP_WORK_VARIABLE, RESTORE_WORK_VARIABLE, store, ways};
 use super::index::stop_on_signal;
 use super::{API_KEY_VARIABLE, ENCRYPTION_KEY_VARIABLE, MASK_SALT_VARIABLE, WorkerError, chain};
@@ -35,7 +38,7 @@ pub(super) async fn backup_from_environment() -> Result<(), WorkerError> {
     let ways = ways::ways(&job.backup.endpoints, api_key().as_ref())?;
     let store = store::open(&job.backup.store)?;
     let key = encryption_key()?;
-    let hands = Hands { store: &store, ways: &ways, board: &board, stop: &stop, key: key.as_ref() };
+    let hands = Hands { store: &store, ways: &ways, board: &board, stop: &stop, key: key.as_ref(), pace: Pace::USUAL };
     Ok(backup::run(&job, &hands).await?)
 }
 
@@ -50,7 +53,7 @@ pub(super) async fn restore_from_environment() -> Result<(), WorkerError> {
     let ways = ways::ways(&job.restore.endpoints, api_key().as_ref())?;
     let store = store::open(&job.restore.store)?;
     let key = encryption_key()?;
-    let hands = Hands { store: &store, ways: &ways, board: &board, stop: &stop, key: key.as_ref() };
+    let hands = Hands { store: &store, ways: &ways, board: &board, stop: &stop, key: key.as_ref(), pace: Pace::USUAL };
     Ok(restore::run(&job, &hands).await?)
 }
 

@@ -23,7 +23,7 @@ use super::backup::{Hands, TOLD_EVERY};
 use super::board::{Board, ReceiptBoard, load, save};
 use super::work::{ApprovalWork, ChosenWork, RestoreJob};
 use crate::worker::backup::work::RestoreWork;
-use crate::worker::backup::{Chosen, Failure, Occupied, collection_exists, occupied, restore_chosen};
+use crate::worker::backup::{Chosen, Failure, Occupied, collection_exists, occupied, restore_chosen, restore_native};
 use crate::worker::clock::SystemClock;
 
 /// Does the work, or as much of it as needs no person; a failure is in the ledger before the Job ends.
@@ -149,6 +149,16 @@ impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
         ledger.run = Some(manifest.run.clone());
         let note = manifest.collection(&restore.collection);
         ledger.total = note.map_or(0, |note| number(note.contents.objects));
+        if manifest.native.is_some() {
+            if job.chosen != ChosenWork::default() {
+                let message = format!(
+                    "run {} was written by the servers themselves, which restore whole collections as they were: leave out select, transform and skipSchema, or restore a run of the portable engine",
+                    manifest.run
+                );
+                return Err(Failure::permanent(message));
+            }
+            return self.natively(&restore, &manifest, found, ledger).await;
+        }
         let ChosenWork { select, transform, skip_schema } = job.chosen.clone();
         let key = hands.key.cloned();
         let mut chosen = Chosen { select, transform, skip_schema, key, ..Chosen::default() };
@@ -196,6 +206,47 @@ impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
         }
     }
 
+    /// The servers put back what they wrote themselves. How far they are they do not say.
+    async fn natively(
+        &self,
+        restore: &RestoreWork,
+        manifest: &Manifest,
+        receipt: Option<Receipt>,
+        ledger: &mut RestoreLedger,
+    ) -> Result<(), Failure> {
+        let Hands { store, ways, board, stop, key: _, pace } = self.hands;
+        let restoring = restore_native(restore, (manifest, receipt), ways, *store, self.receipts, stop, *pace);
+        tokio::pin!(restoring);
+        let restored = loop {
+            tokio::select! {
+                done = &mut restoring => break done,
+                () = tokio::time::sleep(TOLD_EVERY) => {
+                    if self.receipt().await.is_ok_and(|receipt| receipt.is_some()) {
+                        (ledger.stage, ledger.has_begun) = (Stage::Writing, true);
+                    }
+                    ledger.updated_at = SystemClock.now();
+                    if let Err(error) = save(*board, ledger).await {
+                        warn!(%error, "the ledger does not say how far the restore is");
+                    }
+                }
+            }
+        };
+        match restored {
+            Ok(done) => {
+                count(ledger, &done);
+                ledger.stage = Stage::Done;
+                Ok(())
+            }
+            Err(failure) => {
+                ledger.has_begun = match self.receipt().await {
+                    Ok(found) => found.is_some_and(|receipt| receipt.has_written()),
+                    Err(_) => true,
+                };
+                Err(failure)
+            }
+        }
+    }
+
     /// Restores, and says now and then how far it is.
     async fn restored(
         &self,
@@ -203,7 +254,7 @@ impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
         chosen: &Chosen,
         ledger: &mut RestoreLedger,
     ) -> Result<Receipt, Failure> {
-        let Hands { store, ways, board, stop, key: _ } = self.hands;
+        let Hands { store, ways, board, stop, key: _, pace: _ } = self.hands;
         let progress = Progress::default();
         let restoring = restore_chosen(restore, chosen, ways, *store, self.receipts, stop, &progress);
         tokio::pin!(restoring);

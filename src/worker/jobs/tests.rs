@@ -24,6 +24,7 @@ use super::board::MemoryBoard;
 use super::work::{BackupJob, RestoreJob};
 use super::{backup, restore};
 use crate::worker::LEDGER_KEY;
+use crate::worker::backup::native::Pace;
 use crate::worker::backup::ways::{Ways, ways};
 use crate::worker::work::Endpoints;
 
@@ -111,7 +112,8 @@ impl Bench {
     }
 
     fn hands(&self) -> Hands<'_, MemoryStore, MemoryBoard> {
-        Hands { store: &self.store, ways: &self.ways, board: &self.board, stop: &self.stop, key: self.key.as_ref() }
+        let Self { store, ways, board, stop, key } = self;
+        Hands { store, ways, board, stop, key: key.as_ref(), pace: Pace::USUAL }
     }
 
     fn text(&self) -> String {
@@ -272,7 +274,8 @@ async fn what_could_not_be_read_is_neither_absent_nor_good() {
         let key = layout::in_run(runs[1], name);
         // The store does not answer: the Job is tried again, and nothing goes.
         let silent = bench.store.silent_about(&key);
-        let hands = Hands { store: &silent, ways: &bench.ways, board: &bench.board, stop: &bench.stop, key: None };
+        let Bench { ways, board, stop, .. } = &bench;
+        let hands = Hands { store: &silent, ways, board, stop, key: None, pace: Pace::USUAL };
         let failed = backup::run(&keep_one("dddd"), &hands).await.unwrap_err();
         assert!(!failed.is_permanent, "{failed}");
         assert_eq!(bench.store.folders(layout::RUNS).await.unwrap(), runs, "{name}");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use elysia_api::backup::NativeOptions;
 use elysia_core::retention::Retention;
 use elysia_engine::backup::filter::Expression;
 use elysia_engine::backup::level::Level;
@@ -25,6 +26,9 @@ pub struct BackupJob {
     pub order: String,
     /// `ConfigMap` that holds the ledger. It exists already: the worker may get, update and patch this one alone.
     pub ledger: String,
+    /// The servers write the run themselves, and this is asked of them.
+    #[serde(default)]
+    pub native: Option<NativeOptions>,
     /// Instead of writing a run: this Suspect one, and those before it, are accepted.
     #[serde(default)]
     pub accept: Option<String>,

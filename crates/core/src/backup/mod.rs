@@ -11,6 +11,7 @@
 
 pub mod happening;
 pub mod ledger;
+pub mod native;
 mod observed;
 mod report;
 mod spec;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use elysia_api::backup::Engine;
 use elysia_api::condition::Reason;
 use jiff::Timestamp;
 
@@ -20,6 +21,8 @@ pub struct Observed {
     pub store: Sight<Result<(), String>>,
     /// Whether the key that runs are encrypted with is there and is one; where none is asked for, it is.
     pub key: Sight<Result<(), String>>,
+    /// What keeps the servers from backing up themselves, as far as the cluster's spec says; asked of `engine: Native` alone.
+    pub no_module: Option<String>,
     /// What the worker wrote; `Seen(None)` before the first run.
     pub ledger: Sight<Option<BackupLedger>>,
     /// Whether the ledger's object is there: notes stand on it.
@@ -82,6 +85,9 @@ impl Observed {
             Sight::Unseen(blindness) => return Some((Reason::Unknown, blindness.message.clone(), false)),
             Sight::Seen(Err(missing)) => return Some((Reason::SecretMissing, missing.clone(), true)),
             Sight::Seen(Ok(())) => {}
+        }
+        if let (Engine::Native, Some(why)) = (spec.engine, &self.no_module) {
+            return Some((Reason::StoreMissing, why.clone(), true));
         }
         match task {
             Task::Run { left_out }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use elysia_api::backup::{BackupStore, ColdTenants, Compression, Engine, Format, MOST_FILTER_LETTERS, Mode};
+use elysia_api::backup::{
+    BackupStore, ColdTenants, Compression, Engine, Format, MOST_FILTER_LETTERS, Mode, NativeOptions,
+};
 use elysia_api::common::SecretKeyReference;
 use elysia_api::{CollectionBackup, Rules as _, names};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -37,6 +39,10 @@ pub struct BackupSpec {
     pub cluster: String,
     /// The collections that are declared; empty: all.
     pub collections: BTreeSet<String>,
+    /// Who writes the backup.
+    pub engine: Engine,
+    /// What is asked of the servers where they write it.
+    pub native: NativeOptions,
     /// How objects are written.
     pub format: Format,
     /// How parts are compressed.
@@ -84,9 +90,7 @@ impl BackupSpec {
     pub fn validate(backup: &CollectionBackup) -> Result<Self, String> {
         backup.check_rules().map_err(|errors| errors.to_string())?;
         let spec = &backup.spec;
-        match spec.engine.unwrap_or_default() {
-            Engine::Portable => {}
-        }
+        let engine = spec.engine.unwrap_or_default();
         let annotation = |key: &str| backup.annotations().get(key).cloned();
         let timetable = spec.schedule.as_ref().map(Timetable::parse).transpose();
         Ok(Self {
@@ -95,6 +99,8 @@ impl BackupSpec {
             uid: backup.uid().unwrap_or_default(),
             cluster: spec.cluster_ref.name.clone(),
             collections: spec.collections.iter().cloned().collect(),
+            engine,
+            native: spec.native.unwrap_or_default(),
             format: spec.format.unwrap_or_default(),
             compression: spec.compression.unwrap_or_default(),
             level: level(spec.compression.unwrap_or_default(), spec.compression_level)?,
@@ -102,7 +108,11 @@ impl BackupSpec {
             filter: spec.filter.as_ref().map(|text| bounded("spec.filter", text)).transpose()?,
             full_every: full_every(spec.incremental.as_ref().map(|it| it.full_every))?,
             key: spec.encryption.as_ref().map(|encryption| encryption.key_secret_ref.clone()),
-            cold_tenants: spec.cold_tenants.unwrap_or_default(),
+            cold_tenants: spec.cold_tenants.unwrap_or(match engine {
+                Engine::Portable => ColdTenants::default(),
+                // Nobody wakes them, and servers of before 1.37 leave them out without a word.
+                Engine::Native => ColdTenants::Refuse,
+            }),
             store: spec.store.clone(),
             timetable: timetable.map_err(|error| format!("spec.schedule.{error}"))?.map(Box::new),
             time_zone: spec.schedule.as_ref().and_then(|schedule| schedule.time_zone.clone()),

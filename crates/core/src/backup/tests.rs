@@ -1,4 +1,5 @@
 use elysia_api::CollectionBackup;
+use elysia_api::backup::{ColdTenants, Engine};
 use serde_json::{Value, json};
 
 use super::ledger::{RunNote, Totals};
@@ -80,6 +81,7 @@ fn observed(now: &str) -> Observed {
         cluster: ClusterSight::Fit,
         store: Sight::Seen(Ok(())),
         key: Sight::Seen(Ok(())),
+        no_module: None,
         ledger: Sight::Seen(None),
         keeps_notes: true,
         failed: None,
@@ -461,6 +463,21 @@ fn a_collection_that_is_being_restored_is_left_out() {
 }
 
 #[test]
+fn the_servers_are_asked_only_where_their_spec_has_the_module() {
+    let native = policy(|object| object["spec"]["engine"] = json!("Native"));
+    assert_eq!((native.engine, native.cold_tenants), (Engine::Native, ColdTenants::Refuse));
+    let mut seen = observed("2026-05-02T04:00:00Z");
+    assert!(started(&plan(&native, &seen)).is_some());
+    seen.no_module = Some("set spec.managed.backup.s3".to_owned());
+    let waits = plan(&native, &seen);
+    assert_eq!(
+        (waits.step.clone(), shown(&waits).as_str()),
+        (None, "!Ready:StoreMissing ?Verified:NoRun Stalled:StoreMissing")
+    );
+    assert!(started(&plan(&once(), &seen)).is_some(), "nobody else needs it");
+}
+
+#[test]
 fn what_cannot_be_is_refused() {
     for (what, spec, words) in [
         ("no store", json!({"clusterRef": {"name": "w"}, "store": {}}), "exactly one of store.s3 and store.volume"),
@@ -473,6 +490,26 @@ fn what_cannot_be_is_refused() {
             "gzip in Parquet",
             json!({"clusterRef": {"name": "w"}, "store": {"s3": {"bucket": "b"}}, "compression": "Gzip"}),
             "Gzip goes with format: Jsonl",
+        ),
+        (
+            "files of the servers on a volume",
+            json!({"clusterRef": {"name": "w"}, "store": {"volume": {"claimName": "c"}}, "engine": "Native"}),
+            "engine: Native goes with store.s3",
+        ),
+        (
+            "files of the servers in a format",
+            json!({"clusterRef": {"name": "w"}, "store": {"s3": {"bucket": "b"}}, "engine": "Native", "format": "Jsonl"}),
+            "engine: Native has no format",
+        ),
+        (
+            "files of tenants that are woken",
+            json!({"clusterRef": {"name": "w"}, "store": {"s3": {"bucket": "b"}}, "engine": "Native", "coldTenants": "Wake"}),
+            "coldTenants: Wake goes with engine: Portable",
+        ),
+        (
+            "what is asked of the servers, of the operator",
+            json!({"clusterRef": {"name": "w"}, "store": {"s3": {"bucket": "b"}}, "native": {"cpuPercentage": 20}}),
+            "native goes with engine: Native",
         ),
         (
             "a retention of nothing",

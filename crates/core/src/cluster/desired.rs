@@ -19,6 +19,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::own_backups::own_backups;
 use super::spec::ClusterSpec;
 
 const GOSSIP_PORT: i32 = 7946;
@@ -286,6 +287,9 @@ fn container_port(name: &str, port: i32) -> ContainerPort {
 fn server(spec: &ClusterSpec, managed: &Managed) -> Container {
     let mut environment = environment(spec, managed);
     environment.extend(managed.env.iter().cloned());
+    if let Some(bucket) = managed.backup.as_ref().and_then(|backup| backup.s3.as_ref()) {
+        own_backups(bucket, &mut environment);
+    }
     Container {
         name: "weaviate".to_owned(),
         image: Some(image(managed)),
@@ -316,7 +320,7 @@ fn server(spec: &ClusterSpec, managed: &Managed) -> Container {
     }
 }
 
-fn variable(name: &str, value: impl Into<String>) -> EnvVar {
+pub(super) fn variable(name: &str, value: impl Into<String>) -> EnvVar {
     EnvVar { name: name.to_owned(), value: Some(value.into()), ..EnvVar::default() }
 }
 
@@ -388,7 +392,7 @@ fn authentication(spec: &ClusterSpec, managed: &Managed) -> Vec<EnvVar> {
     ]
 }
 
-fn secret_variable(variable: &str, name: String, key: String) -> EnvVar {
+pub(super) fn secret_variable(variable: &str, name: String, key: String) -> EnvVar {
     EnvVar {
         name: variable.to_owned(),
         value_from: Some(EnvVarSource {

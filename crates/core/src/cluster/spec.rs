@@ -42,6 +42,22 @@ pub const RESERVED_ENVIRONMENT: [&str; 22] = [
     "RUNTIME_OVERRIDES_PATH",
 ];
 
+/// Those that it sets as well where `spec.managed.backup.s3` is there. `ENABLE_MODULES` is none of them: what a spec says
+/// is kept, and the module is added.
+pub const BACKUP_ENVIRONMENT: [&str; 8] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "BACKUP_S3_BUCKET",
+    "BACKUP_S3_ENDPOINT",
+    "BACKUP_S3_PATH",
+    "BACKUP_S3_USE_SSL",
+];
+
+/// The variable that names the modules of a server.
+pub const MODULES_VARIABLE: &str = "ENABLE_MODULES";
+
 /// Collections that are never recreated, whatever a spec says.
 pub const PROTECTED_ALWAYS: [&str; 3] = ["ELYSIA_*", "ELYSIACTL_*", "*_SYSTEM"];
 
@@ -57,6 +73,14 @@ pub enum SpecError {
     /// A variable that the operator sets itself.
     #[error("spec.managed.env: {0} is set by the operator; remove it")]
     ReservedEnvironment(String),
+    /// A variable that the operator sets because of another field.
+    #[error("spec.managed.env: {0} is set by the operator because of spec.managed.backup; remove one of the two")]
+    BackupEnvironment(String),
+    /// Modules that come from elsewhere: the operator cannot add one to what it does not know.
+    #[error(
+        "spec.managed.env: ENABLE_MODULES comes from elsewhere (valueFrom), so spec.managed.backup cannot add backup-s3 to it; give it a value"
+    )]
+    UnknownModules,
     /// An address that is none, or that carries a password. The message does not repeat it: it goes into the status.
     #[error(
         "{0}: must be http:// or https:// with a host and a port and nothing else: no path, no blank, no user or password (those would be shown in the status and in Jobs; use spec.external.auth)"
@@ -134,6 +158,9 @@ impl ClusterSpec {
                 managed.env.iter().find(|variable| RESERVED_ENVIRONMENT.contains(&variable.name.as_str()))
         {
             return Err(SpecError::ReservedEnvironment(variable.name.clone()));
+        }
+        if let Kind::Managed(managed) = &kind {
+            check_backup_environment(managed)?;
         }
         if let Kind::External(external) = &kind {
             check_addresses(external)?;
@@ -215,6 +242,22 @@ pub fn matches_pattern(pattern: &str, text: &str) -> bool {
         return true;
     }
     (0..=text.len()).filter(|&at| text.is_char_boundary(at)).any(|at| matches_pattern(rest, &text[at..]))
+}
+
+/// What the operator sets for the servers' own backups nobody else sets.
+fn check_backup_environment(managed: &Managed) -> Result<(), SpecError> {
+    if managed.backup.as_ref().is_none_or(|backup| backup.s3.is_none()) {
+        return Ok(());
+    }
+    for variable in &managed.env {
+        if BACKUP_ENVIRONMENT.contains(&variable.name.as_str()) {
+            return Err(SpecError::BackupEnvironment(variable.name.clone()));
+        }
+        if variable.name == MODULES_VARIABLE && variable.value.is_none() {
+            return Err(SpecError::UnknownModules);
+        }
+    }
+    Ok(())
 }
 
 /// The definition's pattern once more: the check of its rules in the loop knows no patterns.

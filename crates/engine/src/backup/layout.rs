@@ -7,6 +7,8 @@
 //! runs/RUN/roll/COLLECTION/roll-00-00000.bin        of a run that builds on others: what lives, and where
 //! runs/RUN/gone/COLLECTION/gone-00-00000.txt        and what its base had and is no longer there
 //! runs/RUN/index/COLLECTION.json
+//! runs/RUN/native/ID/…                              a backup that the servers wrote themselves, instead of the parts
+//! runs/RUN/native.json                              and the list of its files
 //! runs/RUN/manifest.json                            last: the run exists with it
 //! runs/RUN/verified.json                            once it was read back
 //! restores/ID.json                                  receipts
@@ -27,6 +29,10 @@ pub const RESTORES: &str = "restores";
 pub const BEGUN: &str = "begun.json";
 /// The last.
 pub const MANIFEST: &str = "manifest.json";
+/// Below it, in the folder of a run, the servers write a backup of their own.
+pub const NATIVE: &str = "native";
+/// Beside it, the list of its files.
+pub const NATIVE_FILES: &str = "native.json";
 /// Beside it once the run was read back.
 pub const VERIFIED: &str = "verified.json";
 
@@ -72,6 +78,16 @@ fn folder(collection: &str, tenant: Option<&str>) -> String {
     tenant.map_or_else(|| format!("{collection}/"), |tenant| format!("{collection}/tenant={tenant}/"))
 }
 
+/// The folder of a backup that the servers write themselves, below its run. What they call it is part of it.
+pub fn native(id: &str) -> String {
+    format!("{NATIVE}/{id}")
+}
+
+/// What Weaviate calls the backup of a run: it knows small letters alone.
+pub fn native_id(run: &str) -> String {
+    run.to_ascii_lowercase()
+}
+
 /// The key of a receipt.
 pub fn receipt(id: &str) -> String {
     format!("{RESTORES}/{id}.json")
@@ -94,5 +110,6 @@ mod tests {
             "data/Articles/tenant=acme/part-03-00012.jsonl.gz"
         );
         assert_eq!(part("Articles", None, 0, 0, DataFormat::Parquet), "data/Articles/part-00-00000.parquet");
+        assert_eq!(native(&native_id(&run_id(now, 0x3f))), "native/20261129t161553z-003f");
     }
 }

@@ -44,7 +44,7 @@ impl Level {
             // Beyond 19 a reader needs more memory than ours allows.
             DataFormat::Parquet | DataFormat::JsonlZstd => 19,
             DataFormat::JsonlGzip => 9,
-            DataFormat::JsonlLz4 => 0,
+            DataFormat::JsonlLz4 | DataFormat::Native => 0,
         };
         match self {
             Self::At(asked) if !(1..=most).contains(&asked) => Err(NoLevel { asked, most }),
@@ -57,7 +57,7 @@ impl Level {
         let (hard, usual, fast) = match data {
             DataFormat::Parquet | DataFormat::JsonlZstd => (9, ZSTD_USUAL, 1),
             DataFormat::JsonlGzip => (9, GZIP_USUAL, 1),
-            DataFormat::JsonlLz4 => (0, 0, 0),
+            DataFormat::JsonlLz4 | DataFormat::Native => (0, 0, 0),
         };
         match self {
             Self::At(level) => level,

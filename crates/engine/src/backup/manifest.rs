@@ -87,6 +87,8 @@ pub enum DataFormat {
     JsonlGzip,
     /// JSON Lines, compressed with lz4: the fastest, and nearly twice the size.
     JsonlLz4,
+    /// No parts: the servers wrote files of their own, which [`Manifest::native`] names.
+    Native,
 }
 
 impl DataFormat {
@@ -97,6 +99,7 @@ impl DataFormat {
             Self::JsonlZstd => "jsonl.zst",
             Self::JsonlGzip => "jsonl.gz",
             Self::JsonlLz4 => "jsonl.lz4",
+            Self::Native => "native",
         }
     }
 }
@@ -149,6 +152,23 @@ pub struct EncryptionNote {
     pub key: String,
 }
 
+/// A backup that the servers wrote themselves, below the run.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NativeNote {
+    /// What Weaviate calls it.
+    pub id: String,
+    /// The nodes that wrote it: it goes back to nodes of these names alone.
+    pub nodes: Vec<String>,
+    /// Whether the list of files has their hashes; else only their sizes.
+    pub hashed: bool,
+    /// Collections of which no exact number of objects was to be had: numbers of them are not compared with other runs'.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub estimated: Vec<String>,
+    /// The list of its files.
+    pub files: FileNote,
+}
+
 /// Another file of the run.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct FileNote {
@@ -194,6 +214,9 @@ pub struct Manifest {
     /// How parts and indexes are encrypted; absent: they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<EncryptionNote>,
+    /// The servers' own backup, of which nothing but its files is known; absent: the run's files are those of this format.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub native: Option<NativeNote>,
     /// The collections, by name.
     pub collections: Vec<CollectionNote>,
 }
@@ -222,6 +245,11 @@ impl Manifest {
             (RunMode::Full, Some(filter)) => format!("filter {}", filter.digest),
             (RunMode::Full, None) => String::new(),
         }
+    }
+
+    /// Whether the number of a collection's objects can be compared with another run's.
+    pub fn is_counted(&self, name: &str) -> bool {
+        self.native.as_ref().is_none_or(|native| native.estimated.iter().all(|other| other != name))
     }
 
     /// The note of a collection.

@@ -12,6 +12,9 @@
 //! a page each are under way when a run is written, half as many beside a base whose parts are read as well; verifying
 //! holds two parts, restoring one. Of the roll each of them holds one file, [`roll::ROLL_BYTES`].
 //!
+//! A run may also be a backup that the servers wrote themselves ([`native`]): it is listed, verified and retired like any
+//! other, and nothing here reads what is in it.
+//!
 //! A run exists when its manifest does, which is written last ([`write`]). [`manifest`] is the published format;
 //! [`layout`] says where its files lie. [`memory`] has the ports in memory, with a fuse that blows at a chosen effect.
 
@@ -26,6 +29,7 @@ mod lines;
 mod living;
 pub mod manifest;
 pub mod memory;
+pub mod native;
 pub mod opened;
 mod parquet;
 pub mod part;

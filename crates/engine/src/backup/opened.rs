@@ -122,6 +122,9 @@ impl Chain {
             Ok(own) => own,
             Err(fault) => return Ok(Err(fault)),
         };
+        if let Some(native) = &own.manifest.native {
+            return Ok(Err(Fault::Native { run: run.to_owned(), nodes: native.nodes.clone() }));
+        }
         let bases = own.manifest.base.clone();
         if bases.len() > MOST_BASES {
             let reason = format!("it builds on {} runs, and at most {MOST_BASES} are read", bases.len());

@@ -27,6 +27,9 @@ pub const MOST_PART_BYTES: u64 = 192 << 20;
 /// An object that cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
+    /// Only the servers write their own files.
+    #[error("only Weaviate writes files of its own")]
+    Native,
     /// A vector that does not fit the class that was read.
     #[error("vector `{vector}` {problem}: was the class changed meanwhile?")]
     Vector {
@@ -52,6 +55,9 @@ pub enum EncodeError {
 /// A part whose bytes are what they should be, and hold no objects.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
+    /// A run of the servers' own files has no parts.
+    #[error("it is no part: Weaviate wrote this run itself")]
+    Native,
     /// Not the columns that the index tells.
     #[error("its columns are not those of the index")]
     Columns,
@@ -114,6 +120,7 @@ impl PartWriter {
             DataFormat::JsonlZstd => Kind::Lines(Box::new(lines::Writer::zstd(level)?)),
             DataFormat::JsonlGzip => Kind::Lines(Box::new(lines::Writer::gzip(level))),
             DataFormat::JsonlLz4 => Kind::Lines(Box::new(lines::Writer::lz4())),
+            DataFormat::Native => return Err(EncodeError::Native),
         };
         Ok(Self { kind, contents: Contents::default(), ids: None })
     }
@@ -165,6 +172,7 @@ pub fn open(bytes: Bytes, data: DataFormat, columns: &Arc<Columns>) -> Result<Gr
         DataFormat::JsonlZstd => Box::new(lines::zstd(bytes, columns)?),
         DataFormat::JsonlGzip => Box::new(lines::gzip(bytes, columns)),
         DataFormat::JsonlLz4 => Box::new(lines::lz4(bytes, columns)),
+        DataFormat::Native => return Err(DecodeError::Native),
     })
 }
 

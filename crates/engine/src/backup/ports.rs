@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::filter::Times;
 use super::manifest::{ReplicasNote, SourceNote};
+use crate::checkpoint::Digest;
 use crate::object::Object;
 use crate::ports::{PortError, Refusal};
 
@@ -47,6 +48,16 @@ pub trait Store: Sync {
 
     /// Reads a file of at most this many bytes.
     fn get(&self, key: &str, most: u64) -> impl Future<Output = Result<Got, PortError>> + Send;
+
+    /// Size and SHA-256 of a file of any size; `None` where there is none. Whoever can should not hold it whole.
+    fn digest(&self, key: &str) -> impl Future<Output = Result<Option<(u64, Digest)>, PortError>> + Send {
+        async move {
+            match self.get(key, u64::MAX).await? {
+                Got::Bytes(bytes) => Ok(Some((bytes.len() as u64, Digest::of(&bytes)))),
+                Got::Absent | Got::TooLarge(_) => Ok(None),
+            }
+        }
+    }
 
     /// The names right below this folder that are folders themselves, sorted.
     fn folders(&self, folder: &str) -> impl Future<Output = Result<Vec<String>, PortError>> + Send;

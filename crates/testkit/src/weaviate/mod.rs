@@ -2,6 +2,7 @@
 //! of those that a 1.38.2 gave (`crates/weaviate/fixtures`). Time does not pass in it: [`FakeWeaviate::advance`] does.
 
 mod answers;
+mod backups;
 mod routes;
 mod schema;
 mod state;
@@ -116,6 +117,41 @@ impl FakeWeaviate {
     /// vector.
     pub fn keep(&self, setting: &str) {
         self.lock().kept.insert(setting.to_owned());
+    }
+
+    /// Whether the servers can back up into buckets themselves.
+    pub fn backup_module(&self, on: bool) {
+        self.lock().backups.has_module = on;
+    }
+
+    /// Whether the servers silently ignore where they are told to write a backup, as old ones do.
+    pub fn deaf_to_places(&self, on: bool) {
+        self.lock().backups.is_deaf = on;
+    }
+
+    /// Whether a backup that is cancelled goes on all the same, as one whose coordinator has died.
+    pub fn hang_backups(&self, on: bool) {
+        self.lock().backups.hangs = on;
+    }
+
+    /// Puts a backup of the servers there, past every rule: its address is `s3://bucket/path/id`.
+    pub fn seed_backup(&self, address: &str, status: &str) {
+        self.lock().backups.seed(address, status);
+    }
+
+    /// How the backup of the servers ends that is under way. Answers whether there is one.
+    pub fn end_backup(&self, status: &str, error: &str) -> bool {
+        self.lock().backups.end(status, error, false).is_some()
+    }
+
+    /// How the restore ends that is under way; with `SUCCESS` its classes are there. Answers whether there is one.
+    pub fn end_restore(&self, status: &str, error: &str) -> bool {
+        let mut state = self.lock();
+        let Some(classes) = state.backups.end(status, error, true) else { return false };
+        for class in classes.iter().filter(|_| status == "SUCCESS") {
+            state.seed(&serde_json::json!({"class": class}));
+        }
+        true
     }
 
     /// Makes a class past every rule.

@@ -9,6 +9,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::answers;
+use super::backups;
 use super::state::{Fault, Reply, State, refusal};
 
 /// A test that sends more has gone wrong.
@@ -66,14 +67,15 @@ fn route(state: &mut State, method: &Method, segments: &[&str], asked: &Asked<'_
             _ => (200, None),
         },
         ("GET", ["meta"]) => {
-            (200, Some(json!({ "hostname": "http://[::]:8080", "modules": {}, "version": answers::VERSION })))
+            let modules = if state.backups.has_module { json!({"backup-s3": {}}) } else { json!({}) };
+            (200, Some(json!({ "hostname": "http://[::]:8080", "modules": modules, "version": answers::VERSION })))
         }
         ("GET", ["nodes"]) => answers::nodes(state, asked),
         ("GET", ["nodes", class]) => answers::node_shards(state, class),
         ("POST", ["graphql"]) => answers::aggregate(state, asked),
         ("GET", ["cluster", "statistics"]) => answers::statistics(state),
         ("POST", ["cluster", "remove"]) => state.remove_member(asked.body["node"].as_str().unwrap_or_default()),
-        ("GET", ["backups", backend]) => refusal(422, format!("no backup backend \"{backend}\"")),
+        (verb, ["backups", rest @ ..]) => backups::answer(state, verb, rest, asked),
         ("GET", ["aliases"]) => answers::aliases(state, asked.query("class")),
         ("GET", ["aliases", name]) => answers::alias(state, name),
         (_, ["schema", rest @ ..]) => schema(state, method, rest, asked),

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::backups::Backups;
+
 /// What is wrong with a node.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fault {
@@ -31,6 +33,7 @@ pub(super) struct State {
     pub(super) classes: BTreeMap<String, Class>,
     pub(super) aliases: BTreeMap<String, String>,
     pub(super) operations: Vec<Operation>,
+    pub(super) backups: Backups,
     pub(super) transcript: Vec<String>,
     made: u128,
 }

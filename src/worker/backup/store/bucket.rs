@@ -1,15 +1,17 @@
 //! A folder of a bucket as a store.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use elysia_engine::backup::ports::{Got, Mode, Put, Store};
 use elysia_engine::category::Category;
+use elysia_engine::checkpoint::{Digest, Hashing};
 use elysia_engine::ports::PortError;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::path::Path;
-use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
+use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
 
 use crate::worker::backup::work::BucketWork;
 use crate::worker::s3::failure::{Words, explain_in};
@@ -18,6 +20,11 @@ use crate::worker::work::S3Work;
 
 /// How long one request may take: a part of 32 MiB at 110 KB/s.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Bytes of one request when a file of any size is read for its hash.
+const PIECE_BYTES: u64 = 8 << 20;
+/// Attempts at a piece whose bytes broke off in the middle, each with the retries of a request.
+const PIECE_ATTEMPTS: u32 = 4;
 
 /// Files below a prefix of a bucket.
 #[derive(Clone)]
@@ -81,6 +88,35 @@ impl Bucket {
 
     fn failed(&self, error: &Error, path: &Path) -> PortError {
         explain_in(self.words, error, &self.work, Some(path.as_ref()))
+    }
+
+    /// A piece of a file as it was when it was looked at, asked for again when it breaks off.
+    async fn piece(&self, path: &Path, meta: &ObjectMeta, range: Range<u64>) -> Result<Bytes, PortError> {
+        let wanted = range.end - range.start;
+        let mut attempt = 1;
+        loop {
+            let options = GetOptions {
+                if_match: meta.e_tag.clone(),
+                range: Some(GetRange::Bounded(range.clone())),
+                ..GetOptions::default()
+            };
+            let failed = match self.store.get_opts(path, options).await {
+                Ok(answer) => match answer.bytes().await {
+                    Ok(bytes) if bytes.len() as u64 == wanted => return Ok(bytes),
+                    Ok(bytes) => PortError {
+                        category: Category::Network,
+                        retryable: true,
+                        message: format!("{path}: {} bytes came instead of {wanted}", bytes.len()),
+                    },
+                    Err(error) => self.failed(&error, path),
+                },
+                Err(error) => return Err(self.failed(&error, path)),
+            };
+            if attempt == PIECE_ATTEMPTS || !failed.retryable {
+                return Err(failed);
+            }
+            attempt += 1;
+        }
     }
 
     /// Writes where there is nothing. It is looked first: a server that does not know `If-None-Match` ignores it and
@@ -147,6 +183,24 @@ impl Store for Bucket {
         }
         let bytes = answer.bytes().await.map_err(|error| self.failed(&error, &path))?;
         Ok(Got::Bytes(bytes))
+    }
+
+    async fn digest(&self, key: &str) -> Result<Option<(u64, Digest)>, PortError> {
+        let path = self.path(key)?;
+        let meta = match self.store.head(&path).await {
+            Ok(meta) => meta,
+            Err(Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(self.failed(&error, &path)),
+        };
+        let mut hashing = Hashing::default();
+        let mut begin = 0;
+        while begin < meta.size {
+            let end = meta.size.min(begin + PIECE_BYTES);
+            let bytes = self.piece(&path, &meta, begin..end).await?;
+            hashing.feed(&bytes);
+            begin = end;
+        }
+        Ok(Some((meta.size, hashing.finish())))
     }
 
     async fn folders(&self, folder: &str) -> Result<Vec<String>, PortError> {

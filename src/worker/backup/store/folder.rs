@@ -10,11 +10,15 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use elysia_engine::backup::ports::{Got, Mode, Put, Store};
 use elysia_engine::category::Category;
+use elysia_engine::checkpoint::{Digest, Hashing};
 use elysia_engine::ports::PortError;
 use uuid::Uuid;
 
 use crate::worker::chain;
 use crate::worker::put_away::rename;
+
+/// Bytes that are held when a file of any size is read for its hash.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// Files below a folder.
 #[derive(Clone, Debug)]
@@ -60,6 +64,10 @@ impl Store for Folder {
 
     async fn get(&self, key: &str, most: u64) -> Result<Got, PortError> {
         self.beside(key, move |path| get(&path, most).map_err(|error| failed("read", &path, &error))).await
+    }
+
+    async fn digest(&self, key: &str) -> Result<Option<(u64, Digest)>, PortError> {
+        self.beside(key, move |path| digest(&path).map_err(|error| failed("read", &path, &error))).await
     }
 
     async fn folders(&self, folder: &str) -> Result<Vec<String>, PortError> {
@@ -152,6 +160,27 @@ fn get(path: &Path, most: u64) -> io::Result<Got> {
     file.take(most + 1).read_to_end(&mut bytes)?;
     let read = bytes.len() as u64;
     Ok(if read > most { Got::TooLarge(read) } else { Got::Bytes(bytes.into()) })
+}
+
+/// Size and hash; none where there is no such file.
+fn digest(path: &Path) -> io::Result<Option<(u64, Digest)>> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if is_absent(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if file.metadata()?.is_dir() {
+        return Ok(None);
+    }
+    let (mut hashing, mut bytes, mut piece) = (Hashing::default(), 0, vec![0; PIECE_BYTES]);
+    loop {
+        let read = file.read(&mut piece)?;
+        if read == 0 {
+            return Ok(Some((bytes, hashing.finish())));
+        }
+        hashing.feed(&piece[..read]);
+        bytes += read as u64;
+    }
 }
 
 /// Names right below, sorted, and which of them are folders; none where there is no such folder.

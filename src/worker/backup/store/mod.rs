@@ -7,6 +7,7 @@ mod tests;
 
 use bytes::Bytes;
 use elysia_engine::backup::ports::{Got, Mode, Put, Store};
+use elysia_engine::checkpoint::Digest;
 use elysia_engine::ports::PortError;
 
 use self::bucket::Bucket;
@@ -68,6 +69,13 @@ impl Store for AnyStore {
         match self {
             Self::Bucket(bucket) => bucket.get(key, most).await,
             Self::Folder(folder) => folder.get(key, most).await,
+        }
+    }
+
+    async fn digest(&self, key: &str) -> Result<Option<(u64, Digest)>, PortError> {
+        match self {
+            Self::Bucket(bucket) => bucket.digest(key).await,
+            Self::Folder(folder) => folder.digest(key).await,
         }
     }
 

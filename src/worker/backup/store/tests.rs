@@ -22,6 +22,16 @@ async fn keeps_its_promises(store: AnyStore) {
     assert_eq!(store.get("owner.json", 4).await.unwrap(), Got::TooLarge(5));
     assert_eq!(store.get("owner.json", 5).await.unwrap(), Got::Bytes("third".into()));
 
+    // Also of a file that is read in pieces, whose last one is short.
+    let large: Bytes = (0..u32::try_from((8 << 20) / 4 + 1).unwrap()).flat_map(u32::to_le_bytes).collect();
+    store.put("large", large.clone(), Mode::Create).await.unwrap();
+    for (key, bytes) in [("owner.json", Bytes::from("third")), ("large", large)] {
+        assert_eq!(store.digest(key).await.unwrap(), Some((bytes.len() as u64, Digest::of(&bytes))), "{key}");
+    }
+    store.put("empty", Bytes::new(), Mode::Create).await.unwrap();
+    assert_eq!(store.digest("empty").await.unwrap(), Some((0, Digest::default())));
+    assert_eq!(store.digest("nothing").await.unwrap(), None);
+
     for key in ["runs/b/data/A/tenant=t/part-00-00000.parquet", "runs/b/manifest.json", "runs/a/begun.json"] {
         put(key, "x", Mode::Create).await;
     }

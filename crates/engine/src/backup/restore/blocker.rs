@@ -15,6 +15,12 @@ pub enum Blocker {
         /// What is wrong.
         fault: Fault,
     },
+    /// The servers wrote the run themselves.
+    #[error("{fault}")]
+    Native {
+        /// In words.
+        fault: Fault,
+    },
     /// The run has no such collection.
     #[error("run {run} has no collection {collection}; it has {}", .has.join(", "))]
     NoCollection {

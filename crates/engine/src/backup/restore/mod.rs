@@ -28,6 +28,7 @@ pub use class::class_for;
 pub(super) use objects::transformed;
 pub(super) use preflight::is_chosen;
 pub use preflight::{Preflight, preflight};
+pub(super) use receipt::save;
 pub use receipt::{Counts, Receipt, State};
 
 use super::digest::Contents;

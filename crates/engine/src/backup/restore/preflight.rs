@@ -11,7 +11,7 @@ use crate::backup::opened::{Chain, part_name};
 use crate::backup::ports::{Store, Target};
 use crate::backup::stored::{self, StoredError};
 use crate::backup::transform::{Select, Transformation};
-use crate::backup::verify::{Depth, Look};
+use crate::backup::verify::{Depth, Fault, Look};
 use crate::category::Category;
 use crate::ports::PortError;
 
@@ -123,7 +123,11 @@ async fn backup<S: Store, T: Target>(
     order: &Order,
     out: &mut Preflight,
 ) -> Result<Option<Origin>, PortError> {
-    let damaged = |fault| Blocker::Damaged { fault };
+    let damaged = |fault| match fault {
+        // It is whole, and no objects are to be had of it.
+        Fault::Native { .. } => Blocker::Native { fault },
+        fault => Blocker::Damaged { fault },
+    };
     let chain = match Chain::open(store, &order.run, order.key.as_ref()).await? {
         Ok(chain) => chain,
         Err(fault) => {

@@ -102,7 +102,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    pub(super) fn begin(order: &Order, now: Timestamp) -> Self {
+    pub(in crate::backup) fn begin(order: &Order, now: Timestamp) -> Self {
         Self {
             format: FORMAT.to_owned(),
             version: FORMAT_VERSION,
@@ -166,6 +166,6 @@ impl Receipt {
     }
 }
 
-pub(super) async fn save<R: Store>(receipts: &R, key: &str, receipt: &Receipt) -> Result<(), PortError> {
+pub(in crate::backup) async fn save<R: Store>(receipts: &R, key: &str, receipt: &Receipt) -> Result<(), PortError> {
     receipts.put(key, document(receipt), Mode::Overwrite).await.map(drop)
 }

@@ -55,6 +55,17 @@ pub enum Fault {
         /// Which.
         key: String,
     },
+    /// A backup that the servers wrote themselves.
+    #[error(
+        "run {run} is Weaviate's own backup, of nodes {}: files of the servers and no objects. It goes back by a CollectionRestore, under the collection's own name, into a cluster that has nodes of these names",
+        .nodes.join(", ")
+    )]
+    Native {
+        /// Which.
+        run: String,
+        /// The nodes that wrote it.
+        nodes: Vec<String>,
+    },
     /// A run that it builds on is not there.
     #[error("run {run} builds on run {base}, which has no manifest any more")]
     BaseMissing {

@@ -202,6 +202,7 @@ impl<S: Store, O: ObjectSource, C: Clock> Writer<'_, S, O, C> {
             filter: order.filter.as_ref().map(|filter| filter_note(filter, order.key.as_ref())),
             base,
             encryption: order.key.as_ref().map(Key::note),
+            native: None,
             collections,
         };
         self.alive()?;

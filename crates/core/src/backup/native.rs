@@ -1,0 +1,511 @@
+//! Weaviate's own backup: what stands in its way before the servers are asked for anything, and what to make of what they
+//! say while it runs.
+//!
+//! What the servers do not say beforehand they say hours later, or never: that a tenant was left out, that a node did not
+//! answer, that the node which coordinated the backup has died and nobody ends it (`weaviate` §5). So everything that can
+//! be known is looked at first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use jiff::SignedDuration;
+
+use crate::cluster::BACKUP_MODULE;
+use crate::version::ServerVersion;
+
+/// The first minor version of line 1 whose backups hold tenants that are at rest.
+const COLD_SINCE: u32 = 37;
+
+/// Names that one message has at most.
+const NAMED: usize = 5;
+
+/// How long nothing may change in the store before a backup whose coordinator was away counts as one that nobody ends.
+/// A server writes files of hundreds of MiB, which are not seen before they are whole: half an hour is one of 64 GiB at
+/// 36 MiB/s.
+pub const QUIET: SignedDuration = SignedDuration::from_mins(30);
+
+/// What was seen of the servers.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Servers {
+    /// The nodes, by name.
+    pub nodes: BTreeMap<String, NodeSeen>,
+    /// Whether a backup of somebody else runs, as far as the servers list them.
+    pub is_busy: bool,
+}
+
+/// A node.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct NodeSeen {
+    /// Whether it calls itself healthy.
+    pub is_healthy: bool,
+    /// Its version; empty where it does not say.
+    pub version: String,
+    /// Whether it has the module; `None` where it was not asked at an address of its own.
+    pub has_module: Option<bool>,
+}
+
+/// A collection that is to be backed up.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct CollectionSeen {
+    /// The nodes that hold any of its replicas.
+    pub holders: BTreeSet<String>,
+    /// Tenants at rest (`COLD`).
+    pub cold: Vec<String>,
+    /// Tenants that are offloaded or on their way (`FROZEN`, `FREEZING`, `UNFREEZING`).
+    pub frozen: Vec<String>,
+}
+
+/// Something that stands in the way.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Obstacle {
+    /// Servers without the module.
+    NoModule {
+        /// Which.
+        nodes: Vec<String>,
+    },
+    /// Nodes that hold something and do not live.
+    NodesAway {
+        /// Of which collection.
+        collection: String,
+        /// Which.
+        nodes: Vec<String>,
+    },
+    /// A collection that is not there.
+    NoCollection {
+        /// Which.
+        collection: String,
+    },
+    /// Nothing to back up.
+    NoCollections,
+    /// Another backup runs.
+    Busy,
+    /// Tenants that the servers would silently leave out, and that would be restored empty.
+    LeftOut {
+        /// Of which collection.
+        collection: String,
+        /// How many.
+        count: usize,
+        /// The first of them.
+        tenants: Vec<String>,
+        /// The oldest version of the servers.
+        version: String,
+    },
+    /// A server that runs an older version than the one that wrote the backup.
+    Older {
+        /// Which.
+        node: String,
+        /// Its version.
+        found: String,
+        /// The version of the backup.
+        wrote: String,
+    },
+    /// Nodes of the backup that the cluster does not have.
+    NoSuchNodes {
+        /// Which.
+        nodes: Vec<String>,
+        /// Those that there are.
+        found: Vec<String>,
+    },
+    /// The collection, or an alias of its name, is there.
+    Exists {
+        /// Which.
+        collection: String,
+    },
+    /// Something that a restore of files cannot do.
+    Unable {
+        /// The field.
+        field: &'static str,
+        /// What it would be.
+        what: &'static str,
+    },
+}
+
+impl Obstacle {
+    /// Whether it stands there until a person does something.
+    pub fn is_permanent(&self) -> bool {
+        !matches!(self, Self::NodesAway { .. } | Self::Busy)
+    }
+}
+
+fn some(names: &[String]) -> String {
+    let mut text = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > NAMED {
+        text += ", …";
+    }
+    text
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoModule { nodes } => write!(
+                formatter,
+                "servers without module {BACKUP_MODULE}: {}; set spec.managed.backup.s3 of the WeaviateCluster and restart its pods, or ENABLE_MODULES={BACKUP_MODULE} and BACKUP_S3_BUCKET of servers that somebody else runs",
+                some(nodes)
+            ),
+            Self::NodesAway { collection, nodes } => write!(
+                formatter,
+                "collection {collection} has replicas on nodes that are away: {}; every one of them takes part in the backup",
+                some(nodes)
+            ),
+            Self::NoCollection { collection } => write!(formatter, "there is no collection {collection}"),
+            Self::NoCollections => write!(formatter, "there is no collection to back up"),
+            Self::Busy => {
+                write!(formatter, "the servers are at another backup, and do one at a time; see: GET /v1/backups/s3")
+            }
+            Self::LeftOut { collection, count, tenants, version } => write!(
+                formatter,
+                "collection {collection} has {count} tenants that servers of {version} silently leave out and restore empty: {}; wake them, or leave them out knowingly by coldTenants: Skip, or back up by engine: Portable",
+                some(tenants)
+            ),
+            Self::Older { node, found, wrote } => write!(
+                formatter,
+                "node {node} runs {found}, and {wrote} wrote the backup: files go back to servers of that version or a newer one"
+            ),
+            Self::NoSuchNodes { nodes, found } => write!(
+                formatter,
+                "the backup holds files of nodes {}, and the cluster has {}: restore into one that has nodes of these names; a run of engine: Portable goes anywhere",
+                some(nodes),
+                some(found)
+            ),
+            Self::Exists { collection } => write!(
+                formatter,
+                "{collection} exists, and files are put back only where there is nothing of that name, not even an empty collection: delete it first, or restore a run of engine: Portable beside it"
+            ),
+            Self::Unable { field, what } => write!(
+                formatter,
+                "{field}: Weaviate's own backup cannot {what}; leave it out, or restore a run of engine: Portable"
+            ),
+        }
+    }
+}
+
+/// All obstacles as one text.
+pub fn told(obstacles: &[Obstacle]) -> String {
+    obstacles.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// What stands in the way of a backup of these collections; `None` for one that is not there. `skip`: what is left out
+/// was asked for.
+pub fn before_backup(
+    servers: &Servers,
+    collections: &BTreeMap<String, Option<CollectionSeen>>,
+    skip: bool,
+) -> Vec<Obstacle> {
+    let mut obstacles: Vec<Obstacle> = modules(servers).into_iter().collect();
+    if collections.is_empty() {
+        obstacles.push(Obstacle::NoCollections);
+    }
+    for (name, seen) in collections {
+        let collection = name.clone();
+        let Some(seen) = seen else {
+            obstacles.push(Obstacle::NoCollection { collection });
+            continue;
+        };
+        let is_away = |node: &&String| servers.nodes.get(*node).is_none_or(|node| !node.is_healthy);
+        let nodes: Vec<String> = seen.holders.iter().filter(is_away).cloned().collect();
+        if !nodes.is_empty() {
+            obstacles.push(Obstacle::NodesAway { collection: collection.clone(), nodes });
+        }
+        let left_out = left_out(servers, seen);
+        if !left_out.is_empty() && !skip {
+            let version = oldest(servers).map_or_else(|| "an unknown version".to_owned(), |(_, text)| text);
+            let count = left_out.len();
+            let tenants = left_out.into_iter().take(NAMED + 1).collect();
+            obstacles.push(Obstacle::LeftOut { collection, count, tenants, version });
+        }
+    }
+    if servers.is_busy {
+        obstacles.push(Obstacle::Busy);
+    }
+    obstacles
+}
+
+/// Tenants that servers of this version leave out of a backup.
+pub fn left_out(servers: &Servers, seen: &CollectionSeen) -> Vec<String> {
+    let takes_cold = oldest(servers).is_some_and(|(version, _)| version >= (1, COLD_SINCE));
+    let cold = if takes_cold { &[][..] } else { &seen.cold };
+    cold.iter().chain(&seen.frozen).cloned().collect()
+}
+
+/// A restore of files.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Wanted {
+    /// The collection in the backup.
+    pub collection: String,
+    /// What it is to become.
+    pub into: String,
+    /// Whether objects are to be written over or beside others.
+    pub merges: bool,
+    /// Whether a factor is asked for.
+    pub has_factor: bool,
+    /// Whether a number of shards is asked for.
+    pub has_shards: bool,
+    /// The nodes that wrote the backup.
+    pub nodes: Vec<String>,
+    /// The version of the servers that wrote it.
+    pub version: String,
+}
+
+/// What stands in the way of putting files back. `exists`: whether anything of the name is there.
+pub fn before_restore(servers: &Servers, wanted: &Wanted, exists: bool) -> Vec<Obstacle> {
+    let mut obstacles = Vec::new();
+    let unable = [
+        (wanted.into != wanted.collection, "into", "give a collection another name"),
+        (wanted.merges, "conflict", "be put over or beside objects"),
+        (wanted.has_factor, "replicationFactor", "change the number of replicas"),
+        (wanted.has_shards, "shards", "change the number of shards"),
+    ];
+    obstacles
+        .extend(unable.into_iter().filter(|(is, ..)| *is).map(|(_, field, what)| Obstacle::Unable { field, what }));
+    obstacles.extend(modules(servers));
+    let is_missing = |node: &&String| !servers.nodes.contains_key(*node);
+    let nodes: Vec<String> = wanted.nodes.iter().filter(is_missing).cloned().collect();
+    if !nodes.is_empty() {
+        let found = servers.nodes.keys().cloned().collect();
+        obstacles.push(Obstacle::NoSuchNodes { nodes, found });
+    }
+    if let Some(wrote) = numbers(&wanted.version) {
+        let older = servers.nodes.iter().find(|(_, node)| numbers(&node.version).is_some_and(|found| found < wrote));
+        obstacles.extend(older.map(|(name, node)| Obstacle::Older {
+            node: name.clone(),
+            found: node.version.clone(),
+            wrote: wanted.version.clone(),
+        }));
+    }
+    if exists {
+        obstacles.push(Obstacle::Exists { collection: wanted.into.clone() });
+    }
+    if servers.is_busy {
+        obstacles.push(Obstacle::Busy);
+    }
+    obstacles
+}
+
+fn modules(servers: &Servers) -> Option<Obstacle> {
+    let lacks = |(name, node): (&String, &NodeSeen)| (node.has_module == Some(false)).then(|| name.clone());
+    let nodes: Vec<String> = servers.nodes.iter().filter_map(lacks).collect();
+    (!nodes.is_empty()).then_some(Obstacle::NoModule { nodes })
+}
+
+/// Major and minor number.
+fn numbers(version: &str) -> Option<(u32, u32)> {
+    ServerVersion::parse(version).map(|version| (version.major, version.minor))
+}
+
+/// The lowest version, as numbers and as it is written; `None` where any of them is not to be read.
+fn oldest(servers: &Servers) -> Option<((u32, u32), String)> {
+    let read = |node: &NodeSeen| Some((numbers(&node.version)?, node.version.clone()));
+    servers.nodes.values().map(read).collect::<Option<Vec<_>>>()?.into_iter().min()
+}
+
+/// What is said of a backup that is under way.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Watched {
+    /// What the server that coordinates it says; `None` where it could not be asked, or knows of none.
+    pub word: Option<Word>,
+    /// Whether the store has the servers' own word that it is complete.
+    pub is_whole: bool,
+    /// Whether the server that coordinates it may have died: it did not answer once, or another worker began this.
+    pub was_away: bool,
+    /// For how long nothing has changed in the store.
+    pub quiet: SignedDuration,
+}
+
+/// A server's word.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Word {
+    /// It is under way.
+    Running,
+    /// It is complete.
+    Success,
+    /// It failed, and why.
+    Failed(String),
+    /// It was cancelled.
+    Canceled,
+}
+
+/// What to make of it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// Look again.
+    Wait,
+    /// Write it down.
+    Complete,
+    /// It is none, and why; the next attempt is another backup.
+    Over(String),
+    /// It is cancelled, since nobody ends it.
+    GiveUp(String),
+}
+
+/// What to make of what is said.
+pub fn judge(watched: &Watched) -> Verdict {
+    let Watched { word, is_whole, was_away, quiet } = watched;
+    match word {
+        // The word comes before the file that says so: only what the store holds is a backup.
+        Some(Word::Success) | None if *is_whole => Verdict::Complete,
+        Some(Word::Failed(why)) => Verdict::Over(format!("the servers say that it failed: {why}")),
+        Some(Word::Canceled) => Verdict::Over("the servers say that it was cancelled".to_owned()),
+        Some(Word::Success | Word::Running) | None if *was_away && *quiet >= QUIET => Verdict::GiveUp(format!(
+            "nothing changed in the store for {} minutes, and the node that coordinated the backup was away: nobody ends it",
+            quiet.as_mins()
+        )),
+        Some(Word::Success | Word::Running) | None => Verdict::Wait,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn servers(nodes: &[(&str, &str, Option<bool>)]) -> Servers {
+        let node = |(name, version, module): &(&str, &str, Option<bool>)| {
+            let seen = NodeSeen { is_healthy: true, version: (*version).to_owned(), has_module: *module };
+            ((*name).to_owned(), seen)
+        };
+        Servers { nodes: nodes.iter().map(node).collect(), is_busy: false }
+    }
+
+    fn three(version: &str) -> Servers {
+        servers(&[("w-0", version, Some(true)), ("w-1", version, Some(true)), ("w-2", version, Some(true))])
+    }
+
+    fn names(of: &[&str]) -> Vec<String> {
+        of.iter().map(ToString::to_string).collect()
+    }
+
+    fn seen(holders: &[&str], cold: &[&str], frozen: &[&str]) -> Option<CollectionSeen> {
+        Some(CollectionSeen { holders: names(holders).into_iter().collect(), cold: names(cold), frozen: names(frozen) })
+    }
+
+    fn only(name: &str, seen: Option<CollectionSeen>) -> BTreeMap<String, Option<CollectionSeen>> {
+        BTreeMap::from([(name.to_owned(), seen)])
+    }
+
+    #[test]
+    fn what_stands_in_the_way_of_a_backup_is_told_before_it() {
+        let all = ["w-0", "w-1", "w-2"];
+        let mut away = three("1.38.2");
+        away.nodes.remove("w-2");
+        let mut sick = three("1.38.2");
+        sick.nodes.get_mut("w-1").unwrap().is_healthy = false;
+        let busy = Servers { is_busy: true, ..three("1.38.2") };
+        let half = servers(&[("w-0", "1.38.2", Some(true)), ("w-1", "1.38.2", Some(false)), ("w-2", "1.38.2", None)]);
+        let mixed = servers(&[("w-0", "1.38.2", Some(true)), ("w-1", "1.36.4", Some(true))]);
+        let unknown = servers(&[("w-0", "", Some(true))]);
+        for (what, servers, collections, skip, expected, is_permanent) in [
+            ("nothing", three("1.38.2"), only("A", seen(&all, &[], &[])), false, &[][..], true),
+            ("a node without the module", half, only("A", seen(&all, &[], &[])), false, &["backup-s3: w-1;"], true),
+            ("a node that is gone", away, only("A", seen(&all, &[], &[])), false, &["are away: w-2;"], false),
+            ("a node that is unwell", sick, only("A", seen(&all, &[], &[])), false, &["are away: w-1;"], false),
+            ("of which nothing is needed", three("1.38.2"), only("A", seen(&["w-0"], &[], &[])), false, &[], true),
+            ("no such collection", three("1.38.2"), only("A", None), false, &["no collection A"], true),
+            ("no collection at all", three("1.38.2"), BTreeMap::new(), false, &["no collection to"], true),
+            ("another backup", busy, only("A", seen(&all, &[], &[])), false, &["at another backup"], false),
+            (
+                "at rest, which older servers leave out",
+                three("1.36.9"),
+                only("A", seen(&all, &["t"], &[])),
+                false,
+                &["1 tenants that servers of 1.36.9 silently leave out"],
+                true,
+            ),
+            ("the same, knowingly", three("1.36.9"), only("A", seen(&all, &["t"], &[])), true, &[], true),
+            (
+                "at rest, which newer servers take",
+                three("1.37.0"),
+                only("A", seen(&all, &["t"], &[])),
+                false,
+                &[],
+                true,
+            ),
+            (
+                "at rest, and one server is older",
+                mixed,
+                only("A", seen(&["w-0"], &["t"], &[])),
+                false,
+                &["servers of 1.36.4"],
+                true,
+            ),
+            (
+                "at rest, and nobody knows",
+                unknown,
+                only("A", seen(&["w-0"], &["t"], &[])),
+                false,
+                &["servers of an unknown version"],
+                true,
+            ),
+            ("offloaded", three("1.38.2"), only("A", seen(&all, &["c"], &["f", "g"])), false, &["2 tenants"], true),
+        ] {
+            let found = before_backup(&servers, &collections, skip);
+            assert_eq!(found.len(), expected.len(), "{what}: {found:?}");
+            for (obstacle, words) in found.iter().zip(expected) {
+                assert!(obstacle.to_string().contains(words), "{what}: {obstacle}");
+                assert_eq!(obstacle.is_permanent(), is_permanent, "{what}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_stands_in_the_way_of_putting_files_back_is_told_before_it() {
+        let wanted = || Wanted {
+            collection: "A".to_owned(),
+            into: "A".to_owned(),
+            nodes: names(&["w-0", "w-1"]),
+            version: "1.38.2".to_owned(),
+            ..Wanted::default()
+        };
+        let one = servers(&[("w-0", "1.38.2", Some(true))]);
+        for (what, servers, wanted, exists, expected) in [
+            ("nothing", three("1.38.2"), wanted(), false, &[][..]),
+            ("newer servers", three("1.40.0"), wanted(), false, &[]),
+            ("another patch", three("1.38.0"), wanted(), false, &[]),
+            ("older servers", three("1.37.9"), wanted(), false, &["node w-0 runs 1.37.9"]),
+            ("other nodes", one, wanted(), false, &["of nodes w-1, and the cluster has w-0"]),
+            ("it is there", three("1.38.2"), wanted(), true, &["A exists"]),
+            ("another name", three("1.38.2"), Wanted { into: "B".to_owned(), ..wanted() }, false, &["into: "]),
+            (
+                "everything at once",
+                three("1.38.2"),
+                Wanted { merges: true, has_factor: true, has_shards: true, ..wanted() },
+                true,
+                &["conflict: ", "replicationFactor: ", "shards: ", "A exists"],
+            ),
+        ] {
+            let found = before_restore(&servers, &wanted, exists);
+            assert_eq!(found.len(), expected.len(), "{what}: {found:?}");
+            for (obstacle, words) in found.iter().zip(expected) {
+                assert!(obstacle.to_string().contains(words), "{what}: {obstacle}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_backup_is_complete_when_the_store_says_so_and_given_up_when_nobody_ends_it() {
+        let late = QUIET;
+        let soon = SignedDuration::from_mins(1);
+        let failed = || Some(Word::Failed("disk full".to_owned()));
+        for (what, word, is_whole, was_away, quiet, expected) in [
+            ("it runs", Some(Word::Running), false, false, soon, "wait"),
+            ("it runs, and writes one large file", Some(Word::Running), false, false, late, "wait"),
+            ("done, and the file that says so is not there yet", Some(Word::Success), false, false, soon, "wait"),
+            ("done", Some(Word::Success), true, false, soon, "complete"),
+            ("done, and the node that knew has died", None, true, true, soon, "complete"),
+            ("it does not answer for a moment", None, false, true, soon, "wait"),
+            ("it died", None, false, true, late, "give up"),
+            ("it came back, and says what the store says", Some(Word::Running), false, true, late, "give up"),
+            ("it failed", failed(), false, false, soon, "over"),
+            ("cancelled by somebody", Some(Word::Canceled), false, false, soon, "over"),
+            ("it runs, whatever an older file says", Some(Word::Running), true, false, soon, "wait"),
+        ] {
+            let verdict = judge(&Watched { word, is_whole, was_away, quiet });
+            let found = match verdict {
+                Verdict::Wait => "wait",
+                Verdict::Complete => "complete",
+                Verdict::Over(_) => "over",
+                Verdict::GiveUp(_) => "give up",
+            };
+            assert_eq!(found, expected, "{what}");
+        }
+    }
+}
