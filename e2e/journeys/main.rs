@@ -6,6 +6,7 @@
 
 mod approval;
 mod backup;
+mod backup_drill;
 mod backup_plugin;
 mod cold_start;
 mod deletion;

@@ -2,6 +2,9 @@
 
 mod backup;
 mod board;
+pub(crate) mod drill;
+#[cfg(test)]
+mod drill_tests;
 pub(crate) mod judged;
 mod restore;
 #[cfg(test)]

@@ -27,13 +27,13 @@ use crate::worker::backup::ways::{Ways, ways};
 use crate::worker::work::Endpoints;
 
 /// An address where nobody listens.
-const NOBODY: &str = "http://127.0.0.1:1";
+pub(super) const NOBODY: &str = "http://127.0.0.1:1";
 
-fn owner() -> Owner {
+pub(super) fn owner() -> Owner {
     Owner { cluster: "ai/search (c)".to_owned(), policy: "ai/nightly (u)".to_owned() }
 }
 
-fn at(address: &str) -> Ways {
+pub(super) fn at(address: &str) -> Ways {
     ways(&Endpoints { rest: address.to_owned(), grpc: NOBODY.to_owned(), nodes: Vec::new() }, None).unwrap()
 }
 
@@ -71,7 +71,7 @@ async fn write(store: &MemoryStore, run: &str, collections: &[(&str, u32)]) {
     writer.write().await.unwrap();
 }
 
-fn backup_job(order: &str, edit: impl FnOnce(&mut Value)) -> BackupJob {
+pub(super) fn backup_job(order: &str, edit: impl FnOnce(&mut Value)) -> BackupJob {
     let mut job = json!({
         "backup": {
             "namespace": "ai", "name": "nightly", "uid": "u", "run": "", "owner": owner(),

@@ -9,7 +9,9 @@
 //! runs/RUN/index/COLLECTION.json
 //! runs/RUN/manifest.json                            last: the run exists with it
 //! runs/RUN/verified.json                            once it was read back
+//! runs/RUN/drilled.json                             what its last restore drill found
 //! restores/ID.json                                  receipts
+//! woken/RUN.json                                    the tenant that a run has woken, while it is awake
 //! ```
 
 use jiff::Timestamp;
@@ -23,12 +25,17 @@ pub const OWNER: &str = "owner.json";
 pub const RUNS: &str = "runs";
 /// Below it, each restore has its receipt.
 pub const RESTORES: &str = "restores";
+/// Below it, each run that has a tenant woken says which.
+pub const WOKEN: &str = "woken";
 /// The first file of a run.
 pub const BEGUN: &str = "begun.json";
 /// The last.
 pub const MANIFEST: &str = "manifest.json";
 /// Beside it once the run was read back.
 pub const VERIFIED: &str = "verified.json";
+
+/// Beside it once the run was restored by a drill.
+pub const DRILLED: &str = "drilled.json";
 
 /// An id for a run that begins now; in the order of time. `chance` tells runs of one second apart.
 pub fn run_id(now: Timestamp, chance: u16) -> String {
@@ -70,6 +77,11 @@ pub fn gone(collection: &str, tenant: Option<&str>, slice: usize, number: usize)
 
 fn folder(collection: &str, tenant: Option<&str>) -> String {
     tenant.map_or_else(|| format!("{collection}/"), |tenant| format!("{collection}/tenant={tenant}/"))
+}
+
+/// The key under which a run says which tenant it has woken.
+pub fn woken(run: &str) -> String {
+    format!("{WOKEN}/{run}.json")
 }
 
 /// The key of a receipt.
