@@ -13,15 +13,15 @@ use super::{lose_status, world};
 /// A policy whose one run is done, and a drill is due.
 async fn due() -> (World, String) {
     let mut world = world().await;
+    world.nightly().await;
+    let first = world.backup_jobs()[0].clone();
+    world.end_backup(&first, Stage::Done, |_| {});
+    world.nightly().await;
     world.api.edit::<CollectionBackup>(NAMESPACE, "nightly", |object| {
         object["spec"]["verify"] = json!({"drill": {
             "schedule": {"cron": "* * * * *"}, "searches": 5, "minimumOverlap": 90, "replicationFactor": 1,
         }});
     });
-    world.nightly().await;
-    let first = world.backup_jobs()[0].clone();
-    world.end_backup(&first, Stage::Done, |_| {});
-    world.nightly().await;
     advance(60);
     (world, first)
 }
