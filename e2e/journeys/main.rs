@@ -7,6 +7,7 @@
 mod approval;
 mod backup;
 mod backup_chosen;
+mod backup_drill;
 mod backup_native;
 mod backup_plugin;
 mod cold_start;

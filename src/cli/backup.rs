@@ -4,6 +4,7 @@
 mod bar;
 mod cleanup;
 mod create;
+mod drill;
 mod look;
 mod place;
 mod remove;
@@ -38,8 +39,8 @@ enum Command {
     Ls(look::LsArgs),
     /// One run in detail
     Show(look::ShowArgs),
-    /// Is a run what was written? Reads all of it back
-    Verify(verify::VerifyArgs),
+    /// Is a run what was written? Reads all of it back, or restores it and compares
+    Verify(Box<verify::VerifyArgs>),
     /// Delete runs
     Rm(remove::RmArgs),
     /// Delete runs by rules; says what it would do, and does it with --yes
@@ -61,7 +62,7 @@ enum Catalog {
     /// As `backup show`
     Show(look::ShowArgs),
     /// As `backup verify`
-    Verify(verify::VerifyArgs),
+    Verify(Box<verify::VerifyArgs>),
     /// As `backup cleanup`
     Cleanup(Box<cleanup::CleanupArgs>),
 }
@@ -75,18 +76,18 @@ pub(super) async fn run(args: &BackupArgs, target: &Target, printer: Printer) ->
         Command::Schedule(args) => schedule::run(args, target, printer).await,
         Command::Ls(args) => look::ls(args, printer).await,
         Command::Show(args) => look::show(args, printer).await,
-        Command::Verify(args) => verify::run(args, printer).await,
+        Command::Verify(args) => verify::run(args, target, printer).await,
         Command::Rm(args) => remove::run(args, printer).await,
         Command::Cleanup(args) => cleanup::run(args, printer).await,
     };
     session::end(done, printer)
 }
 
-pub(super) async fn catalog(args: &CatalogArgs, printer: Printer) -> io::Result<Exit> {
+pub(super) async fn catalog(args: &CatalogArgs, target: &Target, printer: Printer) -> io::Result<Exit> {
     let done = match &args.command {
         Catalog::List(args) => look::ls(args, printer).await,
         Catalog::Show(args) => look::show(args, printer).await,
-        Catalog::Verify(args) => verify::run(args, printer).await,
+        Catalog::Verify(args) => verify::run(args, target, printer).await,
         Catalog::Cleanup(args) => cleanup::run(args, printer).await,
     };
     session::end(done, printer)

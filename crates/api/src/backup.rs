@@ -16,7 +16,7 @@ mod store;
 
 pub use contents::{Encryption, Incremental, MOST_FILTER_LETTERS, Mode};
 pub use native::{NativeCompression, NativeOptions};
-pub use rules::{Retention, Verification};
+pub use rules::{Drill, Retention, Verification};
 pub use store::{BackupStore, VolumeStore};
 
 /// A backup policy: what is written, where to, when, how long it is kept and how it is verified.
@@ -61,6 +61,8 @@ pub use store::{BackupStore, VolumeStore};
         .message("engine: Native has no mode, filter, incremental and encryption: the servers write whole collections as they are"),
     validation = Rule::new("!has(self.engine) || self.engine != 'Native' || !has(self.coldTenants) || self.coldTenants != 'Wake'")
         .message("coldTenants: Wake goes with engine: Portable; with Native it is Refuse, which is meant when it is left out, or Skip"),
+    validation = Rule::new("!has(self.engine) || self.engine != 'Native' || !has(self.verify) || !has(self.verify.drill)")
+        .message("engine: Native has no verify.drill: the servers restore a collection under its own name alone"),
     validation = Rule::new("!has(self.native) || (has(self.engine) && self.engine == 'Native')")
         .message("native goes with engine: Native")
 )]
@@ -220,15 +222,21 @@ pub struct CollectionBackupStatus {
     /// When the last run that succeeded was finished.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_success: Option<Time>,
-    /// When a run was last verified.
+    /// When a run was last verified: read back, or restored by a drill.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_verified: Option<Time>,
+    /// The last restore drill.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_drill: Option<BackupDrill>,
     /// A Suspect run that waits for a person: approved, it counts as good, and retention goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanStatus>,
     /// When the next run is due.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_run: Option<Time>,
+    /// When the next restore drill is due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_drill: Option<Time>,
     /// Value of `elysia.dev/run-now` that was handled last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_handled: Option<String>,
@@ -296,4 +304,38 @@ pub enum BackupState {
     Suspect,
     /// There is no run.
     Failed,
+}
+
+/// A restore drill.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupDrill {
+    /// The run that was restored; absent where it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// When it ended.
+    pub at: Time,
+    /// How it ended.
+    pub state: DrillState,
+    /// Objects that were found in the scratch collections.
+    #[serde(default)]
+    pub objects: i64,
+    /// Of a hundred objects that are really the nearest, how many the searches found; the collection with the fewest.
+    /// Absent where nothing was searched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<i32>,
+    /// What is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// How a restore drill ended.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+pub enum DrillState {
+    /// What was restored is what was backed up, and is found.
+    Passed,
+    /// It is not.
+    Failed,
+    /// It could not be done, which says nothing about the run.
+    Unfinished,
 }

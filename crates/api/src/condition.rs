@@ -192,6 +192,10 @@ pub enum Reason {
     NotVerified,
     /// The last run of a backup is not what was written.
     VerificationFailed,
+    /// What a restore drill restored is not what was backed up, or the run could not be restored.
+    DrillFailed,
+    /// The last restore drill could not be done, which says nothing about the run.
+    DrillUnfinished,
     /// There is no run of the backup yet.
     NoRun,
     /// A collection is left alone because a restore into it is not finished.
@@ -273,6 +277,8 @@ impl Reason {
             Self::Suspect => "Suspect",
             Self::NotVerified => "NotVerified",
             Self::VerificationFailed => "VerificationFailed",
+            Self::DrillFailed => "DrillFailed",
+            Self::DrillUnfinished => "DrillUnfinished",
             Self::NoRun => "NoRun",
             Self::RestoreUnfinished => "RestoreUnfinished",
             Self::BackupMissing => "BackupMissing",

@@ -37,7 +37,7 @@
 //! | [`Client::restore_backup`] | `POST /v1/backups/{backend}/{id}/restore` | **no**: look whether its classes are there first |
 //! | [`Client::batch_objects`], [`Client::send_batch`] | gRPC `BatchObjects` | yes: every object carries its id, and is overwritten |
 //! | [`Client::batch_delete_ids`] | gRPC `BatchDelete` | yes, unless an id was written again meanwhile |
-//! | [`Client::fetch_by_ids`], [`Client::fetch_selected`], [`Client::fetch_page`] | gRPC `Search` | yes |
+//! | [`Client::fetch_by_ids`], [`Client::fetch_selected`], [`Client::fetch_page`], [`Client::nearest`] | gRPC `Search` | yes |
 //!
 //! **No call is retried inside.** A reconciler requeues, a worker has its own patience; a client that retries by itself
 //! would multiply both. `retryable` of an error and the last column of this table are what they decide by.
@@ -70,7 +70,7 @@ pub use digest::{ID_PAGE, OBJECT_PAGE, ReplicaDigest};
 pub use error::{BoxError, Call, ErrorCategory, Feature, MESSAGE_BYTES, WeaviateError};
 pub use grpc::{
     BatchDeleteOutcome, BatchEncoder, BatchObject, BatchOutcome, EncodedBatch, FetchedObject, GRPC_MESSAGE_BYTES,
-    NamedVector, ObjectError, ObjectRef, Selection, VectorRef, Vectors,
+    NamedVector, Nearest, ObjectError, ObjectRef, Selection, VectorRef, Vectors,
 };
 pub use objects::{Consistency, Object, Page, ReadFrom};
 pub use replica::AtReplica;

@@ -9,9 +9,9 @@ use elysia_engine::backup::layout;
 use elysia_engine::backup::level::Level;
 use elysia_engine::backup::manifest::{DataFormat, Manifest, Owner, RunMode};
 use elysia_engine::backup::restore::{Receipt, State};
-use elysia_engine::backup::write::Progress;
+use elysia_engine::backup::write::{Progress, Woken, woken};
 use elysia_engine::retry::Stop as Halt;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::bar::{self, Done, size};
@@ -23,7 +23,7 @@ use crate::cli::way::{self, Way, WayArgs};
 use crate::cli::{Exit, Output, Target, encode};
 use crate::worker::backup::store::AnyStore;
 use crate::worker::backup::work::{BackupHow, BackupWork, ColdWork, CompareWork};
-use crate::worker::backup::{Choice, Failure, RunSummary, back_up_chosen, receipts};
+use crate::worker::backup::{Choice, Failure, RunSummary, back_up_chosen, receipts, rest_woken};
 use crate::worker::work::{Endpoints, PatienceWork};
 
 /// Arguments of `backup create`.
@@ -55,6 +55,9 @@ pub(super) struct CreateArgs {
     /// What becomes of tenants that are not active: an error, or they are woken for the run, or left out
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     cold: Cold,
+    /// No other run of this owner is under way: put back to rest what one that was killed left awake
+    #[arg(long)]
+    rest_woken: bool,
     /// What is asked of the other replicas: everything, times of the last change, or nothing
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     compare: Compare,
@@ -191,6 +194,9 @@ pub(super) async fn run(args: &CreateArgs, target: &Target, printer: Printer) ->
     guard_restores(args, &work).await?;
     let (halt, progress, begun) = (Halt::default(), Progress::default(), Timestamp::now());
     let ways = way.ways();
+    guard_woken(args, &work, &store, begun).await?;
+    let rested = rest_woken(&work.owner, &ways, &store, work.patience, &halt).await;
+    rested.map_err(|failure| stopped(&Failure { message: way.explain(&failure.message), ..failure }, ""))?;
     let look = || Done {
         units: progress.objects.load(Ordering::Relaxed),
         bytes: Some(progress.bytes.load(Ordering::Relaxed)),
@@ -239,6 +245,28 @@ async fn guard_restores(args: &CreateArgs, work: &BackupWork) -> Result<(), Stop
         ));
     }
     Ok(())
+}
+
+/// How long one tenant may take to be read: a note that is older is that of a run that died.
+const LONGEST_WAKE: SignedDuration = SignedDuration::from_hours(12);
+
+/// A run of this owner that was killed leaves a tenant awake, and one that is under way has one awake: nobody but a person
+/// knows which it is, until it takes too long.
+async fn guard_woken(args: &CreateArgs, work: &BackupWork, store: &AnyStore, now: Timestamp) -> Result<(), Stop> {
+    if args.rest_woken {
+        return Ok(());
+    }
+    let found = woken(store, &work.owner).await.map_err(|error| stopped(&Failure::from(error), ""))?;
+    let Some(fresh) = found.into_iter().find(|woken| now.duration_since(woken.at) < LONGEST_WAKE) else {
+        return Ok(());
+    };
+    let Woken { run, collection, tenant, at, .. } = fresh;
+    Err(Stop::unknown(
+        format!(
+            "run {run} woke tenant {tenant} of {collection} at {at} and did not put it back to rest; there is no run"
+        ),
+        "if that run is under way, wait for it; if it was killed: the same command with --rest-woken",
+    ))
 }
 
 pub(super) fn render(manifest: &Manifest, seconds: f64, store: &StoreArgs) -> String {

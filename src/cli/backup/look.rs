@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use elysia_core::backup::ledger::DrillNote;
 use elysia_engine::backup::catalogue::{self, Entry, State};
 use elysia_engine::backup::manifest::{Difference, Manifest};
 use jiff::Timestamp;
@@ -15,7 +16,7 @@ use crate::cli::health::duration::age;
 use crate::cli::printer::{HEADING, Printer, paint, plain};
 use crate::cli::session::Stop;
 use crate::cli::{Exit, Output, encode};
-use crate::worker::backup::{RunState, RunSummary, runs, summary};
+use crate::worker::backup::{RunState, RunSummary, drilled, runs, summary};
 
 /// Arguments of `backup ls`.
 #[derive(Debug, clap::Args)]
@@ -99,23 +100,43 @@ pub(super) async fn show(args: &ShowArgs, printer: Printer) -> Result<Exit, Stop
         State::Run { verified, .. } => verified.map(|verified| verified.at),
         State::Unfinished(_) | State::Unreadable(_) => None,
     };
+    let found = drilled::of_run(&store, &manifest.run).await;
+    let drilled = found.map_err(|error| stopped(&error.into(), ""))?.map_err(|error| error.to_string());
     let text = match args.output {
-        Output::Table => whole(&manifest, verified),
+        Output::Table => whole(&manifest, verified, &drilled),
         output => encode(&manifest, output)?,
     };
     printer.data(&text)?;
     Ok(Exit::Healthy)
 }
 
+/// The last restore drill of a run.
+fn drill(found: &Result<Option<DrillNote>, String>) -> String {
+    match found {
+        Ok(None) => "never".to_owned(),
+        Err(problem) => format!("nobody knows: {}", plain(problem)),
+        Ok(Some(note)) => {
+            let why = note.message.as_ref().map(|why| format!(": {}", plain(why))).unwrap_or_default();
+            let word = if note.has_passed() { "good" } else { "bad" };
+            let overlap = note.overlap.map(|overlap| format!(", {overlap} % of the nearest found")).unwrap_or_default();
+            format!("{}, {word}, {} objects{overlap}{why}", note.at, note.objects)
+        }
+    }
+}
+
 /// A run in detail.
-pub(super) fn whole(manifest: &Manifest, verified: Option<Timestamp>) -> String {
+pub(super) fn whole(
+    manifest: &Manifest,
+    verified: Option<Timestamp>,
+    drilled: &Result<Option<DrillNote>, String>,
+) -> String {
     let seconds = manifest.finished_at.duration_since(manifest.started_at).as_secs();
     let nodes = match manifest.source.nodes {
         0 => "its common address".to_owned(),
         nodes => format!("{nodes} nodes"),
     };
     let mut text = format!(
-        "run        {}\nowner      {}\nmade       {}, in {seconds}s, by {}\nsource     Weaviate {}, read at {nodes}\nformat     {:?}, version {}\nobjects    {}\nsize       {}\nverified   {}\n\n",
+        "run        {}\nowner      {}\nmade       {}, in {seconds}s, by {}\nsource     Weaviate {}, read at {nodes}\nformat     {:?}, version {}\nobjects    {}\nsize       {}\nverified   {}\ndrilled    {}\n\n",
         paint(HEADING, &plain(&manifest.run)),
         plain(&manifest.owner.to_string()),
         manifest.finished_at,
@@ -126,6 +147,7 @@ pub(super) fn whole(manifest: &Manifest, verified: Option<Timestamp>) -> String 
         manifest.objects(),
         size(manifest.bytes()),
         verified.map_or_else(|| "never".to_owned(), |at| at.to_string()),
+        drill(drilled),
     );
     if let Some(native) = &manifest.native {
         // Above the empty line.

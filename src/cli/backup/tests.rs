@@ -155,7 +155,7 @@ fn what_is_not_known_is_not_zero() {
     };
     let now = at("2026-11-29T18:00:00Z");
     insta::assert_snapshot!("ls_table", text(&table(&[summary(), unfinished(), unreadable.clone()], now)));
-    insta::assert_snapshot!("show", text(&whole(&manifest(), None)));
+    insta::assert_snapshot!("show", text(&whole(&manifest(), None, &Ok(None))));
     insta::assert_snapshot!("doubts", text(&doubts(&manifest())));
     let warnings = [summary(), unfinished(), unreadable].map(|run| warning(&run, "s3://b/p")).concat();
     insta::assert_snapshot!("rm_warning", text(&warnings));

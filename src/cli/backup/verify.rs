@@ -8,33 +8,39 @@ use elysia_engine::backup::verify::{Depth, Fault, Findings};
 use serde::Serialize;
 
 use super::bar::{self, Done, size};
+use super::drill::{self, DrillArgs};
 use super::place::{KeyArgs, PolicyArgs, StoreArgs, find};
 use super::stopped;
 use crate::cli::printer::{BAD, GOOD, Printer, paint, plain};
 use crate::cli::session::Stop;
-use crate::cli::{Exit, Output, encode};
+use crate::cli::way::WayArgs;
+use crate::cli::{Exit, Output, Target, encode};
 use crate::worker::backup::{Failure, verify_sealed};
 
 /// Arguments of `backup verify`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit codes: 0 the run is what was written, 1 it is not, 2 the store could not be asked, 64 wrong usage"
+    after_help = "Exit codes: 0 the run is what was written, 1 it is not, 2 the store or the servers could not be asked, 64 wrong usage"
 )]
 pub(super) struct VerifyArgs {
     /// The run; `latest` is the newest
-    run: String,
+    pub(super) run: String,
     /// Compare the files' hashes alone, and do not read the objects in them
     #[arg(long)]
     hashes_only: bool,
     #[command(flatten)]
-    key: KeyArgs,
+    pub(super) drill: DrillArgs,
+    #[command(flatten)]
+    pub(super) key: KeyArgs,
     /// How to print
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Output,
+    pub(super) output: Output,
     #[command(flatten)]
-    policy: PolicyArgs,
+    pub(super) policy: PolicyArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    pub(super) store: StoreArgs,
+    #[command(flatten)]
+    pub(super) way: WayArgs,
 }
 
 #[derive(Debug, Serialize)]
@@ -47,7 +53,13 @@ struct Told<'a> {
     faults: &'a [Fault],
 }
 
-pub(super) async fn run(args: &VerifyArgs, printer: Printer) -> Result<Exit, Stop> {
+pub(super) async fn run(args: &VerifyArgs, target: &Target, printer: Printer) -> Result<Exit, Stop> {
+    if args.drill.is_asked() {
+        return drill::run(args, target, printer).await;
+    }
+    if !args.way.is_default() {
+        return Err(Stop::usage("only a drill asks servers: add --drill"));
+    }
     let key = args.key.key()?;
     let store = args.store.open()?;
     let next = format!("kubectl elysia backup ls {}", args.store.again());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use elysia_api::{CollectionBackup, names};
 use elysia_core::backup::happening;
-use elysia_core::backup::{self, BackupSpec, Plan, Step};
+use elysia_core::backup::{self, BackupSpec, Plan, Step, Task};
 use kube::core::ResourceExt as _;
 use kube::runtime::controller::Action;
 
@@ -76,10 +76,13 @@ async fn act(
         }
         Some(Step::Start { intent, task }) => (intent, task),
     };
-    let Some(target) = &scene.way.target else {
+    // A drill has to do with the cluster alone in which it is done.
+    let way = scene.drill_way.as_ref().filter(|_| *task == Task::Drill).unwrap_or(&scene.way);
+    let Some(target) = &way.target else {
         return Err(EffectError::Refused("the cluster has no address that a Job could use".to_owned()));
     };
-    let objects = work::objects(spec, intent, task, &scene.way.uid, target, context).map_err(EffectError::Refused)?;
+    let at = work::At { uid: &scene.way.uid, drill_uid: &way.uid, target };
+    let objects = work::objects(spec, intent, task, at, context).map_err(EffectError::Refused)?;
     let note = serde_json::to_string(intent).map_err(|error| EffectError::Refused(error.to_string()))?;
     let was_noted = scene.observed.failed.is_some();
     store_jobs::make(objects, owner, true, Some(&note), was_noted, context).await

@@ -17,6 +17,8 @@ use super::super::store_jobs::{self, Beside, Way};
 pub(super) struct Scene {
     pub(super) observed: Observed,
     pub(super) way: Way,
+    /// Where drills are done, where that is another cluster.
+    pub(super) drill_way: Option<Way>,
 }
 
 /// One look.
@@ -29,8 +31,11 @@ pub(super) async fn observe(spec: &BackupSpec, context: &Context, now: Timestamp
     let Beside { ledger, keeps_notes, failed, intent } =
         store_jobs::beside(&spec.namespace, &name, &spec.uid, context).await;
     let way = store_jobs::way(&spec.namespace, &spec.cluster, context);
+    let drill = spec.drill.as_ref().filter(|drill| drill.cluster != spec.cluster);
+    let drill_way = drill.map(|drill| store_jobs::way(&spec.namespace, &drill.cluster, context));
     let observed = Observed {
         cluster: way.cluster.clone(),
+        drill_cluster: drill_way.as_ref().map(|way| way.cluster.clone()),
         store: store_jobs::store(&spec.namespace, &spec.store, context).await,
         key: store_jobs::encryption_key(&spec.namespace, spec.key.as_ref(), context).await,
         no_module: way.no_module.clone(),
@@ -42,7 +47,7 @@ pub(super) async fn observe(spec: &BackupSpec, context: &Context, now: Timestamp
         restoring: restoring(spec, context),
         now,
     };
-    Ok(Scene { observed, way })
+    Ok(Scene { observed, way, drill_way })
 }
 
 /// Collections into which a restore writes that is not finished.

@@ -105,13 +105,15 @@ impl World {
         let how = match stage {
             Stage::Done => "Complete",
             Stage::Failed => "Failed",
-            Stage::Writing | Stage::Verifying | Stage::Retiring => return,
+            Stage::Writing | Stage::Verifying | Stage::Retiring | Stage::Drilling => return,
         };
         self.api.edit::<Job>(NAMESPACE, job, |job| {
             job["status"] = json!({"conditions": [{"type": how, "status": "True", "message": "BackoffLimitExceeded"}]});
         });
     }
 }
+
+mod drill;
 
 fn note(id: &str) -> RunNote {
     RunNote {

@@ -13,7 +13,7 @@ use super::super::store_jobs::{self, Doing, Objects};
 use crate::worker::ENCRYPTION_KEY_VARIABLE;
 use crate::worker::backup::BACKUP_WORK_VARIABLE;
 use crate::worker::backup::work::{BackupHow, BackupWork, ColdWork, CompareWork};
-use crate::worker::jobs::work::{BackupJob, ChoiceWork, RetentionWork};
+use crate::worker::jobs::work::{BackupJob, ChoiceWork, DrillWork, RetentionWork};
 use crate::worker::work::PatienceWork;
 
 /// Stretches that are read at once when the policy says nothing.
@@ -23,7 +23,7 @@ const LANES: u32 = 4;
 /// a policy: neither must retire what the former wrote.
 pub(super) fn owner(spec: &BackupSpec, cluster_uid: &str) -> Owner {
     Owner {
-        cluster: format!("{}/{} ({cluster_uid})", spec.namespace, spec.cluster),
+        cluster: identity(spec, &spec.cluster, cluster_uid),
         policy: format!("{}/{} ({})", spec.namespace, spec.name, spec.uid),
     }
 }
@@ -54,15 +54,31 @@ pub(super) fn choice(spec: &BackupSpec) -> Result<ChoiceWork, String> {
     })
 }
 
+/// Where the work is done.
+#[derive(Clone, Copy)]
+pub(super) struct At<'a> {
+    /// The cluster that is backed up.
+    pub(super) uid: &'a str,
+    /// The cluster that drills are done in.
+    pub(super) drill_uid: &'a str,
+    /// The addresses of whichever of them the work is about.
+    pub(super) target: &'a Target,
+}
+
+/// A cluster of this policy's namespace, as an owner names it.
+fn identity(spec: &BackupSpec, cluster: &str, uid: &str) -> String {
+    format!("{}/{cluster} ({uid})", spec.namespace)
+}
+
 /// The objects; the error says what could not be written down.
 pub(super) fn objects(
     spec: &BackupSpec,
     intent: &Intent,
     task: &Task,
-    cluster_uid: &str,
-    target: &Target,
+    at: At<'_>,
     context: &Context,
 ) -> Result<Objects, String> {
+    let At { uid, drill_uid, target } = at;
     let lanes = match spec.engine {
         Engine::Portable => spec.parallelism.unwrap_or(LANES),
         // The servers do the work; files are read for their hashes, a few MiB of each at once.
@@ -72,14 +88,25 @@ pub(super) fn objects(
     let (accept, left_out) = match task {
         Task::Run { left_out } => (None, left_out.clone()),
         Task::Accept { run } => (Some(run.clone()), std::collections::BTreeMap::new()),
+        Task::Drill => (None, std::collections::BTreeMap::new()),
     };
+    let drill = spec.drill.as_ref().filter(|_| *task == Task::Drill).map(|drill| DrillWork {
+        cluster: identity(spec, &drill.cluster, drill_uid),
+        sample: drill.sample,
+        searches: drill.searches,
+        minimum_overlap: drill.minimum_overlap,
+        factor: drill.factor,
+    });
+    if drill.is_none() && *task == Task::Drill {
+        return Err("spec.verify.drill was taken away".to_owned());
+    }
     let job = BackupJob {
         backup: BackupWork {
             namespace: spec.namespace.clone(),
             name: spec.name.clone(),
             uid: spec.uid.clone(),
             run: String::new(),
-            owner: owner(spec, cluster_uid),
+            owner: owner(spec, uid),
             collections: (!spec.collections.is_empty()).then(|| spec.collections.iter().cloned().collect()),
             endpoints: store_jobs::endpoints(target),
             store: store_jobs::store_work(&spec.store),
@@ -105,6 +132,7 @@ pub(super) fn objects(
         ledger: ledger.clone(),
         native: (spec.engine == Engine::Native).then_some(spec.native),
         accept,
+        drill,
         left_out,
         max_shrink: spec.max_shrink,
         verify: spec.verify_after_run,

@@ -1,6 +1,6 @@
 //! Gauges of backup policies, from their ledgers, and of restores.
 
-use elysia_api::backup::{BackupState, CollectionBackupStatus};
+use elysia_api::backup::{BackupState, CollectionBackupStatus, DrillState};
 use elysia_api::restore::{CollectionRestoreStatus, RestorePhase};
 use elysia_core::backup::ledger::{BackupLedger, RunNote, Totals};
 use jiff::Timestamp;
@@ -21,6 +21,10 @@ const STATES: [(BackupState, &str); 5] = [
     (BackupState::Failed, "Failed"),
 ];
 
+/// How restore drills end.
+const DRILLS: [(DrillState, &str); 3] =
+    [(DrillState::Passed, "Passed"), (DrillState::Failed, "Failed"), (DrillState::Unfinished, "Unfinished")];
+
 /// Phases of restores.
 const PHASES: [(RestorePhase, &str); 5] = [
     (RestorePhase::Pending, "Pending"),
@@ -34,6 +38,9 @@ pub(super) struct BackupGauges {
     succeeded_at: IntGaugeVec,
     verified_at: IntGaugeVec,
     due_at: IntGaugeVec,
+    drilled_at: IntGaugeVec,
+    survived_at: IntGaugeVec,
+    drill: IntGaugeVec,
     objects: IntGaugeVec,
     bytes: IntGaugeVec,
     seconds: IntGaugeVec,
@@ -62,6 +69,21 @@ impl BackupGauges {
                 "elysia_backup_due_timestamp_seconds",
                 "The last time of a backup's schedule that has come, served or not.",
                 &OBJECT,
+            )?,
+            drilled_at: make.gauge(
+                "elysia_backup_drill_timestamp_seconds",
+                "When the last restore drill of a backup ended, however it did.",
+                &OBJECT,
+            )?,
+            survived_at: make.gauge(
+                "elysia_backup_drill_success_timestamp_seconds",
+                "When the last restore drill of a backup ended, if that was good.",
+                &OBJECT,
+            )?,
+            drill: make.gauge(
+                "elysia_backup_drill_state",
+                "1 for how the last restore drill of a backup ended.",
+                &with("state"),
             )?,
             objects: make.gauge("elysia_backup_objects", "Objects of a backup's newest run.", &OBJECT)?,
             bytes: make.gauge("elysia_backup_bytes", "Bytes of the parts of a backup's newest run.", &OBJECT)?,
@@ -107,6 +129,13 @@ impl BackupGauges {
         for (of, word) in STATES {
             set(&self.state, &[namespace, name, word], state.map(|state| i64::from(state == of)));
         }
+        let last = status.last_drill.as_ref();
+        for (of, word) in DRILLS {
+            set(&self.drill, &[namespace, name, word], last.map(|drill| i64::from(drill.state == of)));
+        }
+        set(&self.drilled_at, &labels, last.map(|drill| drill.at.0.as_second()));
+        let passed = ledger.and_then(|ledger| ledger.last_drill.as_ref()).filter(|drill| drill.has_passed());
+        set(&self.survived_at, &labels, passed.map(|drill| drill.at.as_second()));
         set(&self.due_at, &labels, due.map(Timestamp::as_second));
         set(&self.succeeded_at, &labels, ledger.and_then(|ledger| ledger.last_success).map(Timestamp::as_second));
         set(&self.verified_at, &labels, ledger.and_then(|ledger| ledger.last_verified).map(Timestamp::as_second));

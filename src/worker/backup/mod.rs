@@ -10,6 +10,8 @@
 //!
 //! What calls this, a Job's worker or a person's plug-in, keeps the ledger; here only runs and receipts are written.
 
+pub(crate) mod drill;
+pub(crate) mod drilled;
 mod failure;
 pub(crate) mod native;
 mod replicas;
@@ -171,10 +173,31 @@ async fn attempt<S: Store>(store: &S, run: &str, owner: &Owner) -> Result<Attemp
     Err(Failure::permanent(format!("run {run} was begun {MOST_ATTEMPTS} times and never finished")))
 }
 
-/// Every collection that there is.
+/// Puts back to rest the tenants that runs of this owner left awake when they died. None of them may be under way.
+pub(crate) async fn rest_woken<S: Store>(
+    owner: &Owner,
+    ways: &Ways,
+    store: &S,
+    patience: super::work::PatienceWork,
+    stop: &Stop,
+) -> Result<(), Failure> {
+    let left = write::woken(store, owner).await?;
+    if left.is_empty() {
+        return Ok(());
+    }
+    let source = WeaviateSource::new(with_only_node(ways).await, work::CompareWork::None);
+    for woken in left {
+        write::put_back(store, &source, &woken, &SystemClock, (retry(patience), stop)).await?;
+    }
+    Ok(())
+}
+
+/// Every collection that there is, without the scratch collections of drills.
 pub(crate) async fn every_collection(ways: &Ways) -> Result<Vec<String>, Failure> {
     let classes = ways.common.classes().await.map_err(|error| Failure::from(super::sink::port(&error)))?;
-    Ok(classes.iter().filter_map(|class| class["class"].as_str().map(str::to_owned)).collect())
+    // What a drill restored is another collection's, and gone in a moment.
+    let meant = classes.iter().filter(|class| !drill::is_scratch(class));
+    Ok(meant.filter_map(|class| class["class"].as_str().map(str::to_owned)).collect())
 }
 
 /// Restores, or goes on with it; one that is done does nothing. Keys come from the environment.
@@ -424,7 +447,7 @@ pub(crate) async fn verify_written<S: Store>(
     Ok(findings)
 }
 
-fn retry(patience: super::work::PatienceWork) -> Retry {
+pub(crate) fn retry(patience: super::work::PatienceWork) -> Retry {
     index::retry(patience)
 }
 

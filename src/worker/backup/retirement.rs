@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
+use super::drilled;
 use super::failure::Failure;
 use super::runs::{RunState, RunSummary};
 use crate::worker::jobs::judged::{Holding, Judged, lacking};
@@ -67,6 +68,11 @@ pub fn retirement(
     for run in &mut compared {
         let Some(told) = runs.iter().find(|told| told.id == run.id) else { continue };
         run.is_suspect = suspect.contains_key(&run.id);
+        match &told.drilled {
+            Some(drilled) if drilled.has_failed() => run.is_verified = false,
+            Some(drilled) => run.is_verified |= drilled.has_passed(),
+            None => {}
+        }
         // One that leaves something out does not stand in for a whole one.
         run.is_verified &= told.judged.as_ref().is_none_or(|it| !it.is_damaged && it.left_out.is_empty());
         run.is_verified &= stands_in(told.breadth, good.iter().copied());
@@ -127,10 +133,18 @@ fn suspect(runs: &[RunSummary], compared: &[Run], shrunk: &[Option<Shrunk>]) -> 
         })
         .collect();
     let lacking = lacking(&holding);
+    let newest_first: Vec<_> = compared.iter().rev().filter_map(&told).collect();
+    let stops = drilled::stops(newest_first.iter().map(|run| run.drilled.as_ref()));
+    let stops: BTreeSet<&str> =
+        newest_first.iter().zip(stops).filter_map(|(run, stops)| stops.then_some(run.id.as_str())).collect();
     let why = |run: &Run, shrunk: &Option<Shrunk>| {
         let told = told(run)?;
         if let Some(problem) = &told.problem {
             return Some(problem.clone());
+        }
+        if let Some(drilled) = told.drilled.as_ref().filter(|_| stops.contains(run.id.as_str())) {
+            let why = drilled.message.as_deref().unwrap_or("something else was restored");
+            return Some(format!("its restore drill failed: {why}"));
         }
         match &told.judged {
             Some(judged) if judged.is_suspect() => Some(judged.suspect.join("; ")),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use elysia_core::backup::ledger::DrillNote;
 use elysia_core::retention::breadth::Breadth;
 use elysia_core::retention::shrink::Sized as SizedRun;
 use elysia_engine::backup::catalogue::{self, Entry, State};
@@ -13,6 +14,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::drilled;
 use super::failure::Failure;
 use crate::worker::jobs::judged::{self, Judged};
 
@@ -72,6 +74,9 @@ pub struct RunSummary {
     /// What a policy's worker found of it.
     #[serde(skip)]
     pub(crate) judged: Option<Judged>,
+    /// What its last restore drill found.
+    #[serde(skip)]
+    pub(crate) drilled: Option<DrillNote>,
     /// Whether a restore that is not over reads it.
     #[serde(skip)]
     pub(crate) is_in_use: bool,
@@ -98,6 +103,7 @@ impl RunSummary {
             bases: Vec::new(),
             problem: None,
             judged: None,
+            drilled: None,
             is_in_use: false,
             breadth: Breadth::default(),
         }
@@ -178,6 +184,10 @@ pub async fn runs<S: Store>(store: &S) -> Result<Vec<RunSummary>, Failure> {
             if run.state == RunState::Complete {
                 match judged::of_run(store, &run.id).await? {
                     Ok(judged) => run.judged = judged,
+                    Err(error) => run.problem = run.problem.or_else(|| Some(crate::worker::chain(&error))),
+                }
+                match drilled::of_run(store, &run.id).await? {
+                    Ok(drilled) => run.drilled = drilled,
                     Err(error) => run.problem = run.problem.or_else(|| Some(crate::worker::chain(&error))),
                 }
             }

@@ -59,7 +59,7 @@ const WAKE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(200);
 
 /// A cluster that is read.
-pub(super) struct WeaviateSource {
+pub(crate) struct WeaviateSource {
     ways: Ways,
     compare: CompareWork,
     classes: Mutex<BTreeMap<String, Arc<Class>>>,

@@ -24,7 +24,7 @@ const LEARN: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);
 
 /// One collection.
-pub(super) struct WeaviateTarget {
+pub(crate) struct WeaviateTarget {
     ways: Ways,
     name: String,
     sink: WeaviateSink,

@@ -24,12 +24,16 @@ use tracing::{info, warn};
 
 use super::base::base;
 use super::board::{Board, load, save};
+use super::drill;
 use super::judged::{self, Shelf};
 use super::work::BackupJob;
+use crate::worker::backup::drill::{Ground, WeaviateGround};
 use crate::worker::backup::native::{NativeBackup, Pace, back_up as back_up_natively};
 use crate::worker::backup::ways::Ways;
 use crate::worker::backup::work::{BackupWork, ColdWork};
-use crate::worker::backup::{Choice, Failure, back_up_on, every_collection, runs_in_use, verify_written};
+use crate::worker::backup::{
+    Choice, Failure, back_up_on, drilled, every_collection, rest_woken, runs_in_use, verify_written,
+};
 use crate::worker::clock::SystemClock;
 
 /// How often the ledger says how far the work is: a person looks about so often, and an API server with a hundred
@@ -54,8 +58,18 @@ pub(super) struct Hands<'a, S, B> {
 
 /// Does the work. What is done already is found in the store and not done again.
 pub(super) async fn run<S: Store, B: Board>(job: &BackupJob, hands: &Hands<'_, S, B>) -> Result<(), Failure> {
+    run_on(job, hands, &WeaviateGround::new(hands.ways).await).await
+}
+
+/// The same, with the cluster in which drills are done.
+pub(super) async fn run_on<S: Store, B: Board, G: Ground>(
+    job: &BackupJob,
+    hands: &Hands<'_, S, B>,
+    ground: &G,
+) -> Result<(), Failure> {
     let now = SystemClock.now();
     let mut ledger: BackupLedger = load(hands.board).await?.unwrap_or_default();
+    drill::abandoned(&mut ledger, &job.order);
     ledger.attempt = Some(Attempt {
         order: job.order.clone(),
         run: None,
@@ -71,9 +85,12 @@ pub(super) async fn run<S: Store, B: Board>(job: &BackupJob, hands: &Hands<'_, S
         trouble: None,
     });
     save(hands.board, &ledger).await?;
-    match work(job, hands, &mut ledger).await {
+    match work(job, hands, ground, &mut ledger).await {
         Ok(()) => Ok(()),
         Err(failure) => {
+            if job.drill.is_some() {
+                drill::undone(&mut ledger, &job.order, &failure.message);
+            }
             tell(&mut ledger, |attempt| {
                 attempt.stage = Stage::Failed;
                 attempt.message = Some(failure.message.clone());
@@ -87,16 +104,27 @@ pub(super) async fn run<S: Store, B: Board>(job: &BackupJob, hands: &Hands<'_, S
     }
 }
 
-fn tell(ledger: &mut BackupLedger, edit: impl FnOnce(&mut Attempt)) {
+pub(super) fn tell(ledger: &mut BackupLedger, edit: impl FnOnce(&mut Attempt)) {
     if let Some(attempt) = &mut ledger.attempt {
         edit(attempt);
         attempt.updated_at = SystemClock.now();
     }
 }
 
-async fn work<S: Store, B: Board>(
+/// What kept the work from something that is not its own end.
+pub(super) fn trouble(ledger: &mut BackupLedger, message: String) {
+    tell(ledger, |attempt| {
+        attempt.trouble = Some(match attempt.trouble.take() {
+            Some(before) => format!("{before}; {message}"),
+            None => message,
+        });
+    });
+}
+
+async fn work<S: Store, B: Board, G: Ground>(
     job: &BackupJob,
     hands: &Hands<'_, S, B>,
+    ground: &G,
     ledger: &mut BackupLedger,
 ) -> Result<(), Failure> {
     let owner = &job.backup.owner;
@@ -105,7 +133,14 @@ async fn work<S: Store, B: Board>(
         tell(ledger, |attempt| attempt.is_strangers = true);
         return Err(Failure::permanent(format!("the place belongs to {other}, not to {owner}")));
     }
+    drill::sweep(job, hands, ground, ledger).await?;
     let mut shelf = judged::shelf(hands.store, owner).await?;
+    if let Some(work) = &job.drill {
+        drill::drill(job, work, hands, ground, ledger, &mut shelf).await?;
+        summarize(ledger, &shelf);
+        tell(ledger, |attempt| attempt.stage = Stage::Done);
+        return save(hands.board, ledger).await;
+    }
     if let Some(run) = &job.accept {
         judged::accept(hands.store, &mut shelf, run).await?;
     } else {
@@ -122,7 +157,7 @@ async fn work<S: Store, B: Board>(
     if let Err(failure) = retired {
         // The run is there; the next one retires.
         warn!(%failure, "failed to retire runs");
-        tell(ledger, |attempt| attempt.trouble = Some(format!("old runs were not retired: {failure}")));
+        trouble(ledger, format!("old runs were not retired: {failure}"));
     }
     summarize(ledger, &shelf);
     tell(ledger, |attempt| attempt.stage = Stage::Done);
@@ -145,6 +180,8 @@ async fn written<S: Store, B: Board>(
     if job.choice.is_encrypted && hands.key.is_none() {
         return Err(Failure::permanent("runs are to be encrypted, and there is no key: nothing was written"));
     }
+    // One Job at a time: whoever noted a tenant is dead.
+    rest_woken(&job.backup.owner, hands.ways, hands.store, job.backup.patience, hands.stop).await?;
     let run = run_id(SystemClock.now(), &job.order);
     let mut backup = job.backup.clone();
     backup.run.clone_from(&run);
@@ -317,7 +354,7 @@ async fn read_back<S: Store, B: Board>(
     match findings {
         Err(failure) => {
             warn!(%failure, "failed to read the run back");
-            tell(ledger, |attempt| attempt.trouble = Some(format!("run {run} could not be read back: {failure}")));
+            trouble(ledger, format!("run {run} could not be read back: {failure}"));
         }
         Ok(findings) if findings.is_sound() => {
             for known in shelf.runs.iter_mut().filter(|known| known.manifest.run == run) {
@@ -353,6 +390,12 @@ async fn retired<S: Store, B: Board>(
     }
     let in_use = runs_in_use(hands.store).await?;
     let is_own = |run: &str| is_of_order(job, run);
+    let stops: BTreeMap<&str, bool> = shelf
+        .runs
+        .iter()
+        .map(|known| known.manifest.run.as_str())
+        .zip(drilled::stops(shelf.runs.iter().map(|known| known.drilled.as_ref())))
+        .collect();
     let lacking = judged::lacking(&shelf.runs.iter().map(judged::Known::holding).collect::<Vec<_>>());
     let runs: Vec<Run> = shelf
         .runs
@@ -360,8 +403,10 @@ async fn retired<S: Store, B: Board>(
         .map(|known| Run {
             id: known.manifest.run.clone(),
             finished_at: known.manifest.finished_at,
-            is_suspect: known.is_suspect() || lacking.contains_key(&known.manifest.run),
-            is_verified: known.verified_at.is_some() && shelf.stands_in(known),
+            is_suspect: known.is_suspect()
+                || lacking.contains_key(&known.manifest.run)
+                || stops.get(known.manifest.run.as_str()) == Some(&true),
+            is_verified: known.is_verified() && shelf.stands_in(known),
             is_in_use: in_use.contains(&known.manifest.run) || is_own(&known.manifest.run),
             bases: known.manifest.base.iter().map(|base| base.run.clone()).collect(),
         })
@@ -408,7 +453,9 @@ fn summarize(ledger: &mut BackupLedger, shelf: &Shelf) {
         suspect: number(notes.iter().filter(|note| note.is_suspect()).count()),
     };
     ledger.last_success = notes.iter().find(|note| !note.is_suspect()).map(|note| note.finished_at);
-    ledger.last_verified = notes.iter().filter_map(|note| note.verified_at).max();
+    drill::summarize(ledger, shelf);
+    let drilled = ledger.last_drill.as_ref().filter(|drill| drill.has_passed()).map(|drill| drill.at);
+    ledger.last_verified = notes.iter().filter_map(|note| note.verified_at).chain(drilled).max();
     ledger.runs = notes.into_iter().take(TOLD_RUNS).collect();
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use elysia_core::backup::ledger::{RunNote, TOLD_REASONS};
+use elysia_core::backup::ledger::{DrillNote, RunNote, TOLD_REASONS};
 use elysia_core::backup::suspicion::{Contents, Expectation, judge};
 use elysia_core::retention::breadth::{Breadth, stands_in};
 use elysia_engine::backup::catalogue::{self, State};
@@ -16,7 +16,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::worker::backup::Failure;
+use crate::worker::backup::{Failure, drilled};
 use crate::worker::chain;
 
 /// Beside a run's manifest.
@@ -82,6 +82,8 @@ pub(super) struct Known {
     pub(super) verified_at: Option<Timestamp>,
     /// `None`: nobody has compared it yet.
     pub(super) judged: Option<Judged>,
+    /// What its last drill found.
+    pub(super) drilled: Option<DrillNote>,
     /// Why nobody can go by what is known of it: a note of the store cannot be read.
     pub(super) doubt: Option<String>,
 }
@@ -89,6 +91,15 @@ pub(super) struct Known {
 impl Known {
     pub(super) fn is_suspect(&self) -> bool {
         self.doubt.is_some() || self.judged.as_ref().is_some_and(Judged::is_suspect)
+    }
+
+    /// Whether it was read back or restored by a drill, and no drill found something else since.
+    pub(super) fn is_verified(&self) -> bool {
+        match &self.drilled {
+            Some(drilled) if drilled.has_failed() => false,
+            Some(drilled) if drilled.has_passed() => true,
+            Some(_) | None => self.verified_at.is_some(),
+        }
     }
 
     /// Whether later runs are compared with it: it is complete and nothing is wrong with it.
@@ -120,7 +131,9 @@ impl Known {
             bytes: number(self.manifest.bytes()),
             started_at: self.manifest.started_at,
             finished_at: self.manifest.finished_at,
-            verified_at: self.verified_at.filter(|_| !judged.is_damaged),
+            verified_at: self
+                .verified_at
+                .filter(|_| !judged.is_damaged && !self.drilled.as_ref().is_some_and(DrillNote::has_failed)),
             suspect: if judged.is_suspect() {
                 judged.suspect.into_iter().take(TOLD_REASONS).collect()
             } else {
@@ -170,7 +183,11 @@ pub(super) async fn shelf<S: Store>(store: &S, owner: &Owner) -> Result<Shelf, F
             Ok(judged) => (judged, None),
             Err(error) => (None, Some(chain(&error))),
         };
-        Ok::<_, PortError>(Known { manifest, verified_at, judged, doubt: doubt.or(unreadable) })
+        let (drilled, unknown) = match drilled::of_run(store, &manifest.run).await? {
+            Ok(drilled) => (drilled, None),
+            Err(error) => (None, Some(chain(&error))),
+        };
+        Ok::<_, PortError>(Known { manifest, verified_at, judged, drilled, doubt: doubt.or(unreadable).or(unknown) })
     };
     let mut runs: Vec<Known> = stream::iter(found).map(look).buffered(READS).try_collect().await?;
     runs.sort_by(|one, other| {

@@ -5,6 +5,9 @@ mod base;
 mod board;
 #[cfg(test)]
 mod chosen_tests;
+pub(crate) mod drill;
+#[cfg(test)]
+mod drill_tests;
 pub(crate) mod judged;
 #[cfg(test)]
 mod native_tests;

@@ -81,7 +81,7 @@ impl Bench {
     }
 
     fn hands(&self) -> Hands<'_, MemoryStore, MemoryBoard> {
-        Hands { store: &self.store, ways: &self.ways, board: &self.board, stop: &self.stop, pace: self.pace }
+        Hands { store: &self.store, ways: &self.ways, board: &self.board, stop: &self.stop, key: None, pace: self.pace }
     }
 
     fn ledger(&self) -> BackupLedger {

@@ -29,13 +29,13 @@ use crate::worker::backup::ways::{Ways, ways};
 use crate::worker::work::Endpoints;
 
 /// An address where nobody listens.
-const NOBODY: &str = "http://127.0.0.1:1";
+pub(super) const NOBODY: &str = "http://127.0.0.1:1";
 
 pub(super) fn owner() -> Owner {
     Owner { cluster: "ai/search (c)".to_owned(), policy: "ai/nightly (u)".to_owned() }
 }
 
-fn at(address: &str) -> Ways {
+pub(super) fn at(address: &str) -> Ways {
     ways(&Endpoints { rest: address.to_owned(), grpc: NOBODY.to_owned(), nodes: Vec::new() }, None).unwrap()
 }
 

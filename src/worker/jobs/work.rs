@@ -32,6 +32,9 @@ pub struct BackupJob {
     /// Instead of writing a run: this Suspect one, and those before it, are accepted.
     #[serde(default)]
     pub accept: Option<String>,
+    /// Instead of writing a run: the newest good one is restored into scratch collections and compared.
+    #[serde(default)]
+    pub drill: Option<DrillWork>,
     /// Collections that are left out, and why.
     #[serde(default)]
     pub left_out: BTreeMap<String, String>,
@@ -95,6 +98,23 @@ impl ChosenWork {
         }
         Ok(())
     }
+}
+
+/// A restore drill.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DrillWork {
+    /// The cluster that the endpoints lead to, with its uid.
+    pub cluster: String,
+    /// Objects of a collection that are compared one by one, about.
+    pub sample: u32,
+    /// Searches in a collection.
+    pub searches: u32,
+    /// Of a hundred nearest objects, so many must be found.
+    pub minimum_overlap: u8,
+    /// Replicas of scratch collections; as many as the collections had when absent.
+    #[serde(default)]
+    pub factor: Option<u32>,
 }
 
 /// Which runs are kept.

@@ -1,7 +1,7 @@
 //! What happened to a policy between two looks, for its Events. A happening is told once; how things stand is told by
 //! conditions. All of it follows from the status before, compared with the one after.
 
-use elysia_api::backup::{BackupRun, BackupState, CollectionBackupStatus};
+use elysia_api::backup::{BackupRun, BackupState, CollectionBackupStatus, DrillState};
 use elysia_api::condition::Reason;
 
 use super::ledger::BackupLedger;
@@ -19,18 +19,27 @@ pub enum Happened {
     BackupSuspect,
     /// A run is not what was written.
     VerificationFailed,
+    /// A restore drill found what was backed up.
+    DrillPassed,
+    /// A restore drill found something else, or the run could not be restored.
+    DrillFailed,
+    /// A restore drill could not be done.
+    DrillUnfinished,
     /// Runs were retired.
     Retired,
 }
 
 impl Happened {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::BackupStarted,
         Self::BackupSucceeded,
         Self::BackupFailed,
         Self::BackupSuspect,
         Self::VerificationFailed,
+        Self::DrillPassed,
+        Self::DrillFailed,
+        Self::DrillUnfinished,
         Self::Retired,
     ];
 
@@ -42,6 +51,9 @@ impl Happened {
             Self::BackupFailed => "BackupFailed",
             Self::BackupSuspect => "BackupSuspect",
             Self::VerificationFailed => "VerificationFailed",
+            Self::DrillPassed => "DrillPassed",
+            Self::DrillFailed => "DrillFailed",
+            Self::DrillUnfinished => "DrillUnfinished",
             Self::Retired => "Retired",
         }
     }
@@ -49,8 +61,12 @@ impl Happened {
     /// Whether a person should look.
     pub fn warns(self) -> bool {
         match self {
-            Self::BackupFailed | Self::BackupSuspect | Self::VerificationFailed => true,
-            Self::BackupStarted | Self::BackupSucceeded | Self::Retired => false,
+            Self::BackupFailed
+            | Self::BackupSuspect
+            | Self::VerificationFailed
+            | Self::DrillFailed
+            | Self::DrillUnfinished => true,
+            Self::BackupStarted | Self::BackupSucceeded | Self::DrillPassed | Self::Retired => false,
         }
     }
 
@@ -62,7 +78,9 @@ impl Happened {
             Self::BackupFailed => &[Reason::RunFailed, Reason::NotOwner],
             Self::BackupSuspect => &[Reason::Suspect],
             Self::VerificationFailed => &[Reason::VerificationFailed],
-            Self::Retired => &[],
+            Self::DrillFailed => &[Reason::DrillFailed],
+            Self::DrillUnfinished => &[Reason::DrillUnfinished],
+            Self::DrillPassed | Self::Retired => &[],
         }
     }
 }
@@ -87,7 +105,7 @@ pub fn happened(
     after: &CollectionBackupStatus,
     ledger: Option<&BackupLedger>,
 ) -> Vec<Happening> {
-    let mut happenings = Vec::new();
+    let mut happenings: Vec<Happening> = drilled(before, after).into_iter().collect();
     let (Some(run), was) = (&after.run, before.run.as_ref()) else { return happenings };
     let ended = |run: &BackupRun| !matches!(run.state, BackupState::Pending | BackupState::Running);
     let is_same = was.is_some_and(|was| (ended(was), &was.id, was.state) == (ended(run), &run.id, run.state));
@@ -110,6 +128,22 @@ pub fn happened(
     happenings
 }
 
+/// A drill that ended since.
+fn drilled(before: &CollectionBackupStatus, after: &CollectionBackupStatus) -> Option<Happening> {
+    let drill = after.last_drill.as_ref().filter(|drill| before.last_drill.as_ref() != Some(drill))?;
+    let run = drill.run.as_deref().unwrap_or("of this policy");
+    let said = drill.message.as_deref().unwrap_or_default();
+    let (what, message) = match drill.state {
+        DrillState::Passed => {
+            let overlap = drill.overlap.map(|overlap| format!(", searches find {overlap} %")).unwrap_or_default();
+            (Happened::DrillPassed, format!("run {run} was restored and compared: {} objects{overlap}", drill.objects))
+        }
+        DrillState::Failed => (Happened::DrillFailed, format!("run {run}: {said}")),
+        DrillState::Unfinished => (Happened::DrillUnfinished, format!("run {run}: {said}")),
+    };
+    Some(Happening { what, message })
+}
+
 fn is_damaged(ledger: Option<&BackupLedger>, run: &BackupRun) -> bool {
     let note = ledger.and_then(|ledger| ledger.runs.iter().find(|note| Some(&note.id) == run.id.as_ref()));
     note.is_some_and(|note| note.is_damaged)
@@ -127,9 +161,13 @@ fn about(run: &BackupRun, what: Happened) -> String {
             let verified = if run.verified_at.is_some() { ", read back" } else { "" };
             format!("run {id}: {} objects in {} bytes{verified}", run.objects, run.bytes)
         }
-        Happened::BackupFailed | Happened::BackupSuspect | Happened::VerificationFailed | Happened::Retired => {
-            format!("run {id}: {said}")
-        }
+        Happened::BackupFailed
+        | Happened::BackupSuspect
+        | Happened::VerificationFailed
+        | Happened::DrillPassed
+        | Happened::DrillFailed
+        | Happened::DrillUnfinished
+        | Happened::Retired => format!("run {id}: {said}"),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use elysia_api::backup::DrillState;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,13 @@ pub const TOLD_RUNS: usize = 10;
 
 /// Reasons that are told of one Suspect run: where there are so many, the next one tells nothing new.
 pub const TOLD_REASONS: usize = 5;
+
+/// Collections that are told of a drill, the worst first.
+pub const TOLD_COLLECTIONS: usize = 20;
+
+/// Scratch collections that the ledger names: one is made at a time, and more than one is left over only where their
+/// clusters could not be asked for that long.
+pub const MOST_SCRATCH: usize = 20;
 
 /// The ledger of a policy.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -26,6 +34,102 @@ pub struct BackupLedger {
     pub last_success: Option<Timestamp>,
     /// When a run was verified last.
     pub last_verified: Option<Timestamp>,
+    /// The last drill that came to a verdict.
+    pub last_drill: Option<DrillNote>,
+    /// A drill since then that could not be done.
+    pub undone_drill: Option<UndoneDrill>,
+    /// Collections that a drill has made or is about to make: named here before each is made, and taken off once it is
+    /// gone. At most [`MOST_SCRATCH`].
+    pub scratch: Vec<ScratchNote>,
+}
+
+/// A drill that came to a verdict.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DrillNote {
+    /// What asked for it; of one that a person made, a word of its own.
+    pub order: String,
+    /// The run that was restored.
+    pub run: String,
+    /// When it ended.
+    pub at: Timestamp,
+    /// How.
+    pub state: DrillState,
+    /// Objects that were found.
+    pub objects: i64,
+    /// Of a hundred nearest objects, those that the searches found, in the collection with the fewest.
+    #[serde(default)]
+    pub overlap: Option<i32>,
+    /// Collections, the worst first; at most [`TOLD_COLLECTIONS`].
+    #[serde(default)]
+    pub collections: Vec<DrilledCollection>,
+    /// All of them.
+    #[serde(default)]
+    pub total_collections: i64,
+    /// What is wrong.
+    #[serde(default)]
+    pub message: Option<String>,
+}
+
+impl DrillNote {
+    /// Whether the run is not what was backed up, or cannot be restored.
+    pub fn has_failed(&self) -> bool {
+        self.state == DrillState::Failed
+    }
+
+    /// Whether everything was restored and is what was backed up.
+    pub fn has_passed(&self) -> bool {
+        self.state == DrillState::Passed
+    }
+}
+
+/// One collection of a drill.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DrilledCollection {
+    /// Its name.
+    pub name: String,
+    /// Objects that it should have.
+    pub wanted: i64,
+    /// Those that were found.
+    pub found: i64,
+    /// Tenants that hold something else than they should, or the collection itself.
+    pub unequal: i64,
+    /// Objects of the sample that are missing or different.
+    pub differing: i64,
+    /// Of a hundred nearest objects, those that the searches found.
+    #[serde(default)]
+    pub overlap: Option<i32>,
+    /// What is wrong; absent: nothing.
+    #[serde(default)]
+    pub problem: Option<String>,
+}
+
+/// A drill that could not be done.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UndoneDrill {
+    /// What asked for it.
+    pub order: String,
+    /// The run that was to be restored, if it came so far.
+    #[serde(default)]
+    pub run: Option<String>,
+    /// When it ended.
+    pub at: Timestamp,
+    /// Why.
+    pub message: String,
+}
+
+/// A scratch collection.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScratchNote {
+    /// Its name.
+    pub name: String,
+    /// What asked for it: it is part of its mark.
+    pub order: String,
+    /// The cluster that it is in, with its uid.
+    pub cluster: String,
 }
 
 /// Work that a Job was made for.
@@ -75,6 +179,8 @@ pub enum Stage {
     Verifying,
     /// Runs are retired.
     Retiring,
+    /// A run is restored into scratch collections and compared.
+    Drilling,
     /// It is done.
     Done,
     /// It ended before its manifest.
@@ -88,6 +194,7 @@ impl Stage {
             Self::Writing => "writes",
             Self::Verifying => "reads the run back",
             Self::Retiring => "retires old runs",
+            Self::Drilling => "drills",
             Self::Done => "is done",
             Self::Failed => "has failed",
         }

@@ -9,6 +9,7 @@
 //! policy's uid and its cause. The run's id in the store carries that name: a status, a Job or a ledger that is lost
 //! makes nothing twice, because the worker finds the run of its order in the store.
 
+mod drill;
 pub mod happening;
 pub mod ledger;
 pub mod native;
@@ -31,7 +32,9 @@ use crate::sight::Sight;
 use ledger::{Attempt, BackupLedger, Stage};
 pub use observed::Observed;
 pub use report::{invalid, status};
-pub use spec::{BackupSpec, DEADLINE, Intent, MOST_CHAIN, bounded, deadline, zone};
+pub use spec::{
+    BackupSpec, DEADLINE, DrillSpec, Intent, MINIMUM_OVERLAP, MOST_CHAIN, SAMPLE, SEARCHES, bounded, deadline, zone,
+};
 use standing::{accepted, standing, waits_for_run};
 
 /// How soon to look again when something outside has to change first, or while a run is under way.
@@ -55,6 +58,10 @@ pub struct Plan {
     pub shown: Option<PlanStatus>,
     /// When the next run is due.
     pub next_run: Option<Timestamp>,
+    /// Whether the work that is meant is a drill: it says nothing of the run that was begun last.
+    pub is_drill: bool,
+    /// When the next drill is due.
+    pub next_drill: Option<Timestamp>,
 }
 
 /// One step.
@@ -91,6 +98,8 @@ pub enum Task {
         /// The run.
         run: String,
     },
+    /// Restores the newest good run into scratch collections and compares them with it.
+    Drill,
 }
 
 /// The plan for this look.
@@ -101,8 +110,10 @@ pub fn plan(spec: &BackupSpec, observed: &Observed) -> Plan {
         plan.step = Some(Step::MakeLedger);
     }
     plan.next_run = spec.timetable.as_ref().and_then(|timetable| timetable.next(observed.now));
-    let until = plan.next_run.map(|next| next.duration_since(observed.now) + SignedDuration::from_secs(1));
-    plan.recheck = plan.recheck.into_iter().chain(until).min();
+    plan.next_drill = spec.drill.as_ref().and_then(|drill| drill.timetable.next(observed.now));
+    let until = |next: Timestamp| next.duration_since(observed.now) + SignedDuration::from_secs(1);
+    plan.recheck =
+        plan.recheck.into_iter().chain([plan.next_run, plan.next_drill].into_iter().flatten().map(until)).min();
     if spec.paused {
         plan.step = None;
         plan.findings
@@ -133,38 +144,51 @@ fn wanted(spec: &BackupSpec, observed: &Observed, ledger: &BackupLedger) -> Opti
     let run = || Task::Run { left_out: observed.left_out(spec) };
     let last = observed.intent.clone();
     let is_busy = observed.jobs.iter().any(|job| job.state == JobState::Active);
-    let Intent { order: _, due, run_now } = last.clone().unwrap_or_default();
+    let Intent { order: _, due, run_now, mut drilled } = last.clone().unwrap_or_default();
     if !is_busy {
+        if !drill::is_over(spec, observed, ledger) {
+            // Whatever takes the place of a drill that was not done leaves it due.
+            drilled = None;
+        }
         if let Some((hash, accepted)) = accepted(spec, ledger) {
             let order = spec.accepting(&hash);
             if last.as_ref().is_none_or(|last| last.order != order) {
-                return Some((Intent { order, due, run_now }, Task::Accept { run: accepted }));
+                return Some((Intent { order, due, run_now, drilled }, Task::Accept { run: accepted }));
             }
         }
         if let Some(word) = spec.run_now.as_ref().filter(|word| run_now.as_ref() != Some(word)) {
-            return Some((Intent { order: spec.now(word), due, run_now: Some(word.clone()) }, run()));
+            return Some((Intent { order: spec.now(word), due, run_now: Some(word.clone()), drilled }, run()));
         }
         if let Some(timetable) = &spec.timetable
             && let Some(time) = timetable.due(due.unwrap_or(spec.created), observed.now)
         {
-            return Some((Intent { order: spec.at(time), due: Some(time), run_now }, run()));
+            return Some((Intent { order: spec.at(time), due: Some(time), run_now, drilled }, run()));
+        }
+        if let Some(time) = drill::due(spec, observed, ledger) {
+            return Some((Intent { order: spec.drilling(time), due, run_now, drilled: Some(time) }, Task::Drill));
         }
     }
     match (last, &spec.timetable) {
         (Some(last), _) => {
             let task = match accepted(spec, ledger) {
                 Some((hash, run)) if spec.accepting(&hash) == last.order => Task::Accept { run },
+                _ if spec.is_drill(&last) => Task::Drill,
                 _ => run(),
             };
             Some((last, task))
         }
-        (None, None) => Some((Intent { order: spec.once(), due: None, run_now: None }, run())),
+        (None, None) => Some((Intent { order: spec.once(), due: None, run_now: None, drilled: None }, run())),
         (None, Some(_)) => None,
     }
 }
 
 /// How the work stands that is meant now; its Job is made if it is not there.
 fn current(spec: &BackupSpec, observed: &Observed, ledger: &BackupLedger, intent: Intent, task: Task) -> Plan {
+    if task == Task::Drill {
+        let mut plan = drill::current(spec, observed, ledger, intent);
+        plan.is_drill = true;
+        return plan;
+    }
     let name = spec.job(&intent.order);
     let own = ledger.attempt.as_ref().filter(|attempt| attempt.order == intent.order);
     let stage = own.map(|own| own.stage);
@@ -230,7 +254,7 @@ fn obstacle(
 }
 
 fn at_rest(findings: Vec<Finding>, recheck: Option<SignedDuration>) -> Plan {
-    Plan { step: None, recheck, findings, run: None, shown: None, next_run: None }
+    Plan { step: None, recheck, findings, run: None, shown: None, next_run: None, is_drill: false, next_drill: None }
 }
 
 fn done(spec: &BackupSpec, observed: &Observed, ledger: &BackupLedger, own: Option<&Attempt>) -> Plan {
@@ -309,7 +333,7 @@ fn of_attempt(own: &Attempt, ledger: &BackupLedger, job: Option<&str>) -> Backup
         return run;
     }
     let state = match own.stage {
-        Stage::Writing | Stage::Verifying | Stage::Retiring => BackupState::Running,
+        Stage::Writing | Stage::Verifying | Stage::Retiring | Stage::Drilling => BackupState::Running,
         // An acceptance has no run of its own.
         Stage::Done => BackupState::Succeeded,
         Stage::Failed if job.is_some() => BackupState::Running,
@@ -328,5 +352,7 @@ fn of_attempt(own: &Attempt, ledger: &BackupLedger, job: Option<&str>) -> Backup
     }
 }
 
+#[cfg(test)]
+mod drill_tests;
 #[cfg(test)]
 mod tests;

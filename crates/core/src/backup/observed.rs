@@ -17,6 +17,8 @@ use crate::sight::Sight;
 pub struct Observed {
     /// The cluster.
     pub cluster: ClusterSight,
+    /// The cluster in which drills are done, where that is another one.
+    pub drill_cluster: Option<ClusterSight>,
     /// Whether what the store needs is there, a volume or a Secret; `Seen(Err)` says what is missing.
     pub store: Sight<Result<(), String>>,
     /// Whether the key that runs are encrypted with is there and is one; where none is asked for, it is.
@@ -62,15 +64,17 @@ impl Observed {
             let message = format!("Job {} of an earlier run is still at it; one run at a time", other.name);
             return Some((Reason::Running, message, false));
         }
-        match &self.cluster {
+        let drill = spec.drill.as_ref().filter(|_| *task == Task::Drill);
+        let cluster = drill.map_or(&spec.cluster, |drill| &drill.cluster);
+        match self.drill_cluster.as_ref().filter(|_| drill.is_some()).unwrap_or(&self.cluster) {
             ClusterSight::Missing => {
-                let message = format!("WeaviateCluster {} does not exist in this namespace; create it", spec.cluster);
+                let message = format!("WeaviateCluster {cluster} does not exist in this namespace; create it");
                 return Some((Reason::ClusterMissing, message, true));
             }
             ClusterSight::Unfit(why) => {
                 let message = format!(
-                    "waiting for cluster {0}: {why}; see: kubectl elysia health {0} --namespace {1}",
-                    spec.cluster, spec.namespace
+                    "waiting for cluster {cluster}: {why}; see: kubectl elysia health {cluster} --namespace {}",
+                    spec.namespace
                 );
                 return Some((Reason::ClusterNotReady, message, false));
             }
@@ -98,7 +102,7 @@ impl Observed {
                     format!("there is nothing to back up meanwhile: {}; see: kubectl get crst", whys.join("; "));
                 Some((Reason::RestoreUnfinished, message, false))
             }
-            Task::Run { .. } | Task::Accept { .. } => None,
+            Task::Run { .. } | Task::Accept { .. } | Task::Drill => None,
         }
     }
 }

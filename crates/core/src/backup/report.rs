@@ -1,12 +1,12 @@
 //! The status of a policy.
 
 use elysia_api::CollectionBackup;
-use elysia_api::backup::{BackupRun, BackupState, BackupTotals, CollectionBackupStatus};
+use elysia_api::backup::{BackupDrill, BackupRun, BackupState, BackupTotals, CollectionBackupStatus, DrillState};
 use elysia_api::condition::{ConditionType, Reason};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::ledger::{RunNote, TOLD_RUNS, Totals};
+use super::ledger::{BackupLedger, RunNote, TOLD_RUNS, Totals};
 use super::{BackupSpec, Observed, Plan};
 use crate::condition::{self, Finding};
 
@@ -35,6 +35,33 @@ pub(super) fn of_note(note: &RunNote) -> BackupRun {
     }
 }
 
+fn has_ended(run: &BackupRun) -> bool {
+    !matches!(run.state, BackupState::Pending | BackupState::Running)
+}
+
+/// The last drill, as the status has it. One that could not be done does not hide one that failed.
+fn last_drill(ledger: &BackupLedger) -> Option<BackupDrill> {
+    let last = ledger.last_drill.as_ref();
+    if let Some(undone) = ledger.undone_drill.as_ref().filter(|_| !last.is_some_and(|last| last.has_failed())) {
+        return Some(BackupDrill {
+            run: undone.run.clone(),
+            at: time(undone.at),
+            state: DrillState::Unfinished,
+            objects: 0,
+            overlap: None,
+            message: Some(condition::clipped(&undone.message)),
+        });
+    }
+    last.map(|last| BackupDrill {
+        run: Some(last.run.clone()),
+        at: time(last.at),
+        state: last.state,
+        objects: last.objects,
+        overlap: last.overlap,
+        message: last.message.as_deref().map(condition::clipped),
+    })
+}
+
 /// The status that follows.
 pub fn status(
     backup: &CollectionBackup,
@@ -55,9 +82,11 @@ pub fn status(
     }
     let mut status = CollectionBackupStatus {
         observed_generation: backup.metadata.generation,
-        run: plan.run.clone(),
+        // A drill leaves what is known of the last run, if that had ended before anybody looked.
+        run: if plan.is_drill { before.run.clone().filter(has_ended) } else { plan.run.clone() },
         plan: plan.shown.clone(),
         next_run: plan.next_run.map(time),
+        next_drill: plan.next_drill.map(time),
         last_handled: observed
             .intent
             .as_ref()
@@ -72,6 +101,10 @@ pub fn status(
         status.totals = Some(BackupTotals { runs, bytes, verified, suspect });
         status.last_success = ledger.last_success.map(time);
         status.last_verified = ledger.last_verified.map(time);
+        status.last_drill = last_drill(ledger);
+        if plan.is_drill && status.run.is_none() {
+            status.run = ledger.runs.first().map(of_note);
+        }
     }
     status
 }

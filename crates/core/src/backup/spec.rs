@@ -71,6 +71,8 @@ pub struct BackupSpec {
     pub max_shrink: u8,
     /// Whether each run is read back when it is written.
     pub verify_after_run: bool,
+    /// Restore drills; `None`: none.
+    pub drill: Option<DrillSpec>,
     /// How long a run may take.
     pub deadline: SignedDuration,
     /// Stretches that are read at once.
@@ -83,6 +85,50 @@ pub struct BackupSpec {
     pub approve: Option<String>,
     /// Whether `elysia.dev/paused` is `"true"`.
     pub paused: bool,
+}
+
+/// Restore drills.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DrillSpec {
+    /// When they begin.
+    pub timetable: Box<Timetable>,
+    /// Name of the WeaviateCluster that they are done in.
+    pub cluster: String,
+    /// Objects of a collection that are compared one by one, about.
+    pub sample: u32,
+    /// Searches in a collection.
+    pub searches: u32,
+    /// Of a hundred nearest objects, so many must be found.
+    pub minimum_overlap: u8,
+    /// Replicas of scratch collections; as many as the collections had when absent.
+    pub factor: Option<u32>,
+}
+
+/// Objects of the sample of a drill: a fault in one of a hundred is found nearly for sure (1 - 0.99^1000).
+pub const SAMPLE: u32 = 1_000;
+
+/// Searches of a drill in one collection.
+pub const SEARCHES: u32 = 20;
+
+/// What the searches of a drill must find of a hundred: an index that is whole finds nearly all, compressed vectors nine of
+/// ten, and one with a wrong distance or half of its vectors far less.
+pub const MINIMUM_OVERLAP: u8 = 80;
+
+impl DrillSpec {
+    fn of(drill: &elysia_api::backup::Drill, cluster: &str) -> Result<Self, String> {
+        let elysia_api::backup::Drill { schedule, sample, searches, minimum_overlap, cluster_ref, replication_factor } =
+            drill;
+        let timetable = Timetable::parse(schedule).map_err(|error| format!("spec.verify.drill.schedule.{error}"))?;
+        let number = |number: &Option<i32>| number.and_then(|number| u32::try_from(number).ok());
+        Ok(Self {
+            timetable: Box::new(timetable),
+            cluster: cluster_ref.as_ref().map_or(cluster, |named| named.name.as_str()).to_owned(),
+            sample: number(sample).unwrap_or(SAMPLE),
+            searches: number(searches).unwrap_or(SEARCHES),
+            minimum_overlap: minimum_overlap.and_then(|of| u8::try_from(of).ok()).unwrap_or(MINIMUM_OVERLAP),
+            factor: number(replication_factor),
+        })
+    }
 }
 
 impl BackupSpec {
@@ -119,6 +165,7 @@ impl BackupSpec {
             retention: retention(spec.retention.as_ref())?,
             max_shrink: spec.max_shrink.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(MAX_SHRINK),
             verify_after_run: spec.verify.after_run.unwrap_or(true),
+            drill: spec.verify.drill.as_ref().map(|drill| DrillSpec::of(drill, &spec.cluster_ref.name)).transpose()?,
             deadline: deadline(spec.deadline.as_deref())?,
             parallelism: spec.parallelism.and_then(|lanes| u32::try_from(lanes).ok()),
             created: backup.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
@@ -148,6 +195,16 @@ impl BackupSpec {
         fingerprint::short(&("backup", &self.uid, "now", word))
     }
 
+    /// What the drill for this time is called.
+    pub(super) fn drilling(&self, due: Timestamp) -> String {
+        fingerprint::short(&("backup", &self.uid, "drill", due.as_second()))
+    }
+
+    /// Whether this work is a drill.
+    pub(super) fn is_drill(&self, intent: &Intent) -> bool {
+        intent.drilled.is_some_and(|due| self.drilling(due) == intent.order)
+    }
+
     /// What the acceptance of a Suspect run is called.
     pub(super) fn accepting(&self, hash: &str) -> String {
         fingerprint::short(&("backup", &self.uid, "accept", hash))
@@ -169,6 +226,9 @@ pub struct Intent {
     pub due: Option<Timestamp>,
     /// The value of `elysia.dev/run-now` that was served last.
     pub run_now: Option<String>,
+    /// The time of the drills' schedule that was served last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drilled: Option<Timestamp>,
 }
 
 fn retention(rules: Option<&elysia_api::backup::Retention>) -> Result<Retention, String> {

@@ -5,7 +5,7 @@ use elysia_api::condition::{ConditionType, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::ledger::{BackupLedger, RunNote};
-use super::{BackupSpec, Observed, Plan, RECHECK_AT_REST, RECHECK_LATER, at_rest};
+use super::{BackupSpec, Observed, Plan, RECHECK_AT_REST, RECHECK_LATER, at_rest, drill};
 use crate::condition::{self, Finding};
 use crate::fingerprint;
 
@@ -17,6 +17,9 @@ pub(super) fn verified(ledger: &BackupLedger) -> Finding {
     };
     if run.is_damaged {
         return Finding::fails(kind, Reason::VerificationFailed, damaged(run));
+    }
+    if let Some(finding) = drill::verified(ledger) {
+        return finding;
     }
     if let Some(at) = run.verified_at {
         let message = format!("run {} was read back at {}", run.id, condition::whole_seconds(at));
@@ -60,13 +63,18 @@ pub(super) fn standing(spec: &BackupSpec, observed: &Observed, ledger: &BackupLe
             plan.shown = Some(shown);
             plan.recheck = Some(RECHECK_LATER);
         }
-        _ => plan.findings = vec![Finding::holds(ConditionType::Ready, reason(spec), message(spec, observed, ledger))],
+        _ => {
+            plan.findings = match drill::failed(ledger) {
+                Some(found) => drill::findings(spec, found),
+                None => vec![Finding::holds(ConditionType::Ready, reason(spec), message(spec, observed, ledger))],
+            };
+        }
     }
     plan.findings.insert(1, verified(ledger));
     plan
 }
 
-fn stalled(reason: Reason, message: String) -> Vec<Finding> {
+pub(super) fn stalled(reason: Reason, message: String) -> Vec<Finding> {
     vec![
         Finding::fails(ConditionType::Ready, reason, message.clone()),
         Finding::holds(ConditionType::Stalled, reason, message),
@@ -92,6 +100,8 @@ fn message(spec: &BackupSpec, observed: &Observed, ledger: &BackupLedger) -> Str
     if let Some(trouble) = ledger.attempt.as_ref().and_then(|attempt| attempt.trouble.as_deref()) {
         parts.push(trouble.to_owned());
     }
+    parts.extend(drill::words(ledger));
+    parts.extend(drill::leavings(observed, ledger));
     if let Some(timetable) = &spec.timetable {
         parts.push(timetable.next(observed.now).map_or_else(
             || "schedule.suspend is true: no run starts".to_owned(),

@@ -12,11 +12,11 @@ use crate::sight::BlindnessKind;
 /// What is the matter, how that looks, and what the conditions say.
 type Case = (&'static str, fn(&mut Observed), &'static str);
 
-fn at(text: &str) -> Timestamp {
+pub(super) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-fn policy(edit: impl FnOnce(&mut Value)) -> BackupSpec {
+pub(super) fn policy(edit: impl FnOnce(&mut Value)) -> BackupSpec {
     let mut object = json!({
         "apiVersion": "elysia.dev/v1alpha1", "kind": "CollectionBackup",
         "metadata": {
@@ -68,17 +68,18 @@ fn what_does_not_go_together_is_refused() {
     }
 }
 
-fn once() -> BackupSpec {
+pub(super) fn once() -> BackupSpec {
     policy(|_| {})
 }
 
-fn nightly() -> BackupSpec {
+pub(super) fn nightly() -> BackupSpec {
     policy(|object| object["spec"]["schedule"] = json!({"cron": "0 3 * * *"}))
 }
 
-fn observed(now: &str) -> Observed {
+pub(super) fn observed(now: &str) -> Observed {
     Observed {
         cluster: ClusterSight::Fit,
+        drill_cluster: None,
         store: Sight::Seen(Ok(())),
         key: Sight::Seen(Ok(())),
         no_module: None,
@@ -92,7 +93,7 @@ fn observed(now: &str) -> Observed {
     }
 }
 
-fn attempt(order: &str, stage: Stage) -> Attempt {
+pub(super) fn attempt(order: &str, stage: Stage) -> Attempt {
     Attempt {
         order: order.to_owned(),
         run: Some("r1".to_owned()),
@@ -109,7 +110,7 @@ fn attempt(order: &str, stage: Stage) -> Attempt {
     }
 }
 
-fn note(id: &str) -> RunNote {
+pub(super) fn note(id: &str) -> RunNote {
     RunNote {
         id: id.to_owned(),
         objects: 3,
@@ -123,17 +124,17 @@ fn note(id: &str) -> RunNote {
     }
 }
 
-fn ledger(attempt: Attempt, runs: Vec<RunNote>) -> Sight<Option<BackupLedger>> {
+pub(super) fn ledger(attempt: Attempt, runs: Vec<RunNote>) -> Sight<Option<BackupLedger>> {
     let totals = Totals { runs: 1, bytes: 30, verified: 1, suspect: 0 };
-    Sight::Seen(Some(BackupLedger { attempt: Some(attempt), runs, totals, last_success: None, last_verified: None }))
+    Sight::Seen(Some(BackupLedger { attempt: Some(attempt), runs, totals, ..BackupLedger::default() }))
 }
 
-fn job(spec: &BackupSpec, order: &str, state: JobState) -> JobView {
+pub(super) fn job(spec: &BackupSpec, order: &str, state: JobState) -> JobView {
     JobView { name: spec.job(order), state, watches: false, idle_since: None }
 }
 
 /// Every condition in a word.
-fn shown(plan: &Plan) -> String {
+pub(super) fn shown(plan: &Plan) -> String {
     let word = |finding: &Finding| {
         let sign = match finding.value {
             Truth::True => "",
@@ -145,7 +146,7 @@ fn shown(plan: &Plan) -> String {
     plan.findings.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
-fn started(plan: &Plan) -> Option<Intent> {
+pub(super) fn started(plan: &Plan) -> Option<Intent> {
     match &plan.step {
         Some(Step::Start { intent, .. }) => Some(intent.clone()),
         _ => None,
@@ -197,7 +198,7 @@ fn what_was_missed_is_made_up_for_once() {
         if let Some(due) = due.map(at) {
             let order = spec.at(due);
             seen.ledger = ledger(attempt(&order, Stage::Done), vec![note("r1")]);
-            seen.intent = Some(Intent { order, due: Some(due), run_now: None });
+            seen.intent = Some(Intent { order, due: Some(due), run_now: None, drilled: None });
         }
         let plan = plan(&spec, &seen);
         assert_eq!(started(&plan).and_then(|intent| intent.due), expected.map(at), "{what}");
@@ -212,7 +213,7 @@ fn one_run_at_a_time_and_none_is_forgotten() {
     let due = at("2026-05-02T03:00:00Z");
     let mut seen = observed("2026-05-03T04:00:00Z");
     let order = spec.at(due);
-    seen.intent = Some(Intent { order: order.clone(), due: Some(due), run_now: None });
+    seen.intent = Some(Intent { order: order.clone(), due: Some(due), run_now: None, drilled: None });
     seen.jobs = vec![job(&spec, &order, JobState::Active)];
     assert_eq!(plan(&spec, &seen).step, None, "it has been at it for a day");
     seen.jobs.clear();
@@ -329,7 +330,7 @@ fn what_failed_stays_failed_until_the_next_time() {
     let due = at("2026-05-02T03:00:00Z");
     let order = spec.at(due);
     let mut seen = observed("2026-05-02T04:00:00Z");
-    seen.intent = Some(Intent { order: order.clone(), due: Some(due), run_now: None });
+    seen.intent = Some(Intent { order: order.clone(), due: Some(due), run_now: None, drilled: None });
     seen.ledger = ledger(attempt(&order, Stage::Failed), vec![note("r0")]);
     let plan_now = plan(&spec, &seen);
     assert_eq!(
@@ -347,7 +348,7 @@ fn what_failed_stays_failed_until_the_next_time() {
     // Without a schedule nobody comes but a person.
     let spec = once();
     let order = spec.once();
-    seen.intent = Some(Intent { order: order.clone(), due: None, run_now: None });
+    seen.intent = Some(Intent { order: order.clone(), due: None, run_now: None, drilled: None });
     seen.ledger = ledger(attempt(&order, Stage::Failed), Vec::new());
     assert_eq!(shown(&plan(&spec, &seen)), "!Ready:RunFailed ?Verified:NoRun Stalled:RunFailed");
 }
@@ -358,7 +359,7 @@ fn a_strangers_prefix_needs_a_person_at_once() {
     let due = at("2026-05-02T03:00:00Z");
     let order = spec.at(due);
     let mut seen = observed("2026-05-02T04:00:00Z");
-    seen.intent = Some(Intent { order: order.clone(), due: Some(due), run_now: None });
+    seen.intent = Some(Intent { order: order.clone(), due: Some(due), run_now: None, drilled: None });
     seen.ledger = ledger(Attempt { is_strangers: true, is_permanent: true, ..attempt(&order, Stage::Failed) }, vec![]);
     assert_eq!(shown(&plan(&spec, &seen)), "!Ready:NotOwner ?Verified:NoRun Stalled:NotOwner");
 }
@@ -368,7 +369,7 @@ fn a_job_that_failed_without_a_word_is_noted_once() {
     let spec = once();
     let order = spec.once();
     let mut seen = observed("2026-05-02T04:00:00Z");
-    seen.intent = Some(Intent { order: order.clone(), due: None, run_now: None });
+    seen.intent = Some(Intent { order: order.clone(), due: None, run_now: None, drilled: None });
     seen.jobs = vec![job(&spec, &order, JobState::Failed("deadline".to_owned()))];
     let first = plan(&spec, &seen);
     let Some(Step::NoteFailure(failed)) = first.step.clone() else { panic!("{first:?}") };
@@ -408,7 +409,7 @@ fn a_suspect_run_is_accepted_by_its_hash_and_once() {
     let due = at("2026-05-02T03:00:00Z");
     let order = spec.at(due);
     let mut seen = observed("2026-05-02T04:00:00Z");
-    seen.intent = Some(Intent { order: order.clone(), due: Some(due), run_now: None });
+    seen.intent = Some(Intent { order: order.clone(), due: Some(due), run_now: None, drilled: None });
     let mut suspect = note("r2");
     suspect.suspect = vec!["it lacks collection Notes".to_owned()];
     seen.ledger = ledger(attempt(&order, Stage::Done), vec![suspect.clone(), note("r1")]);

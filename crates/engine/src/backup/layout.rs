@@ -11,7 +11,9 @@
 //! runs/RUN/native.json                              and the list of its files
 //! runs/RUN/manifest.json                            last: the run exists with it
 //! runs/RUN/verified.json                            once it was read back
+//! runs/RUN/drilled.json                             what its last restore drill found
 //! restores/ID.json                                  receipts
+//! woken/RUN.json                                    the tenant that a run has woken, while it is awake
 //! ```
 
 use jiff::Timestamp;
@@ -25,6 +27,8 @@ pub const OWNER: &str = "owner.json";
 pub const RUNS: &str = "runs";
 /// Below it, each restore has its receipt.
 pub const RESTORES: &str = "restores";
+/// Below it, each run that has a tenant woken says which.
+pub const WOKEN: &str = "woken";
 /// The first file of a run.
 pub const BEGUN: &str = "begun.json";
 /// The last.
@@ -35,6 +39,9 @@ pub const NATIVE: &str = "native";
 pub const NATIVE_FILES: &str = "native.json";
 /// Beside it once the run was read back.
 pub const VERIFIED: &str = "verified.json";
+
+/// Beside it once the run was restored by a drill.
+pub const DRILLED: &str = "drilled.json";
 
 /// An id for a run that begins now; in the order of time. `chance` tells runs of one second apart.
 pub fn run_id(now: Timestamp, chance: u16) -> String {
@@ -86,6 +93,11 @@ pub fn native(id: &str) -> String {
 /// What Weaviate calls the backup of a run: it knows small letters alone.
 pub fn native_id(run: &str) -> String {
     run.to_ascii_lowercase()
+}
+
+/// The key under which a run says which tenant it has woken.
+pub fn woken(run: &str) -> String {
+    format!("{WOKEN}/{run}.json")
 }
 
 /// The key of a receipt.

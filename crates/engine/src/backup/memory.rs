@@ -208,6 +208,18 @@ impl MemoryCluster {
         lock(&self.classes).get(name).cloned()
     }
 
+    /// Deletes a class; one that is not there is no error.
+    pub fn delete(&self, name: &str) -> Result<(), PortError> {
+        self.fuse.burn()?;
+        lock(&self.classes).remove(name);
+        self.fuse.alive()
+    }
+
+    /// The names of all classes.
+    pub fn names(&self) -> Vec<String> {
+        lock(&self.classes).keys().cloned().collect()
+    }
+
     fn with<T>(&self, change: impl FnOnce(&mut MemoryClass) -> T) -> Result<T, PortError> {
         self.fuse.alive()?;
         let mut classes = lock(&self.classes);

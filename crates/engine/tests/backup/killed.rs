@@ -4,9 +4,12 @@ use elysia_engine::backup::catalogue::{State, list};
 use elysia_engine::backup::manifest::DataFormat;
 use elysia_engine::backup::memory::{MemoryClass, MemoryCluster, MemoryStore};
 use elysia_engine::backup::restore::{Conflict, State as Restored};
-use elysia_engine::memory::Fuse;
+use elysia_engine::backup::write::{Woken, put_back, woken};
+use elysia_engine::memory::{FixedClock, Fuse};
+use elysia_engine::retry::{Retry, Stop};
+use jiff::SignedDuration;
 
-use super::world::{class, cluster, objects, order, restore, restore_order, sound, write};
+use super::world::{class, cluster, objects, order, owner, restore, restore_order, sound, write};
 
 #[tokio::test]
 async fn a_backup_killed_at_any_effect_is_a_whole_run_or_none() {
@@ -27,16 +30,53 @@ async fn a_backup_killed_at_any_effect_is_a_whole_run_or_none() {
                 None | Some(State::Unfinished(_)) => none += 1,
                 Some(State::Unreadable(error)) => panic!("killed after {effects} effects: {error}"),
             }
-            // The next run goes its way.
-            let next = write(&store, &cluster(60), &order("two", data)).await.unwrap();
+            // The next run puts back to rest what was left awake, and goes its way.
+            for left in woken(&store, &owner("nightly")).await.unwrap() {
+                let how = (Retry { attempts: 1, ..Retry::default() }, &Stop::default());
+                put_back(&store, &source, &left, &FixedClock::default(), how).await.unwrap();
+            }
+            let was = cluster(60).get("Notes").unwrap().tenants;
+            assert_eq!(source.get("Notes").unwrap().tenants, was, "killed after {effects} effects");
+            let next = write(&store, &source, &order("two", data)).await.unwrap();
             assert_eq!(next.objects(), 110);
             assert!(sound(&store, "two").await.is_sound());
+            assert_eq!(source.get("Notes").unwrap().tenants, was, "killed after {effects} effects");
+            assert!(!store.files().keys().any(|key| key.starts_with("woken/")), "killed after {effects} effects");
             if done.is_ok() {
                 break;
             }
         }
         assert!(whole >= 1 && none >= 8, "{whole} whole, {none} none");
     }
+}
+
+#[tokio::test]
+async fn what_was_left_awake_for_long_or_by_others_stays_so() {
+    let (store, source) = (MemoryStore::default(), cluster(60));
+    let how = || (Retry { attempts: 1, ..Retry::default() }, Stop::default());
+    // Until it is found awake.
+    for effects in 0.. {
+        if source.get("Notes").unwrap().tenants["cold"] == "HOT" {
+            break;
+        }
+        store.files().into_keys().for_each(|key| store.tamper(&key, None));
+        let fuse = Fuse::after(effects);
+        write(&store.with_fuse(fuse.clone()), &source.with_fuse(fuse), &order("one", DataFormat::Parquet))
+            .await
+            .unwrap_err();
+    }
+    assert_eq!(woken(&store, &owner("other")).await.unwrap(), [], "a stranger's business");
+    let found = woken(&store, &owner("nightly")).await.unwrap();
+    let [left] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((left.run.as_str(), left.collection.as_str(), left.tenant.as_str()), ("one", "Notes", "cold"));
+    let week = Woken { at: left.at - SignedDuration::from_hours(24 * 8), ..left.clone() };
+    let (retry, stop) = how();
+    assert!(!put_back(&store, &source, &week, &FixedClock::default(), (retry, &stop)).await.unwrap());
+    assert_eq!(source.get("Notes").unwrap().tenants["cold"], "HOT");
+    assert_eq!(woken(&store, &owner("nightly")).await.unwrap(), [], "and is forgotten");
+    assert!(put_back(&store, &source, left, &FixedClock::default(), (retry, &stop)).await.unwrap());
+    assert_eq!(source.get("Notes").unwrap().tenants["cold"], "COLD");
+    assert!(!put_back(&store, &source, left, &FixedClock::default(), (retry, &stop)).await.unwrap(), "it is at rest");
 }
 
 #[tokio::test]

@@ -272,8 +272,26 @@ pub(crate) struct SearchRequest {
     pub(crate) after: String,
     #[prost(message, optional, tag = "40")]
     pub(crate) filters: Option<Filters>,
+    #[prost(message, optional, tag = "43")]
+    pub(crate) near_vector: Option<NearVector>,
     #[prost(bool, tag = "102")]
     pub(crate) uses_127_api: bool,
+}
+
+/// `base_search.proto`, `NearVector`: of its ways to give a vector the one that is not deprecated.
+#[derive(Clone, Message, PartialEq)]
+pub(crate) struct NearVector {
+    #[prost(message, optional, tag = "6")]
+    pub(crate) targets: Option<Targets>,
+    #[prost(message, repeated, tag = "9")]
+    pub(crate) vectors: Vec<WireVector>,
+}
+
+/// `base_search.proto`, `Targets`.
+#[derive(Clone, Message, PartialEq)]
+pub(crate) struct Targets {
+    #[prost(string, repeated, tag = "1")]
+    pub(crate) target_vectors: Vec<String>,
 }
 
 /// `search_get.proto`, `PropertiesRequest`.

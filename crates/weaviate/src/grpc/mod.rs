@@ -4,6 +4,7 @@ mod batch;
 mod delete;
 mod encoding;
 mod messages;
+mod nearest;
 mod properties;
 mod results;
 mod search;
@@ -22,6 +23,7 @@ use tonic::{Code, Request, Status};
 
 pub use batch::{BatchEncoder, BatchObject, BatchOutcome, EncodedBatch, ObjectError, ObjectRef, VectorRef};
 pub use delete::BatchDeleteOutcome;
+pub use nearest::Nearest;
 pub use search::{FetchedObject, Selection};
 pub use vectors::{NamedVector, Vectors};
 

@@ -144,7 +144,7 @@ impl Client {
         self.search(request(page, selection, with_vectors, consistency)).await
     }
 
-    async fn search(&self, request: SearchRequest) -> Result<Vec<FetchedObject>, WeaviateError> {
+    pub(super) async fn search(&self, request: SearchRequest) -> Result<Vec<FetchedObject>, WeaviateError> {
         let call = self.grpc_call(Method::Search);
         let request = checked(call.clone(), request)?;
         let codec = ProstCodec::<SearchRequest, SearchReply>::new();
@@ -154,7 +154,12 @@ impl Client {
 }
 
 /// A page of a walk. A cursor must not be empty: it begins at the nil id, which therefore no object may have.
-fn request(page: Page<'_>, selection: &Selection, with_vectors: bool, consistency: Consistency) -> SearchRequest {
+pub(super) fn request(
+    page: Page<'_>,
+    selection: &Selection,
+    with_vectors: bool,
+    consistency: Consistency,
+) -> SearchRequest {
     SearchRequest {
         collection: page.class.to_owned(),
         tenant: page.tenant.unwrap_or_default().to_owned(),
@@ -169,6 +174,7 @@ fn request(page: Page<'_>, selection: &Selection, with_vectors: bool, consistenc
         limit: u32::try_from(page.limit).unwrap_or(u32::MAX),
         after: page.after.unwrap_or(Uuid::nil()).to_string(),
         filters: None,
+        near_vector: None,
         uses_127_api: true,
     }
 }

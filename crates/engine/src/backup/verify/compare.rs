@@ -108,6 +108,9 @@ pub fn overlap(wanted: &[Uuid], found: &[Uuid]) -> f64 {
     share
 }
 
+/// By how much a distance may differ from the one that a server goes by, of itself and beside it.
+const SLACK: f64 = 1e-4;
+
 /// How far vectors lie apart, as a class says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Metric {
@@ -181,6 +184,23 @@ impl Nearest {
             self.best.insert(place, (distance, object.id));
             self.best.truncate(self.most);
         }
+    }
+
+    /// How many of as many objects as are the nearest a search found, from 0 to 1; 1 where there are none. One that is as
+    /// near as the last of them is as good: many objects may have one vector. Servers count with shorter numbers.
+    pub fn share(&self, found: &[Object]) -> f64 {
+        let Some((farthest, _)) = self.best.last() else { return 1.0 };
+        let within = farthest + farthest.abs() * SLACK + SLACK;
+        let is_near = |object: &&Object| match object.vectors.get(&self.vector) {
+            Some(Vector::Single(numbers)) => {
+                self.metric.distance(numbers, &self.to).is_some_and(|distance| distance <= within)
+            }
+            Some(Vector::Multi(_)) | None => false,
+        };
+        let near: BTreeSet<Uuid> = found.iter().filter(is_near).map(|object| object.id).collect();
+        #[expect(clippy::cast_precision_loss, reason = "some dozens")]
+        let share = near.len().min(self.best.len()) as f64 / self.best.len() as f64;
+        share
     }
 
     /// The nearest, the nearest of all first.
@@ -270,5 +290,18 @@ mod tests {
         let of = |name| Metric::of_class(&class, name);
         assert_eq!((of(""), of("plain"), of("l2")), (Some(Metric::Dot), Some(Metric::Cosine), Some(Metric::L2Squared)));
         assert_eq!((of("far"), of("many"), of("dynamic")), (None, None, Some(Metric::Dot)));
+    }
+
+    #[test]
+    fn as_near_as_the_last_is_as_good() {
+        let mut nearest = Nearest::new(String::new(), vec![1.0, 0.0], Metric::L2Squared, 2);
+        let all: Vec<Object> =
+            [(1, [1.0, 0.0]), (2, [1.0, 0.0]), (3, [1.0, 0.0]), (4, [0.0, 9.0])].map(|(id, at)| object(id, &at)).into();
+        all.iter().for_each(|object| nearest.look(object));
+        for (found, share) in [(&all[1..3], 1.0), (&all[2..4], 0.5), (&all[3..], 0.0), (&[], 0.0)] {
+            assert!((nearest.share(found) - share).abs() < 1e-9, "{found:?}");
+        }
+        let twice = [all[0].clone(), all[0].clone()];
+        assert!((nearest.share(&twice) - 0.5).abs() < 1e-9);
     }
 }

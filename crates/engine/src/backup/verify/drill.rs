@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Fault;
-use super::compare::{Metric, Nearest, Sampled, overlap, sampled};
+use super::compare::{Metric, Nearest, Sampled, sampled};
 use crate::backup::digest::Contents;
 use crate::backup::living::{Broken, Group, LivingPart};
 use crate::backup::manifest::{ByTenant, Index, Part, by_tenant};
@@ -307,8 +307,9 @@ impl<S: Store, T: Target, O: ObjectSource, N: Searcher, C: Clock> Drill<'_, S, T
         let mut share = 0.0;
         for search in &searches {
             let (vector, to) = search.query();
-            let found = async || self.searcher.nearest(searched.as_deref(), vector, to, self.plan.top).await;
-            share += overlap(&search.ids(), &self.call(found).await?);
+            let tenant = searched.as_deref();
+            let found = self.call(async || self.searcher.nearest(tenant, vector, to, self.plan.top).await).await?;
+            share += search.share(&self.call(async || self.target.fetch(tenant, &found).await).await?);
             out.searches += 1;
         }
         if out.searches > 0 {

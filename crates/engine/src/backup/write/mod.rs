@@ -14,6 +14,7 @@ mod base;
 mod error;
 mod lane;
 mod objects;
+mod woken;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +24,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 pub use error::WriteError;
+pub use woken::{Woken, put_back, woken};
 
 use super::catalogue;
 use super::columns::Columns;

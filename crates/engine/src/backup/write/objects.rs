@@ -6,7 +6,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::base::{BaseStream, LANES_BESIDE_PARTS};
 use super::lane::{Lane, Read};
-use super::{Cold, Job, MOST_SLICES, Reading, WriteError, beside, bounds};
+use super::{Cold, Job, MOST_SLICES, Reading, WriteError, beside, bounds, woken};
 use crate::backup::columns::Columns;
 use crate::backup::digest::{Contents, object_digest};
 use crate::backup::filter::Times;
@@ -141,13 +141,18 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
             return Ok((TenantNote { name: tenant.name, activity: tenant.activity, contents: None }, Read::nothing()));
         }
         let (source, name) = (self.writer.source, tenant.name.as_str());
+        let (store, order, clock) = (self.writer.store, self.writer.order, self.writer.clock);
         if is_woken {
+            // Whoever comes after a worker that dies from here on knows that it was at rest.
+            let (run, of) = (order.run.as_str(), (reading.name, name));
+            self.writer.call(async || woken::note(store, &order.owner, run, of, clock.now()).await).await?;
             self.writer.call(async || source.set_awake(reading.name, name, true).await).await?;
         }
         let read = self.objects(reading, base, Some(name)).await;
         if is_woken {
             // Also when reading failed.
             self.writer.call(async || source.set_awake(reading.name, name, false).await).await?;
+            self.writer.call(async || woken::forget(store, &order.run).await).await?;
         }
         let read = read?;
         let contents = if self.base.is_some() { sum(&read.roll) } else { sum(&read.parts) };

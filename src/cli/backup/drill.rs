@@ -1,0 +1,228 @@
+//! `backup verify --drill`: restores a run into scratch collections, compares, and deletes them.
+
+use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
+
+use clap::builder::NonEmptyStringValueParser;
+use elysia_core::backup::ledger::{DrillNote, DrilledCollection};
+use elysia_core::backup::{MINIMUM_OVERLAP, SAMPLE, SEARCHES};
+use elysia_engine::backup::manifest::Manifest;
+use elysia_engine::backup::restore::Progress;
+use elysia_engine::backup::retire::owner;
+use elysia_engine::retry::Stop as Halt;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::bar::{self, Done};
+use super::create::interrupted;
+use super::place::find;
+use super::stopped;
+use super::verify::VerifyArgs;
+use crate::cli::columns::{self, UNKNOWN};
+use crate::cli::printer::{BAD, GOOD, Printer, paint, plain};
+use crate::cli::session::Stop;
+use crate::cli::way::{self, Way};
+use crate::cli::{Exit, Output, Target, encode};
+use crate::worker::backup::drill::{Closeness, Ground, Rehearsal, Scratch, WeaviateGround, remove};
+use crate::worker::backup::store::AnyStore;
+use crate::worker::backup::{Failure, drilled, retry};
+use crate::worker::jobs::drill::verdict;
+use crate::worker::work::PatienceWork;
+
+/// How a drill is done.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Restore drill")]
+pub(super) struct DrillArgs {
+    /// Restore the run into scratch collections, compare them with it, and delete them again
+    #[arg(long, conflicts_with = "hashes_only")]
+    drill: bool,
+    /// Only these collections of the run
+    #[arg(long, value_name = "COLLECTION,…", value_delimiter = ',', requires = "drill")]
+    collections: Vec<String>,
+    /// Name of the scratch collection, where there is one collection to drill; made of its name when left out
+    #[arg(long, value_name = "COLLECTION", requires = "drill", value_parser = NonEmptyStringValueParser::new())]
+    into: Option<String>,
+    /// Replicas of scratch collections; as many as the collections had when left out
+    #[arg(long, value_name = "NUMBER", requires = "drill", value_parser = clap::value_parser!(u32).range(1..=100))]
+    factor: Option<u32>,
+    /// Objects of each collection that are compared one by one, about
+    #[arg(long, value_name = "NUMBER", requires = "drill", default_value_t = SAMPLE, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    sample: u32,
+    /// Searches in each collection
+    #[arg(long, value_name = "NUMBER", requires = "drill", default_value_t = SEARCHES, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    searches: u32,
+    /// Of a hundred nearest objects, so many must be found
+    #[arg(long, value_name = "PERCENT", requires = "drill", default_value_t = MINIMUM_OVERLAP, value_parser = clap::value_parser!(u8).range(0..=100))]
+    minimum_overlap: u8,
+}
+
+impl DrillArgs {
+    pub(super) fn is_asked(&self) -> bool {
+        self.drill
+    }
+
+    fn closeness(&self) -> Closeness {
+        Closeness {
+            sample: u64::from(self.sample),
+            searches: usize::try_from(self.searches).unwrap_or(usize::MAX),
+            minimum_overlap: self.minimum_overlap,
+        }
+    }
+
+    /// The collections to drill.
+    fn chosen<'a>(&'a self, manifest: &'a Manifest) -> Result<Vec<&'a str>, Stop> {
+        let all = || manifest.collections.iter().map(|note| note.name.as_str());
+        if let Some(unknown) = self.collections.iter().find(|name| manifest.collection(name).is_none()) {
+            let has = all().collect::<Vec<_>>().join(", ");
+            return Err(Stop::usage(format!("run {} has no collection {unknown}; it has {has}", manifest.run)));
+        }
+        let chosen: Vec<&str> = if self.collections.is_empty() {
+            all().collect()
+        } else {
+            self.collections.iter().map(String::as_str).collect()
+        };
+        if self.into.is_some() && chosen.len() != 1 {
+            return Err(Stop::usage(format!(
+                "--into names one collection, and {} are drilled: add --collections NAME",
+                chosen.len()
+            )));
+        }
+        Ok(chosen)
+    }
+}
+
+/// What a drill found.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Told<'a> {
+    run: &'a str,
+    passed: bool,
+    collections: &'a [DrilledCollection],
+}
+
+pub(super) async fn run(args: &VerifyArgs, target: &Target, printer: Printer) -> Result<Exit, Stop> {
+    let key = args.key.key()?;
+    let store = args.store.open()?;
+    let manifest = find(&store, &args.run, &args.store).await?;
+    let chosen = args.drill.chosen(&manifest)?;
+    let way = way::open(&args.way, target, printer).await?;
+    way.reach().await?;
+    if let Some((into, pattern)) = args.drill.into.as_ref().and_then(|into| Some((into, way.protection(into)?))) {
+        return Err(Stop::refused(format!("{into} is protected by {pattern}; nothing was done"), "name it otherwise"));
+    }
+    let ground = WeaviateGround::new(&way.ways()).await;
+    let (halt, progress) = (Halt::default(), Progress::default());
+    let rehearsal = Rehearsal {
+        store: &store,
+        ground: &ground,
+        manifest: &manifest,
+        key: key.as_ref(),
+        factor: args.drill.factor.map(u64::from),
+        closeness: args.drill.closeness(),
+        retry: retry(PatienceWork::default()),
+        stop: &halt,
+        progress: &progress,
+    };
+    // A word that no class bears yet: nothing is deleted that this very command did not make.
+    let mut order = uuid::Uuid::new_v4().simple().to_string();
+    order.truncate(12);
+    let mut rows = Vec::new();
+    for name in &chosen {
+        let mut scratch = Scratch::new(name, &args.policy.policy, &order);
+        scratch.name = args.drill.into.clone().unwrap_or(scratch.name);
+        rows.push(one(&rehearsal, name, &scratch, &way, printer).await?);
+    }
+    let note = verdict(&order, &manifest.run, Timestamp::now(), rows.clone());
+    if chosen.len() == manifest.collections.len() {
+        record(args, &store, &manifest, &note, printer).await?;
+    }
+    let text = match args.output {
+        Output::Table => render(&manifest.run, &note, &rows),
+        output => encode(&Told { run: &manifest.run, passed: note.has_passed(), collections: &rows }, output)?,
+    };
+    printer.data(&text)?;
+    Ok(if note.has_passed() { Exit::Healthy } else { Exit::Fault })
+}
+
+/// One collection. Its scratch collection goes whatever was found.
+async fn one<G: Ground>(
+    rehearsal: &Rehearsal<'_, AnyStore, G>,
+    name: &str,
+    scratch: &Scratch,
+    way: &Way,
+    printer: Printer,
+) -> Result<DrilledCollection, Stop> {
+    let by_hand = format!("if it is there: kubectl elysia col rm {}", scratch.name);
+    if rehearsal.stop.is_set() {
+        return Err(Stop::unknown("stopped as asked", ""));
+    }
+    printer.note(&format!("{} is restored into {}\n", plain(name), plain(&scratch.name)));
+    let all = rehearsal.manifest.collection(name).map(|note| note.contents.objects);
+    let before = rehearsal.progress.objects.load(Ordering::Relaxed);
+    let look = || Done { units: rehearsal.progress.objects.load(Ordering::Relaxed) - before, bytes: None };
+    let found = tokio::select! {
+        found = rehearsal.collection(name, scratch) => found,
+        never = bar::show("objects", all, look, printer) => match never {},
+        () = interrupted(rehearsal.stop, printer) => {
+            return Err(Stop::unknown(format!("stopped at once; {} may be there", scratch.name), by_hand));
+        }
+    };
+    if let Err(failure) = remove(rehearsal.ground, scratch, rehearsal.retry).await {
+        printer.complain(&format!("{} could not be deleted: {failure}; {by_hand}", scratch.name));
+    }
+    found.map_err(|failure| {
+        let message = format!("{name} could not be drilled: {}", way.explain(&failure.message));
+        stopped(&Failure { message, ..failure }, "")
+    })
+}
+
+/// Only the owner of the prefix notes what was found, for retention and for the policy's next run.
+async fn record(
+    args: &VerifyArgs,
+    store: &AnyStore,
+    manifest: &Manifest,
+    note: &DrillNote,
+    printer: Printer,
+) -> Result<(), Stop> {
+    let owner = owner(store).await.map_err(|error| stopped(&Failure::from(error), ""))?;
+    match owner {
+        Some(owner) if owner.policy == args.policy.policy => {
+            drilled::record(store, manifest, note).await.map_err(|failure| stopped(&failure, ""))
+        }
+        Some(owner) => {
+            printer.note(&format!(
+                "not noted beside the run: {} belongs to {}; to act for its owner: --policy '{}'\n",
+                plain(&args.store.store),
+                plain(&owner.to_string()),
+                plain(&owner.policy)
+            ));
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+pub(super) fn render(run: &str, note: &DrillNote, collections: &[DrilledCollection]) -> String {
+    let row = |row: &DrilledCollection| {
+        vec![
+            row.name.clone(),
+            row.wanted.to_string(),
+            row.found.to_string(),
+            row.unequal.to_string(),
+            row.differing.to_string(),
+            row.overlap.map_or_else(|| UNKNOWN.to_owned(), |overlap| format!("{overlap} %")),
+        ]
+    };
+    let head = ["COLLECTION", "OBJECTS", "FOUND", "UNEQUAL", "DIFFERING", "NEAREST"];
+    let mut text = columns::render(&head, &collections.iter().map(row).collect::<Vec<_>>());
+    for (name, problem) in collections.iter().filter_map(|row| Some((&row.name, row.problem.as_ref()?))) {
+        // Writing to a String cannot fail.
+        writeln!(text, "{}: {}: {}", paint(BAD, "wrong"), plain(name), plain(problem)).ok();
+    }
+    let word = if note.has_passed() {
+        paint(GOOD, "survived its restore drill")
+    } else {
+        paint(BAD, "did not survive its restore drill")
+    };
+    text + &format!("run {} {word}\n", plain(run))
+}

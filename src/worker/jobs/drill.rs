@@ -1,0 +1,232 @@
+//! The Job of a restore drill, and what every Job of a policy does about the leavings of one that was cut off.
+//!
+//! ```text
+//! sweep: what the ledger names in this cluster, if it bears the mark ─▶ deleted, taken off the ledger
+//! each collection of the newest good run:
+//!   ledger names the scratch collection ─▶ restored, compared ─▶ deleted ─▶ taken off the ledger
+//! the verdict into the store (drilled.json), then into the ledger
+//! ```
+//!
+//! Killed at any point, the next attempt sweeps and begins again: what counts is noted when all of it is over.
+
+use std::sync::atomic::Ordering;
+
+use elysia_api::backup::DrillState;
+use elysia_core::backup::ledger::{
+    BackupLedger, DrillNote, DrilledCollection, MOST_SCRATCH, ScratchNote, Stage, TOLD_COLLECTIONS, UndoneDrill,
+};
+use elysia_engine::backup::ports::Store;
+use elysia_engine::backup::restore::Progress;
+use elysia_engine::ports::Clock as _;
+use jiff::Timestamp;
+use tracing::{info, warn};
+
+use super::backup::{Hands, TOLD_EVERY, tell, trouble};
+use super::board::{Board, save};
+use super::judged::Shelf;
+use super::work::{BackupJob, DrillWork};
+use crate::worker::backup::drill::{Closeness, Ground, Rehearsal, Removed, Scratch, remove};
+use crate::worker::backup::{Failure, drilled, retry};
+use crate::worker::clock::SystemClock;
+
+/// The verdict over all collections, the worst first.
+pub(crate) fn verdict(order: &str, run: &str, at: Timestamp, mut rows: Vec<DrilledCollection>) -> DrillNote {
+    let total = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    let objects = rows.iter().fold(0, |sum: i64, row| sum.saturating_add(row.found));
+    let overlap = rows.iter().filter_map(|row| row.overlap).min();
+    let missing = |row: &DrilledCollection| row.wanted.abs_diff(row.found);
+    rows.sort_by(|one, other| {
+        let worse = |row: &DrilledCollection| (row.problem.is_some(), missing(row), row.differing);
+        worse(other).cmp(&worse(one)).then_with(|| one.name.cmp(&other.name))
+    });
+    let bad = rows.iter().filter(|row| row.problem.is_some()).count();
+    let message = rows.first().and_then(|row| Some((row, row.problem.as_ref()?))).map(|(row, problem)| {
+        let more = if bad > 1 { format!("; and {} of {total} collections more", bad - 1) } else { String::new() };
+        format!("{}: {problem}{more}", row.name)
+    });
+    rows.truncate(TOLD_COLLECTIONS);
+    DrillNote {
+        order: order.to_owned(),
+        run: run.to_owned(),
+        at,
+        state: if bad == 0 { DrillState::Passed } else { DrillState::Failed },
+        objects,
+        overlap,
+        collections: rows,
+        total_collections: total,
+        message,
+    }
+}
+
+/// The cluster that the Job works with.
+fn here(job: &BackupJob) -> &str {
+    job.drill.as_ref().map_or(&job.backup.owner.cluster, |drill| &drill.cluster)
+}
+
+fn scratch_of(job: &BackupJob, note: &ScratchNote) -> Scratch {
+    Scratch { name: note.name.clone(), policy: job.backup.owner.policy.clone(), order: note.order.clone() }
+}
+
+/// Deletes what a drill that was cut off left in this cluster: what the ledger names, and of that what bears the drill's
+/// own mark. Only a drill must not go on before that is done.
+pub(super) async fn sweep<S: Store, B: Board, G: Ground>(
+    job: &BackupJob,
+    hands: &Hands<'_, S, B>,
+    ground: &G,
+    ledger: &mut BackupLedger,
+) -> Result<(), Failure> {
+    let is_here = |note: &&ScratchNote| note.cluster == here(job);
+    let left: Vec<ScratchNote> = ledger.scratch.iter().filter(is_here).cloned().collect();
+    for note in left {
+        match remove(ground, &scratch_of(job, &note), retry(job.backup.patience)).await {
+            Ok(removed) => {
+                ledger.scratch.retain(|other| *other != note);
+                match removed {
+                    Removed::Nothing => {}
+                    Removed::Deleted => info!(collection = note.name, "deleted what a drill had left"),
+                    Removed::Strange => {
+                        let name = &note.name;
+                        trouble(ledger, format!("collection {name} is there and is no drill's: it stays"));
+                    }
+                }
+                save(hands.board, ledger).await?;
+            }
+            Err(failure) if job.drill.is_some() => return Err(failure),
+            Err(failure) => {
+                // The next Job deletes it.
+                warn!(%failure, collection = note.name, "failed to delete what a drill had left");
+                trouble(ledger, format!("{}, left by a drill, was not deleted: {failure}", note.name));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Drills the newest good run.
+pub(super) async fn drill<S: Store, B: Board, G: Ground>(
+    job: &BackupJob,
+    work: &DrillWork,
+    hands: &Hands<'_, S, B>,
+    ground: &G,
+    ledger: &mut BackupLedger,
+    shelf: &mut Shelf,
+) -> Result<(), Failure> {
+    let Some(known) = shelf.runs.iter_mut().find(|known| !known.is_suspect()) else {
+        return Err(Failure::permanent("there is no good run to drill; see: kubectl elysia backup ls"));
+    };
+    let run = known.manifest.run.clone();
+    tell(ledger, |attempt| (attempt.stage, attempt.run) = (Stage::Drilling, Some(run.clone())));
+    save(hands.board, ledger).await?;
+    let progress = Progress::default();
+    let rehearsal = Rehearsal {
+        store: hands.store,
+        ground,
+        manifest: &known.manifest,
+        key: hands.key,
+        factor: work.factor.map(u64::from),
+        closeness: Closeness {
+            sample: u64::from(work.sample),
+            searches: usize::try_from(work.searches).unwrap_or(usize::MAX),
+            minimum_overlap: work.minimum_overlap,
+        },
+        retry: retry(job.backup.patience),
+        stop: hands.stop,
+        progress: &progress,
+    };
+    let mut rows = Vec::new();
+    for note in &known.manifest.collections {
+        if hands.stop.is_set() {
+            return Err(Failure { message: "stopped as asked".to_owned(), is_permanent: false });
+        }
+        rows.push(collection(job, work, hands, &rehearsal, ledger, &note.name).await?);
+    }
+    let note = verdict(&job.order, &run, SystemClock.now(), rows);
+    info!(run, state = ?note.state, objects = note.objects, "drilled");
+    drilled::record(hands.store, &known.manifest, &note).await?;
+    known.drilled = Some(note.clone());
+    (ledger.last_drill, ledger.undone_drill) = (Some(note), None);
+    Ok(())
+}
+
+/// One collection, with its scratch collection in the ledger for as long as it may be there.
+async fn collection<S: Store, B: Board, G: Ground>(
+    job: &BackupJob,
+    work: &DrillWork,
+    hands: &Hands<'_, S, B>,
+    rehearsal: &Rehearsal<'_, S, G>,
+    ledger: &mut BackupLedger,
+    name: &str,
+) -> Result<DrilledCollection, Failure> {
+    let scratch = Scratch::new(name, &job.backup.owner.policy, &job.order);
+    let note = ScratchNote { name: scratch.name.clone(), order: scratch.order.clone(), cluster: work.cluster.clone() };
+    ledger.scratch.push(note.clone());
+    while ledger.scratch.len() > MOST_SCRATCH {
+        let forgotten = ledger.scratch.remove(0);
+        warn!(collection = forgotten.name, cluster = forgotten.cluster, "forgotten: its cluster was never asked again");
+    }
+    save(hands.board, ledger).await?;
+    let found = {
+        let looking = rehearsal.collection(name, &scratch);
+        tokio::pin!(looking);
+        loop {
+            tokio::select! {
+                done = &mut looking => break done,
+                () = tokio::time::sleep(TOLD_EVERY) => {
+                    let objects = rehearsal.progress.objects.load(Ordering::Relaxed);
+                    tell(ledger, |attempt| attempt.objects = i64::try_from(objects).unwrap_or(i64::MAX));
+                    if let Err(error) = save(hands.board, ledger).await {
+                        warn!(%error, "the ledger does not say how far the drill is");
+                    }
+                }
+            }
+        }
+    };
+    match remove(rehearsal.ground, &scratch, rehearsal.retry).await {
+        Ok(_) => {
+            ledger.scratch.retain(|other| *other != note);
+            let saved = save(hands.board, ledger).await;
+            let found = found?;
+            saved.map(|()| found)
+        }
+        Err(failure) => {
+            // The ledger names it still: the next Job deletes it.
+            let found = found?;
+            warn!(%failure, collection = found.name, "failed to delete a scratch collection");
+            Err(failure)
+        }
+    }
+}
+
+/// Notes that a drill could not be done.
+pub(super) fn undone(ledger: &mut BackupLedger, order: &str, message: &str) {
+    let run = ledger.attempt.as_ref().and_then(|attempt| attempt.run.clone());
+    let (order, message) = (order.to_owned(), message.to_owned());
+    ledger.undone_drill = Some(UndoneDrill { order, run, at: SystemClock.now(), message });
+}
+
+/// The worker before this one may have died in a drill without a word.
+pub(super) fn abandoned(ledger: &mut BackupLedger, order: &str) {
+    let Some(attempt) = &ledger.attempt else { return };
+    if attempt.stage == Stage::Drilling && attempt.order != order {
+        ledger.undone_drill = Some(UndoneDrill {
+            order: attempt.order.clone(),
+            run: attempt.run.clone(),
+            at: attempt.updated_at,
+            message: "its Job ended without a word".to_owned(),
+        });
+    }
+}
+
+/// What the store says of drills. A verdict outlives the run that it is of, unless that was a bad one and a person took
+/// the run away.
+pub(super) fn summarize(ledger: &mut BackupLedger, shelf: &Shelf) {
+    let told = ledger.last_drill.take();
+    let is_there = |drill: &DrillNote| shelf.runs.iter().any(|known| known.manifest.run == drill.run);
+    let told = told.filter(|drill| drill.has_passed() || is_there(drill));
+    let found = shelf.runs.iter().filter_map(|known| known.drilled.clone());
+    ledger.last_drill = found.chain(told).max_by_key(|drill| drill.at);
+    let is_older = |undone: &UndoneDrill| ledger.last_drill.as_ref().is_some_and(|last| last.at >= undone.at);
+    if ledger.undone_drill.as_ref().is_some_and(is_older) {
+        ledger.undone_drill = None;
+    }
+}
