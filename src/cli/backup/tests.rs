@@ -184,7 +184,7 @@ fn what_weaviate_wrote_itself_is_said_to_be_so() {
         }),
         ..manifest()
     };
-    let shown = text(&whole(&native, None));
+    let shown = text(&whole(&native, None, &Ok(None)));
     let line = shown.lines().find(|line| line.starts_with("native ")).unwrap();
     assert!(line.contains("20261129t161553z-003f, of nodes w-0, w-1;"), "{line}");
     assert!(shown.contains("format     Native"), "{shown}");

@@ -251,7 +251,7 @@ fn run_now_goes_before_the_schedule_also_while_that_is_suspended() {
 #[test]
 fn nothing_starts_while_something_is_unknown_or_missing() {
     let spec = once();
-    let cases: [Case; 6] = [
+    let cases: [Case; 8] = [
         (
             "no cluster",
             |seen| seen.cluster = ClusterSight::Missing,

@@ -211,6 +211,7 @@ impl<S: Store, G: Ground> Rehearsal<'_, S, G> {
             uid: String::new(),
             approved: None,
             must_be_empty: true,
+            skip_schema: false,
             retry: self.retry,
         })
     }
