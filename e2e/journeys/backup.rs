@@ -20,13 +20,13 @@ use serde_json::{Value, json};
 use crate::operator_killed::kill_operator;
 use crate::support::{Stage, is, on_a_thread};
 
-const BUCKET: &str = "backups";
+pub(crate) const BUCKET: &str = "backups";
 
 /// Objects of the collection.
 const OBJECTS: u32 = 400;
 
 /// Long enough for a pod that is made again after a kill, which Kubernetes lets wait.
-const LONG: Duration = Duration::from_secs(240);
+pub(crate) const LONG: Duration = Duration::from_secs(240);
 
 fn client(server: &S3Server) -> AmazonS3 {
     let builder = AmazonS3Builder::new().with_bucket_name(BUCKET).with_endpoint(server.endpoint());
@@ -42,7 +42,7 @@ async fn manifests(store: &AmazonS3) -> Vec<String> {
     keys.filter(|key| key.ends_with("/manifest.json")).collect()
 }
 
-fn policy(name: &str, server: &S3Server) -> Value {
+pub(crate) fn policy(name: &str, server: &S3Server) -> Value {
     json!({
         "metadata": {"name": name},
         "spec": {
@@ -68,7 +68,7 @@ fn restore(name: &str, into: &str, conflict: &str) -> Value {
 
 impl Stage {
     /// Waits until a policy is at rest: nothing is under way, and its status speaks of `run_now`.
-    async fn backed_up(&self, name: &str, run_now: Option<&str>) -> CollectionBackupStatus {
+    pub(crate) async fn backed_up(&self, name: &str, run_now: Option<&str>) -> CollectionBackupStatus {
         let api = self.api::<CollectionBackup>();
         self.wait(&format!("backup {name} to end"), LONG, async || {
             let object = api.get(name).await.unwrap();
@@ -91,7 +91,7 @@ impl Stage {
         .await
     }
 
-    async fn kill_pods(&self, label: &str) {
+    pub(crate) async fn kill_pods(&self, label: &str) {
         for pod in self.api::<Pod>().list(&ListParams::default().labels(label)).await.unwrap() {
             let is_over = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Succeeded");
             if !is_over {

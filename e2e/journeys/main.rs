@@ -7,6 +7,7 @@
 mod approval;
 mod backup;
 mod backup_plugin;
+mod bootstrap;
 mod cold_start;
 mod deletion;
 mod drift;
