@@ -4,14 +4,12 @@
 //! What has become of it is known by that CollectionRestore, without it by the ledger of its worker, which has no owner, and
 //! without both by the receipt in the store, which the worker of a CollectionRestore that is made again finds.
 
-use elysia_api::CollectionRestore;
 use elysia_api::collection::{BootstrapPhase, BootstrapStatus, ElysiaCollectionStatus};
-use elysia_api::common::ClusterReference;
 use elysia_api::condition::ConditionType;
-use elysia_api::names;
-use elysia_api::restore::{Conflict, RestoreFrom, RestorePhase};
-use elysia_api::{CollectionRestoreSpec, ElysiaCollection};
+use elysia_api::restore::{Conflict, RestorePhase};
+use elysia_api::{CollectionRestore, ElysiaCollection, names};
 use kube::core::ResourceExt as _;
+use serde_json::json;
 
 use super::observed::Observed;
 use super::spec::CollectionSpec;
@@ -198,20 +196,19 @@ pub fn restore(spec: &CollectionSpec) -> Option<CollectionRestore> {
     let from = spec.restore_from.clone()?;
     let shards = spec.settings.get("shardingConfig").and_then(|config| config["desiredCount"].as_i64());
     let shards = shards.and_then(|count| i32::try_from(count).ok()).filter(|count| (1..=MOST_SHARDS).contains(count));
-    let mut restore = CollectionRestore::new(
-        &restore_name(&spec.name),
-        CollectionRestoreSpec {
-            cluster_ref: ClusterReference { name: spec.cluster.clone() },
-            from: RestoreFrom { backup_ref: from.backup_ref, store: from.store, run: from.run },
-            collection: from.collection.unwrap_or_else(|| spec.collection.clone()),
-            into: Some(spec.collection.clone()),
-            // Whatever is there meanwhile is somebody's: it is never written over.
-            conflict: Some(Conflict::Fail),
-            replication_factor: i32::try_from(spec.factor).ok(),
-            shards,
-            deadline: from.deadline,
-        },
-    );
+    // As in a manifest: whatever is not named is left out.
+    let wanted = json!({
+        "clusterRef": {"name": spec.cluster},
+        "from": {"backupRef": from.backup_ref, "store": from.store, "run": from.run},
+        "collection": from.collection.unwrap_or_else(|| spec.collection.clone()),
+        "into": spec.collection,
+        // Whatever is there meanwhile is somebody's: it is never written over.
+        "conflict": Conflict::Fail,
+        "replicationFactor": spec.factor,
+        "shards": shards,
+        "deadline": from.deadline,
+    });
+    let mut restore = CollectionRestore::new(&restore_name(&spec.name), serde_json::from_value(wanted).ok()?);
     restore.metadata.namespace = Some(spec.namespace.clone());
     let label = ("app.kubernetes.io/managed-by".to_owned(), names::OPERATOR_MANAGER.to_owned());
     restore.metadata.labels = Some([label].into());

@@ -222,7 +222,9 @@ impl Stage {
 
     /// Drops what a restore made, if it made anything.
     pub(super) fn forget_restored(&self, servers: &Servers) -> Result<()> {
-        let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
+        // One that is not there need not be dropped.
+        let config = ureq::Agent::config_builder().proxy(None).http_status_as_error(false);
+        let agent: ureq::Agent = config.build().into();
         let address = format!("{}/v1/schema/{RESTORED}", servers.rest("w-0")?);
         agent.delete(address).call().map(drop).context("failed to drop a restored collection")
     }
