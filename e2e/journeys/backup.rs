@@ -26,7 +26,7 @@ pub(crate) const BUCKET: &str = "backups";
 const OBJECTS: u32 = 400;
 
 /// Long enough for a pod that is made again after a kill, which Kubernetes lets wait.
-const LONG: Duration = Duration::from_secs(240);
+pub(crate) const LONG: Duration = Duration::from_secs(240);
 
 pub(crate) fn client(server: &S3Server) -> AmazonS3 {
     let builder = AmazonS3Builder::new().with_bucket_name(BUCKET).with_endpoint(server.endpoint());

@@ -2,7 +2,9 @@
 
 use std::fs::{self, File};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -21,7 +23,9 @@ const START: Duration = Duration::from_secs(20);
 /// The server; it ends with this, and with the process that started it.
 #[derive(Debug)]
 pub struct S3Server {
-    folder: TempDir,
+    folder: Arc<TempDir>,
+    /// What it is told besides.
+    more: Vec<String>,
     address: String,
     port: u16,
     child: Option<Child>,
@@ -30,14 +34,29 @@ pub struct S3Server {
 impl S3Server {
     /// Listens at this address of the machine, on a free port, with these buckets.
     pub fn start(address: &str, buckets: &[&str]) -> Result<Self> {
-        let folder = TempDir::new().context("failed to make a folder for objects")?;
+        let folder = Arc::new(TempDir::new().context("failed to make a folder for objects")?);
         for bucket in buckets {
             fs::create_dir(folder.path().join(bucket)).with_context(|| format!("failed to make bucket {bucket}"))?;
         }
+        Self::over(folder, address, &[])
+    }
+
+    /// A second one over the same objects, told more, such as `--readonly`.
+    pub fn beside(&self, more: &[&str]) -> Result<Self> {
+        Self::over(Arc::clone(&self.folder), &self.address, more)
+    }
+
+    fn over(folder: Arc<TempDir>, address: &str, more: &[&str]) -> Result<Self> {
         let port = free_port(address)?;
-        let mut server = Self { folder, address: address.to_owned(), port, child: None };
+        let more = more.iter().map(|word| (*word).to_owned()).collect();
+        let mut server = Self { folder, more, address: address.to_owned(), port, child: None };
         server.restart()?;
         Ok(server)
+    }
+
+    /// Where its objects are: a folder for each bucket.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Where it is.
@@ -59,9 +78,11 @@ impl S3Server {
         if self.child.is_some() {
             return Ok(());
         }
-        let log = File::create(self.folder.path().join(".log")).context("failed to write the log of the S3 server")?;
+        let log = File::create(self.folder.path().join(format!(".log-{}", self.port)))
+            .context("failed to write the log of the S3 server")?;
         let mut command = tied(&s3_server()?);
-        command.args(["--port", &format!("{}:{}", self.address, self.port), "--health", "/health", "--quiet", "posix"]);
+        command.args(["--port", &format!("{}:{}", self.address, self.port), "--health", "/health", "--quiet"]);
+        command.args(&self.more).arg("posix");
         command.arg(self.folder.path()).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         command.env("ROOT_ACCESS_KEY_ID", ACCESS_KEY_ID).env("ROOT_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY);
         self.child = Some(spawn(command)?);

@@ -19,8 +19,9 @@ use crate::effects::EffectError;
 const WORDS_BYTES: usize = 1024;
 
 /// Every verb, as `docs/audit.md` lists them.
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 16] = [
     "create_class",
+    "start_restore",
     "add_property",
     "update_class",
     "delete_class",
@@ -194,6 +195,9 @@ fn outcome(error: Option<&EffectError>) -> &'static str {
 fn words(step: &Step) -> (&'static str, usize, String) {
     match step {
         Step::CreateClass(_) => ("create_class", 1, String::new()),
+        Step::StartRestore(restore) => {
+            ("start_restore", 1, restore.metadata.name.as_deref().unwrap_or_default().to_owned())
+        }
         Step::AddProperty(property) => ("add_property", 1, property["name"].as_str().unwrap_or_default().to_owned()),
         Step::UpdateClass { base, class } => {
             let paths = elysia_core::collection::happening::changed(base, class);

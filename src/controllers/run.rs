@@ -278,6 +278,7 @@ fn collections(
     let client = &context.kube;
     let store = context.stores.collections.clone();
     let written = store.clone();
+    let restores = watcher(scope.api::<CollectionRestore>(client), watcher::Config::default()).default_backoff();
     let clusters = watcher(scope.api::<WeaviateCluster>(client), watcher::Config::default()).default_backoff();
     changed(scope.api(client), stop)
         // With each collection that is made the measures of its cluster move: a round for all of them each time would
@@ -290,6 +291,13 @@ fn collections(
                 .filter(|object| object.namespace() == namespace && object.spec.cluster_ref.name == name)
                 .map(|object| ObjectRef::from_obj(object.as_ref()))
                 .collect::<Vec<_>>()
+        })
+        // A collection that begins with a backup waits for the restore that it made.
+        .watches_stream(watch::moved(restores, told), |restore| {
+            let kind = ElysiaCollection::kind(&());
+            let owner =
+                restore.owner_references().iter().find(|owner| owner.controller == Some(true) && owner.kind == kind)?;
+            Some(ObjectRef::new(&owner.name).within(&restore.namespace()?))
         })
         // What a feed has written shows in the number of objects.
         .watches(scope.api::<IndexSource>(client), watcher::Config::default(), move |feed| {
@@ -311,6 +319,13 @@ fn collections(
             |object, error, context| after_error(object.as_ref(), error, &context),
             context.clone(),
         )
+}
+
+/// What a restore tells of itself.
+fn told(restore: &CollectionRestore) -> String {
+    let status = restore.status.clone().unwrap_or_default();
+    let conditions = status.conditions.iter().map(|one| format!("{}={}: {}", one.type_, one.status, one.message));
+    format!("{:?} {}", status.phase, conditions.collect::<Vec<_>>().join("\n"))
 }
 
 fn feeds(

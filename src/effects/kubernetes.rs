@@ -1,6 +1,6 @@
 //! Writes to Kubernetes: apply what differs, create what must be made once, report a status.
 
-use elysia_api::names;
+use elysia_api::{CollectionRestore, names};
 use elysia_core::covers::covers;
 use elysia_core::fingerprint;
 use k8s_openapi::NamespaceResourceScope;
@@ -170,12 +170,19 @@ where
 }
 
 /// Creates the object, owned by `owner`, unless this owner has one of that name; it is never changed afterwards.
-pub async fn create_once_owned<K, O>(client: &Client, mut object: K, owner: &O) -> Result<bool, EffectError>
+pub async fn create_once_owned<K, O>(client: &Client, object: K, owner: &O) -> Result<bool, EffectError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Serialize,
     O: Resource<DynamicType = ()>,
 {
-    let owner = owner_reference(owner)?;
+    create_once_under(client, object, owner_reference(owner)?).await
+}
+
+/// The same where the owner is known by name and uid.
+pub async fn create_once_under<K>(client: &Client, mut object: K, owner: OwnerReference) -> Result<bool, EffectError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Serialize,
+{
     object.meta_mut().owner_references = Some(vec![owner.clone()]);
     if create_once(client, &object).await? {
         return Ok(true);
@@ -252,6 +259,20 @@ pub async fn annotate_config_map(
     let parameters = PatchParams { field_manager: Some(names::OPERATOR_MANAGER.to_owned()), ..PatchParams::default() };
     let written = api.patch(name, &parameters, &Patch::Merge(&patch)).await;
     written.map(|_| ()).map_err(EffectError::kubernetes(format!("annotate ConfigMap {namespace}/{name}")))
+}
+
+/// Deletes this very CollectionRestore, that its controller makes no Job any more; what it wrote stays.
+pub async fn delete_restore(client: &Client, namespace: &str, name: &str, uid: &str) -> Result<(), EffectError> {
+    let api: Api<CollectionRestore> = Api::namespaced(client.clone(), namespace);
+    let parameters = DeleteParams {
+        preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
+        ..DeleteParams::background()
+    };
+    match api.delete(name, &parameters).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Err(error) => Err(EffectError::kubernetes(format!("delete CollectionRestore {namespace}/{name}"))(error)),
+    }
 }
 
 /// Deletes an ended Job and its pods.

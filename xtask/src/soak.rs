@@ -1,6 +1,7 @@
 //! `soak`: the long tests. Figures go to `target/soak/`.
 
 mod backup;
+mod faults;
 mod fuzz;
 mod gitops;
 
@@ -23,7 +24,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 #[derive(Args)]
 pub(crate) struct SoakArguments {
-    /// Which one: `backup`, `cold-start`, `collections`, `feeds`, `fuzz`, `gitops`
+    /// Which one: `backup`, `cold-start`, `collections`, `faults`, `feeds`, `fuzz`, `gitops`
     name: String,
     /// With `fuzz`: only these of `archive`, `line`, `lines`, `resume`; all four beside each other when left out
     targets: Vec<String>,
@@ -44,10 +45,13 @@ pub(crate) fn run(arguments: &SoakArguments) -> Result<()> {
         "backup" => backup::run(),
         "cold-start" => cold_starts(&arguments.weaviate),
         "collections" => on_the_ground("collections"),
+        "faults" => faults::run(),
         "feeds" => feeds(),
         "fuzz" => fuzz::run(arguments.minutes, &arguments.targets, arguments.keep),
         "gitops" => gitops::run(&arguments.weaviate),
-        other => bail!("there is no soak `{other}`; there are: backup, cold-start, collections, feeds, fuzz, gitops"),
+        other => {
+            bail!("there is no soak `{other}`; there are: backup, cold-start, collections, faults, feeds, fuzz, gitops")
+        }
     }
 }
 

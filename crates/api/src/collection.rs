@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::ClusterReference;
 
+mod bootstrap;
+
+pub use bootstrap::{Bootstrap, BootstrapPhase, BootstrapStatus};
+
 /// One collection of a Weaviate cluster: schema, replication, and what may be done when it drifts.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[kube(
@@ -64,6 +68,14 @@ pub struct ElysiaCollectionSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub drift_policy: Vec<DriftRule>,
+    /// A backup that the collection begins with. While the collection does not exist and never came from there, a
+    /// CollectionRestore named `NAME-bootstrap` makes it, with `replication.factor` replicas, and fills it; until that is
+    /// done it is neither created empty nor backed up. Afterwards, and for a collection that was there already, it means
+    /// nothing: what is restored once is never restored again. It can be taken out, not changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self == oldSelf")
+        .message("restoreFrom cannot be changed: a collection begins once; take it out, or apply a CollectionRestore"))]
+    pub restore_from: Option<Bootstrap>,
 }
 
 /// What is done about the settings at one path when they differ.
@@ -231,6 +243,9 @@ pub struct ElysiaCollectionStatus {
     /// What is to be done next, and whether it waits for approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanStatus>,
+    /// What became of `restoreFrom`; absent without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<BootstrapStatus>,
     /// What the last comparison of sampled objects gave; see `verify.data` of the WeaviateCluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verification: Option<DataVerification>,

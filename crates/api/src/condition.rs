@@ -208,6 +208,10 @@ pub enum Reason {
     Restored,
     /// The restore was done once, and its collection does not exist any more.
     CollectionGone,
+    /// The collection is being made from a backup, as `restoreFrom` says.
+    Restoring,
+    /// The restore by which the collection is to be made needs a person.
+    RestoreStalled,
 }
 
 impl Reason {
@@ -285,6 +289,8 @@ impl Reason {
             Self::Blocked => "Blocked",
             Self::Restored => "Restored",
             Self::CollectionGone => "CollectionGone",
+            Self::Restoring => "Restoring",
+            Self::RestoreStalled => "RestoreStalled",
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use elysia_api::restore::RestorePhase;
-use elysia_api::{CollectionRestore, names};
+use elysia_api::{CollectionRestore, ElysiaCollection, names};
 use elysia_core::backup::{BackupSpec, Observed};
+use elysia_core::collection::bootstrap;
 use jiff::Timestamp;
 use kube::core::ResourceExt as _;
 
@@ -50,14 +51,23 @@ pub(super) async fn observe(spec: &BackupSpec, context: &Context, now: Timestamp
     Ok(Scene { observed, way, drill_way })
 }
 
-/// Collections into which a restore writes that is not finished.
+/// Collections into which a restore writes that is not finished, or which are to begin with one.
 fn restoring(spec: &BackupSpec, context: &Context) -> BTreeMap<String, String> {
     let is_here = |restore: &CollectionRestore| {
         restore.namespace().as_deref() == Some(&spec.namespace) && restore.spec.cluster_ref.name == spec.cluster
     };
     let restores = context.stores.restores.state();
     let unfinished = restores.iter().filter(|restore| is_here(restore) && is_unfinished(restore));
-    unfinished.map(|restore| (into(restore), restore.name_any())).collect()
+    let begins = |collection: &ElysiaCollection| {
+        collection.namespace().as_deref() == Some(&spec.namespace)
+            && collection.spec.cluster_ref.name == spec.cluster
+            && bootstrap::is_unfinished(collection)
+    };
+    let collections = context.stores.collections.state();
+    let beginning = collections.iter().filter(|collection| begins(collection));
+    let beginning = beginning
+        .map(|collection| (collection.spec.collection.clone(), bootstrap::restore_name(&collection.name_any())));
+    beginning.chain(unfinished.map(|restore| (into(restore), restore.name_any()))).collect()
 }
 
 /// The collection that a restore writes.

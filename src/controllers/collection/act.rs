@@ -1,17 +1,20 @@
 //! Carries out the steps of a plan, in order, and stops at the first that fails.
 
+use elysia_api::ElysiaCollection;
 use elysia_api::condition::Reason;
 use elysia_core::collection::judge::Failure;
 use elysia_core::collection::recreate::{Cursor, Journal, SETTLE};
 use elysia_core::collection::{CollectionSpec, Plan, Step, schema};
 use elysia_weaviate::WeaviateError;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Resource as _;
 
 use super::super::audit::Trail;
 use super::super::connect::{ClusterClients, started_after};
 use super::super::context::Shared;
 use super::observe::Scene;
 use super::{journal, repair};
-use crate::effects::{EffectError, proof, replicas, weaviate};
+use crate::effects::{EffectError, kubernetes, proof, replicas, weaviate};
 
 /// What became of the steps of a plan.
 #[derive(Debug)]
@@ -91,6 +94,17 @@ async fn carry_out(
     let (common, collection) = (&clients.common, spec.collection.as_str());
     match step {
         Step::CreateClass(class) => weaviate::create_class(common, class).await,
+        Step::StartRestore(restore) => {
+            let owner = OwnerReference {
+                api_version: ElysiaCollection::api_version(&()).into_owned(),
+                kind: ElysiaCollection::kind(&()).into_owned(),
+                name: spec.name.clone(),
+                uid: spec.uid.clone(),
+                controller: Some(true),
+                block_owner_deletion: None,
+            };
+            kubernetes::create_once_under(&context.kube, (**restore).clone(), owner).await.map(drop)
+        }
         Step::AddProperty(property) => weaviate::add_property(common, collection, property).await,
         Step::UpdateClass { base, class } => {
             if schema::class_factor(class) > schema::class_factor(base) {

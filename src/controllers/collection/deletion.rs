@@ -24,7 +24,7 @@ use super::super::audit::Trail;
 use super::super::connect::{ClusterClients, sight};
 use super::super::context::Context;
 use super::super::{ReconcileError, requeue};
-use super::{claims, journal, observe};
+use super::{bootstrap, claims, journal, observe};
 use crate::effects::finalizer::set_finalizer;
 use crate::effects::{EffectError, chain, kubernetes, weaviate};
 
@@ -97,6 +97,13 @@ pub(super) async fn reconcile(object: &ElysiaCollection, context: &Context) -> R
             context.succeeded(&key);
             Ok(requeue(recheck, &key))
         }
+        Decision::EndRestore { name, uid } => {
+            kubernetes::delete_restore(&context.kube, &object.namespace().unwrap_or_default(), &name, &uid).await?;
+            let message = format!("CollectionRestore {name}, which fills the collection, is ended first");
+            report(object, &message, context).await?;
+            context.succeeded(&key);
+            Ok(requeue(deletion::RECHECK, &key))
+        }
         // Decided without clients: they were gone between two looks.
         Decision::Delete => Ok(requeue(deletion::RECHECK_LATER, &key)),
     }
@@ -152,6 +159,7 @@ async fn look(object: &ElysiaCollection, context: &Context) -> (Look, Option<Clu
         rival: None,
         protection: None,
         class: Sight::unseen(unasked(), "not asked"),
+        restore: Sight::unseen(unasked(), "not asked"),
         journal: Sight::unseen(unasked(), "not asked"),
         busy: Sight::unseen(unasked(), "not asked"),
         nodes: BTreeMap::new(),
@@ -202,6 +210,8 @@ async fn look(object: &ElysiaCollection, context: &Context) -> (Look, Option<Clu
     };
     look.journal =
         journal::read(&spec, context).await.0.map(|journal| journal.is_some_and(|journal| !journal.cursor.is_over()));
+    // Before the class: one that is seen afterwards and then deleted is made by nobody again.
+    look.restore = bootstrap::restoring(object, context).await;
     look.class = observe::exists(&clients.common, &spec.collection).await;
     match look.class {
         Sight::Seen(true) => {

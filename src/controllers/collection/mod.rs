@@ -1,6 +1,7 @@
 //! Brings an ElysiaCollection nearer to its spec.
 
 mod act;
+mod bootstrap;
 mod claims;
 mod deletion;
 pub(in crate::controllers) mod emptiness;

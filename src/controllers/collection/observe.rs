@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::super::ReconcileError;
 use super::super::connect::{ClusterClients, Key, sight};
 use super::super::context::Context;
-use super::{claims, emptiness, journal, repair};
+use super::{bootstrap, claims, emptiness, journal, repair};
 
 /// What was seen, and the clients to act with.
 pub(super) struct Scene {
@@ -74,6 +74,8 @@ async fn look_around(
 ) -> Result<Scene, ReconcileError> {
     let Scene { mut observed, journal_version, repair_version, .. } = journals;
     observed.conflict = claims::older(object, None, context);
+    let before = object.status.clone().unwrap_or_default();
+    observed.bootstrap = bootstrap::look(spec, &before, context).await;
     let scene = |observed, clients, interval| Scene {
         observed,
         clients,
@@ -113,7 +115,6 @@ async fn look_around(
     // Only by the collection itself those are known who mean it through another WeaviateCluster.
     let identity = observed.placement.seen().and_then(|placement| core_claims::identity(placement));
     observed.conflict = claims::older(object, identity, context);
-    let before = object.status.clone().unwrap_or_default();
     replicas::look(spec, &cluster, &clients, &before, context, &mut observed).boxed().await;
     look_closer(spec, &clients, &before, context, &mut observed).boxed().await;
     Ok(scene(observed, Some(clients), cluster_spec.interval))

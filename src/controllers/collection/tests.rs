@@ -1,5 +1,6 @@
 //! Transcripts of rounds over collections.
 
+mod bootstrap;
 mod deletion;
 mod recreate;
 mod replicas;

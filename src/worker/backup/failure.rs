@@ -41,6 +41,7 @@ impl From<StoredError> for Failure {
             StoredError::Missing(_)
             | StoredError::TooLarge { .. }
             | StoredError::Unreadable { .. }
+            | StoredError::Crowded { .. }
             | StoredError::Newer { .. } => Self::of(&error, true),
         }
     }

@@ -55,6 +55,8 @@ pub struct Look {
     pub protection: Option<String>,
     /// Whether the leader has the class.
     pub class: Sight<bool>,
+    /// The CollectionRestore that the collection begins with, while it may write.
+    pub restore: Sight<Option<Restoring>>,
     /// Whether a recreation has not been brought to its end.
     pub journal: Sight<bool>,
     /// A backup or a copy that runs.
@@ -63,6 +65,15 @@ pub struct Look {
     pub nodes: BTreeMap<String, Option<bool>>,
     /// How long the object has been waiting to go.
     pub waited: SignedDuration,
+}
+
+/// A restore that may write.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Restoring {
+    /// Name of the CollectionRestore.
+    pub name: String,
+    /// Its uid while it is there and not being deleted; without it its pods are still there.
+    pub uid: Option<String>,
 }
 
 /// What to do now.
@@ -74,6 +85,13 @@ pub enum Decision {
         message: String,
         /// When to look again.
         recheck: SignedDuration,
+    },
+    /// The restore that the collection begins with is ended first: it would make the class again.
+    EndRestore {
+        /// Name of the CollectionRestore.
+        name: String,
+        /// Its uid.
+        uid: String,
     },
     /// The class is deleted with all its objects, as the object asks.
     Delete,
@@ -133,6 +151,18 @@ pub fn decide(look: &Look) -> Decision {
         Sight::Seen(true) => return until_the_end(look, "its recreation is being brought to its end"),
         Sight::Unseen(blindness) => {
             return patient(look, &format!("whether it is being recreated is not known ({})", blindness.message));
+        }
+    }
+    match &look.restore {
+        Sight::Seen(None) => {}
+        Sight::Seen(Some(Restoring { name, uid: Some(uid) })) if look.waited < LONGEST => {
+            return Decision::EndRestore { name: name.clone(), uid: uid.clone() };
+        }
+        Sight::Seen(Some(Restoring { name, .. })) => {
+            return until_the_end(look, &format!("CollectionRestore {name}, which fills it, is being ended"));
+        }
+        Sight::Unseen(blindness) => {
+            return patient(look, &format!("whether it is being restored is not known ({})", blindness.message));
         }
     }
     if !there {

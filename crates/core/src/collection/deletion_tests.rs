@@ -18,6 +18,7 @@ fn look() -> Look {
         rival: None,
         protection: None,
         class: Sight::Seen(true),
+        restore: Sight::Seen(None),
         journal: Sight::Seen(false),
         busy: Sight::Seen(None),
         nodes: BTreeMap::new(),
@@ -25,9 +26,14 @@ fn look() -> Look {
     }
 }
 
+fn restoring(uid: Option<&str>) -> Sight<Option<Restoring>> {
+    Sight::Seen(Some(Restoring { name: "r".to_owned(), uid: uid.map(str::to_owned) }))
+}
+
 fn text(decision: &Decision) -> String {
     match decision {
         Decision::Hold { message, .. } => format!("hold: {message}"),
+        Decision::EndRestore { name, uid } => format!("end restore {name} {uid}"),
         Decision::Delete => "delete".to_owned(),
         Decision::Release(outcome) => format!("release: {}", outcome.message("Articles")),
     }
@@ -85,6 +91,20 @@ fn each_thing_that_matters() {
             Look { busy: Sight::Seen(Some("a backup runs".to_owned())), waited: minutes(60), ..look() },
             format!("{kept}a backup runs, for 60 minutes"),
         ),
+        (Look { restore: restoring(Some("u")), ..look() }, "end restore r u".to_owned()),
+        (Look { restore: restoring(Some("u")), class: Sight::Seen(false), ..look() }, "end restore r u".to_owned()),
+        (
+            Look { restore: restoring(None), class: Sight::Seen(false), ..look() },
+            "hold: CollectionRestore r, which fills it, is being ended; the collection is deleted after that".to_owned(),
+        ),
+        (
+            Look { restore: restoring(Some("u")), waited: minutes(60), ..look() },
+            format!("{kept}CollectionRestore r, which fills it, is being ended, for 60 minutes"),
+        ),
+        (
+            Look { restore: unseen(), waited: minutes(10), ..look() },
+            format!("{kept}whether it is being restored is not known (no answer), for 10 minutes"),
+        ),
         (
             Look { waited: minutes(60), ..look() },
             format!("{kept}it was still there after 60 minutes; the operator's log tells why"),
@@ -110,6 +130,12 @@ fn each_thing_that_matters() {
     }
 }
 
+fn classes_and_restores() -> Vec<(Sight<bool>, Sight<Option<Restoring>>)> {
+    let classes = [Sight::Seen(false), Sight::Seen(true), unseen()];
+    let restores = [Sight::Seen(None), restoring(Some("u")), restoring(None), unseen()];
+    classes.into_iter().flat_map(|class| restores.iter().map(move |restore| (class.clone(), restore.clone()))).collect()
+}
+
 /// Every look, by the number of its combination.
 fn every(mut check: impl FnMut(Look)) -> usize {
     let some = |text: &str| [None, Some(text.to_owned())];
@@ -119,7 +145,7 @@ fn every(mut check: impl FnMut(Look)) -> usize {
             for terminating in [Sight::Seen(false), Sight::Seen(true), unseen()] {
                 for (rival, protection) in some("r").into_iter().flat_map(|r| some("p").map(|p| (r.clone(), p))) {
                     for (paused, invalid) in [(false, None), (true, None), (false, Some("x".to_owned()))] {
-                        for class in [Sight::Seen(false), Sight::Seen(true), unseen()] {
+                        for (class, restore) in classes_and_restores() {
                             for journal in [Sight::Seen(false), Sight::Seen(true), unseen()] {
                                 for busy in [Sight::Seen(None), Sight::Seen(Some("b".to_owned())), unseen()] {
                                     for node in [None, Some(None), Some(Some(true)), Some(Some(false))] {
@@ -134,6 +160,7 @@ fn every(mut check: impl FnMut(Look)) -> usize {
                                             rival: rival.clone(),
                                             protection: protection.clone(),
                                             class: class.clone(),
+                                            restore: restore.clone(),
                                             journal: journal.clone(),
                                             busy: busy.clone(),
                                             nodes: node.map(|there| ("w-0".to_owned(), there)).into_iter().collect(),
@@ -174,6 +201,8 @@ fn no_combination_hangs_and_one_alone_deletes() {
                     break;
                 }
                 Decision::Hold { recheck, .. } => recheck,
+                // It does not go.
+                Decision::EndRestore { .. } => RECHECK,
                 // The servers refuse it each time.
                 Decision::Delete => RECHECK_LATER,
             };
@@ -182,7 +211,7 @@ fn no_combination_hangs_and_one_alone_deletes() {
         }
         assert!(look.waited <= LONGEST + RECHECK_LATER, "{look:?}");
     });
-    assert_eq!((count, deletes), (2 * 4 * 3 * 4 * 3 * 27 * 4, 4));
+    assert_eq!((count, deletes), (2 * 4 * 3 * 4 * 3 * 27 * 4 * 4, 4));
 }
 
 #[test]

@@ -94,11 +94,17 @@ pub enum Happened {
     Refused,
     /// A journal whose object is gone was brought to its end.
     OrphanEnded,
+    /// The CollectionRestore that the collection begins with was made.
+    BootstrapBegun,
+    /// The collection that began with a backup is there, restored.
+    Bootstrapped,
+    /// `restoreFrom` had nothing to do: the collection was there.
+    BootstrapSkipped,
 }
 
 impl Happened {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 36] = [
         Self::Created,
         Self::SettingsPutBack,
         Self::FactorSet,
@@ -132,6 +138,9 @@ impl Happened {
         Self::ConflictWon,
         Self::Refused,
         Self::OrphanEnded,
+        Self::BootstrapBegun,
+        Self::Bootstrapped,
+        Self::BootstrapSkipped,
     ];
 
     /// The name as it stands in an Event.
@@ -170,6 +179,9 @@ impl Happened {
             Self::ConflictWon => "ConflictWon",
             Self::Refused => "Refused",
             Self::OrphanEnded => "OrphanEnded",
+            Self::BootstrapBegun => "BootstrapBegun",
+            Self::Bootstrapped => "Bootstrapped",
+            Self::BootstrapSkipped => "BootstrapSkipped",
         }
     }
 
@@ -217,6 +229,7 @@ impl Happened {
             Self::CollectionDeleted => "Delete",
             Self::Verified | Self::ObjectsDiffer => "Verify",
             Self::ConflictWon => "Claim",
+            Self::BootstrapBegun | Self::Bootstrapped | Self::BootstrapSkipped => "Restore",
         }
     }
 
@@ -224,6 +237,7 @@ impl Happened {
     fn covers(self) -> &'static [Reason] {
         match self {
             Self::Created => &[Reason::Creating],
+            Self::BootstrapBegun => &[Reason::Restoring],
             Self::SettingsPutBack | Self::DriftFound => &[Reason::SchemaDrift],
             Self::NeedsApproval => &[Reason::NeedsApproval],
             Self::ApprovalConsumed => &[Reason::Removing, Reason::NodeGone, Reason::Rebuilding],

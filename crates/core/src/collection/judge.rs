@@ -12,7 +12,7 @@ use super::observed::{ClusterSight, Observed};
 use super::plan::{Plan, Progress};
 use super::schema::{self, Difference};
 use super::spec::CollectionSpec;
-use super::{claims, copies};
+use super::{bootstrap, claims, copies};
 use crate::condition::{self, Finding, Value, whole_seconds};
 use crate::sight::Sight;
 
@@ -52,6 +52,7 @@ pub fn status(
         replication: Some(replication(&before, spec, observed, plan, now)),
         drift: if keeps_drift(observed, plan) { before.drift.clone() } else { drift(&before, &plan.drift, now) },
         plan: plan.shown.clone().map(|shown| shown_since(quiet(shown, &before, plan, observed), &before, now)),
+        bootstrap: bootstrap::status(spec, observed, &before),
         verification: before.verification.clone(),
         recommendations: before.recommendations.clone(),
         last_handled: handled(&before, observed),

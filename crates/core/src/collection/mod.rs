@@ -1,5 +1,6 @@
 //! `ElysiaCollection`: how a collection differs from what is declared, and what may be done about it.
 
+pub mod bootstrap;
 pub mod claims;
 pub mod copies;
 pub mod deletion;

@@ -53,6 +53,8 @@ pub struct Observed {
     pub journal: Sight<Option<Journal>>,
     /// What the present step of the journal wants to know.
     pub recreate: super::recreate::Look,
+    /// What became of `restoreFrom` so far.
+    pub bootstrap: super::bootstrap::Look,
     /// What the repair of replicas wants to know.
     pub repair: super::repair::Look,
 }
@@ -79,6 +81,7 @@ impl Observed {
             holder: None,
             journal: not_asked(),
             recreate: super::recreate::Look::default(),
+            bootstrap: super::bootstrap::Look::default(),
             repair: super::repair::Look { journal: not_asked(), ..super::repair::Look::default() },
         }
     }

@@ -1,7 +1,7 @@
 //! The spec, checked again in the loop and with every default in place.
 
 use elysia_api::ElysiaCollection;
-use elysia_api::collection::{CopyPolicy, DeletionPolicy, DeletionStrategy, DriftRule, RecreatePolicy};
+use elysia_api::collection::{Bootstrap, CopyPolicy, DeletionPolicy, DeletionStrategy, DriftRule, RecreatePolicy};
 use elysia_api::{Rules as _, names};
 use kube::core::ResourceExt as _;
 use serde_json::{Map, Value, json};
@@ -33,6 +33,8 @@ pub struct CollectionSpec {
     pub deletion_policy: DeletionPolicy,
     /// What is done about single settings that differ; the first rule that matches counts.
     pub drift_policy: Vec<DriftRule>,
+    /// The backup that the collection begins with.
+    pub restore_from: Option<Bootstrap>,
     /// Value of `elysia.dev/approve`.
     pub approved: Option<String>,
     /// Value of `elysia.dev/approved-by`.
@@ -68,6 +70,7 @@ impl CollectionSpec {
             recreate: spec.repair.recreate,
             deletion_policy: spec.deletion_policy,
             drift_policy: spec.drift_policy.clone(),
+            restore_from: spec.restore_from.clone(),
             approved: annotation(names::APPROVE_ANNOTATION),
             approved_by: annotation(names::APPROVED_BY_ANNOTATION),
             rollback: annotation(names::ROLLBACK_ANNOTATION),

@@ -1,6 +1,6 @@
 //! What shows only in two looks: the status before a round beside the one after it.
 
-use elysia_api::collection::{DataVerification, ElysiaCollectionStatus, Verdict};
+use elysia_api::collection::{BootstrapPhase, DataVerification, ElysiaCollectionStatus, Verdict};
 use elysia_api::condition::{ConditionType, Reason};
 use jiff::{SignedDuration, Timestamp};
 
@@ -47,6 +47,7 @@ pub fn of_looks(after: &ElysiaCollectionStatus, round: &Round<'_>) -> Vec<Happen
         let message = format!("no older resource claims collection {} any more; it is this one's now", spec.collection);
         told.push(Happening::new(Happened::ConflictWon, message));
     }
+    told.extend(of_bootstrap(before, after, &spec.collection));
     // A refusal that Ready does not show, because something else is worse.
     let ready = reason(after, ConditionType::Ready);
     for kind in [ConditionType::SchemaInSync, ConditionType::ReplicasInSync] {
@@ -92,6 +93,32 @@ pub fn of_verification(before: Option<&DataVerification>, ended: &Ended) -> Opti
         );
         Happening::new(Happened::ObjectsDiffer, message)
     })
+}
+
+/// What has become of `restoreFrom` in this round, told once.
+fn of_bootstrap(
+    before: &ElysiaCollectionStatus,
+    after: &ElysiaCollectionStatus,
+    collection: &str,
+) -> Option<Happening> {
+    let now = after.bootstrap.as_ref()?;
+    if before.bootstrap.as_ref().is_some_and(|earlier| earlier.phase == now.phase) {
+        return None;
+    }
+    let run = now.run.as_deref().map(|run| format!(" by run {run}")).unwrap_or_default();
+    match now.phase {
+        BootstrapPhase::Done => {
+            let message = format!("collection {collection} was restored{run}; restoreFrom is never followed again");
+            Some(Happening::new(Happened::Bootstrapped, message))
+        }
+        BootstrapPhase::Skipped => {
+            let message = format!(
+                "collection {collection} was there before restoreFrom was followed: it is kept as it is, and nothing is restored"
+            );
+            Some(Happening::new(Happened::BootstrapSkipped, message))
+        }
+        BootstrapPhase::Pending | BootstrapPhase::Restoring | BootstrapPhase::Stalled => None,
+    }
 }
 
 /// A repair that ended in this round: the word of its plan, and how long it took since it was first told.

@@ -1,5 +1,6 @@
 //! What the steps of a round and the change of its journal amount to.
 
+use elysia_api::{CollectionRestore, CollectionRestoreSpec};
 use serde_json::Value;
 
 use super::super::observed::{Operation, OperationState};
@@ -27,6 +28,7 @@ pub fn of_steps(done: &[Step], round: &Round<'_>) -> Vec<Happening> {
                 let message = format!("created collection {collection} with factor {}", schema::class_factor(class));
                 told.push(Happening::new(Happened::Created, message));
             }
+            Step::StartRestore(restore) => told.push(Happening::new(Happened::BootstrapBegun, begun(restore))),
             Step::AddProperty(property) => {
                 properties.push(format!("properties.{}", property["name"].as_str().unwrap_or_default()));
             }
@@ -81,6 +83,12 @@ pub fn of_steps(done: &[Step], round: &Round<'_>) -> Vec<Happening> {
     ];
     told.extend(groups.into_iter().flatten());
     told
+}
+
+fn begun(restore: &CollectionRestore) -> String {
+    let CollectionRestoreSpec { from, collection, .. } = &restore.spec;
+    let name = restore.metadata.name.as_deref().unwrap_or_default();
+    format!("CollectionRestore {name} makes the collection from {collection} of run {}", from.run)
 }
 
 fn place(operation: &Operation) -> String {

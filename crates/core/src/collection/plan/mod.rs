@@ -1,16 +1,19 @@
 //! What is done about a collection now, and what its status says of it.
 
+mod beginning;
 mod clear;
 mod recreation;
 mod replicas;
 mod settings;
 mod shown;
 
+use elysia_api::CollectionRestore;
 use elysia_api::collection::{ElysiaCollectionStatus, PlanStatus, Proof, Verdict};
 use elysia_api::condition::{ConditionType, Reason};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use super::bootstrap;
 use super::copies::{self, Copy};
 use super::observed::{ClusterSight, Observed, OperationState};
 use super::recreate::{self, Journal, TenantState};
@@ -82,6 +85,8 @@ pub struct Plan {
 pub enum Step {
     /// Create the class.
     CreateClass(Value),
+    /// Make the CollectionRestore that the collection begins with, unless it is there.
+    StartRestore(Box<CollectionRestore>),
     /// Add a property to the class.
     AddProperty(Value),
     /// Put the class, made from what the server said.
@@ -135,6 +140,10 @@ pub fn over_at_once(steps: &[Step]) -> bool {
 pub fn questions(spec: &CollectionSpec, observed: &Observed, before: &ElysiaCollectionStatus) -> Questions {
     if let Some(journal) = active_journal(observed) {
         return Questions { recreate: recreate::wants(journal.cursor), ..Questions::default() };
+    }
+    if !bootstrap::state(spec, observed, before).is_quiet() {
+        // Half of a collection is not compared.
+        return Questions::default();
     }
     let (Sight::Seen(Some(class)), Sight::Seen(placement)) = (&observed.class, &observed.placement) else {
         return Questions::default();
@@ -255,10 +264,13 @@ impl Planner<'_> {
                 self.recheck = Some(RECHECK_LATER);
                 self.only(&Part::Unknown(reason, blindness.message.clone()))
             }
-            Sight::Seen(None) => self.creating(),
-            Sight::Seen(Some(class)) => {
+            Sight::Seen(class) => {
                 let class = class.clone();
-                self.existing(&class)
+                match (self.beginning(class.is_some()), class) {
+                    (Some(part), _) => self.only(&part),
+                    (None, None) => self.creating(),
+                    (None, Some(class)) => self.existing(&class),
+                }
             }
         }
     }

@@ -62,6 +62,7 @@ fn lists(counts: [i64; 3]) -> Sight<BTreeMap<String, ReplicaView>> {
 fn picture(plan: &Plan) -> String {
     let steps = plan.steps.iter().map(|step| match step {
         Step::CreateClass(class) => format!("create {}", schema::class_factor(class)),
+        Step::StartRestore(restore) => format!("restore {}", restore.metadata.name.as_deref().unwrap_or_default()),
         Step::AddProperty(property) => format!("property {}", property["name"]),
         Step::UpdateClass { class, .. } => format!("put factor {}", schema::class_factor(class)),
         Step::Copy(copy) => format!("copy {}:{}→{}", copy.shard, copy.source, copy.target),

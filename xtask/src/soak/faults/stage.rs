@@ -1,0 +1,272 @@
+//! Runs the worker as its Jobs do, and looks at what lies in a place.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use elysia_e2e::ground::{Paths, cargo};
+use elysia_e2e::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
+use elysia_e2e::servers::Servers;
+use serde_json::{Value, json};
+
+use super::board::Board;
+use super::copy;
+
+/// The collection without tenants.
+pub(super) const ARTICLES: &str = "Articles";
+/// The one with them.
+pub(super) const TENANTED: &str = "Tenanted";
+/// What a restore makes.
+const RESTORED: &str = "Restored";
+/// Longer than anything takes that is not wrong.
+const DEADLINE_SECONDS: u64 = 600;
+
+/// A store: how a worker is told of it, and where its files are on this machine.
+pub(super) struct Place {
+    /// For people.
+    pub(super) kind: &'static str,
+    pub(super) root: PathBuf,
+    work: Value,
+    /// The same for the plug-in.
+    arguments: Vec<String>,
+}
+
+impl Place {
+    pub(super) fn folder(root: &Path) -> Self {
+        let path = root.display().to_string();
+        Self {
+            kind: "folder",
+            root: root.to_owned(),
+            work: json!({"folder": path}),
+            arguments: vec!["--store".to_owned(), path],
+        }
+    }
+
+    /// `endpoint`: the server, or a gate before it.
+    pub(super) fn bucket(server: &S3Server, bucket: &str, prefix: &str, endpoint: &str) -> Self {
+        let store = format!("s3://{bucket}/{prefix}");
+        let arguments = ["--store", &store, "--endpoint", endpoint];
+        Self {
+            kind: "bucket",
+            root: server.folder().join(bucket).join(prefix),
+            work: json!({"s3": {"bucket": bucket, "prefix": prefix, "endpoint": endpoint, "anonymous": false}}),
+            arguments: arguments.map(str::to_owned).to_vec(),
+        }
+    }
+
+    /// Makes it what another one is.
+    pub(super) fn copy_of(&self, whole: &Self) -> Result<()> {
+        copy(&whole.root, &self.root)
+    }
+}
+
+/// What became of a worker.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// Its exit code.
+    pub(super) code: i32,
+    /// What it wrote into its ledger.
+    pub(super) ledger: Value,
+    /// The end of what it said.
+    #[expect(dead_code, reason = "printed with the rest when something is wrong")]
+    said: String,
+}
+
+/// What all of it needs.
+pub(super) struct Stage {
+    pub(super) paths: Paths,
+    /// Everything that is made here; removed at the end.
+    pub(super) folder: PathBuf,
+    binaries: PathBuf,
+    board: Board,
+    endpoints: Value,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Stage {
+    /// `ELYSIA_SOAK_BINARIES` names a folder with both binaries; without it they are compiled.
+    pub(super) fn set(paths: Paths, servers: &Servers) -> Result<Self> {
+        let binaries = if let Some(folder) = std::env::var_os("ELYSIA_SOAK_BINARIES") {
+            PathBuf::from(folder)
+        } else {
+            let mut command = cargo(&paths);
+            command.args(["build", "--workspace", "--exclude", "elysia-e2e", "--exclude", "xtask", "--bins"]);
+            ensure!(command.status().context("failed to start cargo")?.success(), "the binaries do not compile");
+            paths.target.join("debug")
+        };
+        let folder = paths.target.join("soak/faults");
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder)?;
+        let board = Board::open()?;
+        board.write_config(&folder.join("kubeconfig"))?;
+        let endpoints = json!({"rest": servers.rest("w-0")?, "grpc": servers.grpc("w-0")?, "nodes": []});
+        Ok(Self { paths, folder, binaries, board, endpoints })
+    }
+
+    /// A Job of a policy.
+    pub(super) fn backup(&self, place: &Place, cluster: &str, order: &str, retention: &Value) -> Result<Outcome> {
+        let work = json!({
+            "backup": {
+                "namespace": "lab", "name": "nightly", "uid": "u", "run": "",
+                "owner": {"cluster": cluster, "policy": "lab/nightly (u)"},
+                "endpoints": self.endpoints, "store": place.work, "how": {"data": "jsonlGzip"},
+            },
+            "order": order, "ledger": "nightly-backups", "maxShrink": 50, "verify": true, "retention": retention,
+            "deadlineSeconds": DEADLINE_SECONDS,
+        });
+        self.board.clear();
+        self.worker("backup", "ELYSIA_BACKUP_WORK", &work)
+    }
+
+    /// A Job of a restore, into a collection of its own.
+    pub(super) fn restore(&self, place: &Place, cluster: &str, run: &str, collection: &str) -> Result<Outcome> {
+        let work = json!({
+            "restore": {
+                "namespace": "lab", "name": "back", "uid": "v", "run": run, "collection": collection, "into": RESTORED,
+                "conflict": "Fail", "receipt": format!("{run}-{collection}"), "target": cluster,
+                "endpoints": self.endpoints, "store": place.work,
+            },
+            "knownAs": "back", "order": "o", "ledger": "back-restored", "deadlineSeconds": DEADLINE_SECONDS,
+            // As the operator says of a volume.
+            "keepsReceipt": place.kind == "folder",
+        });
+        self.board.clear();
+        self.worker("restore", "ELYSIA_RESTORE_WORK", &work)
+    }
+
+    fn worker(&self, command: &str, variable: &str, work: &Value) -> Result<Outcome> {
+        let mut worker = Command::new(self.binaries.join("elysia-operator"));
+        worker.args(["worker", command]).stdin(Stdio::null()).env(variable, work.to_string());
+        worker.env("KUBECONFIG", self.folder.join("kubeconfig"));
+        worker.env("ELYSIA_S3_ACCESS_KEY_ID", ACCESS_KEY_ID).env("ELYSIA_S3_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY);
+        let output = worker.output().context("failed to start the worker")?;
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let said = said.chars().rev().take(2000).collect::<Vec<_>>().into_iter().rev().collect();
+        let code = output.status.code().unwrap_or(-1);
+        Ok(Outcome { code, ledger: self.board.read("ledger.json"), said })
+    }
+
+    /// What `backup verify` finds, as JSON.
+    pub(super) fn verify(&self, place: &Place, run: &str) -> Result<Value> {
+        let mut command = self.plug_in(&["backup", "verify", run, "--output", "json"], place);
+        let output = command.output().context("failed to start the plug-in")?;
+        let problem = String::from_utf8_lossy(&output.stderr);
+        serde_json::from_slice(&output.stdout).with_context(|| format!("backup verify: {}: {problem}", output.status))
+    }
+
+    /// Damages the oldest run; its id.
+    pub(super) fn damage(&self, place: &Place, damage: &str) -> Result<String> {
+        let mut python = Command::new("python3");
+        python.arg("-c").arg(include_str!("damage.py")).arg(&place.root).arg(damage);
+        let output = python.output().context("failed to start python3")?;
+        ensure!(output.status.success(), "{damage}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Makes so many runs of one.
+    pub(super) fn multiply(&self, place: &Place, count: u32) -> Result<()> {
+        let mut python = Command::new("python3");
+        python.arg("-c").arg(include_str!("many.py")).arg(&place.root).arg(count.to_string());
+        let output = python.output().context("failed to start python3")?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
+    /// Runs that `backup ls` tells of, and how long it takes.
+    pub(super) fn listed(&self, place: &Place) -> Result<(usize, Duration)> {
+        let mut command = self.plug_in(&["backup", "ls", "--output", "json"], place);
+        let started = Instant::now();
+        let output = command.output().context("failed to start the plug-in")?;
+        let took = started.elapsed();
+        let listed: Value = serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("backup ls: {}", String::from_utf8_lossy(&output.stderr)))?;
+        let runs = listed["runs"].as_array().map(Vec::as_slice).unwrap_or_default();
+        Ok((runs.iter().filter(|run| run["state"] == "Complete").count(), took))
+    }
+
+    fn plug_in(&self, arguments: &[&str], place: &Place) -> Command {
+        let mut command = Command::new(self.binaries.join("kubectl-elysia"));
+        command.args(arguments).args(&place.arguments).stdin(Stdio::null());
+        command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID).env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY);
+        command
+    }
+
+    /// Folders of runs that have a manifest.
+    pub(super) fn manifests(&self, place: &Place) -> Result<Vec<String>> {
+        let runs = place.root.join("runs");
+        if !runs.exists() {
+            return Ok(Vec::new());
+        }
+        let mut names = Vec::new();
+        for entry in fs::read_dir(runs)? {
+            let entry = entry?;
+            if entry.path().join("manifest.json").exists() {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    pub(super) fn has_run(&self, place: &Place) -> Result<bool> {
+        Ok(!self.manifests(place)?.is_empty())
+    }
+
+    /// Drops what a restore made, if it made anything.
+    pub(super) fn forget_restored(&self, servers: &Servers) -> Result<()> {
+        // One that is not there need not be dropped.
+        let config = ureq::Agent::config_builder().proxy(None).http_status_as_error(false);
+        let agent: ureq::Agent = config.build().into();
+        let address = format!("{}/v1/schema/{RESTORED}", servers.rest("w-0")?);
+        agent.delete(address).call().map(drop).context("failed to drop a restored collection")
+    }
+}
+
+/// A folder on which something is mounted as long as this lives.
+pub(super) struct Mounted(PathBuf);
+
+impl Mounted {
+    /// A small disk in memory.
+    pub(super) fn small(folder: &Path, size: &str) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        mount(&["-t", "tmpfs", "-o", size, "tmpfs"], folder)?;
+        Ok(Self(folder.to_owned()))
+    }
+
+    /// An empty folder that can only be read.
+    pub(super) fn read_only(folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        mount(&["-t", "tmpfs", "-o", "ro", "tmpfs"], folder)?;
+        Ok(Self(folder.to_owned()))
+    }
+
+    /// A copy of another folder that can only be read.
+    pub(super) fn read_only_copy(folder: &Path, of: &Path) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        let source = of.display().to_string();
+        mount(&["--bind", &source], folder)?;
+        let mounted = Self(folder.to_owned());
+        mount(&["-o", "remount,bind,ro"], folder)?;
+        Ok(mounted)
+    }
+}
+
+fn mount(arguments: &[&str], folder: &Path) -> Result<()> {
+    let status = Command::new("mount").args(arguments).arg(folder).status().context("failed to start mount")?;
+    ensure!(status.success(), "failed to mount at {}; that needs root", folder.display());
+    Ok(())
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
