@@ -7,6 +7,7 @@ pub mod backup;
 mod class;
 mod clock;
 mod config_map;
+pub mod copy;
 mod direct;
 mod file_ledger;
 mod files;
