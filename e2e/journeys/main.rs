@@ -8,6 +8,7 @@ mod approval;
 mod backup;
 mod backup_plugin;
 mod cold_start;
+mod collection_copy;
 mod deletion;
 mod drift;
 mod examples;

@@ -1,7 +1,8 @@
-//! The Jobs of backups and restores: what they do around the work itself, and the ledgers in which they say so.
+//! The Jobs of backups, restores and copies: what they do around the work itself, and the ledgers in which they say so.
 
 mod backup;
 mod board;
+mod copy;
 pub(crate) mod judged;
 mod restore;
 #[cfg(test)]
@@ -17,8 +18,11 @@ use tracing::{info, warn};
 
 use self::backup::Hands;
 use self::board::ConfigMapBoard;
+use self::copy::CopyHands;
 use self::work::{BackupJob, RestoreJob};
 use super::backup::{BACKUP_WORK_VARIABLE, RESTORE_WORK_VARIABLE, store, ways};
+use super::copy::work::CopyWork;
+use super::copy::{COPY_WORK_VARIABLE, TARGET_API_KEY_VARIABLE};
 use super::index::stop_on_signal;
 use super::{API_KEY_VARIABLE, WorkerError, chain};
 
@@ -46,6 +50,21 @@ pub(super) async fn restore_from_environment() -> Result<(), WorkerError> {
     Ok(restore::run(&job, &hands).await?)
 }
 
+/// Does the work of a copy's Job.
+pub(super) async fn copy_from_environment() -> Result<(), WorkerError> {
+    let work: CopyWork = told(COPY_WORK_VARIABLE)?;
+    info!(namespace = work.namespace, name = work.name, from = work.from, into = work.into, "copying");
+    let stop = stopping(work.deadline_seconds)?;
+    let board = board(&work.namespace, &work.ledger).await?;
+    let source = ways::ways(&work.endpoints, api_key().as_ref())?;
+    let target = match &work.target {
+        Some(target) => ways::ways(target, key_in(TARGET_API_KEY_VARIABLE).as_ref())?,
+        None => source.clone(),
+    };
+    let hands = CopyHands { source: &source, target: &target, board: &board, stop: &stop };
+    Ok(copy::run(&work, &hands).await?)
+}
+
 fn told<T: DeserializeOwned>(variable: &str) -> Result<T, WorkerError> {
     let unfit =
         |error: &dyn std::fmt::Display| WorkerError::Permanent(format!("environment variable {variable}: {error}"));
@@ -54,7 +73,11 @@ fn told<T: DeserializeOwned>(variable: &str) -> Result<T, WorkerError> {
 }
 
 fn api_key() -> Option<SecretString> {
-    std::env::var(API_KEY_VARIABLE).ok().filter(|key| !key.is_empty()).map(SecretString::from)
+    key_in(API_KEY_VARIABLE)
+}
+
+fn key_in(variable: &str) -> Option<SecretString> {
+    std::env::var(variable).ok().filter(|key| !key.is_empty()).map(SecretString::from)
 }
 
 async fn board(namespace: &str, name: &str) -> Result<ConfigMapBoard, WorkerError> {
