@@ -103,7 +103,7 @@ mod tests {
         });
         let modules = ["text2vec-ollama".to_owned()];
         assert_eq!(
-            words(&demands(&class, Some(&modules), Some("1.34.0"), 1)),
+            words(&demands(&class, Some(&modules[..]), Some("1.34.0"), 1)),
             [
                 "objects with a time to live needs servers of version 1.35, and there are some of 1.34.0",
                 "the class needs module generative-openai, which the servers of the target do not have",

@@ -248,7 +248,7 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
         self.begin(class.as_ref()).await?;
         self.put_to_rest().await?;
         let by_stamps = self.source.tells_times() && !transformation.drops_objects();
-        let kit = pass::Kit::new(transformation, self.mirror_class().await?);
+        let kit = pass::Kit::new(transformation, &self.mirror_class().await?);
         while let Some(kind) = self.progress.with(|state| match &state.pass {
             Some(pass) => Some(pass.kind),
             None => next(state, self.order, by_stamps),

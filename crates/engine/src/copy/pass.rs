@@ -22,8 +22,8 @@ pub(super) struct Kit {
 }
 
 impl Kit {
-    pub(super) fn new(transformation: Transformation, mirror: Value) -> Self {
-        Self { transformation: Arc::new(transformation), computed: Arc::new(class::computed(&mirror)) }
+    pub(super) fn new(transformation: Transformation, mirror: &Value) -> Self {
+        Self { transformation: Arc::new(transformation), computed: Arc::new(class::computed(mirror)) }
     }
 }
 
@@ -33,14 +33,31 @@ pub(super) struct Unit {
     pub(super) tenant: Option<String>,
     pub(super) slice: usize,
     pub(super) slices: usize,
-    /// Whether the source has the tenant.
-    pub(super) in_source: bool,
-    /// Whether the target has it.
-    pub(super) in_target: bool,
-    /// Whether it rests at the source.
-    pub(super) is_cold: bool,
-    /// Whether it rests at the target.
-    pub(super) is_cold_there: bool,
+    /// How the tenant is at the source.
+    pub(super) source: Presence,
+    /// How it is at the target.
+    pub(super) target: Presence,
+}
+
+/// How a tenant is on one side.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Presence {
+    /// There is none of that name.
+    Absent,
+    /// It is active; or there are no tenants.
+    Awake,
+    /// It has to be woken.
+    AtRest,
+}
+
+impl Presence {
+    fn of(tenant: &TenantState) -> Self {
+        if tenant.is_awake() { Self::Awake } else { Self::AtRest }
+    }
+
+    pub(super) fn is_there(self) -> bool {
+        self != Self::Absent
+    }
 }
 
 impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> {
@@ -134,7 +151,7 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
 
 impl Unit {
     fn of_slice(slice: usize, slices: usize) -> Self {
-        Self { tenant: None, slice, slices, in_source: true, in_target: true, is_cold: false, is_cold_there: false }
+        Self { tenant: None, slice, slices, source: Presence::Awake, target: Presence::Awake }
     }
 }
 
@@ -143,17 +160,15 @@ fn of_tenants(source: &[TenantState], target: &[TenantState]) -> Vec<Unit> {
     let mut units: BTreeMap<&str, Unit> = BTreeMap::new();
     let blank = |tenant: &TenantState| Unit {
         tenant: Some(tenant.name.clone()),
-        in_source: false,
-        in_target: false,
+        source: Presence::Absent,
+        target: Presence::Absent,
         ..Unit::of_slice(0, 1)
     };
     for tenant in source {
-        let unit = units.entry(&tenant.name).or_insert_with(|| blank(tenant));
-        (unit.in_source, unit.is_cold) = (true, !tenant.is_awake());
+        units.entry(&tenant.name).or_insert_with(|| blank(tenant)).source = Presence::of(tenant);
     }
     for tenant in target {
-        let unit = units.entry(&tenant.name).or_insert_with(|| blank(tenant));
-        (unit.in_target, unit.is_cold_there) = (true, !tenant.is_awake());
+        units.entry(&tenant.name).or_insert_with(|| blank(tenant)).target = Presence::of(tenant);
     }
     units.into_values().collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::pass::{Kit, Unit};
+use super::pass::{Kit, Presence, Unit};
 use super::ports::{Mirror, Side};
 use super::state::{Holding, Kind};
 use super::{Blocker, Copier, CopyError};
@@ -70,9 +70,9 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
         let described = self.call(async || self.source.describe(&self.order.from).await).await?;
         let Some(tenants) = described.and_then(|described| described.tenants) else { return Err(error) };
         match tenants.iter().find(|found| found.name == *tenant) {
-            None if unit.in_source => self.finish(unit),
-            Some(found) if found.is_cold() && !unit.is_cold => {
-                let unit = Unit { is_cold: true, ..unit.clone() };
+            None if unit.source.is_there() => self.finish(unit),
+            Some(found) if found.is_cold() && unit.source == Presence::Awake => {
+                let unit = Unit { source: Presence::AtRest, ..unit.clone() };
                 self.awake(kit, kind, &unit, tenant).await
             }
             _ => Err(error),
@@ -80,7 +80,7 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
     }
 
     async fn awake(&self, kit: &Kit, kind: Kind, unit: &Unit, tenant: &str) -> Result<(), CopyError> {
-        let wakes_source = unit.in_source && unit.is_cold;
+        let wakes_source = unit.source == Presence::AtRest;
         if wakes_source {
             // Noted first: whoever comes after a kill puts it back to rest.
             self.progress.with(|state| state.woken.insert(tenant.to_owned()))?;
@@ -96,13 +96,13 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
     }
 
     async fn both(&self, kit: &Kit, kind: Kind, unit: &Unit, tenant: &str) -> Result<(), CopyError> {
-        if unit.in_target && unit.is_cold_there {
+        if unit.target == Presence::AtRest {
             self.call(async || self.mirrored.set_awake(&self.order.into, tenant, true).await).await?;
         }
         let done = self.stretch(kit, kind, unit).await;
         // As it is at the source, whatever it was.
-        let rests = if unit.in_source { unit.is_cold } else { unit.is_cold_there };
-        if unit.in_target && rests {
+        let wanted = if unit.source.is_there() { unit.source } else { unit.target };
+        if unit.target.is_there() && wanted == Presence::AtRest {
             let names = [tenant.to_owned()];
             self.call(async || self.mirror.rest_tenants(&names).await).await?;
         }

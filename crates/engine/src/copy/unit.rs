@@ -45,7 +45,7 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
 
     /// Every object, whatever the target has.
     async fn first(&self, kit: &Kit, unit: &Unit) -> Result<(), CopyError> {
-        if !unit.in_source {
+        if !unit.source.is_there() {
             return Ok(());
         }
         let mut after = self.begins(unit)?;
@@ -54,7 +54,7 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
             let page = self.call(async || self.source.page(unit.of(&self.order.from, after)).await).await?;
             let mut listed = Listed::behind(after);
             let ids = page.objects.iter().map(|object| (object.id, ())).collect();
-            self.added(&mut listed, ids, &self.order.from)?;
+            added(&mut listed, ids, &self.order.from)?;
             let Some(last) = page.objects.last().map(|object| object.id) else { return Ok(()) };
             let mut tally = Tally { read: page.objects.len() as u64, ..Tally::default() };
             let transformation = kit.transformation.clone();
@@ -79,12 +79,12 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
             if let Some(after) = source.wants() {
                 let stretch = unit.of(&self.order.from, after);
                 let page = self.call(async || self.source.stamps(stretch).await).await?;
-                self.added(&mut source, page, &self.order.from)?;
+                added(&mut source, page, &self.order.from)?;
             }
             if let Some(after) = target.wants() {
                 let stretch = unit.of(&self.order.into, after);
                 let page = self.call(async || self.mirrored.stamps(stretch).await).await?;
-                self.added(&mut target, page, &self.order.into)?;
+                added(&mut target, page, &self.order.into)?;
             }
             let (found, bound) = pairs(&mut source, &mut target);
             let read = found.iter().filter(|pair| pair.source.is_some()).count() as u64;
@@ -135,12 +135,12 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
             if let Some(after) = source.wants() {
                 let stretch = unit.of(&self.order.from, after);
                 let page = self.call(async || self.source.page(stretch).await).await?;
-                self.added(&mut source, paired(page.objects), &self.order.from)?;
+                added(&mut source, paired(page.objects), &self.order.from)?;
             }
             if let Some(after) = target.wants() {
                 let stretch = unit.of(&self.order.into, after);
                 let page = self.call(async || self.mirrored.page(stretch).await).await?;
-                self.added(&mut target, paired(page.objects), &self.order.into)?;
+                added(&mut target, paired(page.objects), &self.order.into)?;
             }
             let (found, bound) = pairs(&mut source, &mut target);
             let read = found.iter().filter(|pair| pair.source.is_some()).count() as u64;
@@ -178,7 +178,7 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
         let tenant = unit.tenant.as_deref();
         for ids in ids.chunks(FETCHED) {
             let mut gone = ids.to_vec();
-            if is_asked && unit.in_source {
+            if is_asked && unit.source.is_there() {
                 let present = self.call(async || self.source.present(&self.order.from, tenant, ids).await).await?;
                 gone.retain(|id| !present.contains(id));
             }
@@ -229,11 +229,6 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
         Ok(after.or(first))
     }
 
-    fn added<V>(&self, listed: &mut Listed<V>, page: Vec<(Uuid, V)>, collection: &str) -> Result<(), CopyError> {
-        let disordered = |Disordered(id)| CopyError::Disorder { collection: collection.to_owned(), id };
-        listed.add(page).map_err(disordered)
-    }
-
     /// Everything up to this id is dealt with; `None`: whatever that was before.
     async fn advance(&self, unit: &Unit, after: Option<Uuid>, tally: Tally) -> Result<(), CopyError> {
         let now = self.clock.now();
@@ -259,6 +254,12 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
             }
         })
     }
+}
+
+/// A page was listed. One that is out of order says nothing of what is missing.
+fn added<V>(listed: &mut Listed<V>, page: Vec<(Uuid, V)>, collection: &str) -> Result<(), CopyError> {
+    let disordered = |Disordered(id)| CopyError::Disorder { collection: collection.to_owned(), id };
+    listed.add(page).map_err(disordered)
 }
 
 impl Kit {
@@ -305,11 +306,11 @@ impl Unit {
     }
 
     fn source_behind<V>(&self, after: Option<Uuid>) -> Listed<V> {
-        if self.in_source { Listed::behind(after) } else { Listed::nothing() }
+        if self.source.is_there() { Listed::behind(after) } else { Listed::nothing() }
     }
 
     fn target_behind<V>(&self, after: Option<Uuid>) -> Listed<V> {
-        if self.in_target { Listed::behind(after) } else { Listed::nothing() }
+        if self.target.is_there() { Listed::behind(after) } else { Listed::nothing() }
     }
 }
 

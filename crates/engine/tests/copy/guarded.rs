@@ -27,7 +27,7 @@ async fn a_collection_with_objects_that_is_not_its_own_is_not_touched() {
     let blockers = blocked(world.copy(&order("open")).await.unwrap_err());
     assert_eq!(blockers, [Blocker::Occupied { into: "B".to_owned(), tenant: None }]);
     assert_eq!(world.contents("B"), before);
-    assert_eq!(world.states.files().len(), 0);
+    assert!(world.states.files().is_empty());
 }
 
 #[tokio::test]

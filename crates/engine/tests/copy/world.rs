@@ -211,7 +211,7 @@ impl World {
             let within = objects.iter().filter(|(id, _)| {
                 stretch.after.is_none_or(|after| **id > after)
                     && stretch.until.is_none_or(|until| **id < until)
-                    && (stretch.collection != "A" || !hidden.contains(id))
+                    && (stretch.collection != "A" || !hidden.contains(*id))
             });
             Ok(within.take(3).map(|(_, (object, at))| take(object, *at)).collect())
         })

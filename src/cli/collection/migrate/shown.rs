@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use elysia_engine::copy::state::{Comparison, Holding, State};
+use elysia_engine::copy::state::{Comparison, State};
 use elysia_engine::copy::{Blocker, Look, Order};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -107,10 +107,7 @@ pub(super) fn plan(output: Output, order: &Order, look: &Look, printer: Printer)
         objects: look.objects,
         tenants: look.tenants,
         creates_collection: look.class.is_some(),
-        state: match look.state.holding {
-            _ if look.is_new => "new",
-            Holding::Absent | Holding::Own | Holding::Found => "goes on",
-        },
+        state: if look.is_new { "new" } else { "goes on" },
         aliases: &look.aliases,
         blockers: &look.blockers,
     };
