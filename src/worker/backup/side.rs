@@ -8,7 +8,7 @@ use elysia_engine::checkpoint::Digest;
 use elysia_engine::copy::ports::{Mirror, Side};
 use elysia_engine::object::Object;
 use elysia_engine::ports::PortError;
-use elysia_weaviate::{Client, Consistency, SchemaRead, WeaviateError};
+use elysia_weaviate::{Client, Consistency, SchemaRead, Selection, WeaviateError};
 use futures::future::try_join_all;
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -51,11 +51,8 @@ impl Side for WeaviateSource {
             }
             self.witness(&sides).await?;
             let selection = &class.selection;
-            let asked = sides.nodes.iter().map(|(node, client)| async move {
-                let found = client.fetch_selected(collection, tenant, some, selection, true, Consistency::One).await?;
-                let seen = found.into_iter().map(|fetched| whole(fetched, true)).collect();
-                Ok::<_, WeaviateError>(Listing { node: (*node).to_owned(), seen, is_full: false })
-            });
+            let asked =
+                sides.nodes.iter().map(|(node, client)| with_ids(node, client, (collection, tenant), some, selection));
             match try_join_all(asked).await {
                 Ok(listings) => {
                     self.witness(&sides).await?;
@@ -99,6 +96,19 @@ impl Side for WeaviateSource {
         let counted = self.ways().common.object_count(collection).await.map_err(|error| port(&error))?;
         Ok(counted.ok())
     }
+}
+
+/// What one node has of these ids.
+async fn with_ids(
+    node: &str,
+    client: &Client,
+    (collection, tenant): (&str, Option<&str>),
+    ids: &[Uuid],
+    selection: &Selection,
+) -> Result<Listing, WeaviateError> {
+    let found = client.fetch_selected(collection, tenant, ids, selection, true, Consistency::One).await?;
+    let seen = found.into_iter().map(|fetched| whole(fetched, true)).collect();
+    Ok(Listing { node: node.to_owned(), seen, is_full: false })
 }
 
 async fn shard_names(common: &Client, collection: &str) -> Result<BTreeSet<String>, WeaviateError> {
