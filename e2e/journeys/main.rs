@@ -12,6 +12,7 @@ mod backup_native;
 mod backup_plugin;
 mod bootstrap;
 mod cold_start;
+mod collection_copy;
 mod deletion;
 mod drift;
 mod examples;

@@ -67,6 +67,9 @@ enum Catalog {
     Cleanup(Box<cleanup::CleanupArgs>),
 }
 
+pub(super) use self::bar::bar;
+pub(super) use self::create::interrupted;
+pub(super) use self::place::{open as open_store, own_receipts};
 /// Arguments of `restore`.
 pub(super) use self::restore::RestoreArgs;
 
@@ -98,7 +101,7 @@ pub(super) async fn restore(args: &RestoreArgs, target: &Target, printer: Printe
 }
 
 /// What a failure is for a person: a definite no, or something that may be otherwise in a minute.
-fn stopped(failure: &Failure, next: &str) -> Stop {
+pub(super) fn stopped(failure: &Failure, next: &str) -> Stop {
     if failure.is_permanent {
         Stop::refused(failure.message.clone(), next)
     } else {

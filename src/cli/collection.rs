@@ -7,6 +7,7 @@ mod clear;
 mod create;
 mod health;
 mod look;
+mod migrate;
 mod optimize;
 mod remove;
 mod stats;
@@ -49,6 +50,8 @@ enum Command {
     Create(create::CreateArgs),
     /// Delete collections with all their objects
     Rm(remove::RmArgs),
+    /// Copy a collection into another one, here or in another cluster, while others write to it
+    Migrate(Box<migrate::MigrateArgs>),
     /// Delete all objects of a collection and keep its settings and tenants
     Clear(clear::ClearArgs),
 }
@@ -82,9 +85,13 @@ struct ConsentArgs {
 }
 
 pub(super) async fn run(args: &CollectionArgs, target: &Target, printer: Printer) -> io::Result<Exit> {
+    if let Command::Migrate(migrate) = &args.command {
+        // It may need no Kubernetes.
+        return session::end(migrate::migrate(migrate, args.cluster.as_deref(), target, printer).await, printer);
+    }
     let done = match Reader::connect(target).await {
         Ok(reader) => match Session::new(reader, target, printer) {
-            Ok(session) => dispatch(args, &session).await,
+            Ok(session) => dispatch(args, &session, target).await,
             Err(stop) => Err(stop),
         },
         Err(unread) => Err(unread.into()),
@@ -92,7 +99,7 @@ pub(super) async fn run(args: &CollectionArgs, target: &Target, printer: Printer
     session::end(done, printer)
 }
 
-async fn dispatch(args: &CollectionArgs, session: &Session) -> Result<Exit, Stop> {
+async fn dispatch(args: &CollectionArgs, session: &Session, target: &Target) -> Result<Exit, Stop> {
     let cluster = args.cluster.as_deref();
     match &args.command {
         Command::Ls(args) => look::ls(args, session, cluster).await,
@@ -103,5 +110,6 @@ async fn dispatch(args: &CollectionArgs, session: &Session) -> Result<Exit, Stop
         Command::Create(args) => create::create(args, session, cluster).await,
         Command::Rm(args) => remove::rm(args, session, cluster).await,
         Command::Clear(args) => clear::clear(args, session, cluster).await,
+        Command::Migrate(args) => migrate::migrate(args, cluster, target, session.printer).await,
     }
 }

@@ -1,7 +1,7 @@
-//! The way of `index run FILE`, `sync`, `watch` and `tune`, of `backup` and `restore` to the servers: through a WeaviateCluster, or by an address
-//! without any Kubernetes.
+//! The way of `index run FILE`, `sync`, `watch` and `tune`, of `backup`, `restore` and `collection migrate` to the servers:
+//! through a WeaviateCluster, or by an address without any Kubernetes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
 use elysia_core::cluster::{PROTECTED_ALWAYS, matches_pattern};
@@ -20,11 +20,13 @@ use crate::worker::backup::ways::{Node, Ways};
 /// Environment variable with the API key where no WeaviateCluster names a Secret. Never an argument: everybody on the
 /// machine sees those.
 const KEY_VARIABLE: &str = "WEAVIATE_API_KEY";
+/// The same for servers that are copied to.
+const TARGET_KEY_VARIABLE: &str = "WEAVIATE_TARGET_API_KEY";
 /// Where Weaviate serves gRPC unless it is told otherwise (`GRPC_PORT`).
 const GRPC_PORT: u16 = 50051;
 
 /// How to reach the servers.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Way to the servers")]
 pub(super) struct WayArgs {
     /// WeaviateCluster; the only one in the namespace when left out
@@ -43,6 +45,13 @@ pub(super) struct WayArgs {
 }
 
 impl WayArgs {
+    /// The same with this WeaviateCluster, unless another way is said.
+    pub(super) fn or_cluster(&self, cluster: Option<&str>) -> Self {
+        let is_said = self.cluster.is_some() || self.url.is_some();
+        let cluster = if is_said { self.cluster.clone() } else { cluster.map(str::to_owned) };
+        Self { cluster, ..self.clone() }
+    }
+
     /// Whether nothing is said.
     pub(super) fn is_default(&self) -> bool {
         let Self { cluster, url, grpc, api_key_file } = self;
@@ -61,6 +70,8 @@ pub(super) struct Way {
     /// names.
     pub(super) identity: String,
     opened: Option<OpenedCluster>,
+    /// Nodes that were named on the command line.
+    named: Vec<Node>,
 }
 
 impl Way {
@@ -78,7 +89,7 @@ impl Way {
     pub(super) fn ways(&self) -> Ways {
         let nodes = self.opened.iter().flat_map(|opened| &opened.nodes).filter(|(_, client)| client.has_grpc());
         let nodes = nodes.map(|(name, client)| Node { name: name.clone(), client: client.clone() }).collect();
-        Ways { common: self.common.clone(), nodes }
+        Ways { common: self.common.clone(), nodes: nodes.chain(self.named.iter().cloned()).collect() }
     }
 
     /// Asks once: what is long and tries again should not begin with a wrong address or key.
@@ -99,14 +110,18 @@ pub(super) async fn open(args: &WayArgs, target: &Target, printer: Printer) -> R
     if let Some(url) = &args.url {
         return at(args, url);
     }
+    through(args.cluster.as_deref(), target, printer).await
+}
+
+async fn through(cluster: Option<&str>, target: &Target, printer: Printer) -> Result<Way, Stop> {
     let reader = Reader::connect(target).await?;
     let session = Session::new(reader, target, printer)?;
-    let opened = session.open(args.cluster.as_deref()).await?;
+    let opened = session.open(cluster).await?;
     let address = format!("{}/{}", opened.spec.namespace, opened.spec.name);
     let identity = format!("{address} ({})", opened.object.metadata.uid.as_deref().unwrap_or_default());
     let common = opened.common.clone();
     let nodes = opened.nodes_with_grpc();
-    Ok(Way { common, nodes, address, identity, opened: Some(opened) })
+    Ok(Way { common, nodes, address, identity, opened: Some(opened), named: Vec::new() })
 }
 
 /// An address as it may be written down: no user, no password, no query.
@@ -121,33 +136,106 @@ fn bare(url: &Url) -> String {
 }
 
 fn at(args: &WayArgs, url: &Url) -> Result<Way, Stop> {
-    let grpc = if let Some(grpc) = &args.grpc {
+    let key = key(args.api_key_file.as_deref(), KEY_VARIABLE)?;
+    let common = client(url, args.grpc.as_ref(), key, "--grpc")?;
+    let address = bare(url);
+    Ok(Way { common, nodes: Vec::new(), identity: address.clone(), address, opened: None, named: Vec::new() })
+}
+
+/// A client of this address. `option` is what says the address for gRPC.
+fn client(url: &Url, grpc: Option<&Url>, key: Option<SecretString>, option: &str) -> Result<Client, Stop> {
+    let grpc = if let Some(grpc) = grpc {
         grpc.clone()
     } else {
         let mut grpc = url.clone();
         grpc.set_path("");
         let set = grpc.set_port(Some(GRPC_PORT));
-        set.map_err(|()| Stop::usage(format!("{} cannot have a port: say --grpc URL", bare(url))))?;
+        set.map_err(|()| Stop::usage(format!("{} cannot have a port: say {option} URL", bare(url))))?;
         grpc
     };
     let mut options = options(url.clone()).grpc(grpc);
-    if let Some(key) = key(args)? {
+    if let Some(key) = key {
         options = options.api_key(key);
     }
-    let common = Client::new(options).map_err(|error| Stop::usage(chain(&error)))?;
-    let address = bare(url);
-    Ok(Way { common, nodes: Vec::new(), identity: address.clone(), address, opened: None })
+    Client::new(options).map_err(|error| Stop::usage(chain(&error)))
 }
 
-fn key(args: &WayArgs) -> Result<Option<SecretString>, Stop> {
-    let text = match &args.api_key_file {
+fn key(file: Option<&Path>, variable: &str) -> Result<Option<SecretString>, Stop> {
+    let text = match file {
         Some(file) => Some(std::fs::read_to_string(file).map_err(|error| {
             Stop::refused(format!("{}: {error}", file.display()), "write the API key into it, and nothing else")
         })?),
-        None => std::env::var(KEY_VARIABLE).ok(),
+        None => std::env::var(variable).ok(),
     };
     let text = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     Ok(text.map(SecretString::from))
+}
+
+/// How to reach servers that are copied to.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Way to the servers that are copied to; the same servers when left out")]
+pub(super) struct ToArgs {
+    /// WeaviateCluster that is copied to
+    #[arg(long, conflicts_with = "to_url", value_name = "CLUSTER", value_parser = NonEmptyStringValueParser::new())]
+    to_cluster: Option<String>,
+    /// Its namespace; that of `--namespace` when left out
+    #[arg(long, requires = "to_cluster", value_name = "NAMESPACE", value_parser = NonEmptyStringValueParser::new())]
+    to_namespace: Option<String>,
+    /// Context of the kubeconfig for it; that of `--context` when left out
+    #[arg(long, requires = "to_cluster", value_name = "CONTEXT", value_parser = NonEmptyStringValueParser::new())]
+    to_context: Option<String>,
+    /// Address of a Weaviate server that is copied to: then no Kubernetes is asked for it. The API key is read from the
+    /// environment variable `WEAVIATE_TARGET_API_KEY`
+    #[arg(long, visible_alias = "target", value_name = "URL")]
+    to_url: Option<Url>,
+    /// Its address for gRPC; port 50051 of the same host when left out
+    #[arg(long, value_name = "URL", requires = "to_url")]
+    to_grpc: Option<Url>,
+    /// A node of it at its own addresses, REST and gRPC; once for each node
+    #[arg(long, value_name = "NAME=URL,URL", requires = "to_url", value_parser = node_address)]
+    to_node: Vec<NodeAddress>,
+    /// File with its API key, instead of `WEAVIATE_TARGET_API_KEY`
+    #[arg(long, value_name = "FILE", requires = "to_url")]
+    to_api_key_file: Option<PathBuf>,
+}
+
+/// A node and its own addresses.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct NodeAddress {
+    name: String,
+    rest: Url,
+    grpc: Url,
+}
+
+fn node_address(text: &str) -> Result<NodeAddress, String> {
+    let wanted = "write NAME=REST-URL,GRPC-URL";
+    let (name, addresses) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or(wanted)?;
+    let (rest, grpc) = addresses.split_once(',').ok_or(wanted)?;
+    let url = |text: &str| text.parse::<Url>().map_err(|error| format!("`{text}` is no address: {error}"));
+    Ok(NodeAddress { name: name.to_owned(), rest: url(rest)?, grpc: url(grpc)? })
+}
+
+/// The way to the servers that are copied to; `None`: the same ones.
+pub(super) async fn open_target(args: &ToArgs, target: &Target, printer: Printer) -> Result<Option<Way>, Stop> {
+    if let Some(cluster) = &args.to_cluster {
+        let other = Target {
+            namespace: args.to_namespace.clone().or_else(|| target.namespace.clone()),
+            context: args.to_context.clone().or_else(|| target.context.clone()),
+            ..target.clone()
+        };
+        return through(Some(cluster), &other, printer).await.map(Some);
+    }
+    let Some(url) = &args.to_url else { return Ok(None) };
+    let key = || key(args.to_api_key_file.as_deref(), TARGET_KEY_VARIABLE);
+    let common = client(url, args.to_grpc.as_ref(), key()?, "--to-grpc")?;
+    let node = |node: &NodeAddress| {
+        let client = client(&node.rest, Some(&node.grpc), key()?, "--to-node")?;
+        Ok(Node { name: node.name.clone(), client })
+    };
+    let named = args.to_node.iter().map(node).collect::<Result<Vec<_>, Stop>>()?;
+    let nodes = named.iter().map(|node| node.client.clone()).collect();
+    let address = bare(url);
+    Ok(Some(Way { common, nodes, identity: address.clone(), address, opened: None, named }))
 }
 
 #[cfg(test)]
@@ -160,5 +248,14 @@ mod tests {
         let args = WayArgs { cluster: None, url: Some(url.clone()), grpc: None, api_key_file: None };
         let way = at(&args, &url).unwrap();
         assert_eq!((way.address.as_str(), way.identity.as_str()), ("http://search:8080/v1", "http://search:8080/v1"));
+    }
+
+    #[test]
+    fn a_node_has_a_name_and_two_addresses() {
+        let node = node_address("w-0=http://w-0:8080,http://w-0:50051").unwrap();
+        assert_eq!((node.name.as_str(), node.grpc.port()), ("w-0", Some(50051)));
+        for wrong in ["w-0", "=http://a:1,http://a:2", "w-0=http://a:1", "w-0=a,b"] {
+            assert!(node_address(wrong).is_err(), "{wrong}");
+        }
     }
 }

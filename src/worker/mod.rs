@@ -7,6 +7,7 @@ pub mod backup;
 mod class;
 mod clock;
 mod config_map;
+pub mod copy;
 mod direct;
 mod file_ledger;
 mod files;
@@ -74,6 +75,8 @@ enum Task {
     Backup,
     /// Restore a collection, as told by the environment
     Restore,
+    /// Copy a collection into another, as told by the environment
+    Copy,
     /// Write standard input to a file, whole or not at all
     Receive(ReceiveArgs),
 }
@@ -117,6 +120,7 @@ pub async fn run(arguments: WorkerArgs) -> ExitCode {
         }
         Task::Backup => jobs::backup_from_environment().await,
         Task::Restore => jobs::restore_from_environment().await,
+        Task::Copy => jobs::copy_from_environment().await,
         Task::Receive(ReceiveArgs { path, bytes }) => receive::receive(&mut tokio::io::stdin(), &path, bytes).await,
     };
     let Err(failure) = done else { return ExitCode::SUCCESS };

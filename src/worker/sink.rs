@@ -53,10 +53,6 @@ impl WeaviateSink {
             .transpose()
     }
 
-    async fn read_all(&self, ids: &[Uuid], with_vectors: bool) -> Result<Vec<Object>, PortError> {
-        self.read_in(None, ids, with_vectors).await
-    }
-
     async fn read_in(&self, tenant: Option<&str>, ids: &[Uuid], with_vectors: bool) -> Result<Vec<Object>, PortError> {
         let reads = stream::iter(ids.to_vec()).map(|id| self.read(tenant, id, with_vectors)).buffer_unordered(READS);
         reads.try_filter_map(async |found| Ok(found)).try_collect().await
@@ -96,6 +92,45 @@ impl WeaviateSink {
         Ok(refusals)
     }
 
+    /// Those of these ids of a tenant that the majority has, as [`Sink::present`].
+    pub(super) async fn present_in(&self, tenant: Option<&str>, ids: &[Uuid]) -> Result<Vec<Uuid>, PortError> {
+        let found = self.read_in(tenant, ids, false).await?;
+        let known = found.iter().map(|object| object.id).collect::<BTreeSet<_>>();
+        let absent = ids.iter().copied().filter(|id| !known.contains(id)).collect::<Vec<_>>();
+        if !absent.is_empty() {
+            self.prove_absent(tenant, &absent).await?;
+        }
+        Ok(known.into_iter().collect())
+    }
+
+    /// Deletes objects of a tenant, as [`Sink::delete`].
+    pub(super) async fn delete_in(&self, tenant: Option<&str>, ids: &[Uuid]) -> Result<(), PortError> {
+        let class = self.class.as_str();
+        let at = |consistency| {
+            let delete =
+                move |node: Client| async move { node.batch_delete_ids(class, tenant, ids, consistency).await };
+            self.nodes.call(delete)
+        };
+        let (outcome, is_sure) = match at(self.consistency).await {
+            Err(error) if error.message.contains(UNEQUAL_REPLICAS) => (at(Consistency::One).await, false),
+            outcome => (outcome, true),
+        };
+        let outcome = outcome?;
+        if outcome.failed > 0 {
+            return Err(disagree(format!("{} of {} objects were not deleted", outcome.failed, outcome.matches)));
+        }
+        if is_sure && outcome.successful == ids.len() as u64 {
+            return Ok(());
+        }
+        // A delete finds its objects by a search. What it did not find must be unknown to the majority as well.
+        match self.read_in(tenant, ids, false).await?.first() {
+            None => Ok(()),
+            Some(object) => {
+                Err(disagree(format!("object {} was not found by the delete and is still there", object.id)))
+            }
+        }
+    }
+
     /// A node that has just lost its disk answers "not found" for everything until it has the schema again. A search
     /// fails there, and elsewhere finds what must not be taken for unknown.
     async fn prove_absent(&self, tenant: Option<&str>, ids: &[Uuid]) -> Result<(), PortError> {
@@ -113,12 +148,7 @@ impl Sink for WeaviateSink {
     }
 
     async fn present(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, PortError> {
-        let known = self.read_all(ids, false).await?.iter().map(|object| object.id).collect::<BTreeSet<_>>();
-        let absent = ids.iter().copied().filter(|id| !known.contains(id)).collect::<Vec<_>>();
-        if !absent.is_empty() {
-            self.prove_absent(None, &absent).await?;
-        }
-        Ok(known.into_iter().collect())
+        self.present_in(None, ids).await
     }
 
     async fn chunk_counts(&self, ids: &[Uuid], property: &str) -> Result<Vec<(Uuid, u64)>, PortError> {
@@ -151,29 +181,7 @@ impl Sink for WeaviateSink {
     }
 
     async fn delete(&self, ids: &[Uuid]) -> Result<(), PortError> {
-        let class = self.class.as_str();
-        let at = |consistency| {
-            let delete = move |node: Client| async move { node.batch_delete_ids(class, None, ids, consistency).await };
-            self.nodes.call(delete)
-        };
-        let (outcome, is_sure) = match at(self.consistency).await {
-            Err(error) if error.message.contains(UNEQUAL_REPLICAS) => (at(Consistency::One).await, false),
-            outcome => (outcome, true),
-        };
-        let outcome = outcome?;
-        if outcome.failed > 0 {
-            return Err(disagree(format!("{} of {} objects were not deleted", outcome.failed, outcome.matches)));
-        }
-        if is_sure && outcome.successful == ids.len() as u64 {
-            return Ok(());
-        }
-        // A delete finds its objects by a search. What it did not find must be unknown to the majority as well.
-        match self.read_all(ids, false).await?.first() {
-            None => Ok(()),
-            Some(object) => {
-                Err(disagree(format!("object {} was not found by the delete and is still there", object.id)))
-            }
-        }
+        self.delete_in(None, ids).await
     }
 }
 

@@ -7,6 +7,7 @@ pub mod backup;
 pub mod cluster;
 pub mod collection;
 pub mod condition;
+pub mod copy;
 pub mod covers;
 pub mod feed;
 pub mod fingerprint;

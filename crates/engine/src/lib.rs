@@ -20,6 +20,7 @@ pub mod checkpoint;
 pub mod chunk;
 mod commit;
 pub mod compression;
+pub mod copy;
 pub mod counts;
 pub mod feed;
 pub mod flight;

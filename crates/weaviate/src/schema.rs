@@ -245,6 +245,15 @@ impl Client {
         }
         Ok(())
     }
+
+    /// `DELETE /v1/schema/{class}/tenants`, a hundred per call: with all their objects. One that is not there is no error.
+    pub async fn delete_tenants(&self, name: &str, tenants: &[String]) -> Result<(), WeaviateError> {
+        for chunk in tenants.chunks(TENANTS_PER_CALL) {
+            let body = json!(chunk);
+            self.done(Rest::new(Method::DELETE, &["schema", name, "tenants"]).body(&body)).await?;
+        }
+        Ok(())
+    }
 }
 
 fn tenants_body(tenants: &[Tenant]) -> Value {

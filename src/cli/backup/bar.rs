@@ -44,7 +44,7 @@ pub(super) async fn show(unit: &str, all: Option<u64>, look: impl Fn() -> Done, 
     }
 }
 
-fn bar(all: Option<u64>) -> ProgressBar {
+pub(in crate::cli) fn bar(all: Option<u64>) -> ProgressBar {
     let (bar, template) = match all.filter(|all| *all > 0) {
         Some(all) => (ProgressBar::new(all), "{bar:30} {msg}, {eta} left"),
         None => (ProgressBar::new_spinner(), "{spinner} {msg}"),

@@ -307,7 +307,7 @@ pub(super) fn doubts(manifest: &Manifest) -> String {
 }
 
 /// The first Ctrl-C ends it in good order, so that woken tenants are put back to rest; returns at the second one.
-pub(super) async fn interrupted(halt: &Halt, printer: Printer) {
+pub(in crate::cli) async fn interrupted(halt: &Halt, printer: Printer) {
     for said in ["stopping; press Ctrl-C again to stop at once\n", ""] {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;

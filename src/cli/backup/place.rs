@@ -69,7 +69,7 @@ impl StoreArgs {
     }
 
     /// Opens it; no call is made yet.
-    pub(super) fn open(&self) -> Result<AnyStore, Stop> {
+    pub(in crate::cli) fn open(&self) -> Result<AnyStore, Stop> {
         open(&self.work()?)
     }
 
@@ -172,7 +172,7 @@ pub(super) async fn receipts(
 }
 
 /// The folder of receipts of this person, as the XDG specification has it; `None` where nothing says where that is.
-pub(super) fn own_receipts() -> Option<StoreWork> {
+pub(in crate::cli) fn own_receipts() -> Option<StoreWork> {
     let read = |name: &str| std::env::var_os(name).filter(|text| !text.is_empty()).map(PathBuf::from);
     let state = read("XDG_STATE_HOME").or_else(|| Some(read("HOME")?.join(".local/state")))?;
     Some(StoreWork::Folder(state.join("kubectl-elysia").to_string_lossy().into_owned()))

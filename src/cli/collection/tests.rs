@@ -74,7 +74,7 @@ impl Ground {
         let line = line.replace("FILES", &self.files.path().display().to_string());
         let cli = Cli::try_parse_from(["kubectl-elysia", "col"].into_iter().chain(line.split(' '))).unwrap();
         let crate::cli::Command::Collection(args) = &cli.command else { panic!("another command") };
-        match dispatch(args, &self.session(answer)).await {
+        match dispatch(args, &self.session(answer), &cli.target).await {
             Ok(exit) => format!("{}", exit.code()),
             Err(Stop::Said { exit, message, next }) => {
                 let message = message.replace(&self.files.path().display().to_string(), "FILES");

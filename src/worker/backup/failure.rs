@@ -4,6 +4,7 @@ use elysia_engine::backup::restore::RestoreError;
 use elysia_engine::backup::retire::RetireError;
 use elysia_engine::backup::stored::StoredError;
 use elysia_engine::backup::write::WriteError;
+use elysia_engine::copy::CopyError;
 use elysia_engine::ports::PortError;
 
 use crate::worker::{WorkerError, chain};
@@ -65,6 +66,17 @@ impl From<RestoreError> for Failure {
             RestoreError::Stored(error) => error.into(),
             RestoreError::Port(error) => error.into(),
             RestoreError::Stopped => Self::of(&error, false),
+            error => Self::of(&error, true),
+        }
+    }
+}
+
+impl From<CopyError> for Failure {
+    fn from(error: CopyError) -> Self {
+        match error {
+            CopyError::Stored(error) => error.into(),
+            CopyError::Port(error) => error.into(),
+            CopyError::Stopped => Self::of(&error, false),
             error => Self::of(&error, true),
         }
     }

@@ -17,6 +17,7 @@ pub(crate) mod native;
 mod replicas;
 mod retirement;
 mod runs;
+mod side;
 mod source;
 pub(crate) mod store;
 mod target;
@@ -43,8 +44,8 @@ use secrecy::SecretString;
 pub use self::failure::Failure;
 pub use self::retirement::{Retired, Verdict, retire, retirement};
 pub use self::runs::{RunState, RunSummary, runs, summary};
-use self::source::WeaviateSource;
-use self::target::WeaviateTarget;
+pub(crate) use self::source::WeaviateSource;
+pub(crate) use self::target::WeaviateTarget;
 use self::ways::Ways;
 use self::work::{BackupWork, RestoreWork};
 use super::clock::SystemClock;
@@ -360,7 +361,7 @@ pub(crate) async fn runs_in_use<S: Store>(store: &S) -> Result<BTreeSet<String>,
 }
 
 /// A cluster of one node has that node at its common address.
-async fn with_only_node(ways: &Ways) -> Ways {
+pub(crate) async fn with_only_node(ways: &Ways) -> Ways {
     if let (true, Ok([node])) = (ways.nodes.is_empty(), ways.common.nodes().await.as_deref()) {
         let node = ways::Node { name: node.name.clone(), client: ways.common.clone() };
         return Ways { common: ways.common.clone(), nodes: vec![node] };

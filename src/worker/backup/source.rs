@@ -66,21 +66,23 @@ pub(crate) struct WeaviateSource {
 }
 
 /// What is remembered of a class.
-struct Class {
+pub(super) struct Class {
     /// Every property, blobs too.
-    selection: Selection,
+    pub(super) selection: Selection,
     /// Nodes that hold a replica of each shard.
     shards: BTreeMap<String, BTreeSet<String>>,
     /// Holders that live, as far as the cluster says.
     live: BTreeSet<String>,
     /// Objects of the next page.
     limit: AtomicUsize,
+    /// The same of a page without properties and vectors.
+    stamps: AtomicUsize,
 }
 
 /// Who is asked for a page.
-struct Sides<'a> {
+pub(super) struct Sides<'a> {
     /// The first is the one that is read.
-    nodes: Vec<(&'a str, &'a Client)>,
+    pub(super) nodes: Vec<(&'a str, &'a Client)>,
     /// Whether these are all replicas.
     is_every_replica: bool,
     /// Nodes that the first must name as its neighbours, where its listing rests on them.
@@ -88,11 +90,15 @@ struct Sides<'a> {
 }
 
 impl WeaviateSource {
-    pub(super) fn new(ways: Ways, compare: CompareWork) -> Self {
+    pub(crate) fn new(ways: Ways, compare: CompareWork) -> Self {
         Self { ways, compare, classes: Mutex::default() }
     }
 
-    async fn class(&self, name: &str) -> Result<Arc<Class>, PortError> {
+    pub(super) fn ways(&self) -> &Ways {
+        &self.ways
+    }
+
+    pub(super) async fn class(&self, name: &str) -> Result<Arc<Class>, PortError> {
         let known = self.classes.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
         if let Some(class) = known {
             return Ok(class);
@@ -133,6 +139,7 @@ impl WeaviateSource {
             live: shards.values().flatten().filter(|node| live.contains(*node)).cloned().collect(),
             shards,
             limit: AtomicUsize::new(FIRST_PAGE),
+            stamps: AtomicUsize::new(MOST_OBJECTS),
         };
         let class = Arc::new(class);
         self.classes.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), class.clone());
@@ -140,7 +147,7 @@ impl WeaviateSource {
     }
 
     /// Who is asked, beginning with the node whose turn it is.
-    fn sides<'a>(&'a self, class: &'a Class, tenant: Option<&str>, turn: usize) -> Sides<'a> {
+    pub(super) fn sides<'a>(&'a self, class: &'a Class, tenant: Option<&str>, turn: usize) -> Sides<'a> {
         let shards: Vec<&BTreeSet<String>> = match tenant {
             Some(tenant) => class.shards.get(tenant).into_iter().collect(),
             None => class.shards.values().collect(),
@@ -171,7 +178,7 @@ impl WeaviateSource {
     }
 
     /// The asked node must name every living holder as its neighbour.
-    async fn witness(&self, sides: &Sides<'_>) -> Result<(), PortError> {
+    pub(super) async fn witness(&self, sides: &Sides<'_>) -> Result<(), PortError> {
         let Some((name, client)) = sides.nodes.first().filter(|_| !sides.neighbours.is_empty()) else { return Ok(()) };
         let nodes = client.nodes().await.map_err(|error| PortError { retryable: true, ..port(&error) })?;
         let named: BTreeSet<&str> =
@@ -190,13 +197,30 @@ impl WeaviateSource {
         sides: &Sides<'_>,
         others_whole: bool,
     ) -> Result<Vec<Listing>, PortError> {
+        let whole = if others_whole { Whole::All } else { Whole::First };
+        self.listed(class, stretch, sides, whole).await
+    }
+
+    /// What each of them lists: objects, or stamps alone.
+    pub(super) async fn listed(
+        &self,
+        class: &Class,
+        stretch: Stretch<'_>,
+        sides: &Sides<'_>,
+        whole: Whole,
+    ) -> Result<Vec<Listing>, PortError> {
+        let limit_of = if whole == Whole::None { &class.stamps } else { &class.limit };
         loop {
-            let limit = class.limit.load(Ordering::Relaxed).max(1);
+            let limit = limit_of.load(Ordering::Relaxed).max(1);
             let begun = Instant::now();
             self.witness(sides).await?;
             let none = Selection::none();
             let lists = sides.nodes.iter().enumerate().map(|(at, (node, client))| {
-                let is_whole = at == 0 || others_whole;
+                let is_whole = match whole {
+                    Whole::All => true,
+                    Whole::First => at == 0,
+                    Whole::None => false,
+                };
                 let selection = if is_whole { &class.selection } else { &none };
                 list(node, client, stretch, limit, selection, is_whole)
             });
@@ -204,14 +228,16 @@ impl WeaviateSource {
                 Ok(listings) => {
                     self.witness(sides).await?;
                     if sides.neighbours.is_empty() || begun.elapsed() <= WITNESSED {
-                        class.adapt(&listings);
+                        if whole != Whole::None {
+                            class.adapt(&listings);
+                        }
                         return Ok(listings);
                     }
                 }
                 Err(WeaviateError::TooLarge { .. }) if limit > 1 => {}
                 Err(error) => {
                     if matches!(error, WeaviateError::Timeout { .. }) {
-                        class.limit.store((limit / 2).max(1), Ordering::Relaxed);
+                        limit_of.store((limit / 2).max(1), Ordering::Relaxed);
                     }
                     return Err(port(&error));
                 }
@@ -219,9 +245,17 @@ impl WeaviateSource {
             if limit == 1 {
                 return Err(later(format!("an object of {} takes too long to be listed", stretch.collection)));
             }
-            class.limit.store(limit / 2, Ordering::Relaxed);
+            limit_of.store(limit / 2, Ordering::Relaxed);
         }
     }
+}
+
+/// Of whom objects are asked for; of the others ids and times alone.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Whole {
+    All,
+    First,
+    None,
 }
 
 impl Class {
@@ -256,7 +290,7 @@ async fn list(
     Ok(Listing { node: node.to_owned(), seen, is_full })
 }
 
-fn whole(fetched: FetchedObject, is_whole: bool) -> Seen {
+pub(super) fn whole(fetched: FetchedObject, is_whole: bool) -> Seen {
     let FetchedObject { id, properties, vectors, created, updated } = fetched;
     let mut all = Vectors::new();
     if let Some(numbers) = vectors.unnamed.filter(|numbers| !numbers.is_empty()) {
@@ -401,7 +435,7 @@ impl WeaviateSource {
 }
 
 /// When it was made and written last, as the server says.
-fn times(seen: &Seen) -> Result<Times, PortError> {
+pub(super) fn times(seen: &Seen) -> Result<Times, PortError> {
     let time = |milliseconds: Option<i64>| milliseconds.and_then(|it| Timestamp::from_millisecond(it).ok());
     match (time(seen.created), time(seen.updated)) {
         (Some(created), Some(updated)) => Ok(Times { created, updated }),
@@ -444,6 +478,7 @@ mod tests {
             shards: shards.iter().map(|(shard, holders)| ((*shard).to_owned(), names(holders))).collect(),
             live: names(live),
             limit: AtomicUsize::new(1),
+            stamps: AtomicUsize::new(1),
         }
     }
 

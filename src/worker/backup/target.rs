@@ -34,13 +34,22 @@ pub(crate) struct WeaviateTarget {
 
 impl WeaviateTarget {
     /// Writes are confirmed by a majority of replicas.
-    pub(super) fn new(ways: Ways, name: &str) -> Self {
+    pub(crate) fn new(ways: Ways, name: &str) -> Self {
         let sink = WeaviateSink::new(ways.common.clone(), ways.clients(), name, Consistency::Quorum);
         Self { ways, name: name.to_owned(), sink, has_asked: AtomicBool::new(false) }
     }
 
+    pub(super) fn sink(&self) -> &WeaviateSink {
+        &self.sink
+    }
+
+    /// The ways to the cluster, and the collection.
+    pub(super) fn place(&self) -> (&Ways, &str) {
+        (&self.ways, &self.name)
+    }
+
     /// Each node at its own address, else whoever answers.
-    fn everyone(&self) -> Vec<&Client> {
+    pub(super) fn everyone(&self) -> Vec<&Client> {
         if self.ways.nodes.is_empty() {
             return vec![&self.ways.common];
         }

@@ -1,10 +1,11 @@
-//! The Jobs of backups and restores: what they do around the work itself, and the ledgers in which they say so.
+//! The Jobs of backups, restores and copies: what they do around the work itself, and the ledgers in which they say so.
 
 mod backup;
 mod base;
 mod board;
 #[cfg(test)]
 mod chosen_tests;
+mod copy;
 pub(crate) mod drill;
 #[cfg(test)]
 mod drill_tests;
@@ -26,9 +27,12 @@ use tracing::{info, warn};
 
 use self::backup::Hands;
 use self::board::ConfigMapBoard;
+use self::copy::CopyHands;
 use self::work::{BackupJob, RestoreJob};
 use super::backup::native::Pace;
 use super::backup::{BACKUP_WORK_VARIABLE, RESTORE_WORK_VARIABLE, store, ways};
+use super::copy::work::CopyWork;
+use super::copy::{COPY_WORK_VARIABLE, TARGET_API_KEY_VARIABLE};
 use super::index::stop_on_signal;
 use super::{API_KEY_VARIABLE, ENCRYPTION_KEY_VARIABLE, MASK_SALT_VARIABLE, WorkerError, chain};
 
@@ -60,6 +64,21 @@ pub(super) async fn restore_from_environment() -> Result<(), WorkerError> {
     Ok(restore::run(&job, &hands).await?)
 }
 
+/// Does the work of a copy's Job.
+pub(super) async fn copy_from_environment() -> Result<(), WorkerError> {
+    let work: CopyWork = told(COPY_WORK_VARIABLE)?;
+    info!(namespace = work.namespace, name = work.name, from = work.from, into = work.into, "copying");
+    let stop = stopping(work.deadline_seconds)?;
+    let board = board(&work.namespace, &work.ledger).await?;
+    let source = ways::ways(&work.endpoints, api_key().as_ref())?;
+    let target = match &work.target {
+        Some(target) => ways::ways(target, key_in(TARGET_API_KEY_VARIABLE).as_ref())?,
+        None => source.clone(),
+    };
+    let hands = CopyHands { source: &source, target: &target, board: &board, stop: &stop };
+    Ok(copy::run(&work, &hands).await?)
+}
+
 fn told<T: DeserializeOwned>(variable: &str) -> Result<T, WorkerError> {
     let unfit =
         |error: &dyn std::fmt::Display| WorkerError::Permanent(format!("environment variable {variable}: {error}"));
@@ -68,7 +87,11 @@ fn told<T: DeserializeOwned>(variable: &str) -> Result<T, WorkerError> {
 }
 
 fn api_key() -> Option<SecretString> {
-    std::env::var(API_KEY_VARIABLE).ok().filter(|key| !key.is_empty()).map(SecretString::from)
+    key_in(API_KEY_VARIABLE)
+}
+
+fn key_in(variable: &str) -> Option<SecretString> {
+    std::env::var(variable).ok().filter(|key| !key.is_empty()).map(SecretString::from)
 }
 
 /// With what runs are encrypted. What is no key is never taken for none: a run must not be written in the clear for it.

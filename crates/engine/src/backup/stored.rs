@@ -70,7 +70,7 @@ pub enum StoredError {
 }
 
 /// A file as it is written.
-pub(super) fn document<T: Serialize>(value: &T) -> Bytes {
+pub(crate) fn document<T: Serialize>(value: &T) -> Bytes {
     // Nothing of ours has keys that are no texts, which is all that JSON cannot hold.
     let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
     bytes.push(b'\n');

@@ -25,11 +25,14 @@ use uuid::Uuid;
 
 pub use blocker::Blocker;
 pub use class::class_for;
+pub(crate) use objects::batches;
 pub(super) use objects::transformed;
 pub(super) use preflight::is_chosen;
 pub use preflight::{Preflight, preflight};
 pub(super) use receipt::save;
 pub use receipt::{Counts, Receipt, State};
+pub(crate) use standing::unlike;
+pub(crate) use version::unknown_to;
 
 use super::digest::Contents;
 use super::manifest::by_tenant;

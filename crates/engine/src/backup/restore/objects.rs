@@ -138,7 +138,7 @@ fn merged(was: &Object, object: &Object) -> Object {
 }
 
 /// Cuts objects into batches, in their order.
-fn batches(objects: &[Object]) -> impl Iterator<Item = &[Object]> {
+pub(crate) fn batches(objects: &[Object]) -> impl Iterator<Item = &[Object]> {
     let mut rest = objects;
     std::iter::from_fn(move || {
         let mut bytes = 0;

@@ -120,7 +120,7 @@ async fn dimensions<T: Target>(
 }
 
 /// Properties and vectors of the backup, as they are to be written, that the class lacks, or has of another kind.
-fn unlike(class: &Value, made: &Value, into: &str) -> Vec<Blocker> {
+pub(crate) fn unlike(class: &Value, made: &Value, into: &str) -> Vec<Blocker> {
     let mut blockers = Vec::new();
     for property in made["properties"].as_array().into_iter().flatten().filter_map(|it| it["name"].as_str()) {
         let kind = |class| property_type(class, property).unwrap_or("missing").to_owned();

@@ -60,7 +60,7 @@ fn any_index(class: &Value, setting: &str) -> bool {
 }
 
 /// What servers of this version do not know of the class. Of a version that cannot be read nothing is said.
-pub(super) fn unknown_to(version: &str, class: &Value) -> Vec<Blocker> {
+pub(crate) fn unknown_to(version: &str, class: &Value) -> Vec<Blocker> {
     let mut numbers = version.trim_start_matches('v').split('.').map(str::parse::<u32>);
     let (Some(Ok(1)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else { return Vec::new() };
     let unknown = RULES.iter().filter(|rule| rule.minor > minor && (rule.has)(class));

@@ -284,6 +284,13 @@ impl Transformation {
         Ok(Self { class: shape.into_class(), ids, properties, filter, steps: ready })
     }
 
+    /// Whether an object may be left out.
+    pub(crate) fn drops_objects(&self) -> bool {
+        let drops =
+            |step: &Ready| matches!(step, Ready::Where { .. } | Ready::Convert { on_error: OnError::SkipObject, .. });
+        self.ids.is_some() || self.filter.is_some() || self.steps.iter().any(drops)
+    }
+
     /// The class that objects fit from then on.
     pub fn class(&self) -> &Value {
         &self.class

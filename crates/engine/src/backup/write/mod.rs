@@ -358,7 +358,7 @@ fn noted(chain: &Chain) -> Vec<BaseNote> {
 pub const MOST_SLICES: usize = 256;
 
 /// Where a stretch begins and ends: its share of all ids. `None` is the lowest, and beyond the highest.
-fn bounds(slice: usize, slices: usize) -> (Option<Uuid>, Option<Uuid>) {
+pub(crate) fn bounds(slice: usize, slices: usize) -> (Option<Uuid>, Option<Uuid>) {
     let share = |slice: usize| {
         let part = u128::MAX / slices.max(1) as u128 * slice as u128;
         Uuid::from_u128(part)
@@ -368,7 +368,7 @@ fn bounds(slice: usize, slices: usize) -> (Option<Uuid>, Option<Uuid>) {
 }
 
 /// Runs what takes long beside the threads that wait for answers.
-pub(super) async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, PortError> {
+pub(crate) async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, PortError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| PortError {
         category: crate::category::Category::Unknown,
         retryable: false,

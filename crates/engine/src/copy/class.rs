@@ -1,0 +1,134 @@
+//! What the two classes say of one another: pure.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::Blocker;
+use crate::backup::columns::Columns;
+use crate::backup::restore::{Blocker as OfRestore, unknown_to, unlike};
+use crate::object::Object;
+
+/// What a class asks of servers: modules, features of their version, nodes.
+pub(super) fn demands(class: &Value, modules: Option<&[String]>, version: Option<&str>, nodes: usize) -> Vec<Blocker> {
+    let mut blockers = Vec::new();
+    if let Some(version) = version {
+        blockers.extend(unknown_to(version, class).into_iter().filter_map(translated));
+    }
+    let missing = |module: &String| modules.is_some_and(|modules| !modules.contains(module));
+    blockers.extend(needed(class).into_iter().filter(missing).map(|module| Blocker::Module { module }));
+    let factor = class["replicationConfig"]["factor"].as_u64().unwrap_or(1);
+    if usize::try_from(factor).is_ok_and(|factor| factor > nodes) {
+        blockers.push(Blocker::TooFewNodes { factor, nodes });
+    }
+    blockers
+}
+
+/// What objects of the source, as they are to be written, do not fit in the target.
+/// `made` is the source's class as the transformation leaves it.
+pub(super) fn misfits(target: &Value, made: &Value, into: &str) -> Vec<Blocker> {
+    let has_tenants = |class: &Value| class["multiTenancyConfig"]["enabled"] == true;
+    if has_tenants(target) != has_tenants(made) {
+        let (some, none) = ("has tenants", "has no tenants");
+        let (found, wanted) = if has_tenants(target) { (some, none) } else { (none, some) };
+        return vec![Blocker::Tenancy { into: into.to_owned(), found, wanted }];
+    }
+    unlike(target, made, into).into_iter().filter_map(translated).collect()
+}
+
+/// The same thing in the words of a copy.
+fn translated(blocker: OfRestore) -> Option<Blocker> {
+    match blocker {
+        OfRestore::Property { into, property, wanted, found } => {
+            Some(Blocker::Property { into, property, wanted, found })
+        }
+        OfRestore::Vector { into, vector, found } => Some(Blocker::Vector { into, vector, found }),
+        OfRestore::Version { feature, needs, found } => Some(Blocker::Version { feature, needs, found }),
+        _ => None,
+    }
+}
+
+/// Whether objects can be read and written back at all.
+pub(super) fn unreadable(class: &Value) -> Option<String> {
+    Columns::of_class(class).err().map(|error| error.to_string())
+}
+
+/// Modules that vectors of the class are computed by, and those that it is configured for.
+fn needed(class: &Value) -> BTreeSet<String> {
+    const NONE: &str = "none";
+    let named = class["vectorConfig"].as_object().into_iter().flatten();
+    let of_named = named.filter_map(|(_, vector)| vector["vectorizer"].as_object()).flat_map(|it| it.keys().cloned());
+    let own = class["vectorizer"].as_str().map(str::to_owned);
+    let configured = class["moduleConfig"].as_object().into_iter().flat_map(|modules| modules.keys().cloned());
+    let all = of_named.chain(own).chain(configured);
+    // Those with other names than their module's are settings of the class, not modules.
+    all.filter(|name| name != NONE && name.contains('-')).collect()
+}
+
+/// Vectors that the servers compute where an object does not bring them.
+pub(super) fn computed(class: &Value) -> BTreeSet<String> {
+    const NONE: &str = "none";
+    if let Some(vectors) = class["vectorConfig"].as_object().filter(|vectors| !vectors.is_empty()) {
+        let is_computed = |vector: &Value| {
+            vector["vectorizer"].as_object().is_some_and(|modules| modules.keys().any(|module| module != NONE))
+        };
+        return vectors.iter().filter(|(_, vector)| is_computed(vector)).map(|(name, _)| name.clone()).collect();
+    }
+    let vectorizer = class["vectorizer"].as_str().unwrap_or(NONE);
+    if [NONE, ""].contains(&vectorizer) { BTreeSet::new() } else { BTreeSet::from([String::new()]) }
+}
+
+/// The target's object without what its servers have computed beyond what it was given.
+pub(super) fn as_given(mut found: Object, wanted: &Object, computed: &BTreeSet<String>) -> Object {
+    found.vectors.retain(|name, _| wanted.vectors.contains_key(name) || !computed.contains(name));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn words(blockers: &[Blocker]) -> Vec<String> {
+        blockers.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn servers_that_cannot_take_the_class_are_named() {
+        let class = json!({
+            "class": "A", "replicationConfig": {"factor": 3}, "objectTtlConfig": {"enabled": true},
+            "vectorConfig": {"a": {"vectorizer": {"text2vec-ollama": {}}}, "b": {"vectorizer": {"none": {}}}},
+            "moduleConfig": {"generative-openai": {}},
+        });
+        let modules = ["text2vec-ollama".to_owned()];
+        assert_eq!(
+            words(&demands(&class, Some(&modules[..]), Some("1.34.0"), 1)),
+            [
+                "objects with a time to live needs servers of version 1.35, and there are some of 1.34.0",
+                "the class needs module generative-openai, which the servers of the target do not have",
+                "3 replicas need 3 nodes, and there are 1: ask for fewer replicas",
+            ]
+        );
+        assert_eq!(demands(&class, None, None, 3), []);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named_in_words_of_a_copy() {
+        let property = |name: &str, kind: &str| json!({"name": name, "dataType": [kind]});
+        let own = json!({"v": {"vectorizer": {"none": {}}}});
+        let source = json!({"properties": [property("a", "int"), property("b", "text")], "vectorConfig": own});
+        let target = json!({"properties": [property("a", "text")], "vectorConfig": {"w": {}}});
+        assert_eq!(
+            words(&misfits(&target, &source, "B")),
+            [
+                "property `a` is int in the source and text in B: convert or drop it by a transformation",
+                "property `b` is text in the source and missing in B: convert or drop it by a transformation",
+                "vector `v` of the source is missing in B",
+            ]
+        );
+        let tenants = json!({"multiTenancyConfig": {"enabled": true}});
+        assert_eq!(words(&misfits(&tenants, &source, "B")), ["B has tenants, and the source has no tenants"]);
+        assert_eq!(misfits(&source, &source, "B"), []);
+    }
+}

@@ -1,0 +1,325 @@
+//! One stretch of a pass: listed, compared, written and cleared, page by page.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::join::{Disordered, Listed, Pair, pairs};
+use super::pass::{Kit, Unit};
+use super::ports::{Mirror, Side};
+use super::state::{Holding, Kind, Tally};
+use super::{Copier, CopyError, before, class};
+use crate::backup::digest::object_digest;
+use crate::backup::ports::{Store, Stretch};
+use crate::backup::restore::batches;
+use crate::backup::transform::{Made, Unconverted};
+use crate::backup::write::{beside, bounds};
+use crate::category::Category;
+use crate::object::Object;
+use crate::ports::{Clock, PortError};
+
+/// Objects that are asked for by their ids at once: of large ones, 10 KiB each, a megabyte from each side.
+const FETCHED: usize = 100;
+
+/// What is to be done with objects, and what they are beside that.
+#[derive(Debug, Default)]
+struct Doings {
+    puts: Vec<Object>,
+    /// Ids that the target has and the source does not.
+    vanished: Vec<Uuid>,
+    /// Ids that the target has, and of which the transformation leaves nothing.
+    dropped: Vec<Uuid>,
+    tally: Tally,
+}
+
+impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> {
+    pub(super) async fn stretch(&self, kit: &Kit, kind: Kind, unit: &Unit) -> Result<(), CopyError> {
+        match kind {
+            Kind::First => self.first(kit, unit).await?,
+            Kind::Stamps => self.by_stamps(kit, unit).await?,
+            Kind::Contents | Kind::Compare => self.by_contents(kit, unit, kind == Kind::Compare).await?,
+        }
+        self.finish(unit)
+    }
+
+    /// Every object, whatever the target has.
+    async fn first(&self, kit: &Kit, unit: &Unit) -> Result<(), CopyError> {
+        if !unit.source.is_there() {
+            return Ok(());
+        }
+        let mut after = self.begins(unit)?;
+        loop {
+            self.alive()?;
+            let page = self.call(async || self.source.page(unit.of(&self.order.from, after)).await).await?;
+            let mut listed = Listed::behind(after);
+            let ids = page.objects.iter().map(|object| (object.id, ())).collect();
+            added(&mut listed, ids, &self.order.from)?;
+            let Some(last) = page.objects.last().map(|object| object.id) else { return Ok(()) };
+            let mut tally = Tally { read: page.objects.len() as u64, ..Tally::default() };
+            let transformation = kit.transformation.clone();
+            let made = move || {
+                let made = page.objects.into_iter().map(|object| Ok(transformation.apply(object)?.object()));
+                made.filter_map(Result::transpose).collect::<Result<Vec<_>, Unconverted>>()
+            };
+            let objects = beside(made).await??;
+            tally.written = self.put(unit, &objects).await?;
+            after = Some(last);
+            self.advance(unit, after, tally).await?;
+        }
+    }
+
+    /// What was written since the last pass began, or is missing; and what vanished.
+    async fn by_stamps(&self, kit: &Kit, unit: &Unit) -> Result<(), CopyError> {
+        let since = self.progress.with(|state| state.caught_up_to)?.map_or(Timestamp::MIN, before);
+        let after = self.begins(unit)?;
+        let (mut source, mut target) = (unit.source_behind(after), unit.target_behind(after));
+        loop {
+            self.alive()?;
+            if let Some(after) = source.wants() {
+                let stretch = unit.of(&self.order.from, after);
+                let page = self.call(async || self.source.stamps(stretch).await).await?;
+                added(&mut source, page, &self.order.from)?;
+            }
+            if let Some(after) = target.wants() {
+                let stretch = unit.of(&self.order.into, after);
+                let page = self.call(async || self.mirrored.stamps(stretch).await).await?;
+                added(&mut target, page, &self.order.into)?;
+            }
+            let (found, bound) = pairs(&mut source, &mut target);
+            let read = found.iter().filter(|pair| pair.source.is_some()).count() as u64;
+            let mut tally = Tally { read, ..Tally::default() };
+            let is_wanted = |pair: &&Pair<Timestamp, Timestamp>| {
+                pair.source.is_some_and(|updated| updated >= since || pair.target.is_none())
+            };
+            let wanted: Vec<(Uuid, bool)> =
+                found.iter().filter(is_wanted).map(|pair| (pair.id, pair.target.is_some())).collect();
+            for some in wanted.chunks(FETCHED) {
+                tally.join(self.fetched(kit, unit, some).await?);
+            }
+            let vanished: Vec<Uuid> = found.iter().filter(|pair| pair.source.is_none()).map(|pair| pair.id).collect();
+            tally.join(self.clear(unit, &vanished, true).await?);
+            self.advance(unit, bound, tally).await?;
+            if bound.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Objects of the source that may have to be written, with whether the target has something under their ids.
+    async fn fetched(&self, kit: &Kit, unit: &Unit, wanted: &[(Uuid, bool)]) -> Result<Tally, CopyError> {
+        let (from, into, tenant) = (&self.order.from, &self.order.into, unit.tenant.as_deref());
+        let ids: Vec<Uuid> = wanted.iter().map(|(id, _)| *id).collect();
+        let objects = self.call(async || self.source.whole(from, tenant, &ids).await).await?;
+        let there: Vec<Uuid> = wanted.iter().filter(|(_, is_there)| *is_there).map(|(id, _)| *id).collect();
+        let there = self.call(async || self.mirrored.whole(into, tenant, &there).await).await?;
+        let mut there: BTreeMap<Uuid, Object> = there.into_iter().map(|object| (object.id, object)).collect();
+        // What the source has no more is left to the next pass.
+        let found = objects.into_iter().map(|source| {
+            let target = there.remove(&source.id);
+            Pair { id: source.id, source: Some(source), target }
+        });
+        let doings = kit.compared(found.collect()).await?;
+        self.act(unit, doings).await
+    }
+
+    /// By everything that both sides have; and if it is only to compare them, without any change.
+    async fn by_contents(&self, kit: &Kit, unit: &Unit, is_look: bool) -> Result<(), CopyError> {
+        let after = self.begins(unit)?;
+        let (mut source, mut target) = (unit.source_behind(after), unit.target_behind(after));
+        let paired = |objects: Vec<Object>| -> Vec<(Uuid, Object)> {
+            objects.into_iter().map(|object| (object.id, object)).collect()
+        };
+        loop {
+            self.alive()?;
+            if let Some(after) = source.wants() {
+                let stretch = unit.of(&self.order.from, after);
+                let page = self.call(async || self.source.page(stretch).await).await?;
+                added(&mut source, paired(page.objects), &self.order.from)?;
+            }
+            if let Some(after) = target.wants() {
+                let stretch = unit.of(&self.order.into, after);
+                let page = self.call(async || self.mirrored.page(stretch).await).await?;
+                added(&mut target, paired(page.objects), &self.order.into)?;
+            }
+            let (found, bound) = pairs(&mut source, &mut target);
+            let read = found.iter().filter(|pair| pair.source.is_some()).count() as u64;
+            let doings = kit.compared(found).await?;
+            let mut tally = Tally { read, ..doings.tally };
+            if !is_look {
+                tally.join(self.act(unit, Doings { tally: Tally::default(), ..doings }).await?);
+            }
+            self.advance(unit, bound, tally).await?;
+            if bound.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn act(&self, unit: &Unit, doings: Doings) -> Result<Tally, CopyError> {
+        let Doings { puts, vanished, dropped, tally } = doings;
+        let mut tally = Tally { written: self.put(unit, &puts).await?, ..tally };
+        tally.join(self.clear(unit, &vanished, true).await?);
+        tally.join(self.clear(unit, &dropped, false).await?);
+        Ok(tally)
+    }
+
+    /// Removes what the source does not have from a target that is this copy's own. `is_asked`: the source is asked for each
+    /// of them once more, a majority of its replicas and not a listing: unseen is not gone.
+    async fn clear(&self, unit: &Unit, ids: &[Uuid], is_asked: bool) -> Result<Tally, CopyError> {
+        let mut tally = Tally::default();
+        if ids.is_empty() {
+            return Ok(tally);
+        }
+        if self.progress.with(|state| state.holding)? != Holding::Own {
+            tally.left = ids.len() as u64;
+            return Ok(tally);
+        }
+        let tenant = unit.tenant.as_deref();
+        for ids in ids.chunks(FETCHED) {
+            let mut gone = ids.to_vec();
+            if is_asked && unit.source.is_there() {
+                let present = self.call(async || self.source.present(&self.order.from, tenant, ids).await).await?;
+                gone.retain(|id| !present.contains(id));
+            }
+            if gone.is_empty() {
+                continue;
+            }
+            // Right before: an emptied source may be one that was made anew.
+            self.are_the_same().await?;
+            self.call(async || self.mirror.remove(tenant, &gone).await).await?;
+            tally.removed += gone.len() as u64;
+        }
+        Ok(tally)
+    }
+
+    async fn put(&self, unit: &Unit, objects: &[Object]) -> Result<u64, CopyError> {
+        for batch in batches(objects) {
+            self.alive()?;
+            let mut left: Vec<&Object> = batch.iter().collect();
+            let mut refused = None;
+            let put = async || {
+                let refusals = self.mirror.put(unit.tenant.as_deref(), &left).await?;
+                left.retain(|object| refusals.iter().any(|refusal| refusal.id == object.id));
+                match refusals.into_iter().find(|refusal| !refusal.error.retryable) {
+                    Some(refusal) => refused = Some(refusal),
+                    None if left.is_empty() => {}
+                    None => {
+                        let message = format!("{} objects were refused for now", left.len());
+                        return Err(PortError { category: Category::Weaviate, retryable: true, message });
+                    }
+                }
+                Ok(())
+            };
+            self.call(put).await?;
+            if let Some(refusal) = refused {
+                return Err(CopyError::Refused { id: refusal.id, reason: refusal.error.message });
+            }
+        }
+        Ok(objects.len() as u64)
+    }
+
+    /// Behind which id it begins, or goes on.
+    fn begins(&self, unit: &Unit) -> Result<Option<Uuid>, CopyError> {
+        let (first, _) = bounds(unit.slice, unit.slices);
+        let after = self.progress.with(|state| {
+            let pass = state.pass.as_mut()?;
+            pass.position(unit.tenant.as_deref(), unit.slice).after
+        })?;
+        Ok(after.or(first))
+    }
+
+    /// Everything up to this id is dealt with; `None`: whatever that was before.
+    async fn advance(&self, unit: &Unit, after: Option<Uuid>, tally: Tally) -> Result<(), CopyError> {
+        let now = self.clock.now();
+        let is_due = self.progress.with(|state| {
+            if let Some(pass) = &mut state.pass {
+                let position = pass.position(unit.tenant.as_deref(), unit.slice);
+                position.after = after.or(position.after);
+                position.tally.join(tally);
+            }
+            let is_due = now.duration_since(state.updated_at).unsigned_abs() >= self.order.save_each;
+            if is_due {
+                state.updated_at = now;
+            }
+            is_due
+        })?;
+        if is_due { self.save().await } else { Ok(()) }
+    }
+
+    pub(super) fn finish(&self, unit: &Unit) -> Result<(), CopyError> {
+        self.progress.with(|state| {
+            if let Some(pass) = &mut state.pass {
+                pass.position(unit.tenant.as_deref(), unit.slice).is_done = true;
+            }
+        })
+    }
+}
+
+/// A page was listed. One that is out of order says nothing of what is missing.
+fn added<V>(listed: &mut Listed<V>, page: Vec<(Uuid, V)>, collection: &str) -> Result<(), CopyError> {
+    let disordered = |Disordered(id)| CopyError::Disorder { collection: collection.to_owned(), id };
+    listed.add(page).map_err(disordered)
+}
+
+impl Kit {
+    /// What is to be done about objects of which both sides have spoken. Hashing takes milliseconds: it is done beside the
+    /// threads that wait for answers.
+    async fn compared(&self, found: Vec<Pair<Object, Object>>) -> Result<Doings, CopyError> {
+        let (transformation, computed) = (self.transformation.clone(), self.computed.clone());
+        let work = move || {
+            let mut out = Doings::default();
+            for Pair { id, source, target } in found {
+                let was_there = source.is_some();
+                let made = match source {
+                    Some(object) => transformation.apply(object)?.object(),
+                    None => None,
+                };
+                out.tally.source += u64::from(made.is_some());
+                out.tally.target += u64::from(target.is_some());
+                match (made, target) {
+                    (None, None) => continue,
+                    (Some(wanted), target) => {
+                        let is_same = target.is_some_and(|target| {
+                            object_digest(&class::as_given(target, &wanted, &computed)) == object_digest(&wanted)
+                        });
+                        if is_same {
+                            continue;
+                        }
+                        out.puts.push(wanted);
+                    }
+                    (None, Some(_)) if was_there => out.dropped.push(id),
+                    (None, Some(_)) => out.vanished.push(id),
+                }
+                out.tally.differing += 1;
+            }
+            Ok::<_, Unconverted>(out)
+        };
+        Ok(beside(work).await??)
+    }
+}
+
+impl Unit {
+    fn of<'a>(&'a self, collection: &'a str, after: Option<Uuid>) -> Stretch<'a> {
+        let (_, until) = bounds(self.slice, self.slices);
+        Stretch { collection, tenant: self.tenant.as_deref(), slice: self.slice, after, until }
+    }
+
+    fn source_behind<V>(&self, after: Option<Uuid>) -> Listed<V> {
+        if self.source.is_there() { Listed::behind(after) } else { Listed::nothing() }
+    }
+
+    fn target_behind<V>(&self, after: Option<Uuid>) -> Listed<V> {
+        if self.target.is_there() { Listed::behind(after) } else { Listed::nothing() }
+    }
+}
+
+impl Made {
+    /// What is to be written, if anything.
+    fn object(self) -> Option<Object> {
+        match self {
+            Self::Object { object, dropped: _ } => Some(object),
+            Self::Unselected | Self::Skipped => None,
+        }
+    }
+}

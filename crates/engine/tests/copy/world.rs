@@ -1,0 +1,460 @@
+//! Two clusters in one memory. Each call of the copier takes a minute, in which a writer does what its script says next.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use elysia_engine::backup::manifest::SourceNote;
+use elysia_engine::backup::memory::MemoryStore;
+use elysia_engine::backup::ports::{Described, ObjectSource, Page, Stretch, Target, TenantState};
+use elysia_engine::category::Category;
+use elysia_engine::copy::ports::{Mirror, Side};
+use elysia_engine::copy::state::State;
+use elysia_engine::copy::{Copier, CopyError, Order, Progress};
+use elysia_engine::memory::Fuse;
+use elysia_engine::object::{Object, Vector};
+use elysia_engine::ports::{Clock, PortError, Refusal};
+use elysia_engine::retry::{Retry, Stop};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// A minute, in milliseconds.
+const MINUTE: i64 = 60_000;
+/// When the world begins: not so near to 1970 that clocks which are behind would say an earlier time.
+const BEGINNING: i64 = 1_700_000_000_000;
+
+/// What a writer does to the source, with a clock that is so many seconds off.
+#[derive(Clone, Debug)]
+pub(crate) enum Act {
+    Put { tenant: &'static str, id: u8, content: u8, skew: i64 },
+    Delete { tenant: &'static str, id: u8 },
+    AddTenant { tenant: &'static str },
+    RemoveTenant { tenant: &'static str },
+    Rest { tenant: &'static str },
+}
+
+/// Objects of a tenant, each with when it was written.
+type Objects = BTreeMap<Uuid, (Object, i64)>;
+
+/// A class with its tenants and objects; those of no tenant under the empty name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Class {
+    pub(crate) schema: Value,
+    pub(crate) identity: u64,
+    pub(crate) tenants: BTreeMap<String, String>,
+    pub(crate) objects: BTreeMap<String, Objects>,
+}
+
+impl Class {
+    fn has_tenants(&self) -> bool {
+        self.schema["multiTenancyConfig"]["enabled"] == true
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Inner {
+    pub(crate) now: i64,
+    pub(crate) classes: BTreeMap<String, Class>,
+    pub(crate) script: VecDeque<Act>,
+    /// Calls between two acts.
+    pub(crate) every: u32,
+    pub(crate) calls: u32,
+    /// Ids that listings leave out, and that are there all the same.
+    pub(crate) hidden: BTreeSet<Uuid>,
+    /// Ids that were removed from the target, or tenants.
+    pub(crate) removed: Vec<String>,
+    anew: u64,
+}
+
+/// The world as one copier sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct World {
+    pub(crate) inner: Arc<Mutex<Inner>>,
+    pub(crate) states: MemoryStore,
+    fuse: Fuse,
+    tells_times: bool,
+}
+
+pub(crate) fn id(number: u8) -> Uuid {
+    Uuid::from_u128((u128::from(number.wrapping_mul(151)) << 120) | u128::from(number))
+}
+
+pub(crate) fn object(number: u8, content: u8) -> Object {
+    Object {
+        id: id(number),
+        properties: json!({"text": format!("content {content}"), "n": content}).as_object().unwrap().clone(),
+        vectors: [("v".to_owned(), Vector::Single(vec![f32::from(content), 0.5]))].into(),
+    }
+}
+
+pub(crate) fn class(name: &str, tenants: bool) -> Value {
+    json!({
+        "class": name,
+        "properties": [{"name": "text", "dataType": ["text"]}, {"name": "n", "dataType": ["int"]}],
+        "vectorConfig": {"v": {"vectorizer": {"none": {}}}},
+        "replicationConfig": {"factor": 1},
+        "multiTenancyConfig": {"enabled": tenants},
+    })
+}
+
+pub(crate) fn refuse(message: &str) -> PortError {
+    PortError { category: Category::Weaviate, retryable: false, message: message.to_owned() }
+}
+
+impl World {
+    /// `A` with so many objects, in each of these tenants.
+    pub(crate) fn new(count: u8, tenants: &[(&str, &str)]) -> Self {
+        let world =
+            Self { inner: Arc::default(), states: MemoryStore::default(), fuse: Fuse::none(), tells_times: true };
+        {
+            let mut inner = world.lock();
+            (inner.now, inner.every) = (BEGINNING, 1);
+            let objects: Objects = (0..count).map(|it| (id(it), (object(it, it), BEGINNING - MINUTE))).collect();
+            let names: Vec<&str> = if tenants.is_empty() { vec![""] } else { tenants.iter().map(|it| it.0).collect() };
+            let class = Class {
+                schema: class("A", !tenants.is_empty()),
+                tenants: tenants.iter().map(|(name, activity)| ((*name).to_owned(), (*activity).to_owned())).collect(),
+                objects: names.into_iter().map(|name| (name.to_owned(), objects.clone())).collect(),
+                ..Class::default()
+            };
+            inner.classes.insert("A".to_owned(), class);
+        }
+        world
+    }
+
+    pub(crate) fn with_fuse(&self, fuse: &Fuse) -> Self {
+        Self { fuse: fuse.clone(), states: self.states.with_fuse(fuse.clone()), ..self.clone() }
+    }
+
+    pub(crate) fn without_times(&self) -> Self {
+        Self { tells_times: false, ..self.clone() }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap()
+    }
+
+    pub(crate) fn writes(&self, acts: impl IntoIterator<Item = Act>, every: u32) {
+        let mut inner = self.lock();
+        inner.script = acts.into_iter().collect();
+        inner.every = every.max(1);
+    }
+
+    /// The writer does all that is left of its script at once.
+    pub(crate) fn writes_the_rest(&self) {
+        let mut inner = self.lock();
+        while inner.act() {}
+    }
+
+    /// The source is deleted, and made again, empty.
+    pub(crate) fn make_anew(&self, name: &str) {
+        let mut inner = self.lock();
+        inner.anew += 1;
+        let identity = inner.anew;
+        let class = inner.classes.get_mut(name).unwrap();
+        class.identity = identity;
+        class.objects.clear();
+    }
+
+    pub(crate) fn class(&self, name: &str) -> Class {
+        self.lock().classes.get(name).cloned().unwrap_or_default()
+    }
+
+    /// What a class holds, without times.
+    pub(crate) fn contents(&self, name: &str) -> BTreeMap<String, BTreeMap<Uuid, Object>> {
+        let class = self.class(name);
+        let mut all = BTreeMap::new();
+        for (tenant, objects) in &class.objects {
+            let is_known = !class.has_tenants() || class.tenants.contains_key(tenant);
+            if is_known && !objects.is_empty() {
+                let objects = objects.iter().map(|(id, (object, _))| (*id, object.clone())).collect();
+                all.insert(tenant.clone(), objects);
+            }
+        }
+        all
+    }
+
+    pub(crate) async fn copy(&self, order: &Order) -> Result<State, CopyError> {
+        let (stop, progress) = (Stop::default(), Progress::default());
+        let mirror = At { world: self.clone(), name: order.into.clone() };
+        let copier = Copier {
+            states: &self.states,
+            source: self,
+            mirrored: self,
+            mirror: &mirror,
+            clock: self,
+            stop: &stop,
+            progress: &progress,
+            order,
+        };
+        copier.copy().await
+    }
+
+    /// A call: it takes a minute, and the writer goes on.
+    fn call<T>(&self, call: impl FnOnce(&mut Inner) -> Result<T, PortError>) -> Result<T, PortError> {
+        self.fuse.burn()?;
+        let mut inner = self.lock();
+        inner.now += MINUTE;
+        inner.calls += 1;
+        if inner.calls % inner.every == 0 {
+            inner.act();
+        }
+        call(&mut inner)
+    }
+
+    fn read<T>(&self, stretch: Stretch<'_>, take: impl Fn(&Object, i64) -> T) -> Result<Vec<T>, PortError> {
+        self.call(|inner| {
+            let Inner { classes, hidden, .. } = inner;
+            let class = classes.get(stretch.collection).ok_or_else(|| refuse("no such class"))?;
+            let objects = class.of(stretch.tenant)?;
+            let within = objects.iter().filter(|(id, _)| {
+                stretch.after.is_none_or(|after| **id > after)
+                    && stretch.until.is_none_or(|until| **id < until)
+                    && (stretch.collection != "A" || !hidden.contains(*id))
+            });
+            Ok(within.take(3).map(|(_, (object, at))| take(object, *at)).collect())
+        })
+    }
+}
+
+impl Class {
+    fn of(&self, tenant: Option<&str>) -> Result<&Objects, PortError> {
+        static NOTHING: Objects = BTreeMap::new();
+        match tenant {
+            None => {}
+            Some(tenant) => match self.tenants.get(tenant).map(String::as_str) {
+                Some("HOT") => {}
+                Some(_) => return Err(refuse("tenant is not active")),
+                None => return Err(refuse("no such tenant")),
+            },
+        }
+        Ok(self.objects.get(tenant.unwrap_or_default()).unwrap_or(&NOTHING))
+    }
+}
+
+impl Inner {
+    /// The writer's next act; false when there is none.
+    fn act(&mut self) -> bool {
+        let Some(act) = self.script.pop_front() else { return false };
+        let now = self.now;
+        let class = self.classes.get_mut("A").unwrap();
+        // A tenant that rests cannot be written to.
+        let is_open = |class: &Class, tenant: &str| {
+            !class.has_tenants() || class.tenants.get(tenant).is_some_and(|it| it == "HOT")
+        };
+        match act {
+            Act::Put { tenant, id: number, content, skew } if is_open(class, tenant) => {
+                let all = class.objects.entry(tenant.to_owned()).or_default();
+                all.insert(id(number), (object(number, content), now + skew * 1000));
+            }
+            Act::Delete { tenant, id: number } if is_open(class, tenant) => {
+                class.objects.entry(tenant.to_owned()).or_default().remove(&id(number));
+            }
+            Act::Put { .. } | Act::Delete { .. } => {}
+            Act::AddTenant { tenant } => {
+                class.tenants.entry(tenant.to_owned()).or_insert_with(|| "HOT".to_owned());
+            }
+            Act::RemoveTenant { tenant } => {
+                class.tenants.remove(tenant);
+                class.objects.remove(tenant);
+            }
+            Act::Rest { tenant } => {
+                if let Some(activity) = class.tenants.get_mut(tenant) {
+                    "COLD".clone_into(activity);
+                }
+            }
+        }
+        true
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.lock().now).unwrap()
+    }
+
+    async fn sleep(&self, _duration: Duration) {}
+
+    fn chance(&self) -> f64 {
+        0.5
+    }
+}
+
+impl ObjectSource for World {
+    async fn about(&self) -> Result<SourceNote, PortError> {
+        Ok(SourceNote { weaviate: "1.38.2".to_owned(), nodes: 1 })
+    }
+
+    async fn describe(&self, collection: &str) -> Result<Option<Described>, PortError> {
+        self.call(|inner| {
+            Ok(inner.classes.get(collection).map(|class| Described {
+                schema: class.schema.clone(),
+                aliases: Vec::new(),
+                tenants: class.has_tenants().then(|| states(class)),
+            }))
+        })
+    }
+
+    async fn slices(&self, _: &str, _: Option<&str>) -> Result<usize, PortError> {
+        Ok(2)
+    }
+
+    async fn page(&self, stretch: Stretch<'_>) -> Result<Page, PortError> {
+        Ok(Page { objects: self.read(stretch, |object, _| object.clone())?, ..Page::default() })
+    }
+
+    fn tells_times(&self) -> bool {
+        self.tells_times
+    }
+
+    async fn set_awake(&self, collection: &str, tenant: &str, awake: bool) -> Result<(), PortError> {
+        self.call(|inner| {
+            let tenants = inner.classes.get_mut(collection).map(|class| &mut class.tenants);
+            let activity = tenants.and_then(|it| it.get_mut(tenant)).ok_or_else(|| refuse("no such tenant"))?;
+            *activity = if awake { "HOT" } else { "COLD" }.to_owned();
+            Ok(())
+        })
+    }
+}
+
+fn states(class: &Class) -> Vec<TenantState> {
+    let state = |(name, activity): (&String, &String)| TenantState { name: name.clone(), activity: activity.clone() };
+    class.tenants.iter().map(state).collect()
+}
+
+impl Side for World {
+    async fn stamps(&self, stretch: Stretch<'_>) -> Result<Vec<(Uuid, Timestamp)>, PortError> {
+        self.read(stretch, |object, at| (object.id, Timestamp::from_millisecond(at).unwrap()))
+    }
+
+    async fn whole(&self, collection: &str, tenant: Option<&str>, ids: &[Uuid]) -> Result<Vec<Object>, PortError> {
+        self.call(|inner| {
+            let objects = inner.classes.get(collection).ok_or_else(|| refuse("no such class"))?.of(tenant)?;
+            Ok(ids.iter().filter_map(|id| objects.get(id).map(|(object, _)| object.clone())).collect())
+        })
+    }
+
+    async fn present(&self, collection: &str, tenant: Option<&str>, ids: &[Uuid]) -> Result<Vec<Uuid>, PortError> {
+        Ok(self.whole(collection, tenant, ids).await?.iter().map(|object| object.id).collect())
+    }
+
+    async fn identity(&self, collection: &str) -> Result<Option<String>, PortError> {
+        self.call(|inner| {
+            let class = inner.classes.get(collection);
+            Ok(class.filter(|class| !class.has_tenants()).map(|class| class.identity.to_string()))
+        })
+    }
+}
+
+/// One collection, as it is written.
+pub(crate) struct At {
+    world: World,
+    name: String,
+}
+
+impl At {
+    fn with<T>(&self, change: impl FnOnce(&mut Class, i64) -> Result<T, PortError>) -> Result<T, PortError> {
+        self.world.call(|inner| {
+            let now = inner.now;
+            change(inner.classes.get_mut(&self.name).ok_or_else(|| refuse("no such class"))?, now)
+        })
+    }
+}
+
+impl Target for At {
+    async fn class(&self) -> Result<Option<Value>, PortError> {
+        self.world.call(|inner| Ok(inner.classes.get(&self.name).map(|class| class.schema.clone())))
+    }
+
+    async fn nodes(&self) -> Result<usize, PortError> {
+        Ok(3)
+    }
+
+    async fn tenants(&self) -> Result<Vec<TenantState>, PortError> {
+        self.with(|class, _| Ok(states(class)))
+    }
+
+    async fn has_objects(&self, tenant: Option<&str>) -> Result<bool, PortError> {
+        self.with(|class, _| Ok(!class.of(tenant)?.is_empty()))
+    }
+
+    async fn create(&self, class: &Value) -> Result<(), PortError> {
+        self.world.call(|inner| {
+            if inner.classes.contains_key(&self.name) {
+                return Err(refuse("the class exists"));
+            }
+            inner.classes.insert(self.name.clone(), Class { schema: class.clone(), ..Class::default() });
+            Ok(())
+        })
+    }
+
+    async fn create_tenants(&self, tenants: &[String]) -> Result<(), PortError> {
+        self.with(|class, _| {
+            class.tenants.extend(tenants.iter().map(|name| (name.clone(), "HOT".to_owned())));
+            Ok(())
+        })
+    }
+
+    async fn rest_tenants(&self, tenants: &[String]) -> Result<(), PortError> {
+        self.with(|class, _| {
+            class.tenants.extend(tenants.iter().map(|name| (name.clone(), "COLD".to_owned())));
+            Ok(())
+        })
+    }
+
+    async fn fetch(&self, tenant: Option<&str>, ids: &[Uuid]) -> Result<Vec<Object>, PortError> {
+        self.world.whole(&self.name, tenant, ids).await
+    }
+
+    async fn put(&self, tenant: Option<&str>, objects: &[&Object]) -> Result<Vec<Refusal>, PortError> {
+        // One by one: killed between two of a batch.
+        for object in objects {
+            self.with(|class, now| {
+                class.of(tenant)?;
+                let all = class.objects.entry(tenant.unwrap_or_default().to_owned()).or_default();
+                all.insert(object.id, ((*object).clone(), now));
+                Ok(())
+            })?;
+        }
+        Ok(Vec::new())
+    }
+}
+
+impl Mirror for At {
+    async fn remove(&self, tenant: Option<&str>, ids: &[Uuid]) -> Result<(), PortError> {
+        for id in ids {
+            self.with(|class, _| {
+                class.of(tenant)?;
+                Ok(class.objects.entry(tenant.unwrap_or_default().to_owned()).or_default().remove(id))
+            })?;
+            self.world.lock().removed.push(id.to_string());
+        }
+        Ok(())
+    }
+
+    async fn remove_tenants(&self, tenants: &[String]) -> Result<(), PortError> {
+        for tenant in tenants {
+            self.with(|class, _| Ok((class.tenants.remove(tenant), class.objects.remove(tenant))))?;
+            self.world.lock().removed.push(tenant.clone());
+        }
+        Ok(())
+    }
+}
+
+/// An order that notes every step, and gives up at the first failure.
+pub(crate) fn order(name: &str) -> Order {
+    Order {
+        few: 0,
+        lanes: 2,
+        save_each: Duration::ZERO,
+        retry: Retry { attempts: 1, ..Retry::default() },
+        source: "here".to_owned(),
+        target: "here".to_owned(),
+        ..Order::new(name, "A", "B", "copies/c.json")
+    }
+}
+
+pub(crate) fn last(name: &str) -> Order {
+    Order { is_final: true, ..order(name) }
+}

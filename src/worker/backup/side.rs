@@ -1,0 +1,155 @@
+//! A cluster as one side of a live copy: read by stamps and by ids, as well as page by page, and cleared of what the other
+//! side has no more.
+
+use std::collections::BTreeSet;
+
+use elysia_engine::backup::ports::Stretch;
+use elysia_engine::checkpoint::Digest;
+use elysia_engine::copy::ports::{Mirror, Side};
+use elysia_engine::object::Object;
+use elysia_engine::ports::PortError;
+use elysia_weaviate::{Client, Consistency, SchemaRead, Selection, WeaviateError};
+use futures::future::try_join_all;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::replicas::{self, Listing};
+use super::source::{WeaviateSource, Whole, later, times, whole};
+use super::target::WeaviateTarget;
+use crate::worker::sink::{WeaviateSink, port};
+
+/// Objects of one delete: the server takes 10,000, and a call should be over soon.
+const DELETED: usize = 500;
+
+impl Side for WeaviateSource {
+    async fn stamps(&self, stretch: Stretch<'_>) -> Result<Vec<(Uuid, Timestamp)>, PortError> {
+        let class = self.class(stretch.collection).await?;
+        let sides = self.sides(&class, stretch.tenant, stretch.slice);
+        let mut stretch = stretch;
+        loop {
+            let listings = self.listed(&class, stretch, &sides, Whole::None).await?;
+            let reach = replicas::reach(&listings);
+            let (mut seen, _) = replicas::judge(&listings, reach, &[], stretch.tenant);
+            seen.retain(|seen| stretch.until.is_none_or(|until| seen.object.id < until));
+            match reach {
+                Some(reach) if seen.is_empty() && stretch.until.is_none_or(|until| reach < until) => {
+                    stretch.after = Some(reach);
+                }
+                _ => return seen.iter().map(|seen| Ok((seen.object.id, times(seen)?.updated))).collect(),
+            }
+        }
+    }
+
+    async fn whole(&self, collection: &str, tenant: Option<&str>, ids: &[Uuid]) -> Result<Vec<Object>, PortError> {
+        let class = self.class(collection).await?;
+        let sides = self.sides(&class, tenant, 0);
+        let mut out = Vec::with_capacity(ids.len());
+        let mut left: Vec<&[Uuid]> = vec![ids];
+        while let Some(some) = left.pop() {
+            if some.is_empty() {
+                continue;
+            }
+            self.witness(&sides).await?;
+            let selection = &class.selection;
+            let asked =
+                sides.nodes.iter().map(|(node, client)| with_ids(node, client, (collection, tenant), some, selection));
+            match try_join_all(asked).await {
+                Ok(listings) => {
+                    self.witness(&sides).await?;
+                    let (seen, _) = replicas::judge(&listings, None, &[], tenant);
+                    out.extend(seen.into_iter().map(|seen| seen.object));
+                }
+                // Large objects come in small answers.
+                Err(WeaviateError::TooLarge { .. }) if some.len() > 1 => {
+                    let (one, other) = some.split_at(some.len() / 2);
+                    left.extend([one, other]);
+                }
+                Err(error) => return Err(port(&error)),
+            }
+        }
+        Ok(out)
+    }
+
+    async fn present(&self, collection: &str, tenant: Option<&str>, ids: &[Uuid]) -> Result<Vec<Uuid>, PortError> {
+        let ways = self.ways();
+        let sink = WeaviateSink::new(ways.common.clone(), ways.clients(), collection, Consistency::Quorum);
+        sink.present_in(tenant, ids).await
+    }
+
+    /// Shards have names that are drawn when the class is made. Those of tenants are the tenants' own.
+    async fn identity(&self, collection: &str) -> Result<Option<String>, PortError> {
+        let common = &self.ways().common;
+        let class = common.class(collection, SchemaRead::Leader).await.map_err(|error| port(&error))?;
+        let Some(class) = class else { return Err(later(format!("there is no collection {collection}"))) };
+        if class["multiTenancyConfig"]["enabled"] == true {
+            return Ok(None);
+        }
+        let names = shard_names(common, collection).await.map_err(|error| port(&error))?;
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let names = names.into_iter().collect::<Vec<_>>().join("/");
+        Ok(Some(Digest::of(names.as_bytes()).to_string()))
+    }
+
+    async fn count(&self, collection: &str) -> Result<Option<u64>, PortError> {
+        let counted = self.ways().common.object_count(collection).await.map_err(|error| port(&error))?;
+        Ok(counted.ok())
+    }
+}
+
+/// What one node has of these ids.
+async fn with_ids(
+    node: &str,
+    client: &Client,
+    (collection, tenant): (&str, Option<&str>),
+    ids: &[Uuid],
+    selection: &Selection,
+) -> Result<Listing, WeaviateError> {
+    let found = client.fetch_selected(collection, tenant, ids, selection, true, Consistency::One).await?;
+    let seen = found.into_iter().map(|fetched| whole(fetched, true)).collect();
+    Ok(Listing { node: node.to_owned(), seen, is_full: false })
+}
+
+async fn shard_names(common: &Client, collection: &str) -> Result<BTreeSet<String>, WeaviateError> {
+    match common.sharding_state(collection).await {
+        Ok(state) => Ok(state.into_iter().flat_map(|state| state.shards).map(|shard| shard.shard).collect()),
+        // Without replica movement the living nodes are asked, of which one may be away: too few names are no identity.
+        Err(WeaviateError::NotSupported { .. }) => Ok(BTreeSet::new()),
+        Err(error) => Err(error),
+    }
+}
+
+impl Mirror for WeaviateTarget {
+    async fn remove(&self, tenant: Option<&str>, ids: &[Uuid]) -> Result<(), PortError> {
+        for ids in ids.chunks(DELETED) {
+            self.sink().delete_in(tenant, ids).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_tenants(&self, tenants: &[String]) -> Result<(), PortError> {
+        let (ways, name) = self.place();
+        ways.common.delete_tenants(name, tenants).await.map_err(|error| port(&error))
+    }
+
+    /// Of every node that can be asked at its own address.
+    async fn modules(&self) -> Result<Option<Vec<String>>, PortError> {
+        let mut all: Option<BTreeSet<String>> = None;
+        for client in self.everyone() {
+            let meta = client.meta().await.map_err(|error| port(&error))?;
+            let found: BTreeSet<String> = meta.modules.into_keys().collect();
+            all = Some(match all {
+                Some(before) => before.intersection(&found).cloned().collect(),
+                None => found,
+            });
+        }
+        Ok(all.map(|all| all.into_iter().collect()))
+    }
+
+    async fn sees_every_node(&self) -> Result<bool, PortError> {
+        let (ways, _) = self.place();
+        let nodes = ways.common.nodes().await.map_err(|error| port(&error))?;
+        Ok(nodes.iter().all(|node| ways.nodes.iter().any(|way| way.name == node.name)))
+    }
+}
