@@ -55,6 +55,8 @@ pub struct Observed {
     pub recreate: super::recreate::Look,
     /// What the repair of replicas wants to know.
     pub repair: super::repair::Look,
+    /// What the migration wants to know; `None` where none is declared.
+    pub migration: Option<Box<super::migration::Look>>,
 }
 
 impl Observed {
@@ -80,6 +82,7 @@ impl Observed {
             journal: not_asked(),
             recreate: super::recreate::Look::default(),
             repair: super::repair::Look { journal: not_asked(), ..super::repair::Look::default() },
+            migration: None,
         }
     }
 }

@@ -13,13 +13,14 @@ use crate::condition::find;
 pub(super) const OPERATOR_SILENT: &str = "OperatorSilent";
 
 /// Reasons that a healthy object passes through on its way.
-const STAGES: [Reason; 7] = [
+const STAGES: [Reason; 8] = [
     Reason::Starting,
     Reason::Creating,
     Reason::ReplicasBehind,
     Reason::Copying,
     Reason::Proving,
     Reason::Recreating,
+    Reason::Migrating,
     Reason::Running,
 ];
 
