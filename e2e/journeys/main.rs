@@ -26,6 +26,7 @@ mod feed_volume;
 mod feed_watch;
 mod gitops;
 mod health;
+mod migration;
 mod operator_killed;
 mod plugin_collections;
 mod plugin_index;

@@ -12,6 +12,7 @@ mod completion;
 mod forward;
 mod health;
 mod index;
+mod migrate;
 mod owner;
 mod printer;
 mod repair;
@@ -56,6 +57,9 @@ enum Command {
     Why(why::WhyArgs),
     /// Plans that repair collections: show, approve, call off, and bring a schema back
     Repair(repair::RepairArgs),
+    /// Migrate a collection with its objects to other settings, behind an alias
+    #[command(arg_required_else_help = true)]
+    Migrate(migrate::MigrateArgs),
     /// Collections: list, look into, declare, delete, clear
     #[command(visible_alias = "col", arg_required_else_help = true)]
     Collection(collection::CollectionArgs),
@@ -182,6 +186,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Health(args) => health::run(args, &cli.target, printer).await,
         Command::Why(args) => why::run(args, &cli.target, printer).await,
         Command::Repair(args) => repair::run(args, &cli.target, printer).await,
+        Command::Migrate(args) => migrate::run(args, &cli.target, printer).await,
         Command::Collection(args) => collection::run(args, &cli.target, printer).await,
         Command::Index(args) => index::run(args, &cli.target, printer).await,
         Command::Backup(args) => backup::run(args, &cli.target, printer).await,

@@ -18,7 +18,9 @@ use super::health::duration;
 use super::printer::Printer;
 use super::session::{self, Session, Stop};
 use super::{Exit, Output, Target};
-use find::Asked;
+use find::{Asked, Kind};
+
+pub(super) use act::changed;
 
 /// Arguments of `repair`.
 #[derive(Debug, clap::Args)]
@@ -52,7 +54,7 @@ struct PlanArgs {
 
 /// How a change is made.
 #[derive(Clone, Debug, clap::Args)]
-struct Change {
+pub(super) struct Change {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -99,6 +101,18 @@ struct RestoreSchemaArgs {
     /// How to print: JSON unless YAML is asked for
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Output,
+}
+
+/// Approves the plan of a collection, as `repair approve` does.
+pub(super) async fn approve_migration(name: &str, change: &Change, session: &Session) -> Result<Exit, Stop> {
+    let args = ApproveArgs {
+        name: Asked { kind: Some(Kind::Collection), name: name.to_owned() },
+        hash: None,
+        change: change.clone(),
+        wait: false,
+        timeout: Duration::ZERO,
+    };
+    act::approve(&args, session).await
 }
 
 pub(super) async fn run(args: &RepairArgs, target: &Target, printer: Printer) -> io::Result<Exit> {

@@ -5,6 +5,7 @@
 
 use elysia_api::{ElysiaCollection, WeaviateCluster, names};
 use elysia_core::collection::Step;
+use elysia_core::collection::migration::Act;
 use elysia_core::condition::clipped_to_bytes;
 use elysia_core::provenance::manager;
 use elysia_weaviate::WeaviateError;
@@ -19,7 +20,7 @@ use crate::effects::EffectError;
 const WORDS_BYTES: usize = 1024;
 
 /// Every verb, as `docs/audit.md` lists them.
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 21] = [
     "create_class",
     "start_restore",
     "add_property",
@@ -35,6 +36,11 @@ const VERBS: [&str; 16] = [
     "create_tenants",
     "rest_tenants",
     "put_object",
+    "make_alias",
+    "switch_alias",
+    "delete_alias",
+    "start_copy",
+    "end_copy",
     "write_journal",
 ];
 
@@ -221,6 +227,27 @@ fn words(step: &Step) -> (&'static str, usize, String) {
         Step::ProveAndDelete(_) => ("delete_class", 1, String::new()),
         Step::WriteRepair(journal) => ("write_journal", 1, journal.action.as_str().to_owned()),
         Step::WriteJournal(journal) => ("write_journal", 1, format!("{:?}", journal.cursor)),
+        Step::Migration(act) => words_of_migration(act),
+    }
+}
+
+/// Verb, number and names of an act of a migration. The class is named: it need not be the one that the object declares.
+fn words_of_migration(act: &Act) -> (&'static str, usize, String) {
+    match act {
+        Act::Write(journal) => ("write_journal", 1, journal.phase.as_str().to_owned()),
+        Act::MakeAlias { alias, class } => ("make_alias", 1, format!("{alias} to {class}")),
+        Act::CreateTarget(class) => ("create_class", 1, class["class"].as_str().unwrap_or_default().to_owned()),
+        Act::AddProperty { class, property } => {
+            ("add_property", 1, format!("{} of {class}", property["name"].as_str().unwrap_or_default()))
+        }
+        Act::SetReadOnly { class, read_only, shards } => {
+            let verb = if *read_only { "set_read_only" } else { "set_writable" };
+            (verb, shards.len(), format!("{} of {class}", some(shards)))
+        }
+        Act::Copy(journal) => ("start_copy", 1, format!("{} to {}", journal.from, journal.to)),
+        Act::EndJob(name) => ("end_copy", 1, name.clone()),
+        Act::Switch(journal) => ("switch_alias", 1, format!("{} to {}", journal.alias, journal.to)),
+        Act::RemoveFormer(journal) => ("delete_class", 1, journal.from.clone()),
     }
 }
 

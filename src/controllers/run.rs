@@ -276,6 +276,7 @@ fn collections(
     stop: &CancellationToken,
 ) -> impl Stream<Item = Outcome<ElysiaCollection>> + use<> {
     let client = &context.kube;
+    let migration = names::MIGRATION_LABEL;
     let store = context.stores.collections.clone();
     let written = store.clone();
     let restores = watcher(scope.api::<CollectionRestore>(client), watcher::Config::default()).default_backoff();
@@ -307,11 +308,14 @@ fn collections(
                 .filter(|object| {
                     object.namespace() == feed.namespace()
                         && object.spec.cluster_ref == feed.spec.cluster_ref
-                        && object.spec.collection == feed.spec.collection
+                        && (object.spec.collection == feed.spec.collection
+                            || object.spec.migration.as_ref().is_some_and(|of| of.alias == feed.spec.collection))
                 })
                 .map(|object| ObjectRef::from_obj(object.as_ref()))
                 .collect::<Vec<_>>()
         })
+        .watches(scope.api::<Job>(client), labelled(migration), named_by_label::<ElysiaCollection, _>(migration))
+        .watches(scope.api::<ConfigMap>(client), labelled(migration), named_by_label::<ElysiaCollection, _>(migration))
         .run(
             |object, context: Arc<Context>| async move {
                 counted("ElysiaCollection", &context, collection::reconcile(object, context.clone())).await

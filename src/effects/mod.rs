@@ -2,6 +2,7 @@
 
 pub mod finalizer;
 pub mod kubernetes;
+pub mod migration;
 pub mod probe;
 pub mod proof;
 pub mod replicas;

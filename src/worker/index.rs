@@ -17,7 +17,7 @@ use elysia_engine::replay::replay;
 use elysia_engine::retry::{Retry, Stop};
 use elysia_engine::run::{Ports, RunError, Settings, refuse, run};
 use elysia_engine::window::WindowLimits;
-use elysia_weaviate::{Client, Consistency, SchemaRead};
+use elysia_weaviate::{Client, Consistency, SchemaRead, WeaviateError};
 use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
@@ -239,7 +239,11 @@ async fn is_done<L: LedgerStore>(store: &L, run: &str) -> Result<bool, WorkerErr
 }
 
 async fn read_class(client: &Client, work: &IndexWork) -> Result<Class, RunError> {
-    let found = client.class(&work.collection, SchemaRead::Leader).await;
+    let found = match client.class(&work.collection, SchemaRead::Leader).await {
+        // Written through the alias, whichever class it leads to by then.
+        Err(WeaviateError::IsAlias { target, .. }) => client.class(&target, SchemaRead::Leader).await,
+        found => found,
+    };
     let found = found.map_err(|error| {
         RunError::failed(FailureReason::SinkFailed, format!("failed to read the schema: {}", port(&error).message))
     })?;

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::common::ClusterReference;
 
 mod bootstrap;
+mod migration;
 
 pub use bootstrap::{Bootstrap, BootstrapPhase, BootstrapStatus};
+pub use migration::{Migration, MigrationApproval, MigrationStatus};
 
 /// One collection of a Weaviate cluster: schema, replication, and what may be done when it drifts.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -38,6 +40,12 @@ pub use bootstrap::{Bootstrap, BootstrapPhase, BootstrapStatus};
 )]
 #[x_kube(validation = Rule::new("!has(self.schema) || !has(self.schema.class) || self.schema.class == self.collection")
     .message("spec.schema.class must equal spec.collection, or be left out"))]
+#[x_kube(validation = Rule::new("!has(self.migration) || self.migration.alias != self.collection")
+    .message("spec.migration.alias must not equal spec.collection: Weaviate has one name for both"))]
+#[x_kube(validation = Rule::new("!has(self.migration) || size(self.collection) <= 250")
+    .message("a collection with spec.migration has a name of at most 250 characters, so that _2, _3, ... fit behind it"))]
+#[x_kube(validation = Rule::new("!has(oldSelf.migration) || has(self.migration)")
+    .message("spec.migration cannot be removed: the live class may be another one than spec.collection by now"))]
 #[serde(rename_all = "camelCase")]
 pub struct ElysiaCollectionSpec {
     /// The cluster that holds the collection. Cannot be changed.
@@ -76,6 +84,10 @@ pub struct ElysiaCollectionSpec {
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("restoreFrom cannot be changed: a collection begins once; take it out, or apply a CollectionRestore"))]
     pub restore_from: Option<Bootstrap>,
+    /// How the collection is migrated, with its objects, when a setting is changed that Weaviate takes at creation only.
+    /// When left out, such a change of a collection that holds objects is refused. Needs Weaviate 1.32. Cannot be removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<Migration>,
 }
 
 /// What is done about the settings at one path when they differ.
@@ -246,6 +258,12 @@ pub struct ElysiaCollectionStatus {
     /// What became of `restoreFrom`; absent without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bootstrap: Option<BootstrapStatus>,
+    /// The class that is live, where `spec.migration` is set: the one that the alias leads to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live: Option<String>,
+    /// How the last migration stands; absent when there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub migration: Option<MigrationStatus>,
     /// What the last comparison of sampled objects gave; see `verify.data` of the WeaviateCluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verification: Option<DataVerification>,
@@ -455,7 +473,7 @@ pub enum Verdict {
 pub struct PlanStatus {
     /// Identifies the plan; `elysia.dev/approve: HASH` approves it.
     pub hash: String,
-    /// One word: Create, Update, Copy, Remove, Replace, Rebuild, Recreate, Clear.
+    /// One word: Create, Update, Copy, Remove, Replace, Rebuild, Recreate, Clear, Migrate.
     pub action: String,
     /// Whether it removes or overwrites something.
     pub destructive: bool,

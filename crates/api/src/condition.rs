@@ -148,6 +148,10 @@ pub enum Reason {
     ClearRefused,
     /// The journal of a plan speaks of other servers than the object leads to.
     JournalElsewhere,
+    /// The collection is being migrated into a new class; the alias is switched at the end.
+    Migrating,
+    /// A migration cannot begin or go on; the message says what is in its way.
+    MigrationBlocked,
     /// The collection is being deleted with its object.
     Deleting,
     /// The object is gone, and the collection stays although `deletionPolicy` is `Delete`; the message says why.
@@ -259,6 +263,8 @@ impl Reason {
             Self::Clearing => "Clearing",
             Self::ClearRefused => "ClearRefused",
             Self::JournalElsewhere => "JournalElsewhere",
+            Self::Migrating => "Migrating",
+            Self::MigrationBlocked => "MigrationBlocked",
             Self::Deleting => "Deleting",
             Self::DeletionRefused => "DeletionRefused",
             Self::Verified => "Verified",

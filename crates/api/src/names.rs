@@ -46,6 +46,9 @@ pub const RESTORE_LABEL: &str = "elysia.dev/collection-restore";
 /// The label that carries the collection object's name on its journal.
 pub const COLLECTION_LABEL: &str = "elysia.dev/collection";
 
+/// The label that carries the collection object's name on the Jobs and the ledger of a migration.
+pub const MIGRATION_LABEL: &str = "elysia.dev/collection-migration";
+
 /// Collection in which the operator writes and reads probe objects; protected like every `ELYSIACTL_*`.
 pub const PROBE_COLLECTION: &str = "ELYSIACTL_PROBE";
 
@@ -146,6 +149,39 @@ pub fn repair_journal(collection: &str, uid: &str) -> String {
     format!("{collection}-repair-{uid}")
 }
 
+/// `ConfigMap` in which the migration of a collection is written down, from its beginning on.
+pub fn migration_journal(collection: &str, uid: &str) -> String {
+    let uid = uid.get(..8).unwrap_or(uid);
+    format!("{collection}-migration-{uid}")
+}
+
+/// `ConfigMap` in which the worker of a migration says how far it is.
+pub fn copy_ledger(collection: &str) -> String {
+    format!("{collection}-copied")
+}
+
+/// Account under which the worker of a migration runs; it may write that ledger and nothing else.
+pub fn copy_account(collection: &str) -> String {
+    format!("{collection}-copy")
+}
+
+/// The class of a collection in this generation: `COLLECTION` itself, then `COLLECTION_2`, `COLLECTION_3` and so on.
+pub fn generation(collection: &str, number: u32) -> String {
+    if number <= 1 { collection.to_owned() } else { format!("{collection}_{number}") }
+}
+
+/// Which generation of a collection a class is by its name; `None` when it is none of them.
+pub fn generation_of(collection: &str, class: &str) -> Option<u32> {
+    let rest = class.strip_prefix(collection)?;
+    if rest.is_empty() {
+        return Some(1);
+    }
+    let digits = rest.strip_prefix('_')?;
+    let number: u32 = digits.parse().ok()?;
+    // As it is written here and in no other way: `_02` is a stranger's.
+    (number > 1 && digits == number.to_string()).then_some(number)
+}
+
 /// Name of the pod, and so of the Weaviate node, with this ordinal.
 pub fn node(cluster: &str, ordinal: i32) -> String {
     format!("{cluster}-{ordinal}")
@@ -169,3 +205,31 @@ pub fn api_key_secret(cluster: &WeaviateCluster) -> Option<(String, String)> {
 
 /// Key under which a journal stands in its `ConfigMap`.
 pub const JOURNAL_KEY: &str = "journal.json";
+
+#[cfg(test)]
+mod tests {
+    use super::{generation, generation_of};
+
+    #[test]
+    fn generations_are_known_by_their_names() {
+        for (class, number) in [
+            ("Articles", Some(1)),
+            ("Articles_2", Some(2)),
+            ("Articles_13", Some(13)),
+            ("Articles_1", None),
+            ("Articles_0", None),
+            ("Articles_02", None),
+            ("Articles_", None),
+            ("Articles_x", None),
+            ("Articles_+2", None),
+            ("Articles2", None),
+            ("Other", None),
+            ("Articles_99999999999", None),
+        ] {
+            assert_eq!(generation_of("Articles", class), number, "{class}");
+            if let Some(number) = number {
+                assert_eq!(generation("Articles", number), class);
+            }
+        }
+    }
+}

@@ -18,6 +18,9 @@
 //! | [`Client::set_shard_status`] | `PUT /v1/schema/{class}/shards/{shard}` | yes |
 //! | [`Client::create_tenants`], [`Client::update_tenants`] | `POST`, `PUT /v1/schema/{class}/tenants` | yes |
 //! | [`Client::aliases`], [`Client::alias`] | `GET /v1/aliases?class=`, `aliases/{alias}` | yes |
+//! | [`Client::local_alias`] | `GET /v1/schema/{alias}` | yes |
+//! | [`Client::create_alias`] | `POST /v1/aliases` | yes: the second is `Invalid` |
+//! | [`Client::switch_alias`], [`Client::delete_alias`] | `PUT`, `DELETE /v1/aliases/{alias}` | yes, unless somebody else moved it meanwhile |
 //! | [`Client::sharding_state`] | `GET /v1/replication/sharding-state` | yes |
 //! | [`Client::copy_replica`] | `POST /v1/replication/replicate` | **no**: the server accepts the same copy twice; list first |
 //! | [`Client::replication_operation`], [`Client::replication_operations`] | `GET /v1/replication/replicate/{id}`, `list` | yes |

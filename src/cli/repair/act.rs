@@ -150,7 +150,7 @@ async fn get(session: &Session, name: &str) -> Result<ElysiaCollection, Stop> {
 }
 
 /// Makes the change, after asking; false when somebody else has to make it, or it was only tried.
-async fn changed(
+pub(in crate::cli) async fn changed(
     object: &Owner,
     change: &Change,
     session: &Session,

@@ -102,7 +102,7 @@ impl fmt::Display for Asked {
 
 /// An object that may have a plan, whatever its kind.
 #[derive(Clone, Debug)]
-pub(super) struct Owner {
+pub(in crate::cli) struct Owner {
     pub(super) kind: Kind,
     pub(super) metadata: ObjectMeta,
     /// The collection in Weaviate; of a backup those that it names, and none where it means all.

@@ -1,6 +1,7 @@
 //! Brings a WeaviateCluster nearer to its spec.
 
 pub(in crate::controllers) mod engine;
+mod migrations;
 mod observe;
 mod orphans;
 pub(in crate::controllers) mod verify;
@@ -34,12 +35,14 @@ pub async fn reconcile(cluster: Arc<WeaviateCluster>, context: Shared) -> Result
         Ok(spec) => {
             let mut observed = observe::observe(&spec, &cluster, &context).await?;
             let journals = orphans::active_journals(&spec, &cluster, &context).await?;
+            let migrations = migrations::orphans(&spec, &context).await?;
             engine::look(&spec, &cluster, !journals.is_empty(), &context, &mut observed).await;
             let plan = cluster::plan(&spec, &observed, !journals.is_empty(), now);
             let (acted, ended) = if judge::is_paused(&cluster) {
                 (Ok(false), Ok(()))
             } else {
                 let ended = orphans::end(&journals, &spec, &cluster, &context).await;
+                let ended = ended.and(migrations::end(&migrations, &spec, &cluster, &context).await);
                 (act(&plan, &spec, &cluster, &context).await, ended)
             };
             let outcome = outcome(&acted);
@@ -51,7 +54,11 @@ pub async fn reconcile(cluster: Arc<WeaviateCluster>, context: Shared) -> Result
                 Outcome::Unchanged | Outcome::Applied => plan.recheck,
             };
             // A journal that is not over may lose its object at any moment.
-            let recheck = if journals.is_empty() { recheck } else { recheck.min(cluster::plan::RECHECK) };
+            let recheck = if journals.is_empty() && migrations.is_empty() {
+                recheck
+            } else {
+                recheck.min(cluster::plan::RECHECK)
+            };
             (status, requeue(recheck, &key), worth_another_try(acted, &key).and(ended))
         }
     };

@@ -13,7 +13,7 @@ use super::super::audit::Trail;
 use super::super::connect::{ClusterClients, started_after};
 use super::super::context::Shared;
 use super::observe::Scene;
-use super::{journal, repair};
+use super::{journal, migration, repair};
 use crate::effects::{EffectError, kubernetes, proof, replicas, weaviate};
 
 /// What became of the steps of a plan.
@@ -25,15 +25,21 @@ pub(super) struct Acted {
     pub(super) error: Option<EffectError>,
 }
 
-pub(super) async fn act(plan: &Plan, spec: &CollectionSpec, scene: &Scene, trail: &Trail, context: &Shared) -> Acted {
+pub(super) async fn act(
+    plan: &Plan,
+    whose: (&ElysiaCollection, &CollectionSpec),
+    scene: &Scene,
+    trail: &Trail,
+    context: &Shared,
+) -> Acted {
     let mut done = Vec::new();
-    let error = steps(plan, spec, scene, trail, context, &mut done).await.err();
+    let error = steps(plan, whose, scene, trail, context, &mut done).await.err();
     Acted { done, error }
 }
 
 async fn steps(
     plan: &Plan,
-    spec: &CollectionSpec,
+    (object, spec): (&ElysiaCollection, &CollectionSpec),
     scene: &Scene,
     trail: &Trail,
     context: &Shared,
@@ -65,7 +71,7 @@ async fn steps(
                 done.push(keep(next, spec, scene, trail, context).await?);
             }
             step => {
-                let result = carry_out(step, spec, scene, clients, context).await;
+                let result = carry_out(step, (object, spec), scene, clients, context).await;
                 trail.step(step, result.as_ref().err());
                 match (step, result) {
                     (_, Ok(())) => done.push(step.clone()),
@@ -86,7 +92,7 @@ async fn steps(
 /// One step that writes nothing but what it says.
 async fn carry_out(
     step: &Step,
-    spec: &CollectionSpec,
+    (object, spec): (&ElysiaCollection, &CollectionSpec),
     scene: &Scene,
     clients: &ClusterClients,
     context: &Shared,
@@ -134,6 +140,9 @@ async fn carry_out(
             weaviate::set_read_only(common, collection, shards, *read_only).await
         }
         Step::CreateTenants(tenants) => weaviate::create_tenants(common, collection, tenants).await,
+        Step::Migration(act) => {
+            migration::act(act, spec, object, scene.migration_version.clone(), clients, context).await
+        }
         Step::ProveAndDelete(_) => {
             Err(EffectError::Refused("a delete is not carried out without its proof".to_owned()))
         }

@@ -9,6 +9,7 @@ use elysia_api::{ElysiaCollection, WeaviateCluster, names};
 use elysia_core::cluster::ClusterSpec;
 use elysia_core::collection::deletion::{self, ClusterFate, Decision, Look, Outcome};
 use elysia_core::collection::happening::{Happened, Happening};
+use elysia_core::collection::migration::Live;
 use elysia_core::collection::{CollectionSpec, claims as core_claims};
 use elysia_core::condition::{self, Finding};
 use elysia_core::sight::{BlindnessKind, Sight};
@@ -24,9 +25,9 @@ use super::super::audit::Trail;
 use super::super::connect::{ClusterClients, sight};
 use super::super::context::Context;
 use super::super::{ReconcileError, requeue};
-use super::{bootstrap, claims, journal, observe};
+use super::{bootstrap, claims, journal, migration, observe};
 use crate::effects::finalizer::set_finalizer;
-use crate::effects::{EffectError, chain, kubernetes, weaviate};
+use crate::effects::{EffectError, chain, kubernetes, migration as effects, weaviate};
 
 /// The reason of a cluster that sleeps, as its conditions say it.
 const HIBERNATED: &str = "Hibernated";
@@ -72,7 +73,7 @@ pub(super) async fn reconcile(object: &ElysiaCollection, context: &Context) -> R
     if decision == Decision::Delete
         && let Some(clients) = &clients
     {
-        if let Err(error) = delete(object, clients, context).await {
+        if let Err(error) = delete(object, &look.collection, clients, context).await {
             context.metrics.failed_step("ElysiaCollection", error.reason());
             tracing::warn!(object = key, error = error.chain(), "a collection could not be deleted");
             let message = format!("it is tried again: {}", error.chain());
@@ -86,12 +87,16 @@ pub(super) async fn reconcile(object: &ElysiaCollection, context: &Context) -> R
             look.nodes = nodes(&look.collection, clients).await;
             decision = deletion::decide(&look);
             if let Decision::Release(outcome) = decision {
-                return release(object, &outcome, &key, true, context).await;
+                drop_alias(object, &look.collection, &outcome, Some(clients), context).await?;
+                return release(object, (&look.collection, &outcome), &key, true, context).await;
             }
         }
     }
     match decision {
-        Decision::Release(outcome) => release(object, &outcome, &key, false, context).await,
+        Decision::Release(outcome) => {
+            drop_alias(object, &look.collection, &outcome, clients.as_ref(), context).await?;
+            release(object, (&look.collection, &outcome), &key, false, context).await
+        }
         Decision::Hold { message, recheck } => {
             report(object, &message, context).await?;
             context.succeeded(&key);
@@ -112,12 +117,12 @@ pub(super) async fn reconcile(object: &ElysiaCollection, context: &Context) -> R
 /// `told`: whether an Event of this round said already what became of the collection.
 async fn release(
     object: &ElysiaCollection,
-    outcome: &Outcome,
+    (collection, outcome): (&str, &Outcome),
     key: &str,
     told: bool,
     context: &Context,
 ) -> Result<Action, ReconcileError> {
-    let message = outcome.message(&object.spec.collection);
+    let message = outcome.message(collection);
     if !told {
         // First, so that a crash tells it twice and not never.
         context.tell(object, outcome.reason(), matches!(outcome, Outcome::Kept(_)), "Delete", &message).await;
@@ -134,16 +139,42 @@ async fn release(
 }
 
 /// Deletes the class. The field `deletionPolicy: Delete` is what names it (design, law 2).
-async fn delete(object: &ElysiaCollection, clients: &ClusterClients, context: &Context) -> Result<(), EffectError> {
+async fn delete(
+    object: &ElysiaCollection,
+    collection: &str,
+    clients: &ClusterClients,
+    context: &Context,
+) -> Result<(), EffectError> {
     // No proof, thaw or create of a recreation runs beside it.
     let _alone = context.destructive.lock().await;
     // That may have taken a while.
-    if let Some(rival) = claims::rival(object, None, context) {
+    if let Some(rival) = claims::rival(object, collection, None, context) {
         return Err(EffectError::Changed(format!("{rival} claims the collection by now")));
     }
-    let deleted =
-        weaviate::delete_class(&clients.common, &object.spec.collection, || context.leading.is_certain()).await;
+    let deleted = weaviate::delete_class(&clients.common, collection, || context.leading.is_certain()).await;
     Trail::of_deletion(object, context).after("delete_class", &[], deleted)
+}
+
+/// The alias of a migration goes with the class that was live, and after it: until then it says which one that is. A class
+/// that is kept for going back stays; it is not the declared one any more.
+async fn drop_alias(
+    object: &ElysiaCollection,
+    collection: &str,
+    outcome: &Outcome,
+    clients: Option<&ClusterClients>,
+    context: &Context,
+) -> Result<(), EffectError> {
+    let (Some(migration), Outcome::Deleted, Some(clients)) = (&object.spec.migration, outcome, clients) else {
+        return Ok(());
+    };
+    let target = clients.common.alias(&migration.alias).await;
+    let target = target.map_err(EffectError::weaviate(format!("read alias {}", migration.alias)))?;
+    if target.as_deref() != Some(collection) {
+        return Ok(());
+    }
+    context.must_lead()?;
+    let deleted = effects::delete_alias(&clients.common, &migration.alias).await;
+    Trail::of_deletion(object, context).after("delete_alias", std::slice::from_ref(&migration.alias), deleted)
 }
 
 async fn look(object: &ElysiaCollection, context: &Context) -> (Look, Option<ClusterClients>) {
@@ -169,14 +200,14 @@ async fn look(object: &ElysiaCollection, context: &Context) -> (Look, Option<Clu
     if look.policy == DeletionPolicy::Retain {
         return (look, None);
     }
-    let spec = match CollectionSpec::validate(object) {
+    let mut spec = match CollectionSpec::validate(object) {
         Ok(spec) => spec,
         Err(message) => {
             look.invalid = Some(message);
             return (look, None);
         }
     };
-    look.rival = claims::rival(object, None, context);
+    look.rival = claims::rival(object, &spec.collection, None, context);
     look.terminating = terminating(&spec.namespace, context).await;
     let cluster = match cluster(&spec, context).await {
         Ok(Some(cluster)) => cluster,
@@ -208,6 +239,18 @@ async fn look(object: &ElysiaCollection, context: &Context) -> (Look, Option<Clu
             return (look, None);
         }
     };
+    match migration::resolve(&spec, &clients, context).await.2 {
+        Live::Class(class) => spec.collection = class,
+        Live::Unseen(kind, why) => {
+            look.class = Sight::unseen(kind, why);
+            return (look, Some(clients));
+        }
+        Live::Unclear(why) => {
+            look.class = Sight::unseen(BlindnessKind::Failed, why);
+            return (look, Some(clients));
+        }
+    }
+    look.collection.clone_from(&spec.collection);
     look.journal =
         journal::read(&spec, context).await.0.map(|journal| journal.is_some_and(|journal| !journal.cursor.is_over()));
     // Before the class: one that is seen afterwards and then deleted is made by nobody again.
@@ -222,7 +265,7 @@ async fn look(object: &ElysiaCollection, context: &Context) -> (Look, Option<Clu
                 .seen()
                 .and_then(Option::as_ref)
                 .and_then(|state| core_claims::identity(&observe::placement(state)));
-            look.rival = claims::rival(object, identity, context);
+            look.rival = claims::rival(object, &spec.collection, identity, context);
         }
         Sight::Seen(false) => look.nodes = nodes(&spec.collection, &clients).await,
         Sight::Unseen(_) => {}

@@ -7,13 +7,14 @@ mod deletion;
 pub(in crate::controllers) mod emptiness;
 pub(in crate::controllers) mod journal;
 mod memory;
+pub(in crate::controllers) mod migration;
 pub(in crate::controllers) mod notebook;
 mod observe;
 mod repair;
 pub(in crate::controllers) mod verify;
 
 pub use memory::Memory;
-pub(in crate::controllers) use observe::{cluster_of, exists, open, operation};
+pub(in crate::controllers) use observe::{class_of, cluster_of, open, operation};
 
 use std::sync::Arc;
 
@@ -46,8 +47,8 @@ pub async fn reconcile(object: Arc<ElysiaCollection>, context: Shared) -> Result
     let (mut happenings, mut seen, mut copies) = (Vec::new(), Vec::new(), None);
     let (status, action) = match CollectionSpec::validate(&object) {
         Err(message) => (judge::invalid(&object, &message, now), Action::await_change()),
-        Ok(spec) => {
-            let mut scene = observe::observe(&spec, &object, &context).boxed().await?;
+        Ok(mut spec) => {
+            let mut scene = observe::observe(&mut spec, &object, &context).boxed().await?;
             let conflict = scene.observed.conflict.is_some();
             let is_held = deletion::keep_finalizer(&object, &spec, conflict, &context).boxed().await?;
             // After the look: a time that is written down must not lie before what it stands for was seen.
@@ -55,13 +56,13 @@ pub async fn reconcile(object: Arc<ElysiaCollection>, context: Shared) -> Result
             let mut plan = collection::plan(&spec, &scene.observed, &before, now);
             let shown = plan.shown.as_ref().map(|shown| (shown.hash.as_str(), shown.action.as_str()));
             let trail = Trail::of_collection(&object, shown, &context);
-            let acted = act::act(&plan, &spec, &scene, &trail, &context).boxed().await;
+            let acted = act::act(&plan, (&object, &spec), &scene, &trail, &context).boxed().await;
             let failure = acted.error.as_ref().map(|error| act::failure(error, &plan));
             let round = Round { spec: &spec, observed: &scene.observed, plan: &plan, before: &before, now };
             happenings.extend(happening::of_steps(&acted.done, &round));
             if acted.error.is_none() && collection::over_at_once(&acted.done) {
                 // What is over tells nobody that it is under way: one status and one Event instead of two.
-                scene = observe::observe_again(&spec, &object, scene, &context).boxed().await?;
+                scene = observe::observe_again(&mut spec, &object, scene, &context).boxed().await?;
                 now = (context.now)();
                 plan = collection::plan(&spec, &scene.observed, &before, now);
             }

@@ -7,11 +7,12 @@ pub(in crate::controllers) use replicas::operation;
 use elysia_api::collection::{ElysiaCollectionStatus, ShardReplicas};
 use elysia_api::{ElysiaCollection, WeaviateCluster};
 use elysia_core::cluster::{ClusterSpec, judge};
+use elysia_core::collection::migration::Live;
 use elysia_core::collection::repair::Look as RepairLook;
 use elysia_core::collection::{ClusterSight, CollectionSpec, Observed, claims as core_claims, questions};
 use elysia_core::sight::{BlindnessKind, Sight};
 use elysia_core::version::ServerVersion;
-use elysia_weaviate::{Client, SchemaRead, ShardingState};
+use elysia_weaviate::{Client, SchemaRead, ShardingState, WeaviateError};
 use futures::FutureExt as _;
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -19,7 +20,7 @@ use serde_json::Value;
 use super::super::ReconcileError;
 use super::super::connect::{ClusterClients, Key, sight};
 use super::super::context::Context;
-use super::{bootstrap, claims, emptiness, journal, repair};
+use super::{bootstrap, claims, emptiness, journal, migration, repair};
 
 /// What was seen, and the clients to act with.
 pub(super) struct Scene {
@@ -33,11 +34,15 @@ pub(super) struct Scene {
     pub(super) journal_version: Option<String>,
     /// resourceVersion of the journal of a repair; `None` when there is none.
     pub(super) repair_version: Option<String>,
+    /// resourceVersion of the journal of a migration; `None` when there is none.
+    pub(super) migration_version: Option<String>,
 }
 
 /// One look: first what every look takes, then what the first look makes worth asking.
+///
+/// `spec` gets the class that is live, where an alias says which one it is.
 pub(super) async fn observe(
-    spec: &CollectionSpec,
+    spec: &mut CollectionSpec,
     object: &ElysiaCollection,
     context: &Context,
 ) -> Result<Scene, ReconcileError> {
@@ -49,13 +54,14 @@ pub(super) async fn observe(
         ..Observed::unasked()
     };
     let interval = elysia_core::cluster::spec::DEFAULT_INTERVAL;
-    look_around(spec, object, Scene { observed, clients: None, interval, journal_version, repair_version }, context)
-        .await
+    let (clients, migration_version) = (None, None);
+    let scene = Scene { observed, clients, interval, journal_version, repair_version, migration_version };
+    look_around(spec, object, scene, context).await
 }
 
 /// A look right after steps that wrote no journal: only this operator writes them, so they are what they were.
 pub(super) async fn observe_again(
-    spec: &CollectionSpec,
+    spec: &mut CollectionSpec,
     object: &ElysiaCollection,
     before: Scene,
     context: &Context,
@@ -67,25 +73,26 @@ pub(super) async fn observe_again(
 
 /// Fills in everything but the journals.
 async fn look_around(
-    spec: &CollectionSpec,
+    spec: &mut CollectionSpec,
     object: &ElysiaCollection,
     journals: Scene,
     context: &Context,
 ) -> Result<Scene, ReconcileError> {
     let Scene { mut observed, journal_version, repair_version, .. } = journals;
-    observed.conflict = claims::older(object, None, context);
+    observed.conflict = claims::older(object, &spec.collection, None, context);
     let before = object.status.clone().unwrap_or_default();
     observed.bootstrap = bootstrap::look(spec, &before, context).await;
-    let scene = |observed, clients, interval| Scene {
+    let scene = |observed, clients, interval, migration_version| Scene {
         observed,
         clients,
         interval,
         journal_version: journal_version.clone(),
         repair_version: repair_version.clone(),
+        migration_version,
     };
     let interval = elysia_core::cluster::spec::DEFAULT_INTERVAL;
     let Some(cluster) = cluster(spec, context) else {
-        return Ok(scene(observed, None, interval));
+        return Ok(scene(observed, None, interval, None));
     };
     observed.cluster = match judge::is_fit(cluster.status.as_ref()) {
         Ok(()) => ClusterSight::Fit,
@@ -98,7 +105,7 @@ async fn look_around(
         Err(error) => {
             observed.cluster = ClusterSight::Unfit(error.to_string());
             observed.class = Sight::unseen(BlindnessKind::Failed, error.to_string());
-            return Ok(scene(observed, None, interval));
+            return Ok(scene(observed, None, interval, None));
         }
     };
     observed.target = Some(emptiness::target(&cluster, &cluster_spec));
@@ -107,17 +114,27 @@ async fn look_around(
         Ok(clients) => clients,
         Err(message) => {
             observed.class = Sight::unseen(BlindnessKind::Failed, message);
-            return Ok(scene(observed, None, cluster_spec.interval));
+            return Ok(scene(observed, None, cluster_spec.interval, None));
         }
     };
     observed.nodes = cluster_spec.node_names();
+    let (migrating, migration_version, live) = migration::resolve(spec, &clients, context).await;
+    observed.migration = migrating;
+    let Live::Class(live) = live else {
+        // Of which class anything could be asked is not known.
+        return Ok(scene(observed, Some(clients), cluster_spec.interval, migration_version));
+    };
+    spec.collection = live;
     look(spec, &clients, &mut observed).await;
+    if let Some(migrating) = &mut observed.migration {
+        migration::look(spec, object, &clients, context, migrating).boxed().await;
+    }
     // Only by the collection itself those are known who mean it through another WeaviateCluster.
     let identity = observed.placement.seen().and_then(|placement| core_claims::identity(placement));
-    observed.conflict = claims::older(object, identity, context);
+    observed.conflict = claims::older(object, &spec.collection, identity, context);
     replicas::look(spec, &cluster, &clients, &before, context, &mut observed).boxed().await;
     look_closer(spec, &clients, &before, context, &mut observed).boxed().await;
-    Ok(scene(observed, Some(clients), cluster_spec.interval))
+    Ok(scene(observed, Some(clients), cluster_spec.interval, migration_version))
 }
 
 /// The WeaviateCluster of a spec, from the cache.
@@ -198,6 +215,14 @@ async fn look_closer(
         observed.holder = Some(emptiness::holder(spec, clients, observed).await);
     }
     observed.recreate = emptiness::look(spec, clients, observed, asked.recreate).await;
+}
+
+/// The name of the class that a feed writes to: what it names, or where that alias leads; `None` when there is neither.
+pub(in crate::controllers) async fn class_of(client: &Client, name: &str) -> Sight<Option<String>> {
+    match client.class(name, SchemaRead::Leader).await {
+        Err(WeaviateError::IsAlias { target, .. }) => Sight::Seen(Some(target)),
+        answer => sight(answer).map(|class| class.map(|_| name.to_owned())),
+    }
 }
 
 /// The class as JSON, for whoever only wants to know whether it is there.

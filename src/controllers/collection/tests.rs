@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod deletion;
+mod migration;
 mod recreate;
 mod replicas;
 mod stage;
@@ -235,11 +236,11 @@ async fn a_class_with_objects_and_a_wrong_setting_is_refused_and_not_touched() {
     POST events Warning RefusedHasData
     ");
     assert_snapshot!(world.conditions(), @r"
-    Ready=False RefusedHasData: vectorizer cannot be changed on an existing collection, and w-0 lists objects of it: it is not recreated. Create another collection with the new settings, copy the objects into it and switch an alias, or take the old setting back into the spec
+    Ready=False RefusedHasData: vectorizer cannot be changed on an existing collection, and w-0 lists objects of it: it is not recreated. Declare spec.migration with an alias that readers and writers use, and it is migrated; or take the old setting back into the spec
     Available=True AsDeclared: the collection serves
-    SchemaInSync=False RefusedHasData: vectorizer cannot be changed on an existing collection, and w-0 lists objects of it: it is not recreated. Create another collection with the new settings, copy the objects into it and switch an alias, or take the old setting back into the spec
+    SchemaInSync=False RefusedHasData: vectorizer cannot be changed on an existing collection, and w-0 lists objects of it: it is not recreated. Declare spec.migration with an alias that readers and writers use, and it is migrated; or take the old setting back into the spec
     ReplicasInSync=True AsDeclared: 3 shards have 1 replica
-    Stalled=True RefusedHasData: vectorizer cannot be changed on an existing collection, and w-0 lists objects of it: it is not recreated. Create another collection with the new settings, copy the objects into it and switch an alias, or take the old setting back into the spec
+    Stalled=True RefusedHasData: vectorizer cannot be changed on an existing collection, and w-0 lists objects of it: it is not recreated. Declare spec.migration with an alias that readers and writers use, and it is migrated; or take the old setting back into the spec
     ");
     // An approval of whatever hash changes nothing.
     world.annotate::<ElysiaCollection>("articles", "elysia.dev/approve", "000000000000");

@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
 use kube::api::Api;
 
 use super::super::ReconcileError;
-use super::super::collection::{cluster_of, exists, open};
+use super::super::collection::{class_of, cluster_of, open};
 use super::super::context::Context;
 use super::ledgers::Beside;
 use super::{jobs, ledgers};
@@ -93,7 +93,13 @@ pub(super) async fn observe(spec: &FeedSpec, context: &Context, now: Timestamp) 
     };
     observed.protection = cluster_spec.protection(&spec.collection).map(str::to_owned);
     observed.collection = match open(&cluster, &cluster_spec, context).await {
-        Ok(clients) => exists(&clients.common, &spec.collection).await,
+        Ok(clients) => {
+            let class = class_of(&clients.common, &spec.collection).await;
+            // A protected collection is protected by its other name as well.
+            let target = class.seen().and_then(Option::as_deref).and_then(|class| cluster_spec.protection(class));
+            observed.protection = observed.protection.or_else(|| target.map(str::to_owned));
+            class.map(|class| class.is_some())
+        }
         Err(message) => Sight::unseen(BlindnessKind::Failed, message),
     };
     let target = Target::of(&cluster, &cluster_spec);

@@ -61,6 +61,8 @@ pub struct Claim {
     pub cluster: String,
     /// The collection.
     pub collection: String,
+    /// The class that is live, where an alias says which one it is.
+    pub live: Option<String>,
     /// [`identity`] of the collection as this resource saw it last; `None` when it has not.
     pub identity: Option<String>,
     /// Where its cluster is; `None` when there is none, or its spec is invalid.
@@ -79,9 +81,15 @@ impl Claim {
             deleting: object.metadata.deletion_timestamp.is_some(),
             cluster: object.spec.cluster_ref.name.clone(),
             collection: object.spec.collection.clone(),
+            live: object.status.as_ref().and_then(|status| status.live.clone()),
             identity: replication.and_then(|replication| replication.identity.clone()),
             reach,
         }
+    }
+
+    /// Whether it claims a class of this name.
+    pub fn names(&self, class: &str) -> bool {
+        self.collection == class || self.live.as_deref() == Some(class)
     }
 
     fn age(&self) -> (Option<Timestamp>, &str, &str) {
@@ -110,7 +118,8 @@ enum Same {
 }
 
 fn same(one: &Claim, other: &Claim) -> Same {
-    if one.collection != other.collection || one.uid == other.uid || other.deleting {
+    let shares = other.names(&one.collection) || one.live.as_ref().is_some_and(|live| other.names(live));
+    if !shares || one.uid == other.uid || other.deleting {
         return Same::No;
     }
     if one.namespace == other.namespace && one.cluster == other.cluster {
@@ -190,6 +199,7 @@ mod tests {
             deleting: false,
             cluster: cluster.to_owned(),
             collection: "Articles".to_owned(),
+            live: None,
             identity: identity.map(str::to_owned),
             reach,
         }

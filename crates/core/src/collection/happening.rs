@@ -5,6 +5,7 @@
 //! alone (settings that differ, a rival that is gone), is found by comparing the status before with the one after.
 
 mod looks;
+mod migration;
 mod steps;
 
 use elysia_api::collection::{DriftEntry, ElysiaCollectionStatus, Verdict};
@@ -82,6 +83,16 @@ pub enum Happened {
     ClearRefused,
     /// Emptying that was stopped is over; the shards are writable.
     ClearEnded,
+    /// The alias of a collection was made.
+    AliasMade,
+    /// A migration was begun: its journal is written.
+    MigrationBegun,
+    /// The old class is made read-only for the switch.
+    WritesHeld,
+    /// The alias leads to the new class.
+    Migrated,
+    /// A migration was stopped before the switch.
+    MigrationStopped,
     /// The class was deleted at the servers.
     CollectionDeleted,
     /// A comparison of sampled objects found nothing wrong.
@@ -104,7 +115,7 @@ pub enum Happened {
 
 impl Happened {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 41] = [
         Self::Created,
         Self::SettingsPutBack,
         Self::FactorSet,
@@ -132,6 +143,11 @@ impl Happened {
         Self::Cleared,
         Self::ClearRefused,
         Self::ClearEnded,
+        Self::AliasMade,
+        Self::MigrationBegun,
+        Self::WritesHeld,
+        Self::Migrated,
+        Self::MigrationStopped,
         Self::CollectionDeleted,
         Self::Verified,
         Self::ObjectsDiffer,
@@ -173,6 +189,11 @@ impl Happened {
             Self::Cleared => "Cleared",
             Self::ClearRefused => "ClearRefused",
             Self::ClearEnded => "ClearEnded",
+            Self::AliasMade => "AliasMade",
+            Self::MigrationBegun => "MigrationBegun",
+            Self::WritesHeld => "WritesHeld",
+            Self::Migrated => "Migrated",
+            Self::MigrationStopped => "MigrationStopped",
             Self::CollectionDeleted => "CollectionDeleted",
             Self::Verified => "Verified",
             Self::ObjectsDiffer => "ObjectsDiffer",
@@ -198,6 +219,7 @@ impl Happened {
                 | Self::OldCollectionBack
                 | Self::ClearVoided
                 | Self::ClearRefused
+                | Self::MigrationStopped
                 | Self::ObjectsDiffer
                 | Self::Refused
         )
@@ -226,6 +248,9 @@ impl Happened {
             | Self::OldCollectionBack
             | Self::OrphanEnded => "Recreate",
             Self::ClearBegun | Self::ClearVoided | Self::Cleared | Self::ClearRefused | Self::ClearEnded => "Clear",
+            Self::AliasMade | Self::MigrationBegun | Self::WritesHeld | Self::Migrated | Self::MigrationStopped => {
+                "Migrate"
+            }
             Self::CollectionDeleted => "Delete",
             Self::Verified | Self::ObjectsDiffer => "Verify",
             Self::ConflictWon => "Claim",
@@ -245,6 +270,7 @@ impl Happened {
             Self::RecreationBegun => &[Reason::Recreating],
             Self::ClearBegun => &[Reason::Clearing],
             Self::ClearRefused => &[Reason::ClearRefused],
+            Self::MigrationBegun => &[Reason::Migrating],
             _ => &[],
         }
     }

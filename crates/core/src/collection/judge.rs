@@ -1,7 +1,8 @@
 //! The status of a collection, from a plan and from what became of it.
 
 use elysia_api::collection::{
-    CollectionHandled, DriftEntry, ElysiaCollectionStatus, ObjectCount, PlanStatus, RepairProgress, ReplicationStatus,
+    CollectionHandled, DriftEntry, ElysiaCollectionStatus, MigrationStatus, ObjectCount, PlanStatus, RepairProgress,
+    ReplicationStatus,
 };
 use elysia_api::condition::{ConditionType, Reason};
 use elysia_api::{ElysiaCollection, STATUS_LIST_LIMIT};
@@ -12,7 +13,7 @@ use super::observed::{ClusterSight, Observed};
 use super::plan::{Plan, Progress};
 use super::schema::{self, Difference};
 use super::spec::CollectionSpec;
-use super::{bootstrap, claims, copies};
+use super::{bootstrap, claims, copies, migration};
 use crate::condition::{self, Finding, Value, whole_seconds};
 use crate::sight::Sight;
 
@@ -53,12 +54,50 @@ pub fn status(
         drift: if keeps_drift(observed, plan) { before.drift.clone() } else { drift(&before, &plan.drift, now) },
         plan: plan.shown.clone().map(|shown| shown_since(quiet(shown, &before, plan, observed), &before, now)),
         bootstrap: bootstrap::status(spec, observed, &before),
+        live: live(&before, spec, observed),
+        migration: migrating(&before, spec, observed),
         verification: before.verification.clone(),
         recommendations: before.recommendations.clone(),
         last_handled: handled(&before, observed),
         conditions: condition::merge(&before.conditions, &findings, collection.metadata.generation, now),
     }
 }
+
+/// The class that the alias leads to; what was seen last while it is not known.
+fn live(before: &ElysiaCollectionStatus, spec: &CollectionSpec, observed: &Observed) -> Option<String> {
+    let wanted = spec.migration.as_ref()?;
+    let look = observed.migration.as_ref()?;
+    match migration::live(&spec.declared, &wanted.alias, look) {
+        migration::Live::Class(class) => Some(class),
+        migration::Live::Unseen(..) | migration::Live::Unclear(_) => before.live.clone(),
+    }
+}
+
+/// How the last migration stands, by its journal; what was seen last while that cannot be read.
+fn migrating(before: &ElysiaCollectionStatus, spec: &CollectionSpec, observed: &Observed) -> Option<MigrationStatus> {
+    let look = observed.migration.as_ref()?;
+    let Sight::Seen(journal) = &look.journal else { return before.migration.clone() };
+    let journal = journal.as_ref()?;
+    let is_active = journal.phase.is_active();
+    let ledger = look.ledger.seen().and_then(Option::as_ref);
+    let ledger = ledger.filter(|ledger| is_active && ledger.copy == journal.copy(&spec.uid));
+    let window = spec.migration.as_ref().and_then(|wanted| wanted.window);
+    let kept = (journal.phase == migration::Phase::Kept).then_some(journal.switched_at).flatten();
+    let until = kept.zip(window).and_then(|(since, window)| since.checked_add(window).ok());
+    Some(MigrationStatus {
+        from: journal.from.clone(),
+        to: journal.to.clone(),
+        phase: journal.phase.as_str().to_owned(),
+        objects: ledger.map(|ledger| ledger.done),
+        behind: ledger.and_then(|ledger| ledger.behind),
+        schema_version: journal.schema_version.clone(),
+        rollback_until: until.map(|until| Time(whole_seconds(until))),
+        message: journal.stopped.as_deref().map(|why| condition::clipped_to_bytes(why, WORDS_BYTES)),
+    })
+}
+
+/// Longest reason that is taken over into a status, in bytes: it may be a server's.
+const WORDS_BYTES: usize = 1024;
 
 /// The plan as it was told before, while a repair runs and its numbers are not to be told again yet.
 fn quiet(shown: PlanStatus, before: &ElysiaCollectionStatus, plan: &Plan, observed: &Observed) -> PlanStatus {

@@ -6,6 +6,7 @@ pub mod copies;
 pub mod deletion;
 pub mod happening;
 pub mod judge;
+pub mod migration;
 pub mod observed;
 pub mod plan;
 pub mod recreate;

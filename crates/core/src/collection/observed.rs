@@ -57,6 +57,8 @@ pub struct Observed {
     pub bootstrap: super::bootstrap::Look,
     /// What the repair of replicas wants to know.
     pub repair: super::repair::Look,
+    /// What the migration wants to know; `None` where none is declared.
+    pub migration: Option<Box<super::migration::Look>>,
 }
 
 impl Observed {
@@ -83,6 +85,7 @@ impl Observed {
             recreate: super::recreate::Look::default(),
             bootstrap: super::bootstrap::Look::default(),
             repair: super::repair::Look { journal: not_asked(), ..super::repair::Look::default() },
+            migration: None,
         }
     }
 }

@@ -6,6 +6,8 @@ use elysia_api::{Rules as _, names};
 use kube::core::ResourceExt as _;
 use serde_json::{Map, Value, json};
 
+use super::migration;
+
 /// A checked spec and what else the object itself says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CollectionSpec {
@@ -17,8 +19,12 @@ pub struct CollectionSpec {
     pub uid: String,
     /// Name of the WeaviateCluster.
     pub cluster: String,
-    /// Name of the collection in Weaviate.
+    /// Name of the class in Weaviate that is live: the declared one, until a look at the alias of `migration` says otherwise.
     pub collection: String,
+    /// Name of the collection as it is declared.
+    pub declared: String,
+    /// What `spec.migration` says.
+    pub migration: Option<migration::Wanted>,
     /// Declared settings, without `class` and `replicationConfig`.
     pub settings: Map<String, Value>,
     /// Replicas of each shard.
@@ -63,6 +69,8 @@ impl CollectionSpec {
             uid: collection.uid().unwrap_or_default(),
             cluster: spec.cluster_ref.name.clone(),
             collection: spec.collection.clone(),
+            declared: spec.collection.clone(),
+            migration: spec.migration.as_ref().map(migration::Wanted::parse).transpose()?,
             settings: spec.schema.settings.clone().into_iter().collect(),
             factor: i64::from(spec.replication.factor),
             deletion_strategy: spec.replication.deletion_strategy,
@@ -98,5 +106,10 @@ impl CollectionSpec {
     /// Name of the journal of this object.
     pub fn journal(&self) -> String {
         names::journal(&self.name, &self.uid)
+    }
+
+    /// Name of the journal of this object's migrations.
+    pub fn migration_journal(&self) -> String {
+        names::migration_journal(&self.name, &self.uid)
     }
 }

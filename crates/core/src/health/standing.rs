@@ -21,6 +21,7 @@ const STAGES: [Reason; 8] = [
     Reason::Copying,
     Reason::Proving,
     Reason::Recreating,
+    Reason::Migrating,
     Reason::Running,
 ];
 

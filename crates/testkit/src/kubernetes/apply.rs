@@ -91,6 +91,24 @@ pub(super) fn merge(live: &mut Value, patch: &Value) {
     }
 }
 
+/// JSON patch, as far as it is used: `test`, `add` and `remove` of members of objects. Whether all of it was possible.
+pub(super) fn operate(live: &mut Value, operations: &[Value]) -> bool {
+    operations.iter().all(|operation| {
+        let path = operation["path"].as_str().unwrap_or_default();
+        let (above, key) = path.rsplit_once('/').unwrap_or_default();
+        let Some(above) = live.pointer_mut(above).and_then(Value::as_object_mut) else { return false };
+        match operation["op"].as_str() {
+            Some("test") => above.get(key) == Some(&operation["value"]),
+            Some("add") => {
+                above.insert(key.to_owned(), operation["value"].clone());
+                true
+            }
+            Some("remove") => above.remove(key).is_some(),
+            _ => false,
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -104,6 +122,21 @@ mod tests {
         apply(&mut live, &owned, &json!({"spec": {"d": 4, "ports": [{"port": 2, "name": "two"}]}}));
         let expected = json!({"spec": {"theirs": 2, "d": 4, "ports": [{"port": 2, "protocol": "TCP", "name": "two"}]}});
         assert_eq!(live, expected);
+    }
+
+    #[test]
+    fn a_json_patch_is_carried_out_or_refused() {
+        let mut live = json!({"a": {"b": 1}});
+        let change = json!([{"op": "test", "path": "/a/b", "value": 1}, {"op": "add", "path": "/a/c", "value": 2}]);
+        assert!(operate(&mut live, change.as_array().unwrap()));
+        assert_eq!(live, json!({"a": {"b": 1, "c": 2}}));
+        for refused in [
+            json!([{"op": "test", "path": "/a/b", "value": 2}]),
+            json!([{"op": "remove", "path": "/a/d"}]),
+            json!([{"op": "add", "path": "/x/d", "value": 1}]),
+        ] {
+            assert!(!operate(&mut live, refused.as_array().unwrap()), "{refused}");
+        }
     }
 
     #[test]

@@ -230,6 +230,13 @@ impl State {
             _ => {}
         }
         let before = live.clone().unwrap_or_else(|| json!({"metadata": {}}));
+        if let Some(operations) = asked.body.as_array() {
+            let mut value = before;
+            if !apply::operate(&mut value, operations) {
+                return failure(422, "Invalid", "the server rejected our request due to an error in our request");
+            }
+            return (200, self.store(asked.path(), value));
+        }
         let body = writable(&asked.body, asked.status);
         let mut value = before.clone();
         let hand = (asked.manager.clone(), asked.status);

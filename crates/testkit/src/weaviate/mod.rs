@@ -7,7 +7,7 @@ mod routes;
 mod schema;
 mod state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -282,6 +282,33 @@ impl FakeWeaviate {
         self.lock().aliases.insert(alias.to_owned(), class.to_owned());
     }
 
+    /// Makes one class hold what another one holds, shard by shard and replica by replica, as a copy leaves it.
+    pub fn copy_objects(&self, from: &str, into: &str) {
+        let mut state = self.lock();
+        let Some(shards) = state.classes.get(from).map(|class| class.shards.clone()) else { return };
+        let Some(class) = state.classes.get_mut(into) else { return };
+        for (shard, replicas) in shards {
+            for (node, replica) in replicas {
+                let target = class.shards.get_mut(&shard).and_then(|replicas| replicas.get_mut(&node));
+                if let Some(target) = target {
+                    (target.ids, target.properties) = (replica.ids, replica.properties);
+                }
+            }
+        }
+    }
+
+    /// Ids that any replica of a class holds.
+    pub fn ids(&self, class: &str) -> BTreeSet<Uuid> {
+        let state = self.lock();
+        let shards = state.classes.get(class).into_iter().flat_map(|class| class.shards.values());
+        shards.flat_map(BTreeMap::values).flat_map(|replica| replica.ids.iter().copied()).collect()
+    }
+
+    /// Where an alias leads.
+    pub fn alias(&self, alias: &str) -> Option<String> {
+        self.lock().aliases.get(alias).cloned()
+    }
+
     /// Sets how active a tenant is, and makes it if there is none.
     pub fn seed_tenant(&self, class: &str, tenant: &str, status: &str) {
         let body = serde_json::json!([{ "name": tenant, "activityStatus": status }]);
@@ -300,6 +327,18 @@ impl FakeWeaviate {
         if let Some(replica) = self.lock().replica_mut(class, shard, node) {
             replica.read_only = true;
         }
+    }
+
+    /// Makes one replica writable, as a restart does.
+    pub fn seed_writable(&self, class: &str, shard: &str, node: &str) {
+        if let Some(replica) = self.lock().replica_mut(class, shard, node) {
+            replica.read_only = false;
+        }
+    }
+
+    /// Removes a class by another hand, past the transcript.
+    pub fn remove_class(&self, name: &str) {
+        self.lock().classes.remove(name);
     }
 
     /// Whether one replica is read-only.

@@ -78,6 +78,12 @@ fn route(state: &mut State, method: &Method, segments: &[&str], asked: &Asked<'_
         (verb, ["backups", rest @ ..]) => backups::answer(state, verb, rest, asked),
         ("GET", ["aliases"]) => answers::aliases(state, asked.query("class")),
         ("GET", ["aliases", name]) => answers::alias(state, name),
+        ("POST", ["aliases"]) => state.make_alias(&asked.body),
+        ("PUT", ["aliases", name]) => state.switch_alias(name, &asked.body),
+        ("DELETE", ["aliases", name]) => match state.aliases.remove(*name) {
+            Some(_) => (204, None),
+            None => (404, None),
+        },
         (_, ["schema", rest @ ..]) => schema(state, method, rest, asked),
         (_, ["replication", ..]) if !state.replica_movement => (501, None),
         (_, ["replication", rest @ ..]) => replication(state, method, rest, asked),
@@ -95,7 +101,8 @@ fn schema(state: &mut State, method: &Method, segments: &[&str], asked: &Asked<'
             (200, Some(json!({ "classes": state.classes.values().map(|class| &class.body).collect::<Vec<_>>() })))
         }
         ("POST", []) => state.create(&asked.body),
-        ("GET", [name]) => match state.classes.get(*name) {
+        // An alias answers with the class behind it.
+        ("GET", [name]) => match state.classes.get(state.aliases.get(*name).map_or(*name, String::as_str)) {
             Some(class) => (200, Some(class.body.clone())),
             None => (404, None),
         },

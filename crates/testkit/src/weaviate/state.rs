@@ -108,6 +108,9 @@ impl State {
         if self.classes.contains_key(name) {
             return refusal(422, format!("class name {name} already exists"));
         }
+        if self.aliases.contains_key(name) {
+            return refusal(422, format!("alias name {name} already exists"));
+        }
         if let Some(module) = self.missing_module.as_deref().filter(|module| body["vectorizer"] == **module) {
             return refusal(422, format!("vectorizer: no module with name \"{module}\" present"));
         }
@@ -116,6 +119,35 @@ impl State {
         }
         self.seed(body);
         (200, self.classes.get(name).map(|class| class.body.clone()))
+    }
+
+    /// `POST /v1/aliases`. The statuses were measured on 1.38.2 (`weaviate-lab` §9).
+    pub(super) fn make_alias(&mut self, body: &Value) -> Reply {
+        let (alias, class) = (body["alias"].as_str().unwrap_or_default(), body["class"].as_str().unwrap_or_default());
+        if self.classes.contains_key(alias) {
+            return refusal(500, format!("create alias: class with name {alias} already exists"));
+        }
+        if self.aliases.contains_key(alias) {
+            return refusal(422, format!("create alias: {alias}, alias already exists"));
+        }
+        if !self.classes.contains_key(class) {
+            return refusal(422, format!("class {class} does not exist"));
+        }
+        self.aliases.insert(alias.to_owned(), class.to_owned());
+        (200, Some(body.clone()))
+    }
+
+    /// `PUT /v1/aliases/{alias}`.
+    pub(super) fn switch_alias(&mut self, alias: &str, body: &Value) -> Reply {
+        let class = body["class"].as_str().unwrap_or_default();
+        if !self.aliases.contains_key(alias) {
+            return (404, None);
+        }
+        if !self.classes.contains_key(class) {
+            return refusal(422, format!("class {class} does not exist"));
+        }
+        self.aliases.insert(alias.to_owned(), class.to_owned());
+        (200, Some(json!({ "alias": alias, "class": class })))
     }
 
     /// Makes the class and places its shards, in turns over the nodes.

@@ -321,11 +321,11 @@ async fn objects_that_appear_before_the_delete_stop_it_and_the_shards_are_thawed
     ");
     check_untouched(&world, "", "").await;
     assert_snapshot!(world.conditions(), @r"
-    Ready=False RefusedHasData: vectorizer cannot be changed on an existing collection, and w-1 lists objects of it: it is not recreated. Create another collection with the new settings, copy the objects into it and switch an alias, or take the old setting back into the spec
+    Ready=False RefusedHasData: vectorizer cannot be changed on an existing collection, and w-1 lists objects of it: it is not recreated. Declare spec.migration with an alias that readers and writers use, and it is migrated; or take the old setting back into the spec
     Available=True AsDeclared: the collection serves
-    SchemaInSync=False RefusedHasData: vectorizer cannot be changed on an existing collection, and w-1 lists objects of it: it is not recreated. Create another collection with the new settings, copy the objects into it and switch an alias, or take the old setting back into the spec
+    SchemaInSync=False RefusedHasData: vectorizer cannot be changed on an existing collection, and w-1 lists objects of it: it is not recreated. Declare spec.migration with an alias that readers and writers use, and it is migrated; or take the old setting back into the spec
     ReplicasInSync=True AsDeclared: 3 shards have 3 replicas; when compared, 3 nodes listed the same 0 objects
-    Stalled=True RefusedHasData: vectorizer cannot be changed on an existing collection, and w-1 lists objects of it: it is not recreated. Create another collection with the new settings, copy the objects into it and switch an alias, or take the old setting back into the spec
+    Stalled=True RefusedHasData: vectorizer cannot be changed on an existing collection, and w-1 lists objects of it: it is not recreated. Declare spec.migration with an alias that readers and writers use, and it is migrated; or take the old setting back into the spec
     ");
     assert_eq!(world.rest().await, "");
 }

@@ -61,11 +61,12 @@ pub fn of_looks(after: &ElysiaCollectionStatus, round: &Round<'_>) -> Vec<Happen
 }
 
 /// Reasons for which nothing is done although something differs.
-const REFUSALS: [Reason; 10] = [
+const REFUSALS: [Reason; 11] = [
     Reason::Protected,
     Reason::RefusedHasData,
     Reason::RefusedNotProvablyEmpty,
     Reason::RecreateOff,
+    Reason::MigrationBlocked,
     Reason::CopyOff,
     Reason::CopyUnsupported,
     Reason::FactorFixed,

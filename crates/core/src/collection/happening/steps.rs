@@ -57,6 +57,11 @@ pub fn of_steps(done: &[Step], round: &Round<'_>) -> Vec<Happening> {
                 let message = format!("deleted collection {collection}, by plan {}; it is created again", journal.hash);
                 told.push(Happening::new(Happened::CollectionDeleted, message));
             }
+            Step::Migration(act) => {
+                let look = observed.migration.as_ref();
+                let journal = look.and_then(|look| look.journal.seen()).and_then(Option::as_ref);
+                told.extend(super::migration::of_act(act, journal, spec));
+            }
             Step::SetReadOnly { .. } | Step::CreateTenants(_) => {}
         }
     }
@@ -154,7 +159,7 @@ fn by_name(list: &[Value]) -> Option<serde_json::Map<String, Value>> {
     list.iter().map(|entry| Some((entry.get("name")?.as_str()?.to_owned(), entry.clone()))).collect()
 }
 
-fn approved_by(spec: &CollectionSpec) -> String {
+pub(super) fn approved_by(spec: &CollectionSpec) -> String {
     let by = spec.approved_by.as_deref().map(|name| format!(" by {}", words(name)));
     by.unwrap_or_default()
 }

@@ -2,6 +2,7 @@
 
 mod beginning;
 mod clear;
+mod migrating;
 mod recreation;
 mod replicas;
 mod settings;
@@ -15,6 +16,7 @@ use serde_json::Value;
 
 use super::bootstrap;
 use super::copies::{self, Copy};
+use super::migration;
 use super::observed::{ClusterSight, Observed, OperationState};
 use super::recreate::{self, Journal, TenantState};
 use super::repair;
@@ -123,6 +125,8 @@ pub enum Step {
     CreateTenants(Vec<TenantState>),
     /// Prove emptiness and delete at once, by this journal.
     ProveAndDelete(Box<Journal>),
+    /// An act of a migration.
+    Migration(Box<migration::Act>),
 }
 
 /// Whether these steps are over when their calls return, so that a look right after them tells what came of them.
@@ -254,6 +258,16 @@ impl Planner<'_> {
         if let Sight::Unseen(blindness) = &self.observed.journal {
             return self.only(&Part::Unknown(Reason::Unknown, blindness.message.clone()));
         }
+        if let Some(look) = &self.observed.migration {
+            if let Some(part) = self.not_to_migrate(look) {
+                self.recheck = Some(RECHECK_LATER);
+                return self.only(&part);
+            }
+            if let Some(journal) = self.frozen_migration() {
+                let journal = journal.clone();
+                return self.switching(look, &journal);
+            }
+        }
         match &self.observed.class {
             Sight::Unseen(blindness) => {
                 let reason = match blindness.kind {
@@ -289,7 +303,7 @@ impl Planner<'_> {
             self.before.replication.as_ref().map(|replication| replication.cooling.clone()).unwrap_or_default()
         });
         // What a journal has begun is brought to an end all the same.
-        if spec.paused && active_journal(observed).is_none() {
+        if spec.paused && active_journal(observed).is_none() && migration::frozen(observed).is_none() {
             steps.clear();
         }
         let compared = false;
@@ -365,6 +379,7 @@ impl Planner<'_> {
         let drift = schema::differences(&self.spec.settings, class, &measure(self.spec, self.observed));
         let replicas = self.replicas(class);
         let schema = self.schema(class, &drift, matches!(replicas, Part::Working(..)));
+        let schema = self.beside_migration(&drift, schema);
         let schema = match (schema, self.clear_word()) {
             (Part::InSync(_), Some(word)) => word,
             (schema, _) => schema,

@@ -92,6 +92,9 @@ impl Planner<'_> {
             .any(|difference| difference.verdict == Verdict::Recreate && difference.because.starts_with("driftPolicy"));
         let overruled = if overruled { ", whatever driftPolicy says" } else { "" };
         let what = format!("{names} cannot be changed on an existing collection{overruled}");
+        if self.migrates() {
+            return self.migrate(class, &what, copying);
+        }
         if let Some(pattern) = &self.observed.protection {
             return Part::Stuck(Reason::Protected, format!("{what}, and {pattern} protects it from being recreated"));
         }
@@ -109,7 +112,7 @@ impl Planner<'_> {
             Some(Sight::Seen(Some(node))) => Part::Stuck(
                 Reason::RefusedHasData,
                 format!(
-                    "{what}, and {node} lists objects of it: it is not recreated. Create another collection with the new settings, copy the objects into it and switch an alias, or take the old setting back into the spec"
+                    "{what}, and {node} lists objects of it: it is not recreated. Declare spec.migration with an alias that readers and writers use, and it is migrated; or take the old setting back into the spec"
                 ),
             ),
             Some(Sight::Unseen(blindness)) => {

@@ -11,6 +11,8 @@ use super::super::observed::{Operation, ReplicaView, Stage};
 use super::super::recreate::{Cursor, Look};
 use super::*;
 
+mod migrating;
+
 fn object(spec: &Value) -> ElysiaCollection {
     let mut whole = json!({"clusterRef": {"name": "w"}, "collection": "A", "replication": {"factor": 3}});
     whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
@@ -78,6 +80,7 @@ fn picture(plan: &Plan) -> String {
         Step::SetReadOnly { read_only, .. } => format!("read-only {read_only}"),
         Step::CreateTenants(tenants) => format!("{} tenants", tenants.len()),
         Step::ProveAndDelete(_) => "prove and delete".to_owned(),
+        Step::Migration(act) => migrating::act(act),
     });
     let ready = &plan.findings[0];
     let steps = steps.collect::<Vec<_>>().join(", ");

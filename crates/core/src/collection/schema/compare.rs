@@ -34,7 +34,7 @@ pub(super) fn names(list: &Value) -> Vec<String> {
 }
 
 /// Weaviate stores a property's name with its first letter in lower case (`LowercaseAllPropertyNames`).
-pub(super) fn property_name(property: &Value) -> String {
+pub(in crate::collection) fn property_name(property: &Value) -> String {
     let name = property.get("name").and_then(Value::as_str).unwrap_or_default();
     let mut letters = name.chars();
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())

@@ -21,6 +21,7 @@ use serde_json::{Map, Value};
 
 use crate::version::ServerVersion;
 
+pub(super) use compare::property_name;
 pub use mutability::{MEASURED, Mutability, TABLE};
 pub use revert::reverted;
 

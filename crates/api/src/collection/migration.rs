@@ -1,0 +1,70 @@
+//! Migrating a collection that holds objects to settings that Weaviate takes at creation only.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How the collection is migrated when a setting is changed that Weaviate takes at creation only: into a new class beside
+/// it, to which the alias is switched. Readers and writers name the alias, never the class.
+#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Migration {
+    /// The alias that readers and writers use: an upper-case letter, then letters, digits and `_`. It is made if it is not
+    /// there. Its class is `spec.collection` at first, then `COLLECTION_2`, `COLLECTION_3` and so on. Cannot be changed.
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[A-Z][_0-9A-Za-z]*$"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("migration.alias cannot be changed: readers and writers use it"))]
+    pub alias: String,
+    /// Whether the switch waits for a person: `Approve`, also when left out, waits for `elysia.dev/approve`; `Auto` switches
+    /// as soon as everything is copied. The class that is left is kept in both cases. After an attempt that was stopped a
+    /// person is asked in any case.
+    #[serde(default)]
+    pub approval: MigrationApproval,
+    /// How long the class that was migrated from is kept, read-only, for going back, e.g. `72h` or `7d`. It is deleted with
+    /// its objects after that. When left out it is kept until a person deletes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), regex(pattern = r"^[1-9][0-9]{0,5}[hd]$"))]
+    pub rollback_window: Option<String>,
+    /// A name for these settings, for people and their tools. It is recorded with each migration and means nothing to the
+    /// operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub schema_version: Option<String>,
+}
+
+/// Whether a switch waits for a person.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum MigrationApproval {
+    /// It waits until the plan is approved.
+    #[default]
+    Approve,
+    /// It follows as soon as everything is copied.
+    Auto,
+}
+
+/// How a migration stands.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MigrationStatus {
+    /// The class that is, or was, migrated from.
+    pub from: String,
+    /// The class that it is migrated to.
+    pub to: String,
+    /// How far it is: Approve, Create, Copy, Freeze, Settle, Final, Switch, Verify, Kept, Over, Thaw, Stopped.
+    pub phase: String,
+    /// Objects that were dealt with in the present pass; absent when the worker has not said yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub objects: Option<i64>,
+    /// Objects that the last whole pass had to write or remove: how far the copy lags.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behind: Option<i64>,
+    /// `spec.migration.schemaVersion` when the migration was begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema_version: Option<String>,
+    /// Until when the class that was migrated from is kept; absent when no time is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollback_until: Option<Time>,
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}

@@ -1,0 +1,385 @@
+//! Migration of a collection that holds objects: a new class beside the old one, a copy that catches up, a freeze of
+//! seconds to minutes, a comparison of every object, and one switch of the alias.
+//!
+//! Which class is live is said by the alias, and by nothing else. The journal says what is under way; both together are
+//! enough to go on after any crash. Until the switch the old class is the live one and whole; whatever goes wrong before it
+//! makes that one writable again. What is acknowledged is never lost: writes are refused from the freeze on, those in flight
+//! are waited out (`weaviate-lab` §12), and only then the last pass is copied and compared.
+
+mod journal;
+mod switch;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use elysia_api::names;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value};
+
+use super::schema::{self, Measure};
+use super::spec::CollectionSpec;
+use crate::copy::ledger::CopyLedger;
+use crate::feed::{JobState, JobView};
+use crate::sight::{BlindnessKind, Sight};
+use crate::version::ServerVersion;
+use elysia_api::collection::Verdict;
+
+pub use journal::{HISTORY, Journal, Past, Phase};
+pub use switch::{Moved, next};
+
+/// The first servers that have aliases.
+pub const FIRST_VERSION: ServerVersion = ServerVersion::minor(32);
+
+/// How often is caught up with what was written meanwhile, while a plan waits for its approval. A pass asks the servers for
+/// all that is new; what is left when the switch is approved takes the last pass, while nobody can write.
+pub const CATCH_UP: SignedDuration = SignedDuration::from_secs(300);
+
+/// How long after an order that failed the next one is given.
+pub const RETRY: SignedDuration = SignedDuration::from_secs(30);
+
+/// The same for one that would fail alike until a person changes something: now and then it is tried all the same.
+pub const RETRY_LATER: SignedDuration = SignedDuration::from_secs(600);
+
+/// How long the shards may take to be seen read-only, or a step of the switch to be seen at every node.
+pub const STEP_PATIENCE: SignedDuration = SignedDuration::from_secs(60);
+
+/// Longest time that the old class is frozen before the switch. Writers get errors all the while; a comparison that takes
+/// longer is not worth that, and the old class is made writable again.
+pub const FROZEN_AT_MOST: SignedDuration = SignedDuration::from_mins(15);
+
+/// How long an order may take that is not the last: days, of a large collection whose vectors are indexed as they come.
+pub const COPY_DEADLINE: SignedDuration = SignedDuration::from_hours(144);
+
+/// What `spec.migration` says, with every default in place.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Wanted {
+    /// The alias.
+    pub alias: String,
+    /// Whether the switch waits for nobody.
+    pub is_automatic: bool,
+    /// How long the old class is kept; `None`: until a person removes it.
+    pub window: Option<SignedDuration>,
+    /// What these settings are called.
+    pub schema_version: Option<String>,
+}
+
+impl Wanted {
+    /// Reads the field; the error says what is wrong with it.
+    pub fn parse(migration: &elysia_api::collection::Migration) -> Result<Self, String> {
+        let elysia_api::collection::Migration { alias, approval, rollback_window, schema_version } = migration;
+        let window = |text: &String| {
+            window(text)
+                .ok_or_else(|| format!("spec.migration.rollbackWindow: {text:?} is not a time such as 72h or 7d"))
+        };
+        Ok(Self {
+            alias: alias.clone(),
+            is_automatic: *approval == elysia_api::collection::MigrationApproval::Auto,
+            window: rollback_window.as_ref().map(window).transpose()?,
+            schema_version: schema_version.clone(),
+        })
+    }
+}
+
+/// `72h`, `7d`.
+fn window(text: &str) -> Option<SignedDuration> {
+    let (number, hours) =
+        text.strip_suffix('h').map(|number| (number, 1)).or(text.strip_suffix('d').map(|number| (number, 24)))?;
+    let number: i64 = number.parse().ok().filter(|number| *number > 0)?;
+    Some(SignedDuration::from_hours(number.checked_mul(hours)?))
+}
+
+/// What a look at a migration gave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Look {
+    /// Where the alias leads; `Seen(None)` when there is none of that name.
+    pub alias: Sight<Option<String>>,
+    /// The journal.
+    pub journal: Sight<Option<Journal>>,
+    /// Classes whose names are generations of the collection, asked when there is neither alias nor journal.
+    pub generations: Option<Sight<Vec<String>>>,
+    /// The class that [`other`] names.
+    pub other: Option<(String, Sight<Option<Value>>)>,
+    /// Another resource that claims that class.
+    pub rival: Option<String>,
+    /// The shards of the class in question that are read-only, at each node; `None` when that node could not be asked.
+    pub read_only: BTreeMap<String, Option<Vec<String>>>,
+    /// Where the alias leads by each node's own word; the outer `None` when that node could not be asked.
+    pub alias_at: BTreeMap<String, Option<Option<String>>>,
+    /// Servers that were started after the shards were frozen.
+    pub restarted: Vec<String>,
+    /// What the worker says.
+    pub ledger: Sight<Option<CopyLedger>>,
+    /// The Jobs of this object's migrations.
+    pub jobs: Sight<Vec<JobView>>,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        fn not_asked<T>() -> Sight<T> {
+            Sight::unseen(BlindnessKind::Failed, "not asked")
+        }
+        Self {
+            alias: not_asked(),
+            journal: not_asked(),
+            generations: None,
+            other: None,
+            rival: None,
+            read_only: BTreeMap::new(),
+            alias_at: BTreeMap::new(),
+            restarted: Vec::new(),
+            ledger: not_asked(),
+            jobs: not_asked(),
+        }
+    }
+}
+
+/// The journal of a migration by which shards of the live class may be read-only.
+pub fn frozen(observed: &super::Observed) -> Option<&Journal> {
+    observed.migration.as_ref()?.journal.seen()?.as_ref().filter(|journal| journal.phase.is_frozen())
+}
+
+/// What is to be looked at, from alias and journal.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Wants {
+    /// The shards of this class at each node.
+    pub read_only: Option<String>,
+    /// Where the alias leads at each node.
+    pub alias_at: bool,
+    /// Servers that were started after this time.
+    pub restarted_since: Option<Timestamp>,
+    /// The ledger and the Jobs.
+    pub copy: bool,
+}
+
+/// What the present phase wants to know.
+pub fn wants(journal: Option<&Journal>) -> Wants {
+    let Some(journal) = journal else { return Wants::default() };
+    let of = |class: &String| Some(class.clone());
+    match journal.phase {
+        Phase::Create if journal.is_rollback => Wants { read_only: of(&journal.to), ..Wants::default() },
+        Phase::Approve | Phase::Create | Phase::Copy => Wants { copy: true, ..Wants::default() },
+        Phase::Freeze | Phase::Thaw => Wants { read_only: of(&journal.from), copy: true, ..Wants::default() },
+        Phase::Settle | Phase::Final | Phase::Switch => Wants {
+            read_only: of(&journal.from),
+            restarted_since: journal.frozen_since.or(journal.freezing_since),
+            copy: true,
+            ..Wants::default()
+        },
+        Phase::Verify => Wants { alias_at: true, ..Wants::default() },
+        Phase::Kept | Phase::Over | Phase::Stopped => Wants::default(),
+    }
+}
+
+/// Which class is live, or why that is not known.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Live {
+    /// This one.
+    Class(String),
+    /// It could not be seen.
+    Unseen(BlindnessKind, String),
+    /// What was seen does not say; nothing is done until a person has looked.
+    Unclear(String),
+}
+
+/// Which class of the collection is live. The alias says so; where there is none, the journal remembers; where there is
+/// neither, it is the first one, if there is no other.
+pub fn live(collection: &str, alias: &str, look: &Look) -> Live {
+    let journal = match &look.journal {
+        Sight::Seen(journal) => journal.as_ref(),
+        Sight::Unseen(blindness) => return Live::Unseen(blindness.kind, blindness.message.clone()),
+    };
+    match &look.alias {
+        Sight::Unseen(blindness) => Live::Unseen(blindness.kind, blindness.message.clone()),
+        Sight::Seen(Some(class)) if names::generation_of(collection, class).is_some() => Live::Class(class.clone()),
+        Sight::Seen(Some(class)) => Live::Unclear(format!(
+            "alias {alias} leads to {class}, which is no class of {collection}: nothing is changed. Let it lead to {collection} or one of its generations, or name another alias in another ElysiaCollection"
+        )),
+        Sight::Seen(None) => match (journal, &look.generations) {
+            (Some(journal), _) => Live::Class(journal.live().to_owned()),
+            (None, Some(Sight::Seen(classes))) => match classes.iter().find(|class| *class != collection) {
+                None => Live::Class(collection.to_owned()),
+                Some(class) => Live::Unclear(format!(
+                    "there is no alias {alias}, no journal, and beside {collection} there is {class}: which one is live is not known. Make the alias by hand: POST /v1/aliases with {{\"alias\": \"{alias}\", \"class\": ...}}"
+                )),
+            },
+            (None, Some(Sight::Unseen(blindness))) => Live::Unseen(blindness.kind, blindness.message.clone()),
+            (None, None) => Live::Unseen(BlindnessKind::Failed, "its classes were not asked for".to_owned()),
+        },
+    }
+}
+
+/// The class beside the live one that matters now: the one that is migrated to, the one that is kept, or the one that would
+/// be made next.
+pub fn other(collection: &str, live: &str, journal: Option<&Journal>) -> String {
+    let after = |number: u32| names::generation(collection, number);
+    match journal {
+        Some(journal) if journal.phase.is_active() => journal.to.clone(),
+        Some(journal) if journal.phase == Phase::Kept => journal.from.clone(),
+        // What was copied before it was stopped can be gone on with.
+        Some(journal) if journal.phase == Phase::Stopped && !journal.is_rollback => journal.to.clone(),
+        Some(journal) => {
+            let of_live = names::generation_of(collection, live).unwrap_or(1).saturating_add(1);
+            after(journal.next_generation(collection).max(of_live))
+        }
+        None => after(names::generation_of(collection, live).unwrap_or(1).saturating_add(1)),
+    }
+}
+
+/// The class that is migrated to: as declared, with the properties that the old one has beside the declared ones, so that no
+/// object loses any.
+pub fn target_class(spec: &CollectionSpec, live: &Value, name: &str) -> Value {
+    let mut class = spec.class();
+    class["class"] = Value::from(name);
+    for property in missing_properties(live, &class) {
+        match class.get_mut("properties").and_then(Value::as_array_mut) {
+            Some(properties) => properties.push(property),
+            None => class["properties"] = Value::Array(vec![property]),
+        }
+    }
+    class
+}
+
+/// Properties that one class has and the other lacks.
+pub fn missing_properties(of: &Value, lacking: &Value) -> Vec<Value> {
+    let names = |class: &Value| -> Vec<String> {
+        let properties = class["properties"].as_array().map(Vec::as_slice).unwrap_or_default();
+        properties.iter().map(schema::property_name).collect()
+    };
+    let has = names(lacking);
+    let properties = of["properties"].as_array().map(Vec::as_slice).unwrap_or_default();
+    properties.iter().filter(|property| !has.contains(&schema::property_name(property))).cloned().collect()
+}
+
+/// The first property that refers to objects of another class, or of the same.
+pub fn cross_reference(class: &Value) -> Option<String> {
+    let properties = class["properties"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let refers = |property: &&Value| {
+        let types = property["dataType"].as_array().map(Vec::as_slice).unwrap_or_default();
+        types.iter().filter_map(Value::as_str).any(|word| word.starts_with(|first: char| first.is_ascii_uppercase()))
+    };
+    properties.iter().find(refers).map(schema::property_name)
+}
+
+/// Whether a class can be had with these settings without making it anew.
+pub fn fits(settings: &Map<String, Value>, class: &Value, measure: &Measure<'_>) -> bool {
+    schema::differences(settings, class, measure).iter().all(|difference| difference.verdict != Verdict::Recreate)
+}
+
+/// The name of the Job of an order.
+pub fn job(object: &str, order: &str) -> String {
+    format!("{object}-{order}")
+}
+
+/// How an order stands.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// It could not be seen.
+    Unseen(String),
+    /// Nobody has begun it.
+    NotBegun,
+    /// It is under way: what it does.
+    Running(String),
+    /// The Job of another order still runs, and would write the same ledger.
+    Disturbed(String),
+    /// It is done; when.
+    Done(Box<CopyLedger>),
+    /// It ended before that: when, why, and whether another one would fail alike.
+    Failed {
+        /// When, as far as that is known.
+        at: Option<Timestamp>,
+        /// Why.
+        why: String,
+        /// Whether a person has to change something.
+        is_permanent: bool,
+    },
+}
+
+/// How the present order of a journal stands, from what its worker says and its Job.
+pub fn standing(journal: &Journal, spec: &CollectionSpec, look: &Look) -> Standing {
+    let order = journal.order(&spec.uid);
+    let name = job(&spec.name, &order);
+    let (jobs, ledger) = match (&look.jobs, &look.ledger) {
+        (Sight::Seen(jobs), Sight::Seen(ledger)) => (jobs, ledger.as_ref()),
+        (Sight::Unseen(blindness), _) | (_, Sight::Unseen(blindness)) => {
+            return Standing::Unseen(blindness.message.clone());
+        }
+    };
+    let job = jobs.iter().find(|job| job.name == name);
+    // Also one whose Job is gone while its pod still writes.
+    if let Some(running) = jobs.iter().find(|job| job.name != name && job.state == JobState::Active) {
+        return Standing::Disturbed(running.name.clone());
+    }
+    let said = ledger.filter(|ledger| ledger.order == order && ledger.copy == journal.copy(&spec.uid));
+    match (said, job) {
+        (Some(ledger), _) if ledger.stage == crate::copy::ledger::Stage::Done => {
+            Standing::Done(Box::new(ledger.clone()))
+        }
+        (said, Some(job)) if job.state == JobState::Active => Standing::Running(match said {
+            Some(ledger) => {
+                format!(
+                    "Job {name} {}, pass {}: {} of {}",
+                    ledger.stage.as_str(),
+                    ledger.pass,
+                    ledger.done,
+                    ledger.total
+                )
+            }
+            None => format!("Job {name} was made"),
+        }),
+        (Some(ledger), _) => Standing::Failed {
+            at: Some(ledger.finished_at.unwrap_or(ledger.updated_at)),
+            why: ledger.message.clone().unwrap_or_else(|| format!("Job {name} ended without a word")),
+            is_permanent: ledger.is_permanent,
+        },
+        (None, Some(job)) => Standing::Failed {
+            at: None,
+            why: match &job.state {
+                JobState::Failed(why) => why.clone(),
+                _ => format!("Job {name} ended, and its ledger is gone"),
+            },
+            is_permanent: false,
+        },
+        (None, None) => Standing::NotBegun,
+    }
+}
+
+/// One act of a migration.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Act {
+    /// Write the journal; nothing else happens before it is written.
+    Write(Box<Journal>),
+    /// Make the alias, leading to the live class.
+    MakeAlias {
+        /// Its name.
+        alias: String,
+        /// Where it leads.
+        class: String,
+    },
+    /// Create the class that is migrated to.
+    CreateTarget(Value),
+    /// Add a property to the class that is migrated to, as the live one has it.
+    AddProperty {
+        /// The class.
+        class: String,
+        /// The property.
+        property: Value,
+    },
+    /// Make shards of one class read-only or writable.
+    SetReadOnly {
+        /// The class.
+        class: String,
+        /// Read-only, or writable.
+        read_only: bool,
+        /// Which.
+        shards: Vec<String>,
+    },
+    /// Have a worker carry out the present order of this journal.
+    Copy(Box<Journal>),
+    /// End a Job that nobody needs any more.
+    EndJob(String),
+    /// Switch the alias, after a last look.
+    Switch(Box<Journal>),
+    /// Delete the class that was migrated from, after a last look.
+    RemoveFormer(Box<Journal>),
+}

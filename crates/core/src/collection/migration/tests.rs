@@ -1,0 +1,119 @@
+//! Which class is live, which one comes next, and what a new one is made of.
+
+use elysia_api::ElysiaCollection;
+use serde_json::json;
+
+use super::*;
+
+fn journal(phase: Phase) -> Journal {
+    serde_json::from_value(json!({
+        "hash": "h", "attempts": 1, "alias": "Live", "from": "A", "to": "A_2", "formerSchema": {}, "wantedSchema": {},
+        "phase": phase, "since": "2026-11-30T00:00:00Z", "begun": "2026-11-30T00:00:00Z",
+    }))
+    .unwrap()
+}
+
+#[test]
+fn the_alias_says_which_class_is_live_and_the_journal_only_where_there_is_none() {
+    let alias = |class: Option<&str>| Sight::Seen(class.map(str::to_owned));
+    let class = |name: &str| Live::Class(name.to_owned());
+    let look = |alias, journal| Look { alias, journal: Sight::Seen(journal), ..Look::default() };
+    for phase in [Phase::Copy, Phase::Switch, Phase::Kept] {
+        // Whatever the journal says.
+        assert_eq!(live("A", "Live", &look(alias(Some("A")), Some(journal(phase)))), class("A"));
+        assert_eq!(live("A", "Live", &look(alias(Some("A_2")), Some(journal(phase)))), class("A_2"));
+    }
+    assert_eq!(live("A", "Live", &look(alias(None), Some(journal(Phase::Copy)))), class("A"));
+    assert_eq!(live("A", "Live", &look(alias(None), Some(journal(Phase::Kept)))), class("A_2"));
+    assert!(matches!(live("A", "Live", &look(alias(Some("B")), None)), Live::Unclear(_)));
+    assert!(matches!(live("A", "Live", &look(alias(Some("A_02")), None)), Live::Unclear(_)));
+    assert!(matches!(live("A", "Live", &Look { journal: Sight::Seen(None), ..Look::default() }), Live::Unseen(..)));
+    assert!(matches!(live("A", "Live", &Look { alias: alias(Some("A")), ..Look::default() }), Live::Unseen(..)));
+    let of = |classes: &[&str]| {
+        let generations = Some(Sight::Seen(classes.iter().map(ToString::to_string).collect()));
+        live("A", "Live", &Look { generations, ..look(alias(None), None) })
+    };
+    assert_eq!(of(&[]), class("A"));
+    assert_eq!(of(&["A"]), class("A"));
+    assert!(matches!(of(&["A", "A_2"]), Live::Unclear(_)));
+    assert!(matches!(of(&["A_2"]), Live::Unclear(_)));
+}
+
+#[test]
+fn the_class_beside_the_live_one() {
+    for (live, journal, expected) in [
+        ("A", None, "A_2"),
+        ("A_4", None, "A_5"),
+        ("A", Some(journal(Phase::Copy)), "A_2"),
+        ("A_2", Some(journal(Phase::Kept)), "A"),
+        ("A_2", Some(journal(Phase::Over)), "A_3"),
+        ("A", Some(journal(Phase::Stopped)), "A_2"),
+    ] {
+        assert_eq!(other("A", live, journal.as_ref()), expected, "{live} {journal:?}");
+    }
+    let mut long = journal(Phase::Over);
+    for number in 0..40 {
+        long.history = long.with_itself();
+        (long.from, long.to) = (format!("A_{}", number + 2), format!("A_{}", number + 3));
+    }
+    assert_eq!((long.history.len(), other("A", "A_42", Some(&long)).as_str()), (HISTORY, "A_43"));
+}
+
+#[test]
+fn windows_are_read_with_their_units() {
+    for (text, hours) in
+        [("72h", Some(72)), ("7d", Some(168)), ("0h", None), ("5m", None), ("", None), ("é", None), ("h", None)]
+    {
+        assert_eq!(window(text).map(|time| time.as_hours()), hours, "{text}");
+    }
+}
+
+#[test]
+fn a_new_class_has_the_declared_settings_and_every_property_of_the_old_one() {
+    let object: ElysiaCollection = serde_json::from_value(json!({
+        "apiVersion": "elysia.dev/v1alpha1", "kind": "ElysiaCollection", "metadata": {"name": "a", "namespace": "n"},
+        "spec": {
+            "clusterRef": {"name": "w"}, "collection": "A", "replication": {"factor": 2},
+            "schema": {"vectorizer": "none", "properties": [{"name": "Title", "dataType": ["text"]}]},
+            "migration": {"alias": "Live"},
+        },
+    }))
+    .unwrap();
+    let spec = CollectionSpec::validate(&object).unwrap();
+    let live = json!({"class": "A", "vectorizer": "x", "properties": [
+        {"name": "title", "dataType": ["int"]}, {"name": "more", "dataType": ["text"]},
+    ]});
+    let class = target_class(&spec, &live, "A_2");
+    assert_eq!(class["class"], "A_2");
+    assert_eq!(class["vectorizer"], "none");
+    assert_eq!(class["replicationConfig"]["factor"], 2);
+    let names: Vec<&str> =
+        class["properties"].as_array().unwrap().iter().filter_map(|of| of["name"].as_str()).collect();
+    assert_eq!(names, ["Title", "more"]);
+    assert_eq!(class["properties"][0]["dataType"][0], "text", "as declared");
+    assert_eq!(cross_reference(&live), None);
+    let refers = json!({"properties": [{"name": "by", "dataType": ["Author"]}]});
+    assert_eq!(cross_reference(&refers).as_deref(), Some("by"));
+}
+
+#[test]
+fn what_the_api_server_refuses_is_refused_in_the_loop_too() {
+    for (collection, migration, refused) in [
+        ("A", json!({"alias": "Live"}), None),
+        ("A", json!({"alias": "Live", "approval": "Auto", "rollbackWindow": "72h", "schemaVersion": "2"}), None),
+        ("A", json!({"alias": "A"}), Some("must not equal spec.collection")),
+        (&"A".repeat(251), json!({"alias": "Live"}), Some("at most 250 characters")),
+        ("A", json!({"alias": "Live", "rollbackWindow": "soon"}), Some("rollbackWindow")),
+    ] {
+        let object: ElysiaCollection = serde_json::from_value(json!({
+            "apiVersion": "elysia.dev/v1alpha1", "kind": "ElysiaCollection", "metadata": {"name": "a", "namespace": "n"},
+            "spec": {"clusterRef": {"name": "w"}, "collection": collection, "migration": migration},
+        }))
+        .unwrap();
+        match (CollectionSpec::validate(&object), refused) {
+            (Ok(spec), None) => assert_eq!(spec.declared, collection),
+            (Err(error), Some(words)) => assert!(error.contains(words), "{error}"),
+            (found, _) => panic!("{collection} {migration}: {found:?}"),
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! Migration: what begins one, what goes on beside the rest, and what its conditions say.
+
+mod beginning;
+
+use elysia_api::collection::PlanStatus;
+use elysia_api::condition::Reason;
+use serde_json::Value;
+
+use super::super::migration::{self, Act, Journal, Live, Look, Moved, Phase, Standing, Wanted};
+use super::super::observed::ClusterSight;
+use super::super::schema::Difference;
+use super::shown::{approval_command, findings, shown_plan};
+use super::{Part, Plan, Planner, RECHECK, RECHECK_LATER, Step, has_active_copies, measure};
+use crate::sight::{BlindnessKind, Sight};
+
+impl<'a> Planner<'a> {
+    fn wanted(&self) -> Option<&'a Wanted> {
+        self.spec.migration.as_ref()
+    }
+
+    fn migration(&self) -> Option<&'a Journal> {
+        self.observed.migration.as_ref()?.journal.seen()?.as_ref()
+    }
+
+    /// The migration by which shards may be read-only.
+    pub(super) fn frozen_migration(&self) -> Option<&'a Journal> {
+        migration::frozen(self.observed)
+    }
+
+    fn acts(&mut self, acts: impl IntoIterator<Item = Act>) {
+        self.steps.extend(acts.into_iter().map(|act| Step::Migration(Box::new(act))));
+        self.recheck = Some(RECHECK);
+    }
+
+    /// Why nothing at all can be done: which class is live is not known.
+    pub(super) fn not_to_migrate(&self, look: &Look) -> Option<Part> {
+        let wanted = self.wanted()?;
+        if let Some(version) = self.observed.version.filter(|version| *version < migration::FIRST_VERSION) {
+            return Some(Part::Stuck(
+                Reason::MigrationBlocked,
+                format!(
+                    "spec.migration needs aliases, which Weaviate has since {}; the servers run {version}",
+                    migration::FIRST_VERSION
+                ),
+            ));
+        }
+        if let (Some(target), Some(journal)) = (&self.observed.target, self.migration())
+            && let Err(message) = journal.is_of(target, &self.spec.migration_journal())
+        {
+            return Some(Part::Stuck(Reason::JournalElsewhere, message));
+        }
+        match migration::live(&self.spec.declared, &wanted.alias, look) {
+            Live::Class(_) => None,
+            Live::Unclear(why) => Some(Part::Stuck(Reason::MigrationBlocked, why)),
+            Live::Unseen(kind, why) => {
+                let reason = match kind {
+                    BlindnessKind::Unreachable => Reason::Unreachable,
+                    BlindnessKind::Unauthorized => Reason::Unauthorized,
+                    BlindnessKind::Unsupported | BlindnessKind::Failed => Reason::Unknown,
+                };
+                Some(Part::Unknown(reason, why))
+            }
+        }
+    }
+
+    /// Whether an immutable difference is migrated, and nothing else.
+    pub(super) fn migrates(&self) -> bool {
+        let has_objects = matches!(self.observed.holder, Some(Sight::Seen(Some(_))));
+        let is_active = self.migration().is_some_and(|journal| journal.phase.is_active());
+        self.wanted().is_some() && (is_active || has_objects)
+    }
+
+    /// An immutable setting of a collection with objects differs.
+    pub(super) fn migrate(&mut self, class: &Value, what: &str, copying: bool) -> Part {
+        if let Some(pattern) = &self.observed.protection {
+            return Part::Stuck(Reason::Protected, format!("{what}, and {pattern} protects it from being migrated"));
+        }
+        let Some(look) = &self.observed.migration else {
+            return Part::Unknown(Reason::Unknown, format!("{what}; its alias was not looked at"));
+        };
+        let Some((name, other)) = &look.other else {
+            return Part::Unknown(Reason::Unknown, format!("{what}; the class beside it was not looked at"));
+        };
+        let other = match other {
+            Sight::Seen(other) => other.as_ref(),
+            Sight::Unseen(blindness) => {
+                self.recheck = Some(RECHECK_LATER);
+                return Part::Unknown(Reason::Unknown, format!("{what}; {}", blindness.message));
+            }
+        };
+        match self.migration().filter(|journal| journal.phase.is_active()) {
+            None => self.begin(class, (name, other), look, what, copying),
+            Some(journal) if journal.from != self.spec.collection => {
+                self.call_off(journal, look, "another class is live by now");
+                Part::Working(Reason::Migrating, format!("{what}; the migration of {} is ended", journal.from))
+            }
+            Some(journal) if !self.fits(other.unwrap_or(&journal.wanted_schema)) => {
+                self.call_off(journal, look, "the spec asks for other settings by now");
+                Part::Working(Reason::Migrating, format!("{what}; the migration to {} is ended", journal.to))
+            }
+            Some(journal) => {
+                let journal = journal.clone();
+                self.proceed(class, &journal, other, look, what)
+            }
+        }
+    }
+
+    fn fits(&self, class: &Value) -> bool {
+        migration::fits(&self.spec.settings, class, &measure(self.spec, self.observed))
+    }
+
+    /// The next act of a migration that has begun and froze nothing yet.
+    fn proceed(&mut self, class: &Value, journal: &Journal, other: Option<&Value>, look: &Look, what: &str) -> Part {
+        let called_off = self.spec.rollback.as_deref() == Some(&journal.hash);
+        let waits = |planner: &mut Self, message: String| {
+            planner.show(journal, true);
+            if called_off {
+                let message = format!(
+                    "{what}; the plan {} was called off by elysia.dev/rollback. Remove that annotation to have it back",
+                    journal.hash
+                );
+                return Part::Stuck(Reason::NeedsApproval, message);
+            }
+            let stopped = journal
+                .stopped
+                .as_ref()
+                .map_or_else(String::new, |why| format!(" The last attempt was stopped: {why}."));
+            let command = approval_command(&planner.spec.name, &journal.hash);
+            Part::Stuck(
+                Reason::NeedsApproval,
+                format!("{what}; {message}.{stopped} Look at status.plan, then: {command}"),
+            )
+        };
+        if journal.phase == Phase::Approve {
+            if !self.may_switch(journal) {
+                return waits(self, format!("{} is kept and has these settings, so it can go back to it", journal.to));
+            }
+            self.show(journal, false);
+            let next = Journal {
+                approved: true,
+                approved_by: self.spec.approved_by.clone(),
+                ..journal.at(Phase::Create, self.now)
+            };
+            self.acts([Act::Write(Box::new(next))]);
+            return Part::Working(Reason::Migrating, format!("{what}; it goes back to {}", journal.to));
+        }
+        self.show(journal, false);
+        if let Some(wait) = self.waits_for_cluster() {
+            return Part::Working(Reason::Migrating, format!("{what}; {wait}"));
+        }
+        if journal.phase == Phase::Create {
+            return self.create(journal, other, look, what);
+        }
+        let Some(other) = other else {
+            // Somebody deleted it: it is made again, and copied anew.
+            let next = Journal { pass: journal.pass + 1, begun: self.now, ..journal.at(Phase::Create, self.now) };
+            self.acts([Act::Write(Box::new(next))]);
+            return Part::Working(Reason::Migrating, format!("{what}; {} is gone and is made again", journal.to));
+        };
+        let missing = migration::missing_properties(class, other);
+        if !missing.is_empty() {
+            let to = &journal.to;
+            self.acts(missing.into_iter().map(|property| Act::AddProperty { class: to.clone(), property }));
+            return Part::Working(
+                Reason::Migrating,
+                format!("{what}; {to} gets the properties that were added meanwhile"),
+            );
+        }
+        self.recheck = Some(RECHECK_LATER);
+        match migration::standing(journal, self.spec, look) {
+            Standing::Unseen(why) => Part::Unknown(Reason::Unknown, format!("{what}; {why}")),
+            Standing::NotBegun => {
+                self.acts([Act::Copy(Box::new(journal.clone()))]);
+                Part::Working(Reason::Migrating, format!("{what}; {} is being copied to {}", journal.from, journal.to))
+            }
+            Standing::Disturbed(job) => {
+                self.acts([Act::EndJob(job.clone())]);
+                Part::Working(Reason::Migrating, format!("{what}; Job {job} of another order is ended first"))
+            }
+            Standing::Running(how) => Part::Working(Reason::Migrating, format!("{what}; {how}")),
+            Standing::Failed { at, why, is_permanent } => {
+                let since = at.map_or(journal.since, |at| at.max(journal.since));
+                let pause = if is_permanent { migration::RETRY_LATER } else { migration::RETRY };
+                if self.now.duration_since(since) >= pause {
+                    self.acts([Act::Write(Box::new(Journal {
+                        pass: journal.pass + 1,
+                        ..journal.at(Phase::Copy, self.now)
+                    }))]);
+                }
+                let message = format!("{what}; the copy to {} failed and is tried again: {why}", journal.to);
+                if is_permanent {
+                    Part::Stuck(Reason::MigrationBlocked, message)
+                } else {
+                    Part::Working(Reason::Migrating, message)
+                }
+            }
+            Standing::Done(ledger) => {
+                if (journal.approved || self.may_switch(journal)) && !called_off {
+                    return self.freeze(journal, what);
+                }
+                let at = ledger.finished_at.unwrap_or(ledger.updated_at);
+                if self.now.duration_since(at.max(journal.since)) >= migration::CATCH_UP {
+                    self.acts([Act::Write(Box::new(Journal {
+                        pass: journal.pass + 1,
+                        ..journal.at(Phase::Copy, self.now)
+                    }))]);
+                }
+                waits(self, format!("its objects are copied to {} and are caught up with", journal.to))
+            }
+        }
+    }
+
+    /// Whether the present attempt is approved: by its hash, or by the spec as long as none was stopped.
+    fn may_switch(&self, journal: &Journal) -> bool {
+        let is_automatic = self.wanted().is_some_and(|wanted| wanted.is_automatic) && journal.stopped.is_none();
+        (is_automatic || self.approves(&journal.hash)) && self.spec.rollback.as_deref() != Some(&journal.hash)
+    }
+
+    fn create(&mut self, journal: &Journal, other: Option<&Value>, look: &Look, what: &str) -> Part {
+        let to = &journal.to;
+        let Some(other) = other else {
+            if journal.is_rollback {
+                return Part::Stuck(
+                    Reason::MigrationBlocked,
+                    format!(
+                        "{what}, and {to}, to which it was to go back, is gone; declare the settings that are live"
+                    ),
+                );
+            }
+            self.acts([Act::CreateTarget(journal.wanted_schema.clone())]);
+            return Part::Working(Reason::Migrating, format!("{what}; {to} is created"));
+        };
+        if journal.is_rollback {
+            let unknown = self.observed.nodes.iter().find(|node| !matches!(look.read_only.get(*node), Some(Some(_))));
+            if let Some(node) = unknown {
+                return Part::Working(
+                    Reason::Migrating,
+                    format!("{what}; waiting for {node} to say what is read-only"),
+                );
+            }
+            let mut shards: Vec<String> = look.read_only.values().flatten().flatten().cloned().collect();
+            shards.sort();
+            shards.dedup();
+            if !shards.is_empty() {
+                self.acts([Act::SetReadOnly { class: to.clone(), read_only: false, shards }]);
+                return Part::Working(Reason::Migrating, format!("{what}; {to} is made writable"));
+            }
+        } else if !self.is_as_wanted(journal, other) {
+            return Part::Stuck(
+                Reason::MigrationBlocked,
+                format!(
+                    "{what}, and somebody made {to} meanwhile, with other settings: delete it, DELETE /v1/schema/{to}"
+                ),
+            );
+        }
+        self.acts([Act::Write(Box::new(journal.at(Phase::Copy, self.now)))]);
+        Part::Working(Reason::Migrating, format!("{what}; {to} is there"))
+    }
+
+    /// Whether a class is the one that the journal wants.
+    fn is_as_wanted(&self, journal: &Journal, class: &Value) -> bool {
+        let mut settings = journal.wanted_schema.as_object().cloned().unwrap_or_default();
+        settings.remove("class");
+        settings.remove("replicationConfig");
+        migration::fits(&settings, class, &measure(self.spec, self.observed))
+    }
+
+    /// From here on nobody writes until the alias is switched.
+    fn freeze(&mut self, journal: &Journal, what: &str) -> Part {
+        if has_active_copies(self.observed) {
+            return Part::Working(
+                Reason::Migrating,
+                format!("{what}; approved, and the copies of its replicas come first"),
+            );
+        }
+        let shards: Vec<String> =
+            self.observed.placement.seen().into_iter().flatten().map(|shard| shard.shard.clone()).collect();
+        if shards.is_empty() {
+            return Part::Unknown(Reason::Unknown, format!("{what}; the placement of its shards is not known"));
+        }
+        let next = Journal {
+            approved: true,
+            approved_by: journal.approved_by.clone().or_else(|| self.spec.approved_by.clone()),
+            shards,
+            read_only_before: None,
+            freezing_since: None,
+            frozen_since: None,
+            ..journal.at(Phase::Freeze, self.now)
+        };
+        self.acts([Act::Write(Box::new(next))]);
+        Part::Working(
+            Reason::Migrating,
+            format!("{what}; approved, and {} is made read-only for the switch", journal.from),
+        )
+    }
+
+    fn call_off(&mut self, journal: &Journal, look: &Look, why: &str) {
+        let mut acts = vec![Act::Write(Box::new(journal.called_off(why, self.now)))];
+        let jobs = look.jobs.seen().into_iter().flatten();
+        let running = jobs.filter(|job| job.state == crate::feed::JobState::Active);
+        acts.extend(running.map(|job| Act::EndJob(job.name.clone())));
+        self.acts(acts);
+    }
+
+    /// What a migration has to do although no immutable setting differs: the alias is made, a migration that nobody wants
+    /// any more is ended, and a class that was kept for long enough is deleted.
+    pub(super) fn beside_migration(&mut self, drift: &[Difference], schema: Part) -> Part {
+        let (Some(wanted), Some(look)) = (self.wanted(), &self.observed.migration) else { return schema };
+        if self.observed.cluster != ClusterSight::Fit {
+            return schema;
+        }
+        if look.alias == Sight::Seen(None) {
+            self.acts([Act::MakeAlias { alias: wanted.alias.clone(), class: self.spec.collection.clone() }]);
+            return match schema {
+                Part::InSync(_) => Part::Working(
+                    Reason::Migrating,
+                    format!("alias {} is made, leading to {}", wanted.alias, self.spec.collection),
+                ),
+                schema => schema,
+            };
+        }
+        let Some(journal) = self.migration() else { return schema };
+        let differs = drift.iter().any(|difference| difference.verdict == elysia_api::collection::Verdict::Recreate);
+        if journal.phase.is_active() && !differs {
+            self.call_off(journal, look, "the live class has the declared settings");
+        }
+        if journal.phase == Phase::Kept && !differs {
+            self.let_go(journal, look, wanted);
+        }
+        schema
+    }
+
+    /// Deletes the class that was migrated from, when its time is over. The field `rollbackWindow` is what names it (law 2).
+    fn let_go(&mut self, journal: &Journal, look: &Look, wanted: &Wanted) {
+        let Some((name, Sight::Seen(former))) = &look.other else { return };
+        if former.is_none() {
+            // Deleted: by this operator, or by a person who needs no way back.
+            self.acts([Act::Write(Box::new(journal.at(Phase::Over, self.now)))]);
+            return;
+        }
+        let is_over = wanted
+            .window
+            .zip(journal.switched_at)
+            .is_some_and(|(window, switched)| self.now.duration_since(switched) >= window);
+        let is_live = look.alias == Sight::Seen(Some(journal.to.clone())) && self.spec.collection == journal.to;
+        if is_over && is_live && look.rival.is_none() && self.observed.protection.is_none() && *name == journal.from {
+            self.acts([Act::RemoveFormer(Box::new(journal.clone()))]);
+        }
+    }
+
+    fn migration_called_off(&self, look: &Look, journal: &Journal) -> Option<String> {
+        if self.spec.paused {
+            return Some("elysia.dev/paused was set".to_owned());
+        }
+        if self.spec.rollback.as_deref() == Some(&journal.hash) {
+            return Some("elysia.dev/rollback called it off".to_owned());
+        }
+        if let Some(pattern) = &self.observed.protection {
+            return Some(format!("{pattern} protects the collection now"));
+        }
+        match &look.other {
+            Some((_, Sight::Seen(Some(target)))) if self.fits(target) => None,
+            Some((_, Sight::Seen(Some(_)))) => Some("the spec asks for other settings by now".to_owned()),
+            Some((name, Sight::Seen(None))) => Some(format!("{name} is gone")),
+            Some((_, Sight::Unseen(_))) | None => None,
+        }
+    }
+
+    /// While shards are read-only nothing else is done to the collection.
+    pub(super) fn switching(mut self, look: &Look, journal: &Journal) -> Plan {
+        self.recheck = Some(RECHECK);
+        let called_off = self.migration_called_off(look, journal);
+        let nodes = &self.observed.nodes;
+        let members = self.observed.members.seen();
+        let alive: Vec<String> =
+            nodes.iter().filter(|node| members.is_none_or(|members| members.contains(node))).cloned().collect();
+        let moved = migration::next(journal, self.spec, look, (nodes, &alive), called_off, self.now);
+        let doing = match journal.phase {
+            Phase::Thaw => format!("{} is made writable again", journal.from),
+            Phase::Verify => format!("alias {} leads to {}", journal.alias, journal.to),
+            _ => format!("{} is read-only until alias {} leads to {}", journal.from, journal.alias, journal.to),
+        };
+        let message = match moved {
+            Moved::Acts(acts) => {
+                self.acts(acts);
+                doing
+            }
+            Moved::Wait(what) => format!("{doing}; waiting for {what}"),
+        };
+        self.show(journal, false);
+        let part = Part::Working(Reason::Migrating, message);
+        let findings = findings(&part, &part, Some("the collection can be read; writes are refused for the moment"));
+        self.finish(findings, Vec::new())
+    }
+
+    fn show(&mut self, journal: &Journal, waits: bool) {
+        let steps = steps(self.spec.migration.as_ref(), journal, self.observed.nodes.len());
+        self.shown = Some(shown(journal, steps, waits));
+    }
+}
+
+fn shown(journal: &Journal, steps: Vec<String>, waits: bool) -> PlanStatus {
+    // Going back writes over and removes objects of the class that was kept.
+    shown_plan(&journal.hash, "Migrate", journal.is_rollback, steps, waits)
+}
+
+fn steps(wanted: Option<&Wanted>, journal: &Journal, nodes: usize) -> Vec<String> {
+    let Journal { from, to, alias, .. } = journal;
+    let mut steps = if journal.is_rollback {
+        vec![
+            format!("make {to}, which was kept, writable"),
+            format!("write into {to} what was written to {from} since, and remove what was deleted there"),
+        ]
+    } else {
+        vec![
+            format!("create {to} with the declared settings"),
+            format!("copy the objects of {from} to {to}, and catch up"),
+        ]
+    };
+    steps.extend([
+        format!("make {from} read-only and see it at {nodes} nodes; writers get errors from here on"),
+        format!("wait {} s for writes in flight", super::super::recreate::SETTLE.as_secs()),
+        format!("copy what is left, and compare every object of {from} and {to}; stop if any differs"),
+        format!("let alias {alias} lead to {to}, and see it at {nodes} nodes; writers go on from here"),
+    ]);
+    steps.push(match wanted.and_then(|wanted| wanted.window) {
+        None => format!("keep {from}, read-only, until a person deletes it"),
+        Some(window) => {
+            format!("keep {from}, read-only, for {} hours, then delete it with its objects", window.as_hours())
+        }
+    });
+    steps
+}

@@ -1,0 +1,180 @@
+//! A collection is migrated to another number of shards while it is read and written by its alias: no read fails, no
+//! acknowledged write is lost, whoever kills the operator; and it goes back with everything that was written since.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use elysia_api::ElysiaCollection;
+use elysia_weaviate::{Client, Consistency, Object, ReadFrom, SchemaRead};
+use serde_json::{Map, Value, json};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::operator_killed::kill_operator;
+use crate::support::{Nodes, Stage, collection};
+
+const ALIAS: &str = "LiveArticles";
+
+/// Longest time from the approval to the switch: 120 s for writes in flight, Jobs that start, and operators that are killed.
+const SWITCH: Duration = Duration::from_secs(600);
+
+fn wanted(shards: i64) -> Value {
+    json!({
+        "vectorizer": "none",
+        "shardingConfig": {"desiredCount": shards},
+        "properties": [{"name": "title", "dataType": ["text"]}],
+    })
+}
+
+fn declared(shards: i64) -> Value {
+    let mut object = collection("articles", "Articles", &wanted(shards));
+    object["spec"]["migration"] = json!({"alias": ALIAS, "schemaVersion": format!("{shards} shards")});
+    object
+}
+
+/// Somebody who writes by the alias, one object after the other, and somebody who reads what was acknowledged.
+struct Users {
+    over: Arc<AtomicBool>,
+    refused: Arc<AtomicU64>,
+    failed: Arc<AtomicU64>,
+    reads: Arc<AtomicU64>,
+    writer: JoinHandle<Vec<Uuid>>,
+    reader: JoinHandle<()>,
+}
+
+impl Users {
+    fn begin(client: &Client, first: u128, known: Uuid) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let (refused, failed, reads) =
+            (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let writer = {
+            let (client, over, refused) = (client.clone(), Arc::clone(&over), Arc::clone(&refused));
+            tokio::spawn(async move {
+                let mut acknowledged = Vec::new();
+                let mut number = first;
+                while !over.load(Ordering::Relaxed) {
+                    let id = Uuid::from_u128(number);
+                    let object = Object {
+                        id,
+                        class: ALIAS.to_owned(),
+                        tenant: None,
+                        last_update_time: None,
+                        properties: Map::from_iter([("title".to_owned(), json!(format!("written {number}")))]),
+                        vector: None,
+                        vectors: BTreeMap::new(),
+                    };
+                    match client.put_object(&object, Consistency::Quorum).await {
+                        Ok(()) => {
+                            acknowledged.push(id);
+                            number += 1;
+                        }
+                        // The same once more: that is what a writer does.
+                        Err(_) => {
+                            refused.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                acknowledged
+            })
+        };
+        let reader = {
+            let (client, over) = (client.clone(), Arc::clone(&over));
+            let (failed, reads) = (Arc::clone(&failed), Arc::clone(&reads));
+            tokio::spawn(async move {
+                while !over.load(Ordering::Relaxed) {
+                    let read = client.object(ALIAS, None, known, ReadFrom::Replicas(Consistency::One), false).await;
+                    reads.fetch_add(1, Ordering::Relaxed);
+                    if !matches!(read, Ok(Some(_))) {
+                        println!("   a read failed: {read:?}");
+                        failed.fetch_add(1, Ordering::Relaxed);
+                    }
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            })
+        };
+        Self { over, refused, failed, reads, writer, reader }
+    }
+
+    /// What was acknowledged.
+    async fn end(self) -> Vec<Uuid> {
+        self.over.store(true, Ordering::Relaxed);
+        let acknowledged = self.writer.await.unwrap();
+        self.reader.await.unwrap();
+        let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
+        println!(
+            "   {} reads, {} failed; {} writes acknowledged, {} refused",
+            count(&self.reads),
+            count(&self.failed),
+            acknowledged.len(),
+            count(&self.refused)
+        );
+        assert_eq!(count(&self.failed), 0, "reads failed");
+        acknowledged
+    }
+}
+
+async fn live(stage: &Stage) -> Option<String> {
+    stage.api::<ElysiaCollection>().get("articles").await.unwrap().status?.live
+}
+
+async fn phase(stage: &Stage) -> Option<String> {
+    Some(stage.api::<ElysiaCollection>().get("articles").await.unwrap().status?.migration?.phase)
+}
+
+async fn assert_has(nodes: &Nodes, class: &str, ids: &[Uuid]) {
+    for (node, listed) in nodes.ids(class).await {
+        let lost: Vec<&Uuid> = ids.iter().filter(|id| !listed.contains(id)).collect();
+        assert!(lost.is_empty(), "{} acknowledged writes are not in {class} at {node}: {lost:?}", lost.len());
+    }
+}
+
+/// Approves what waits, and waits for the switch; `kills`: the phases in which the operator is killed once each.
+async fn switch(stage: &Stage, to: &str, kills: &[&str]) {
+    stage.collection_says_within("articles", "Stalled", "True", "NeedsApproval", SWITCH).await;
+    stage.approve_shown("articles").await;
+    for wanted in kills {
+        let look = async || (phase(stage).await.as_deref() == Some(*wanted)).then_some(());
+        stage.wait(&format!("phase {wanted}"), SWITCH, look).await;
+        kill_operator(stage).await;
+    }
+    stage
+        .wait(&format!("{to} to be live"), SWITCH, async || (live(stage).await.as_deref() == Some(to)).then_some(()))
+        .await;
+    stage.collection_says_within("articles", "Ready", "True", "AsDeclared", Duration::from_secs(180)).await;
+}
+
+#[tokio::test]
+async fn a_collection_is_migrated_under_readers_and_writers_and_back() {
+    let stage = Stage::set("migration").await;
+    let nodes = stage.cluster("search").await;
+    nodes.create("Articles", 1, 3).await;
+    let ids = nodes.fill("Articles", 500).await;
+    stage.apply::<ElysiaCollection>(declared(1)).await;
+    stage.collection_says("articles", "Ready", "True", "AsDeclared").await;
+    assert_eq!(nodes.first().alias(ALIAS).await.unwrap().as_deref(), Some("Articles"));
+
+    // There, and the operator dies in every phase.
+    let users = Users::begin(nodes.first(), 1 << 80, ids[0]);
+    stage.apply::<ElysiaCollection>(declared(3)).await;
+    switch(&stage, "Articles_2", &["Freeze", "Settle", "Final"]).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let mut acknowledged = users.end().await;
+    acknowledged.extend(&ids);
+    assert_has(&nodes, "Articles_2", &acknowledged).await;
+    let class = nodes.first().class("Articles_2", SchemaRead::Leader).await.unwrap().unwrap();
+    assert_eq!(class["shardingConfig"]["desiredCount"], 3);
+    nodes.assert_replicated("Articles_2", 3).await;
+    assert!(nodes.first().class("Articles", SchemaRead::Leader).await.unwrap().is_some(), "the old class is kept");
+
+    // And back, with what was written meanwhile. The plug-in knows what was declared before.
+    let users = Users::begin(nodes.first(), 2 << 80, ids[0]);
+    let (code, said) = stage.plug_in(&["migrate", "rollback", "articles", "--yes"]).await;
+    assert_eq!(code, 0, "{said}");
+    switch(&stage, "Articles", &["Copy", "Final"]).await;
+    acknowledged.extend(users.end().await);
+    assert_has(&nodes, "Articles", &acknowledged).await;
+    stage.strike().await;
+}

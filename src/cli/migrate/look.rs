@@ -1,0 +1,250 @@
+//! `migrate status` and `migrate validate`: they change nothing.
+
+use std::fmt::Write as _;
+
+use elysia_api::ElysiaCollection;
+use elysia_api::collection::Verdict;
+use elysia_core::collection::migration::{self, Journal};
+use elysia_core::collection::schema::{self, Measure};
+use elysia_core::version::ServerVersion;
+use elysia_weaviate::SchemaRead;
+use kube::core::ResourceExt as _;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::super::client::chain;
+use super::super::printer::{BAD, DOUBTFUL, GOOD, HEADING, paint, plain};
+use super::super::session::{Session, Stop};
+use super::super::{Exit, Output, encode};
+use super::{StatusArgs, ValidateArgs, change, get, journal};
+
+/// How the migration of a collection stands.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Standing {
+    name: String,
+    alias: String,
+    live: Option<String>,
+    schema_version: Option<String>,
+    migration: Option<elysia_api::collection::MigrationStatus>,
+    waits_for: Option<String>,
+    journal: Option<Journal>,
+}
+
+impl Standing {
+    pub(super) fn of(object: &ElysiaCollection, journal: Option<Journal>) -> Option<Self> {
+        let declared = object.spec.migration.as_ref()?;
+        let status = object.status.clone().unwrap_or_default();
+        let plan = status.plan.filter(|plan| plan.action == "Migrate");
+        Some(Self {
+            name: object.name_any(),
+            alias: declared.alias.clone(),
+            live: status.live,
+            schema_version: declared.schema_version.clone(),
+            migration: status.migration,
+            waits_for: plan.and_then(|plan| plan.waiting_for),
+            journal,
+        })
+    }
+
+    pub(super) fn render(&self) -> String {
+        let mut text = format!("{}\n", paint(HEADING, &plain(&format!("migration of {}", self.name))));
+        let mut line = |key: &str, value: &str| {
+            // Writing to a String cannot fail.
+            writeln!(text, "{key:<10} {}", plain(value)).ok();
+        };
+        let live = self.live.as_deref().unwrap_or("not known yet");
+        line("alias", &format!("{} → {live}", self.alias));
+        if let Some(version) = &self.schema_version {
+            line("declared", &format!("version {version}"));
+        }
+        match &self.migration {
+            None => line("migration", "none so far"),
+            Some(migration) => {
+                let version =
+                    migration.schema_version.as_ref().map_or_else(String::new, |of| format!(", version {of}"));
+                line("migration", &format!("{} → {}{version}", migration.from, migration.to));
+                line("phase", &format!("{}: {}", migration.phase, meaning(&migration.phase)));
+                if let Some(objects) = migration.objects {
+                    let behind = migration.behind.map_or_else(String::new, |behind| format!(", {behind} behind"));
+                    line("copied", &format!("{objects} objects{behind}"));
+                }
+                if let Some(until) = &migration.rollback_until {
+                    line("kept", &format!("{} until {}", migration.from, until.0));
+                }
+                if let Some(message) = &migration.message {
+                    line("stopped", message);
+                }
+            }
+        }
+        if let Some(waits) = &self.waits_for {
+            line("waits for", waits);
+        }
+        for past in self.journal.iter().flat_map(|journal| &journal.history) {
+            let how = match (&past.switched_at, &past.stopped) {
+                (Some(at), _) => format!("switched {at}"),
+                (None, why) => format!("stopped: {}", why.as_deref().unwrap_or("nobody wanted it any more")),
+            };
+            let version = past.schema_version.as_ref().map_or_else(String::new, |of| format!(", version {of}"));
+            line("before", &format!("{} → {}{version}, {how}", past.from, past.to));
+        }
+        text
+    }
+}
+
+fn meaning(phase: &str) -> &'static str {
+    match phase {
+        "Approve" => "a person is asked before the kept class is written over",
+        "Create" => "the new class is made",
+        "Copy" => "objects are copied and caught up with; the old class is live",
+        "Freeze" | "Settle" => "the old class is read-only, and what was in flight is waited out",
+        "Final" => "both classes are compared; nobody can write",
+        "Switch" | "Verify" => "the alias is switched",
+        "Kept" => "the new class is live, the old one is kept for going back",
+        "Over" => "the new class is live, the old one is gone",
+        "Thaw" => "it was stopped, and the old class is made writable again",
+        "Stopped" => "it was stopped; the old class is live",
+        _ => "",
+    }
+}
+
+pub(super) async fn status(args: &StatusArgs, session: &Session) -> Result<Exit, Stop> {
+    let object = get(session, &args.name).await?;
+    let journal = journal(session, &object).await?;
+    let Some(standing) = Standing::of(&object, journal) else {
+        session.printer.note(&format!("{} declares no spec.migration\n", args.name));
+        return Ok(Exit::Healthy);
+    };
+    let text = match args.output {
+        Output::Table => standing.render(),
+        output => encode(&standing, output)?,
+    };
+    session.printer.data(&text)?;
+    Ok(Exit::Healthy)
+}
+
+/// What other settings would change.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Outlook {
+    class: String,
+    changes: Vec<Change>,
+    /// Whether objects have to be migrated for it.
+    needs_migration: bool,
+    /// What is in the way of that.
+    obstacles: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Change {
+    path: String,
+    live: Option<String>,
+    wanted: Option<String>,
+    verdict: Verdict,
+}
+
+impl Outlook {
+    /// From the class as it is live, and what is known of the servers.
+    pub(super) fn of(
+        object: &ElysiaCollection,
+        settings: &Map<String, Value>,
+        (name, class): (&str, &Value),
+        (version, nodes): (Option<ServerVersion>, usize),
+        protection: Option<&str>,
+    ) -> Self {
+        let measure = Measure { version, policy: &object.spec.drift_policy };
+        let differences = schema::differences(settings, class, &measure);
+        let needs_migration = differences.iter().any(|difference| difference.verdict == Verdict::Recreate);
+        let wanted = Value::Object(settings.clone());
+        let mut obstacles = Vec::new();
+        if needs_migration {
+            if object.spec.migration.is_none() {
+                obstacles.push("spec.migration is not declared".to_owned());
+            }
+            if let Some(version) = version.filter(|version| *version < migration::FIRST_VERSION) {
+                obstacles.push(format!("the servers run {version}; aliases need {}", migration::FIRST_VERSION));
+            }
+            if nodes == 0 {
+                obstacles.push("the WeaviateCluster names no node addresses (spec.external.nodes)".to_owned());
+            }
+            if schema::is_multi_tenant(class) || schema::is_multi_tenant(&wanted) {
+                obstacles.push("a collection with tenants is not migrated".to_owned());
+            }
+            if let Some(property) = migration::cross_reference(class).or_else(|| migration::cross_reference(&wanted)) {
+                obstacles.push(format!("property {property} is a cross-reference"));
+            }
+            if let Some(pattern) = protection {
+                obstacles.push(format!("{pattern} protects it"));
+            }
+        }
+        let changes = differences.into_iter().filter(|difference| difference.verdict != Verdict::Adopt);
+        let changes = changes.map(|difference| Change {
+            path: difference.dotted(),
+            live: difference.live.as_ref().map(schema::shown),
+            wanted: (!difference.wanted.is_null()).then(|| schema::shown(&difference.wanted)),
+            verdict: difference.verdict,
+        });
+        Self { class: name.to_owned(), changes: changes.collect(), needs_migration, obstacles }
+    }
+
+    pub(super) fn render(&self) -> String {
+        let mut text = format!("{}\n", paint(HEADING, &plain(&format!("against live class {}", self.class))));
+        for Change { path, live, wanted, verdict } in &self.changes {
+            let (style, how) = match verdict {
+                Verdict::Recreate => (DOUBTFUL, "only a new class has it"),
+                Verdict::Revert => (GOOD, "changed in place"),
+                Verdict::Report | Verdict::Adopt => (GOOD, "left as it is"),
+            };
+            let value = |value: &Option<String>| value.as_deref().map_or_else(|| "nothing".to_owned(), plain);
+            // Writing to a String cannot fail.
+            writeln!(text, "{} {}: {} → {}", paint(style, how), plain(path), value(live), value(wanted)).ok();
+        }
+        let last = match (self.needs_migration, self.obstacles.is_empty()) {
+            (false, _) if self.changes.is_empty() => "nothing changes".to_owned(),
+            (false, _) => "no migration is needed".to_owned(),
+            (true, true) => "its objects are migrated into a new class, if it holds any".to_owned(),
+            (true, false) => {
+                for obstacle in &self.obstacles {
+                    writeln!(text, "{} {}", paint(BAD, "in the way:"), plain(obstacle)).ok();
+                }
+                "it cannot be migrated".to_owned()
+            }
+        };
+        writeln!(text, "{last}").ok();
+        text
+    }
+
+    pub(super) fn exit(&self) -> Exit {
+        if self.obstacles.is_empty() { Exit::Healthy } else { Exit::Fault }
+    }
+}
+
+pub(super) async fn validate(args: &ValidateArgs, session: &Session) -> Result<Exit, Stop> {
+    let object = get(session, &args.name).await?;
+    let settings = match &args.schema {
+        Some(path) => change::schema(path, &object.spec.collection)?,
+        None => object.spec.schema.settings.clone().into_iter().collect(),
+    };
+    let opened = session.open(Some(&object.spec.cluster_ref.name)).await?;
+    let name = match &object.spec.migration {
+        None => object.spec.collection.clone(),
+        Some(migration) => match opened.common.alias(&migration.alias).await {
+            Ok(target) => target.unwrap_or_else(|| object.spec.collection.clone()),
+            Err(error) => return Err(Stop::unknown(opened.explain("the cluster", &error), "")),
+        },
+    };
+    let class = opened.common.class(&name, SchemaRead::Leader).await;
+    let Some(class) = class.map_err(|error| Stop::unknown(chain(&error), ""))? else {
+        return Err(Stop::refused(format!("there is no class {name} yet; it is created as declared"), ""));
+    };
+    let version = ServerVersion::parse(&opened.version);
+    let nodes = opened.spec.node_names().len();
+    let outlook = Outlook::of(&object, &settings, (&name, &class), (version, nodes), opened.spec.protection(&name));
+    let text = match args.output {
+        Output::Table => outlook.render(),
+        output => encode(&outlook, output)?,
+    };
+    session.printer.data(&text)?;
+    Ok(outlook.exit())
+}

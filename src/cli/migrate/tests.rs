@@ -1,0 +1,203 @@
+//! What is shown of migrations, what would come of other settings, and what a journal lets be rolled back.
+
+use elysia_api::ElysiaCollection;
+use elysia_core::collection::migration::{Journal, Phase};
+use elysia_core::version::ServerVersion;
+use elysia_testkit::kubernetes::KubernetesApi;
+use insta::assert_snapshot;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::core::ResourceExt as _;
+use serde_json::{Map, Value, json};
+
+use super::change::{Version, Way, patch, way};
+use super::look::{Outlook, Standing};
+use super::*;
+use crate::cli::client::REQUEST_TIMEOUT;
+
+fn object(migration: Option<Value>, status: &Value) -> ElysiaCollection {
+    let mut object = json!({
+        "apiVersion": "elysia.dev/v1alpha1", "kind": "ElysiaCollection",
+        "metadata": {"name": "articles", "namespace": "search", "uid": "0123456789"},
+        "spec": {"clusterRef": {"name": "wiki"}, "collection": "Articles", "schema": {"vectorizer": "text2vec-openai"}},
+        "status": status,
+    });
+    if let Some(migration) = migration {
+        object["spec"]["migration"] = migration;
+    }
+    serde_json::from_value(object).unwrap()
+}
+
+fn journal_in(phase: Phase) -> Journal {
+    serde_json::from_value(json!({
+        "hash": "3f9ac21b0d11", "attempts": 1, "alias": "Live", "from": "Articles", "to": "Articles_2",
+        "formerSchema": {"class": "Articles", "vectorizer": "none", "replicationConfig": {"factor": 3}},
+        "formerVersion": "1", "wantedSchema": {}, "phase": phase, "since": "2026-11-30T00:00:00Z",
+        "begun": "2026-11-30T00:00:00Z",
+        "history": [{"from": "Articles", "to": "Articles_2", "stopped": "they differ"}],
+    }))
+    .unwrap()
+}
+
+fn declared() -> Option<Value> {
+    Some(json!({"alias": "Live", "schemaVersion": "2"}))
+}
+
+fn bare(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}
+
+#[test]
+fn where_it_stands() {
+    let status = json!({
+        "live": "Articles",
+        "migration": {"from": "Articles", "to": "Articles_2", "phase": "Copy", "objects": 900, "behind": 3, "schemaVersion": "2"},
+        "plan": {"hash": "3f9ac21b0d11", "action": "Migrate", "destructive": false, "totalSteps": 7,
+                 "waitingFor": "approval: elysia.dev/approve=3f9ac21b0d11"},
+    });
+    let standing = Standing::of(&object(declared(), &status), Some(journal_in(Phase::Copy))).unwrap();
+    assert_snapshot!(bare(&standing.render()), @r"
+    migration of articles
+    alias      Live → Articles
+    declared   version 2
+    migration  Articles → Articles_2, version 2
+    phase      Copy: objects are copied and caught up with; the old class is live
+    copied     900 objects, 3 behind
+    waits for  approval: elysia.dev/approve=3f9ac21b0d11
+    before     Articles → Articles_2, stopped: they differ
+    ");
+    let none = Standing::of(&object(declared(), &json!({})), None).unwrap();
+    assert_snapshot!(bare(&none.render()), @r"
+    migration of articles
+    alias      Live → not known yet
+    declared   version 2
+    migration  none so far
+    ");
+    assert!(Standing::of(&object(None, &json!({})), None).is_none());
+}
+
+#[test]
+fn what_other_settings_would_change() {
+    let class = json!({"class": "Articles", "vectorizer": "none", "description": "old"});
+    let of = |migration: Option<Value>, settings: Value, version: u32, nodes: usize| {
+        let settings: Map<String, Value> = settings.as_object().unwrap().clone();
+        let version = Some(ServerVersion::minor(version));
+        let outlook =
+            Outlook::of(&object(migration, &json!({})), &settings, ("Articles", &class), (version, nodes), None);
+        (bare(&outlook.render()), outlook.exit())
+    };
+    let (text, exit) = of(declared(), json!({"vectorizer": "text2vec-openai", "description": "new"}), 38, 3);
+    assert_eq!(exit, Exit::Healthy);
+    assert_snapshot!(text, @r#"
+    against live class Articles
+    only a new class has it vectorizer: "none" → "text2vec-openai"
+    changed in place description: "old" → "new"
+    its objects are migrated into a new class, if it holds any
+    "#);
+    let (text, exit) =
+        of(None, json!({"vectorizer": "x", "properties": [{"name": "by", "dataType": ["Author"]}]}), 31, 0);
+    assert_eq!(exit, Exit::Fault);
+    for what in ["spec.migration is not declared", "aliases need 1.32.0", "no node addresses", "cross-reference"] {
+        assert!(text.contains(what), "{what}\n{text}");
+    }
+    assert!(of(None, json!({}), 38, 3).0.ends_with("nothing changes\n"));
+}
+
+#[test]
+fn what_can_be_rolled_back() {
+    let former = || {
+        let schema = json!({"vectorizer": "none"}).as_object().unwrap().clone();
+        Way::DeclareFormer(schema, Some("1".to_owned()))
+    };
+    for (phase, expected) in [
+        (Phase::Approve, Some(Way::CallOff)),
+        (Phase::Copy, Some(Way::CallOff)),
+        (Phase::Final, Some(Way::CallOff)),
+        (Phase::Switch, Some(Way::CallOff)),
+        (Phase::Verify, None),
+        (Phase::Kept, Some(former())),
+        (Phase::Over, None),
+        (Phase::Thaw, None),
+        (Phase::Stopped, None),
+    ] {
+        let found = way(Some(&journal_in(phase)));
+        match expected {
+            Some(expected) => assert_eq!(found, expected, "{phase:?}"),
+            None => assert!(matches!(found, Way::Nothing(_)), "{phase:?} {found:?}"),
+        }
+    }
+    assert!(matches!(way(None), Way::Nothing(_)));
+}
+
+#[derive(clap::Parser)]
+struct Rollback {
+    #[command(flatten)]
+    args: RollbackArgs,
+}
+
+async fn rolls_back(api: &KubernetesApi, line: &str) -> ElysiaCollection {
+    use clap::Parser as _;
+    let reader = Reader::of(api.client(), "search".to_owned(), REQUEST_TIMEOUT);
+    let session = Session::answering(reader, "search", None);
+    let parsed = Rollback::try_parse_from(["rollback", "articles"].into_iter().chain(line.split_whitespace())).unwrap();
+    change::rollback(&parsed.args, &session).await.unwrap();
+    api.object("search", "articles").unwrap()
+}
+
+fn seeded(phase: Phase, owner: Option<&str>) -> KubernetesApi {
+    let api = KubernetesApi::new();
+    let mut articles = object(declared(), &json!({}));
+    if let Some(owner) = owner {
+        let labels = articles.metadata.labels.get_or_insert_default();
+        labels.insert("app.kubernetes.io/managed-by".to_owned(), owner.to_owned());
+        let notes = articles.metadata.annotations.get_or_insert_default();
+        notes.insert(
+            "argocd.argoproj.io/tracking-id".to_owned(),
+            "search:elysia.dev/ElysiaCollection:search/articles".to_owned(),
+        );
+    }
+    api.seed(&articles);
+    let uid = api.object::<ElysiaCollection>("search", "articles").unwrap().uid().unwrap();
+    let text = serde_json::to_string(&journal_in(phase)).unwrap();
+    api.seed::<ConfigMap>(
+        &serde_json::from_value(json!({
+            "metadata": {"name": names::migration_journal("articles", &uid), "namespace": "search"},
+            "data": {"journal.json": text},
+        }))
+        .unwrap(),
+    );
+    api
+}
+
+#[tokio::test]
+async fn a_rollback_declares_what_was_before_or_calls_off() {
+    let api = seeded(Phase::Kept, None);
+    let after = rolls_back(&api, "--yes").await;
+    assert_eq!(after.spec.schema.settings.get("vectorizer"), Some(&json!("none")));
+    assert_eq!(after.spec.migration.unwrap().schema_version.as_deref(), Some("1"));
+
+    let api = seeded(Phase::Copy, None);
+    let after = rolls_back(&api, "--yes").await;
+    assert_eq!(after.annotations().get("elysia.dev/rollback").map(String::as_str), Some("3f9ac21b0d11"));
+    assert_eq!(after.spec.schema.settings.get("vectorizer"), Some(&json!("text2vec-openai")));
+
+    // Where Argo CD owns it, the patch is printed and nothing is changed.
+    let api = seeded(Phase::Kept, Some("argocd"));
+    let after = rolls_back(&api, "--yes").await;
+    assert_eq!(after.spec.schema.settings.get("vectorizer"), Some(&json!("text2vec-openai")));
+}
+
+#[test]
+fn a_patch_puts_the_whole_schema_and_names_its_object() {
+    let schema = json!({"vectorizer": "none"}).as_object().unwrap().clone();
+    assert_eq!(
+        patch(&object(declared(), &json!({})), Some(&schema), Version::Named(Some("1"))),
+        json!([
+            {"op": "test", "path": "/metadata/uid", "value": "0123456789"},
+            {"op": "add", "path": "/spec/schema", "value": {"vectorizer": "none"}},
+            {"op": "add", "path": "/spec/migration/schemaVersion", "value": "1"},
+        ])
+    );
+    let nameless = patch(&object(declared(), &json!({})), None, Version::Named(None));
+    assert_eq!(nameless[1], json!({"op": "remove", "path": "/spec/migration/schemaVersion"}));
+    assert_eq!(patch(&object(None, &json!({})), None, Version::Named(None)).as_array().unwrap().len(), 1);
+}

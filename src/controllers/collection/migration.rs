@@ -1,0 +1,227 @@
+//! What a look at a migration gives, its journal, and the Job that copies.
+
+use elysia_api::backup::BackupStore;
+use elysia_api::{ElysiaCollection, names};
+use elysia_core::collection::CollectionSpec;
+use elysia_core::collection::migration::{self, Act, Journal, Live, Look, Phase};
+use elysia_core::copy::ledger::CopyLedger;
+use elysia_core::sight::{BlindnessKind, Sight};
+use elysia_weaviate::SchemaRead;
+use futures::future::join_all;
+
+use super::super::connect::{ClusterClients, sight, started_after};
+use super::super::context::Context;
+use super::super::feed::jobs;
+use super::super::store_jobs::{self, Doing};
+use super::notebook::{self, Place};
+use super::{claims, emptiness};
+use crate::effects::{EffectError, kubernetes, migration as effects, weaviate};
+use crate::worker::copy::COPY_WORK_VARIABLE;
+use crate::worker::copy::work::CopyWork;
+use crate::worker::work::PatienceWork;
+
+/// On a journal: whether shards may be read-only by it. The cluster's round looks for it when the object is gone.
+pub(in crate::controllers) const HOLDS_READ_ONLY: &str = "elysia.dev/holds-read-only";
+
+/// What a copy's worker holds at once, counted as stretches of a backup: a page that is read and one that is written.
+const LANES: u32 = 4;
+
+/// Reads the journal and the version of its ConfigMap.
+pub(super) async fn read(spec: &CollectionSpec, context: &Context) -> (Sight<Option<Journal>>, Option<String>) {
+    notebook::read(&spec.namespace, &spec.migration_journal(), context).await
+}
+
+/// Writes the journal; a second writer is refused by the version.
+async fn write(
+    spec: &CollectionSpec,
+    journal: &Journal,
+    version: Option<String>,
+    context: &Context,
+) -> Result<(), EffectError> {
+    let name = spec.migration_journal();
+    let place = Place { namespace: &spec.namespace, name: &name, cluster: &spec.cluster, object: &spec.name };
+    write_at(&place, journal, version, context).await
+}
+
+/// Writes a journal to its place.
+pub(in crate::controllers) async fn write_at(
+    place: &Place<'_>,
+    journal: &Journal,
+    version: Option<String>,
+    context: &Context,
+) -> Result<(), EffectError> {
+    let holds = (HOLDS_READ_ONLY, if journal.phase.is_frozen() { "true" } else { "false" });
+    notebook::write(place, &[holds], serde_json::to_string_pretty(journal), version, context).await?;
+    tracing::info!(
+        from = journal.from,
+        to = journal.to,
+        phase = journal.phase.as_str(),
+        stopped = journal.stopped,
+        "wrote journal of a migration"
+    );
+    Ok(())
+}
+
+/// Which class is live: the first thing to be known of a collection that has an alias.
+pub(super) async fn resolve(
+    spec: &CollectionSpec,
+    clients: &ClusterClients,
+    context: &Context,
+) -> (Option<Box<Look>>, Option<String>, Live) {
+    let Some(wanted) = &spec.migration else { return (None, None, Live::Class(spec.declared.clone())) };
+    let ((journal, version), alias) = futures::join!(read(spec, context), clients.common.alias(&wanted.alias));
+    let mut look = Look { journal, alias: sight(alias), ..Look::default() };
+    if (&look.alias, &look.journal) == (&Sight::Seen(None), &Sight::Seen(None)) {
+        look.generations = Some(sight(clients.common.classes().await).map(|classes| {
+            let names = classes.iter().filter_map(|class| class["class"].as_str());
+            let own = names.filter(|name| names::generation_of(&spec.declared, name).is_some());
+            own.map(str::to_owned).collect()
+        }));
+    }
+    let live = migration::live(&spec.declared, &wanted.alias, &look);
+    (Some(Box::new(look)), version, live)
+}
+
+/// What the present phase wants to know. `spec`: with the live class in it.
+pub(super) async fn look(
+    spec: &CollectionSpec,
+    object: &ElysiaCollection,
+    clients: &ClusterClients,
+    context: &Context,
+    look: &mut Look,
+) {
+    let Some(wanted) = &spec.migration else { return };
+    let journal = look.journal.seen().and_then(Option::as_ref);
+    let wants = migration::wants(journal);
+    let name = migration::other(&spec.declared, &spec.collection, journal);
+    let other = sight(clients.common.class(&name, SchemaRead::Leader).await);
+    look.rival = claims::claimant(object, &name, context);
+    look.other = Some((name, other));
+    if let Some(class) = &wants.read_only {
+        look.read_only = emptiness::read_only(clients, class).await;
+    }
+    if let Some(since) = wants.restarted_since {
+        look.restarted = started_after(since, &spec.namespace, &spec.cluster, context);
+    }
+    if wants.alias_at {
+        let asked = clients
+            .nodes
+            .iter()
+            .map(async |(node, client)| (node.clone(), client.local_alias(&wanted.alias).await.ok()));
+        look.alias_at = join_all(asked).await.into_iter().collect();
+    }
+    if wants.copy {
+        // The Jobs before the ledger: a worker writes it before it ends.
+        let label = (names::MIGRATION_LABEL, spec.name.as_str());
+        look.jobs = match jobs::labelled(&spec.namespace, label, &spec.uid, context).await {
+            Ok(jobs) => Sight::Seen(jobs),
+            Err(error) => Sight::unseen(BlindnessKind::Failed, crate::effects::chain(&error)),
+        };
+        let ledger = names::copy_ledger(&spec.name);
+        look.ledger = store_jobs::beside::<CopyLedger>(&spec.namespace, &ledger, &spec.uid, context).await.ledger;
+    }
+}
+
+/// Carries out one act.
+pub(super) async fn act(
+    act: &Act,
+    spec: &CollectionSpec,
+    object: &ElysiaCollection,
+    version: Option<String>,
+    clients: &ClusterClients,
+    context: &Context,
+) -> Result<(), EffectError> {
+    let common = &clients.common;
+    match act {
+        Act::Write(journal) => write(spec, journal, version, context).await,
+        Act::MakeAlias { alias, class } => effects::make_alias(common, alias, class).await,
+        Act::CreateTarget(class) => weaviate::create_class(common, class).await,
+        Act::AddProperty { class, property } => weaviate::add_property(common, class, property).await,
+        Act::SetReadOnly { class, read_only, shards } => {
+            let _alone = context.destructive.lock().await;
+            context.must_lead()?;
+            weaviate::set_read_only(common, class, shards, *read_only).await
+        }
+        Act::Copy(journal) => start(journal, spec, object, context).await,
+        Act::EndJob(name) => kubernetes::end_job(&context.kube, &spec.namespace, name).await,
+        Act::Switch(journal) => {
+            // Nothing thaws in between, and nobody else leads.
+            let _alone = context.destructive.lock().await;
+            let since = journal.frozen_since.unwrap_or(journal.since);
+            let restarted = || started_after(since, &spec.namespace, &spec.cluster, context);
+            effects::switch_alias(common, &clients.nodes, journal, restarted, || context.leading.is_certain()).await
+        }
+        Act::RemoveFormer(journal) => {
+            let _alone = context.destructive.lock().await;
+            // That may have taken a while.
+            if let Some(rival) = claims::claimant(object, &journal.from, context) {
+                return Err(EffectError::Changed(format!("{rival} claims {} by now", journal.from)));
+            }
+            effects::remove_former(common, journal, || context.leading.is_certain()).await
+        }
+    }
+}
+
+/// Makes the Job of the present order.
+async fn start(
+    journal: &Journal,
+    spec: &CollectionSpec,
+    object: &ElysiaCollection,
+    context: &Context,
+) -> Result<(), EffectError> {
+    let way = store_jobs::way(&spec.namespace, &spec.cluster, context);
+    let Some(target) = &way.target else {
+        return Err(EffectError::Refused(
+            "the WeaviateCluster has no gRPC address (spec.external.grpc), by which objects are copied".to_owned(),
+        ));
+    };
+    let is_final = journal.phase == Phase::Final;
+    let deadline = if is_final { migration::FROZEN_AT_MOST } else { migration::COPY_DEADLINE };
+    let order = journal.order(&spec.uid);
+    let work = CopyWork {
+        namespace: spec.namespace.clone(),
+        name: spec.name.clone(),
+        uid: spec.uid.clone(),
+        ledger: names::copy_ledger(&spec.name),
+        copy: journal.copy(&spec.uid),
+        order: order.clone(),
+        from: journal.from.clone(),
+        into: journal.to.clone(),
+        endpoints: store_jobs::endpoints(target),
+        target: None,
+        class: None,
+        factor: None,
+        shards: None,
+        // The journal was written when there was no class of that name; of a kept one a person approved that it is written
+        // over.
+        is_made: true,
+        transform: Vec::new(),
+        is_final,
+        few: None,
+        most_passes: None,
+        patience: PatienceWork::default(),
+        deadline_seconds: store_jobs::seconds(deadline),
+    };
+    let text = serde_json::to_string(&work)
+        .map_err(|error| EffectError::Refused(format!("the work could not be written down: {error}")))?;
+    let owner = store_jobs::Owner {
+        namespace: &spec.namespace,
+        name: &spec.name,
+        label: names::MIGRATION_LABEL,
+        account: names::copy_account(&spec.name),
+        ledger: names::copy_ledger(&spec.name),
+    };
+    let doing = Doing {
+        name: migration::job(&spec.name, &order),
+        command: "copy",
+        work: (COPY_WORK_VARIABLE, text),
+        // It has none: from servers to servers.
+        store: &BackupStore::default(),
+        is_read_only: true,
+        target,
+        deadline,
+        lanes: LANES,
+    };
+    let objects = owner.objects(&doing, context).map_err(EffectError::Refused)?;
+    store_jobs::make(objects, object, false, None, false, context).await
+}
