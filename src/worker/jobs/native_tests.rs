@@ -176,9 +176,12 @@ async fn the_servers_are_asked_once_and_their_files_are_a_run() {
     assert_eq!(bench.asked(), ["POST /v1/backups/s3"]);
 }
 
+/// What it is, how it comes about, the collections, the words, and whether a person is needed.
+type Way = (&'static str, &'static dyn Fn(&FakeWeaviate), Value, &'static str, bool);
+
 #[tokio::test]
 async fn what_stands_in_the_way_is_told_before_any_call() {
-    let cases: [(&str, &dyn Fn(&FakeWeaviate), Value, &str, bool); 5] = [
+    let cases: [Way; 5] = [
         (
             "no module",
             &|it| it.backup_module(false),
