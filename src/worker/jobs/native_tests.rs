@@ -363,6 +363,31 @@ async fn while_another_backup_runs_nothing_is_begun() {
     assert!(!bench.store.files().keys().any(|key| key.ends_with(layout::MANIFEST)));
 }
 
+#[tokio::test]
+async fn a_run_is_retired_with_every_file_of_the_servers_and_no_other() {
+    let (bench, first) = Bench::with_run().await;
+    let next = job(|job| {
+        job["order"] = json!("ba9876543210");
+        job["retention"] = json!({"last": 1});
+    });
+    let serve = async {
+        while bench.asked().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let runs = bench.store.folders(layout::RUNS).await.unwrap();
+        let run = runs.into_iter().find(|run| run.ends_with("ba9876543210")).unwrap();
+        bench.write(&run, "SUCCESS");
+        bench.weaviate.end_backup("SUCCESS", "");
+    };
+    let (done, ()) = tokio::join!(bench.back_up(&next), serve);
+    done.unwrap();
+    let attempt = bench.ledger().attempt.unwrap();
+    assert_eq!((attempt.retired, attempt.trouble), (vec![first.clone()], None));
+    let left = bench.store.files();
+    assert!(!left.keys().any(|key| key.contains(&first) || key.contains(&first.to_lowercase())), "{:?}", left.keys());
+    assert!(left.keys().any(|key| key.contains("/native/")), "{:?}", left.keys());
+}
+
 fn restore_job(run: &str, edit: impl FnOnce(&mut Value)) -> RestoreJob {
     let mut job = json!({
         "restore": {
