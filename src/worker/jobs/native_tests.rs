@@ -176,9 +176,12 @@ async fn the_servers_are_asked_once_and_their_files_are_a_run() {
     assert_eq!(bench.asked(), ["POST /v1/backups/s3"]);
 }
 
+/// What it is, how it comes about, the collections, the words, and whether a person is needed.
+type Way = (&'static str, &'static dyn Fn(&FakeWeaviate), Value, &'static str, bool);
+
 #[tokio::test]
 async fn what_stands_in_the_way_is_told_before_any_call() {
-    let cases: [(&str, &dyn Fn(&FakeWeaviate), Value, &str, bool); 5] = [
+    let cases: [Way; 5] = [
         (
             "no module",
             &|it| it.backup_module(false),
@@ -358,6 +361,31 @@ async fn while_another_backup_runs_nothing_is_begun() {
     let failed = bench.back_up(&job(|_| {})).await.unwrap_err();
     assert!(!failed.is_permanent && failed.message.contains("backup theirs already in progress"), "{failed}");
     assert!(!bench.store.files().keys().any(|key| key.ends_with(layout::MANIFEST)));
+}
+
+#[tokio::test]
+async fn a_run_is_retired_with_every_file_of_the_servers_and_no_other() {
+    let (bench, first) = Bench::with_run().await;
+    let next = job(|job| {
+        job["order"] = json!("ba9876543210");
+        job["retention"] = json!({"last": 1});
+    });
+    let serve = async {
+        while bench.asked().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let runs = bench.store.folders(layout::RUNS).await.unwrap();
+        let run = runs.into_iter().find(|run| run.ends_with("ba9876543210")).unwrap();
+        bench.write(&run, "SUCCESS");
+        bench.weaviate.end_backup("SUCCESS", "");
+    };
+    let (done, ()) = tokio::join!(bench.back_up(&next), serve);
+    done.unwrap();
+    let attempt = bench.ledger().attempt.unwrap();
+    assert_eq!((attempt.retired, attempt.trouble), (vec![first.clone()], None));
+    let left = bench.store.files();
+    assert!(!left.keys().any(|key| key.contains(&first) || key.contains(&first.to_lowercase())), "{:?}", left.keys());
+    assert!(left.keys().any(|key| key.contains("/native/")), "{:?}", left.keys());
 }
 
 fn restore_job(run: &str, edit: impl FnOnce(&mut Value)) -> RestoreJob {

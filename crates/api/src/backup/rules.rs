@@ -40,7 +40,8 @@ pub struct Retention {
 #[serde(rename_all = "camelCase")]
 pub struct Verification {
     /// Whether each run is read back from the store when it is written: every file has its hash, and every object its
-    /// digest. `true` when left out. It reads as much as was written.
+    /// digest. `true` when left out. It reads as much as was written. With `engine: Native` every file is read for its hash,
+    /// which proves nothing of what is in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after_run: Option<bool>,
     /// Restore drills: the newest good run is restored into scratch collections and compared with what was restored. No

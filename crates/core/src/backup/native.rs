@@ -374,12 +374,12 @@ mod tests {
         of.iter().map(ToString::to_string).collect()
     }
 
-    fn seen(holders: &[&str], cold: &[&str], frozen: &[&str]) -> Option<CollectionSeen> {
-        Some(CollectionSeen { holders: names(holders).into_iter().collect(), cold: names(cold), frozen: names(frozen) })
+    fn seen(holders: &[&str], cold: &[&str], frozen: &[&str]) -> CollectionSeen {
+        CollectionSeen { holders: names(holders).into_iter().collect(), cold: names(cold), frozen: names(frozen) }
     }
 
-    fn only(name: &str, seen: Option<CollectionSeen>) -> BTreeMap<String, Option<CollectionSeen>> {
-        BTreeMap::from([(name.to_owned(), seen)])
+    fn only(name: &str, seen: impl Into<Option<CollectionSeen>>) -> BTreeMap<String, Option<CollectionSeen>> {
+        BTreeMap::from([(name.to_owned(), seen.into())])
     }
 
     #[test]
@@ -399,7 +399,14 @@ mod tests {
             ("a node that is gone", away, only("A", seen(&all, &[], &[])), false, &["are away: w-2;"], false),
             ("a node that is unwell", sick, only("A", seen(&all, &[], &[])), false, &["are away: w-1;"], false),
             ("of which nothing is needed", three("1.38.2"), only("A", seen(&["w-0"], &[], &[])), false, &[], true),
-            ("no such collection", three("1.38.2"), only("A", None), false, &["no collection A"], true),
+            (
+                "no such collection",
+                three("1.38.2"),
+                only("A", None::<CollectionSeen>),
+                false,
+                &["no collection A"],
+                true,
+            ),
             ("no collection at all", three("1.38.2"), BTreeMap::new(), false, &["no collection to"], true),
             ("another backup", busy, only("A", seen(&all, &[], &[])), false, &["at another backup"], false),
             (

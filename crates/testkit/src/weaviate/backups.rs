@@ -17,7 +17,7 @@ pub(super) struct Backups {
     pub(super) is_deaf: bool,
     /// Whether a cancelled backup goes on all the same, as one whose coordinator has died.
     pub(super) hangs: bool,
-    backups: BTreeMap<String, Entry>,
+    known: BTreeMap<String, Entry>,
     restores: BTreeMap<String, Entry>,
 }
 
@@ -41,7 +41,7 @@ impl Entry {
 impl Backups {
     /// What becomes of the one backup, or with `is_restore` restore, that is under way. Answers its classes.
     pub(super) fn end(&mut self, status: &str, error: &str, is_restore: bool) -> Option<Vec<String>> {
-        let entries = if is_restore { &mut self.restores } else { &mut self.backups };
+        let entries = if is_restore { &mut self.restores } else { &mut self.known };
         let entry = entries.values_mut().find(|entry| entry.is_running())?;
         (entry.status, entry.error) = (status.to_owned(), error.to_owned());
         Some(entry.classes.clone())
@@ -50,7 +50,7 @@ impl Backups {
     /// Puts a backup there, past every rule.
     pub(super) fn seed(&mut self, address: &str, status: &str) {
         let entry = Entry { status: status.to_owned(), ..Entry::started(Vec::new()) };
-        self.backups.insert(address.to_owned(), entry);
+        self.known.insert(address.to_owned(), entry);
     }
 
     fn address(&self, bucket: Option<&str>, path: Option<&str>, id: &str) -> String {
@@ -86,7 +86,7 @@ pub(super) fn answer(state: &mut State, method: &str, segments: &[&str], asked: 
         ("POST", []) => create(state, asked),
         ("GET", [id]) => {
             let address = placed(&state.backups, id);
-            match state.backups.backups.get(&address) {
+            match state.backups.known.get(&address) {
                 Some(entry) => standing(id, &address, entry),
                 None => refusal(404, format!("coordinator cannot get status: {address}: not found")),
             }
@@ -94,10 +94,10 @@ pub(super) fn answer(state: &mut State, method: &str, segments: &[&str], asked: 
         ("DELETE", [id]) => {
             let address = placed(&state.backups, id);
             let hangs = state.backups.hangs;
-            match state.backups.backups.get_mut(&address) {
+            match state.backups.known.get_mut(&address) {
                 Some(entry) if entry.status == "SUCCESS" => refusal(422, format!("backup \"{id}\" already succeeded")),
                 Some(entry) if entry.is_running() && !hangs => {
-                    entry.status = "CANCELED".to_owned();
+                    "CANCELED".clone_into(&mut entry.status);
                     (204, None)
                 }
                 _ => (204, None),
@@ -114,7 +114,7 @@ pub(super) fn answer(state: &mut State, method: &str, segments: &[&str], asked: 
         ("DELETE", [id, "restore"]) => {
             let address = placed(&state.backups, id);
             if let Some(entry) = state.backups.restores.get_mut(&address).filter(|entry| entry.is_running()) {
-                entry.status = "CANCELED".to_owned();
+                "CANCELED".clone_into(&mut entry.status);
             }
             (204, None)
         }
@@ -135,23 +135,23 @@ fn create(state: &mut State, asked: &Asked<'_>) -> Reply {
     }
     let config = &body["config"];
     let address = state.backups.address(config["Bucket"].as_str(), config["Path"].as_str(), id);
-    if state.backups.backups.contains_key(&address) {
+    if state.backups.known.contains_key(&address) {
         return refusal(422, format!("backup \"{id}\" already exists at \"{address}\""));
     }
-    if let Some((other, _)) = state.backups.backups.iter().find(|(_, entry)| entry.is_running()) {
+    if let Some((other, _)) = state.backups.known.iter().find(|(_, entry)| entry.is_running()) {
         let other = other.rsplit('/').next().unwrap_or_default();
         return refusal(422, format!("backup {other} already in progress"));
     }
     let entry = Entry::started(include);
     let reply = standing(id, &address, &entry);
-    state.backups.backups.insert(address, entry);
+    state.backups.known.insert(address, entry);
     reply
 }
 
 fn restore(state: &mut State, id: &str, asked: &Asked<'_>) -> Reply {
     let config = &asked.body["config"];
     let address = state.backups.address(config["Bucket"].as_str(), config["Path"].as_str(), id);
-    if !state.backups.backups.contains_key(&address) {
+    if !state.backups.known.contains_key(&address) {
         return refusal(404, format!("backup id \"{id}\" does not exist"));
     }
     let entry = Entry::started(classes(&asked.body));

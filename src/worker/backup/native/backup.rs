@@ -218,7 +218,7 @@ async fn watch<S: Store>(
 ) -> Result<Descriptor, Failure> {
     let Begun { order, place, .. } = begun;
     let pace = work.pace;
-    let began = Instant::now();
+    let watched_since = Instant::now();
     let mut was_away = !is_own;
     let mut changes = Changes::new(order);
     loop {
@@ -239,13 +239,13 @@ async fn watch<S: Store>(
             info!(reason, "the servers' word in the store cannot be read");
             None
         });
-        if descriptor.is_none() && began.elapsed() >= pace.unseen {
+        if descriptor.is_none() && watched_since.elapsed() >= pace.unseen {
             return Err(unseen(work, begun, standing, ways).await);
         }
         let quiet = changes.quiet(store, pace, descriptor.as_ref()).await?;
         let is_whole = descriptor.as_ref().is_some_and(Descriptor::is_success);
-        let word = standing.map(word).or_else(|| descriptor.as_ref().and_then(ended));
-        match native::judge(&Watched { word, is_whole, was_away, quiet }) {
+        let said = standing.map(word).or_else(|| descriptor.as_ref().and_then(ended));
+        match native::judge(&Watched { word: said, is_whole, was_away, quiet }) {
             Verdict::Complete => {
                 if let Some(descriptor) = descriptor {
                     return Ok(descriptor);

@@ -126,7 +126,7 @@ async fn pause(stop: &Stop, time: Duration) {
 }
 
 /// Asks the servers to stop, and waits until they have. Says how it ended.
-async fn cancel(ways: &Ways, place: &Place, pace: Pace) -> String {
+async fn cancel(ways: &Ways, place: &Place, times: Pace) -> String {
     let name = place.name();
     let mut last = match speaker(ways).cancel_backup(&name).await {
         Ok(()) => String::new(),
@@ -136,7 +136,7 @@ async fn cancel(ways: &Ways, place: &Place, pace: Pace) -> String {
             Err(_) => crate::worker::chain(&first),
         },
     };
-    let until = tokio::time::Instant::now() + pace.cancel;
+    let until = tokio::time::Instant::now() + times.cancel;
     while tokio::time::Instant::now() < until {
         match speaker(ways).backup_standing(&name).await {
             Ok(Some(standing)) => match standing.phase {
@@ -149,12 +149,12 @@ async fn cancel(ways: &Ways, place: &Place, pace: Pace) -> String {
             Ok(None) => return format!("the servers know no backup {}", place.id),
             Err(error) => last = crate::worker::chain(&error),
         }
-        tokio::time::sleep(pace.look.min(Duration::from_secs(1))).await;
+        tokio::time::sleep(times.look.min(Duration::from_secs(1))).await;
     }
     format!(
         "backup {} was to be cancelled, and {} s later it was not: {last}. It is no run; when the node that coordinates it has died the servers say so for ever, and begin another one all the same",
         place.id,
-        pace.cancel.as_secs()
+        times.cancel.as_secs()
     )
 }
 

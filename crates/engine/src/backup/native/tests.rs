@@ -130,9 +130,12 @@ async fn damage_is_found_by_hash_and_without_one_by_size() {
     }
 }
 
+/// What it is, how it comes about, and the words.
+type Spoilt = (&'static str, &'static dyn Fn(&MemoryStore), &'static str);
+
 #[tokio::test]
 async fn what_is_not_whole_in_this_store_is_no_run() {
-    let cases: [(&str, &dyn Fn(&MemoryStore), &str); 4] = [
+    let cases: [Spoilt; 4] = [
         (
             "a node's files are elsewhere",
             &|store| {
