@@ -219,6 +219,7 @@ async fn start(
         store: &BackupStore::default(),
         is_read_only: true,
         target,
+        secrets: Vec::new(),
         deadline,
         lanes: LANES,
     };

@@ -13,7 +13,7 @@ use crate::condition::find;
 pub(super) const OPERATOR_SILENT: &str = "OperatorSilent";
 
 /// Reasons that a healthy object passes through on its way.
-const STAGES: [Reason; 8] = [
+const STAGES: [Reason; 9] = [
     Reason::Starting,
     Reason::Creating,
     Reason::Restoring,

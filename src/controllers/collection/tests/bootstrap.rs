@@ -86,7 +86,7 @@ impl World {
         self.restart();
     }
 
-    fn phase(&self) -> String {
+    fn bootstrapped(&self) -> String {
         let bootstrap = self.articles().status.unwrap().bootstrap;
         bootstrap.map_or_else(|| "-".to_owned(), |bootstrap| format!("{:?}", bootstrap.phase))
     }
@@ -114,7 +114,7 @@ async fn it_is_restored_then_kept_as_any_other_and_never_restored_again() {
     for (phase, began) in [("Pending", false), ("Running", false), ("Running", true)] {
         world.restore_says(phase, began, "Job j is at it");
         world.round().await;
-        assert_eq!((world.phase().as_str(), world.weaviate.class("Articles")), ("Restoring", None));
+        assert_eq!((world.bootstrapped().as_str(), world.weaviate.class("Articles")), ("Restoring", None));
         world.restart();
     }
     // Half of it is there: nobody compares it, copies it or changes a setting.
@@ -133,7 +133,7 @@ async fn it_is_restored_then_kept_as_any_other_and_never_restored_again() {
     world.round().await;
     world.round().await;
     assert!(world.is_ready(), "{}", world.conditions());
-    assert_eq!(world.phase(), "Done");
+    assert_eq!(world.bootstrapped(), "Done");
     for _ in 0..3 {
         advance(3600);
         assert_eq!(world.round().await, "");
@@ -151,7 +151,7 @@ async fn it_is_restored_then_kept_as_any_other_and_never_restored_again() {
     world.api.remove::<CollectionRestore>(NAMESPACE, RESTORE);
     world.lose_status();
     world.round().await;
-    assert_eq!((world.phase().as_str(), world.weaviate.class("Articles")), ("Done", None));
+    assert_eq!((world.bootstrapped().as_str(), world.weaviate.class("Articles")), ("Done", None));
     assert!(world.api.object::<CollectionRestore>(NAMESPACE, RESTORE).is_none());
     // Without `restoreFrom` it is declared as any other.
     world.api.edit::<ElysiaCollection>(NAMESPACE, "articles", |object| {
@@ -159,7 +159,7 @@ async fn it_is_restored_then_kept_as_any_other_and_never_restored_again() {
     });
     world.round().await;
     assert!(world.weaviate.class("Articles").is_some());
-    assert_eq!(world.phase(), "-");
+    assert_eq!(world.bootstrapped(), "-");
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn a_collection_that_is_there_is_kept_and_nothing_is_restored() {
     world.round().await;
     assert!(world.is_ready(), "{}", world.conditions());
     advance(3600);
-    assert_eq!((world.round().await.as_str(), world.phase().as_str()), ("", "Skipped"));
+    assert_eq!((world.round().await.as_str(), world.bootstrapped().as_str()), ("", "Skipped"));
     assert!(world.api.objects::<CollectionRestore>().is_empty());
 }
 
@@ -195,7 +195,7 @@ async fn a_failed_restore_asks_a_person_and_a_deleted_one_goes_on() {
     world.lose_status();
     let told = world.round().await;
     assert!(told.starts_with("POST collectionrestores/articles-bootstrap"), "{told}");
-    assert_eq!(world.phase(), "Restoring");
+    assert_eq!(world.bootstrapped(), "Restoring");
 }
 
 #[tokio::test]
