@@ -69,7 +69,7 @@ impl StoreArgs {
     }
 
     /// Opens it; no call is made yet.
-    pub(in crate::cli) fn open(&self) -> Result<AnyStore, Stop> {
+    pub(super) fn open(&self) -> Result<AnyStore, Stop> {
         open(&self.work()?)
     }
 
@@ -81,7 +81,7 @@ impl StoreArgs {
 }
 
 /// Opens a store with the key of the environment.
-pub(super) fn open(work: &StoreWork) -> Result<AnyStore, Stop> {
+pub(in crate::cli) fn open(work: &StoreWork) -> Result<AnyStore, Stop> {
     let key = match work {
         StoreWork::S3(bucket) if !bucket.anonymous => Some(key()?),
         StoreWork::S3(_) | StoreWork::Folder(_) => None,
