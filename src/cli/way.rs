@@ -88,7 +88,7 @@ impl Way {
     /// The same ways for backups and restores, which tell nodes apart.
     pub(super) fn ways(&self) -> Ways {
         let nodes = self.opened.iter().flat_map(|opened| &opened.nodes).filter(|(_, client)| client.has_grpc());
-        let nodes = nodes.map(|(name, client)| Node { name: name.clone(), client: client.clone() }).collect();
+        let nodes = nodes.map(|(name, client)| Node { name: name.clone(), client: client.clone() });
         Ways { common: self.common.clone(), nodes: nodes.chain(self.named.iter().cloned()).collect() }
     }
 

@@ -69,7 +69,7 @@ impl StoreArgs {
     }
 
     /// Opens it; no call is made yet.
-    pub(in crate::cli) fn open(&self) -> Result<AnyStore, Stop> {
+    pub(super) fn open(&self) -> Result<AnyStore, Stop> {
         open(&self.work()?)
     }
 

@@ -183,7 +183,7 @@ mod tests {
         .unwrap()
     }
 
-    fn state(edit: serde_json::Value) -> State {
+    fn state(edit: &serde_json::Value) -> State {
         let mut state = json!({
             "format": "f", "version": 1, "copy": "c", "from": "A", "source": NOBODY, "into": "B", "target": NOBODY,
             "holding": "Own", "startedAt": "2026-11-30T05:00:00Z", "updatedAt": "2026-11-30T05:00:01Z", "order": "o",
@@ -228,7 +228,7 @@ mod tests {
         let known = json!({
             "pass": pass, "passes": 2, "written": 100, "removed": 0, "behind": 100, "caughtUpTo": "2026-11-30T05:00:00Z",
         });
-        tell(&mut ledger, &state(known));
+        tell(&mut ledger, &state(&known));
         assert_eq!((ledger.stage, ledger.pass, ledger.total, ledger.done), (Stage::Copying, 2, 100, 40));
         assert_eq!((ledger.written, ledger.removed, ledger.behind), (102, 1, Some(100)));
         assert!(ledger.has_begun);
@@ -237,7 +237,7 @@ mod tests {
             "holding": "Found", "orderIsDone": true,
             "compared": {"source": 9, "target": 8, "differing": 1, "at": "2026-11-30T05:20:00Z", "tenants": [row]},
         });
-        tell(&mut ledger, &state(done));
+        tell(&mut ledger, &state(&done));
         let compared = ledger.compared.unwrap();
         assert_eq!((ledger.stage, ledger.done, ledger.total, ledger.has_begun), (Stage::Done, 100, 100, false));
         assert_eq!((compared.is_same, compared.sampled, compared.tenants.len()), (false, 9, 1));

@@ -142,11 +142,7 @@ enum Occupant {
 }
 
 async fn occupant<M: Mirror>(mirror: &M, class: &Value) -> Result<Occupant, PortError> {
-    if class["multiTenancyConfig"]["enabled"] != true {
-        if mirror.has_objects(None).await? {
-            return Ok(Occupant::Some(None));
-        }
-    } else {
+    if class["multiTenancyConfig"]["enabled"] == true {
         for tenant in mirror.tenants().await? {
             if !tenant.is_awake() {
                 return Ok(Occupant::Unknown(format!("tenant {} is {}", tenant.name, tenant.activity)));
@@ -155,6 +151,8 @@ async fn occupant<M: Mirror>(mirror: &M, class: &Value) -> Result<Occupant, Port
                 return Ok(Occupant::Some(Some(tenant.name)));
             }
         }
+    } else if mirror.has_objects(None).await? {
+        return Ok(Occupant::Some(None));
     }
     if mirror.sees_every_node().await? {
         return Ok(Occupant::None);

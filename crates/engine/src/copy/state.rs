@@ -49,11 +49,6 @@ impl Tally {
         self.target += target;
         self.differing += differing;
     }
-
-    /// What had to be changed, or should have been.
-    pub fn changes(&self) -> u64 {
-        self.written + self.removed + self.left
-    }
 }
 
 /// What a pass over the source does.

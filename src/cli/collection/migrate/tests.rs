@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::super::{Cli, Color, Exit, exit_of_parser};
 use super::{Order, Printer, alone, copy_id, shown, verdict, words};
 
-fn state(edit: Value) -> State {
+fn state(edit: &Value) -> State {
     let mut state = json!({
         "format": "f", "version": 1, "copy": "c", "from": "Articles", "source": "http://old:8080", "into": "Articles_2",
         "target": "http://new:8080", "holding": "Own", "startedAt": "2026-11-30T05:00:00Z",
@@ -53,14 +53,14 @@ fn the_ways_to_say_it_are_understood() {
 #[test]
 fn what_became_of_it_is_said() {
     let row = json!({"tenant": "acme", "source": 9, "target": 8, "differing": 1});
-    let comparison = |differing: u64, tenants: Value| json!({"source": 1250, "target": 1250, "differing": differing, "at": "2026-11-30T05:10:00Z", "tenants": tenants});
-    let same = state(json!({"compared": comparison(0, json!([])), "orderIsDone": true}));
-    let differs = state(json!({"compared": comparison(1, json!([row])), "left": 1, "holding": "Found"}));
+    let comparison = |differing: u64, tenants: &Value| json!({"source": 1250, "target": 1250, "differing": differing, "at": "2026-11-30T05:10:00Z", "tenants": tenants});
+    let same = state(&json!({"compared": comparison(0, &json!([])), "orderIsDone": true}));
+    let differs = state(&json!({"compared": comparison(1, &json!([row])), "left": 1, "holding": "Found"}));
     let open = "from       Articles at http://old:8080\n\
                 into       Articles_2 at http://new:8080\n\
                 objects    1260 written and 12 removed in 3 passes\n\
                 caught up  to 2026-11-30T05:09:00Z; the last pass had 2 objects to do\n";
-    assert_eq!(text(&state(json!({}))), open);
+    assert_eq!(text(&state(&json!({}))), open);
     let compared = "compared   the same: 1250 objects there, 1250 in the copy, 0 differ\n";
     assert_eq!(text(&same), format!("{open}{compared}"));
     let compared = "left       1 objects are in Articles_2 alone, which was there before the copy\n\
@@ -71,9 +71,9 @@ fn what_became_of_it_is_said() {
     let printer = Printer::new(Color::Never);
     assert_eq!(verdict(&same, &order(true), printer), Exit::Healthy);
     assert_eq!(verdict(&differs, &order(true), printer), Exit::Fault);
-    assert_eq!(verdict(&state(json!({})), &order(true), printer), Exit::Fault);
-    assert_eq!(verdict(&state(json!({})), &order(false), printer), Exit::Healthy);
-    assert_eq!(verdict(&state(json!({"behind": 1_000_000})), &order(false), printer), Exit::Unknown);
+    assert_eq!(verdict(&state(&json!({})), &order(true), printer), Exit::Fault);
+    assert_eq!(verdict(&state(&json!({})), &order(false), printer), Exit::Healthy);
+    assert_eq!(verdict(&state(&json!({"behind": 1_000_000})), &order(false), printer), Exit::Unknown);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn how_far_it_is_fits_one_line() {
     let pass = |kind: &str| {
         let tally = json!({"read": 30, "written": 2, "removed": 1, "differing": 4});
         let at = json!([{"slice": 0, "tally": tally}]);
-        words(&state(json!({"pass": {"kind": kind, "beganAt": "2026-11-30T05:10:00Z", "slices": 1, "at": at}})))
+        words(&state(&json!({"pass": {"kind": kind, "beganAt": "2026-11-30T05:10:00Z", "slices": 1, "at": at}})))
     };
     assert_eq!(pass("First"), "copying: 30 objects read, 2 written");
     assert_eq!(pass("Stamps"), "catching up, pass 3: 30 objects looked at, 2 written, 1 removed");
