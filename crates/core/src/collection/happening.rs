@@ -270,7 +270,7 @@ impl Happened {
             Self::RecreationBegun => &[Reason::Recreating],
             Self::ClearBegun => &[Reason::Clearing],
             Self::ClearRefused => &[Reason::ClearRefused],
-            Self::MigrationBegun => &[Reason::Migrating],
+            Self::MigrationBegun | Self::WritesHeld => &[Reason::Migrating],
             _ => &[],
         }
     }

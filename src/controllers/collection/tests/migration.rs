@@ -164,8 +164,34 @@ async fn a_collection_with_objects_is_migrated_once_and_everything_in_its_order(
     let story = world.transcript();
     let jobs: Vec<String> = world.api.objects::<Job>().into_iter().filter_map(|job| job.metadata.name).collect();
     assert_eq!(jobs.len(), 1);
-    assert_snapshot!(story.replace(&jobs[0], "JOB"), @"");
-    assert_snapshot!(world.articles().status.unwrap().plan.unwrap().steps.join("\n"), @"");
+    assert_snapshot!(story.replace(&jobs[0], "JOB"), @r"
+    POST configmaps/articles-migration-00000003 Create
+    PATCH elysiacollections/articles/status Ready=False Migrating
+    POST events Warning DriftFound
+    POST events Normal MigrationBegun
+    POST /v1/schema at w-0
+    PATCH elysiacollections/articles/status Ready=False Migrating
+    POST events Normal Created
+    PUT configmaps/articles-migration-00000003 Copy
+    PATCH elysiacollections/articles/status Ready=False Migrating
+    POST configmaps/articles-copied
+    PATCH serviceaccounts/articles-copy apply
+    PATCH roles/articles-copy apply
+    PATCH rolebindings/articles-copy apply
+    POST jobs/JOB
+    PATCH elysiacollections/articles/status Ready=False Migrating
+    PATCH elysiacollections/articles/status Ready=False NeedsApproval
+    POST events Warning NeedsApproval
+    ");
+    assert_snapshot!(world.articles().status.unwrap().plan.unwrap().steps.join("\n"), @r"
+    create Articles_2 with the declared settings
+    copy the objects of Articles to Articles_2, and catch up
+    make Articles read-only and see it at 3 nodes; writers get errors from here on
+    wait 120 s for writes in flight
+    copy what is left, and compare every object of Articles and Articles_2; stop if any differs
+    let alias Live lead to Articles_2, and see it at 3 nodes; writers go on from here
+    keep Articles, read-only, for 72 hours, then delete it with its objects
+    ");
     assert!(world.conditions().contains("Stalled=True NeedsApproval"), "{}", world.conditions());
     assert!(world.conditions().contains("Available=True"), "{}", world.conditions());
 
@@ -176,7 +202,35 @@ async fn a_collection_with_objects_is_migrated_once_and_everything_in_its_order(
     let story = world.transcript();
     let jobs: Vec<String> = world.api.objects::<Job>().into_iter().filter_map(|job| job.metadata.name).collect();
     let story = jobs.iter().fold(story, |story, job| story.replace(job, "JOB"));
-    assert_snapshot!(story, @"");
+    assert_snapshot!(story, @r"
+    PUT configmaps/articles-migration-00000003 Freeze
+    PATCH elysiacollections/articles/status Ready=False Migrating
+    POST events Normal ApprovalConsumed
+    POST events Normal WritesHeld
+    PUT configmaps/articles-migration-00000003 Freeze
+    PATCH elysiacollections/articles/status Ready=False Migrating
+    PUT /v1/schema/Articles/shards/shard0 at w-0
+    PUT /v1/schema/Articles/shards/shard1 at w-0
+    PUT /v1/schema/Articles/shards/shard2 at w-0
+    PUT configmaps/articles-migration-00000003 Settle
+    PATCH elysiacollections/articles/status Ready=False Migrating
+    PUT configmaps/articles-migration-00000003 Final
+    PATCH elysiacollections/articles/status Ready=False Migrating
+    POST configmaps/articles-copied → 409
+    POST jobs/JOB
+    PATCH elysiacollections/articles/status Ready=False Migrating
+    PUT configmaps/articles-migration-00000003 Switch
+    PUT /v1/aliases/Live at w-0
+    PATCH elysiacollections/articles/status Ready=False Migrating
+    PUT configmaps/articles-migration-00000003 Verify
+    PATCH elysiacollections/articles/status Ready=False Migrating
+    POST events Normal Migrated
+    PUT configmaps/articles-migration-00000003 Kept
+    PATCH elysiacollections/articles/status Ready=False Migrating
+    PATCH elysiacollections/articles/status Ready=True AsDeclared
+    POST events Normal DriftGone
+    PATCH events Normal AsDeclared
+    ");
     assert!(world.is_ready(), "{}", world.conditions());
     check_migrated(&world, &story, "");
     let status = world.articles().status.unwrap();
