@@ -48,7 +48,7 @@ const DAMAGES: [(&str, &str, Option<&str>); 6] = [
     ("flipped bit", "changed", Some("other bytes than were written")),
     ("swapped vectors", "objects", None),
     ("wrong manifest", "wrongManifest", Some("is that of run")),
-    ("missing tenant", "totals", None),
+    ("missing tenant", "totals", Some("the index lists")),
 ];
 
 pub(super) fn run() -> Result<()> {
