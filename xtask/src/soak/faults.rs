@@ -212,11 +212,11 @@ impl Soak {
         let gate = Gate::before(&self.s3.endpoint(), Opening::Shut)?;
         let place = Place::bucket(&self.s3, BUCKET, "always-503", &gate.endpoint());
         let outcome = self.stage.backup(&place, CLUSTER, "always", &json!({}))?;
-        list.note("503, for ever", place.kind, "backup", outcome.failure("503")?);
+        list.note("503, for ever", place.kind, "backup", outcome.failure("slow down")?);
         ensure!(outcome.attempt()["isPermanent"] == false, "a server that is away comes back: {outcome:?}");
         let whole = Place::bucket(&self.s3, BUCKET, "whole", &gate.endpoint());
         let outcome = self.stage.restore(&whole, CLUSTER, "latest", ARTICLES)?;
-        list.note("503, for ever", whole.kind, "restore", outcome.failure("503")?);
+        list.note("503, for ever", whole.kind, "restore", outcome.failure("slow down")?);
         drop(gate);
         // For reading alone.
         let server = self.s3.beside(&["--readonly"])?;
