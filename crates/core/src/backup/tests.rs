@@ -490,7 +490,7 @@ fn what_cannot_be_is_refused() {
         (
             "gzip in Parquet",
             json!({"clusterRef": {"name": "w"}, "store": {"s3": {"bucket": "b"}}, "compression": "Gzip"}),
-            "Gzip goes with format: Jsonl",
+            "Gzip and Lz4 go with format: Jsonl",
         ),
         (
             "files of the servers on a volume",

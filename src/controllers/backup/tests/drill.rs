@@ -64,10 +64,8 @@ async fn a_drill_is_a_job_of_its_own_and_moves_running_alone() {
     let told = world.nightly().await;
     let job = world.drill_job(&first);
     assert_snapshot!(told.replace(&job, "JOB"), @r"
+    POST configmaps/nightly-backups → 409
     PATCH configmaps/nightly-backups merge
-    PATCH serviceaccounts/nightly-backup apply
-    PATCH roles/nightly-backup apply
-    PATCH rolebindings/nightly-backup apply
     POST jobs/JOB
     PATCH collectionbackups/nightly/status Ready=True Complete
     ");
@@ -150,7 +148,7 @@ async fn a_drill_in_another_cluster_has_its_addresses_and_no_others() {
     world.restart();
     world.nightly().await;
     let work = world.told_backup(&world.drill_job(&first));
-    assert_eq!(work.backup.endpoints.rest, "http://lab:8080/");
+    assert_eq!(work.backup.endpoints.rest, "http://lab:8080");
     assert!(work.drill.unwrap().cluster.starts_with("ai/lab ("));
     assert!(work.backup.owner.cluster.starts_with("ai/search ("));
 }
