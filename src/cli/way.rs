@@ -172,6 +172,7 @@ fn key(file: Option<&Path>, variable: &str) -> Result<Option<SecretString>, Stop
 }
 
 /// How to reach servers that are copied to.
+#[expect(clippy::struct_field_names, reason = "they are names of options")]
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Way to the servers that are copied to; the same servers when left out")]
 pub(super) struct ToArgs {

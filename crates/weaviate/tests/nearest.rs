@@ -38,6 +38,7 @@ struct Targets {
     target_vectors: Vec<String>,
 }
 
+#[expect(clippy::struct_field_names, reason = "as Weaviate names them")]
 #[derive(Clone, Message, PartialEq)]
 struct Vector {
     #[prost(string, tag = "1")]

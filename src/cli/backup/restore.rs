@@ -31,6 +31,7 @@ use crate::worker::backup::{Chosen, Failure, plan_restore_over, restore_chosen};
 use crate::worker::work::{Endpoints, PatienceWork};
 
 /// Arguments of `restore`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The same command goes on where a restore was stopped or killed, and does nothing once it is done.\n\

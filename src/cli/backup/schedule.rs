@@ -253,20 +253,17 @@ pub(super) async fn schedule(args: &ScheduleArgs, session: &Session) -> Result<E
     }
     let verb = if found.is_some() { "patch" } else { "create" };
     let sent = async {
-        match &found {
-            Some(_) => {
-                let parameters = PatchParams {
-                    field_manager: Some(PLUGIN_MANAGER.to_owned()),
-                    dry_run: args.dry_run,
-                    ..PatchParams::default()
-                };
-                api.patch(name, &parameters, &Patch::Merge(&patch)).await
-            }
-            None => {
-                let object = serde_json::from_value(manifest.clone()).map_err(kube::Error::SerdeError)?;
-                let parameters = PostParams { dry_run: args.dry_run, field_manager: Some(PLUGIN_MANAGER.to_owned()) };
-                api.create(&parameters, &object).await
-            }
+        if found.is_some() {
+            let parameters = PatchParams {
+                field_manager: Some(PLUGIN_MANAGER.to_owned()),
+                dry_run: args.dry_run,
+                ..PatchParams::default()
+            };
+            api.patch(name, &parameters, &Patch::Merge(&patch)).await
+        } else {
+            let object = serde_json::from_value(manifest.clone()).map_err(kube::Error::SerdeError)?;
+            let parameters = PostParams { dry_run: args.dry_run, field_manager: Some(PLUGIN_MANAGER.to_owned()) };
+            api.create(&parameters, &object).await
         }
     };
     let next = format!("kubectl auth can-i {verb} collectionbackups.elysia.dev -n {}", session.namespace);

@@ -53,8 +53,8 @@ impl Standing {
             // Writing to a String cannot fail.
             writeln!(text, "{key:<10} {}", plain(value)).ok();
         };
-        let live = self.live.as_deref().unwrap_or("not known yet");
-        line("alias", &format!("{} → {live}", self.alias));
+        let serving = self.live.as_deref().unwrap_or("not known yet");
+        line("alias", &format!("{} → {serving}", self.alias));
         if let Some(version) = &self.schema_version {
             line("declared", &format!("version {version}"));
         }

@@ -38,6 +38,7 @@ fn journal_in(phase: Phase) -> Journal {
     .unwrap()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as an object has it")]
 fn declared() -> Option<Value> {
     Some(json!({"alias": "Live", "schemaVersion": "2"}))
 }

@@ -29,14 +29,14 @@ pub(super) async fn look(spec: &CollectionSpec, before: &ElysiaCollectionStatus,
         return Look::default();
     }
     match live(&spec.namespace, &name, context).await {
-        Ok(found) => match found.as_ref().and_then(view) {
-            Some(view) => Look { restore: Sight::Seen(Some(view)), ..Look::default() },
-            None => {
-                let ledger = names::restore_ledger(&name);
-                let ledger = store_jobs::beside(&spec.namespace, &ledger, &spec.uid, context).await.ledger;
-                Look { ledger, ..Look::default() }
+        Ok(found) => {
+            if let Some(view) = found.as_ref().and_then(view) {
+                return Look { restore: Sight::Seen(Some(view)), ..Look::default() };
             }
-        },
+            let ledger = names::restore_ledger(&name);
+            let ledger = store_jobs::beside(&spec.namespace, &ledger, &spec.uid, context).await.ledger;
+            Look { ledger, ..Look::default() }
+        }
         Err(message) => Look { restore: Sight::unseen(BlindnessKind::Failed, message), ..Look::default() },
     }
 }

@@ -95,8 +95,9 @@ fn a_drill_begins_at_its_time_and_a_run_goes_first() {
 
 #[test]
 fn a_drill_waits_for_what_must_not_be_hidden() {
+    type Edit = fn(&mut Observed);
     let spec = drilled();
-    let cases: [(&str, fn(&mut Observed)); 5] = [
+    let cases: [(&str, Edit); 5] = [
         ("a run that is under way", |seen| {
             let order = seen.intent.clone().unwrap().order;
             seen.jobs = vec![job(&drilled(), &order, JobState::Active)];

@@ -6,7 +6,7 @@ use elysia_api::condition::{ConditionType, Reason};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::ledger::{BackupLedger, RunNote, TOLD_RUNS, Totals};
+use super::ledger::{BackupLedger, DrillNote, RunNote, TOLD_RUNS, Totals};
 use super::{BackupSpec, Observed, Plan};
 use crate::condition::{self, Finding};
 
@@ -42,7 +42,7 @@ fn has_ended(run: &BackupRun) -> bool {
 /// The last drill, as the status has it. One that could not be done does not hide one that failed.
 fn last_drill(ledger: &BackupLedger) -> Option<BackupDrill> {
     let last = ledger.last_drill.as_ref();
-    if let Some(undone) = ledger.undone_drill.as_ref().filter(|_| !last.is_some_and(|last| last.has_failed())) {
+    if let Some(undone) = ledger.undone_drill.as_ref().filter(|_| !last.is_some_and(DrillNote::has_failed)) {
         return Some(BackupDrill {
             run: undone.run.clone(),
             at: time(undone.at),

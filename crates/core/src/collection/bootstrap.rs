@@ -227,7 +227,6 @@ pub fn status(spec: &CollectionSpec, observed: &Observed, before: &ElysiaCollect
     let named = |phase, run| Some(BootstrapStatus { phase, restore: Some(restore_name(&spec.name)), run });
     match state(spec, observed, before) {
         State::Absent => None,
-        State::Unknown(_) => before.bootstrap.clone(),
         State::NotBegun => match &observed.class {
             Sight::Seen(Some(_)) => Some(BootstrapStatus { phase: BootstrapPhase::Skipped, restore: None, run: None }),
             Sight::Seen(None) => named(BootstrapPhase::Pending, None),
@@ -240,7 +239,7 @@ pub fn status(spec: &CollectionSpec, observed: &Observed, before: &ElysiaCollect
             Some(bootstrap) if bootstrap.phase == BootstrapPhase::Done => Some(bootstrap.clone()),
             _ => named(BootstrapPhase::Done, run),
         },
-        State::Skipped => before.bootstrap.clone(),
+        State::Unknown(_) | State::Skipped => before.bootstrap.clone(),
     }
 }
 

@@ -47,6 +47,7 @@ fn seen(is_there: bool, restore: Option<RestoreView>, ledger: Option<RestoreLedg
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as it is observed")]
 fn view(phase: RestorePhase, has_begun: bool) -> Option<RestoreView> {
     Some(RestoreView {
         phase: Some(phase),

@@ -13,6 +13,10 @@ pub(super) struct Listed<T> {
     is_over: bool,
 }
 
+/// Behind which id a page begins; `None` begins with the lowest.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Behind(pub(super) Option<Uuid>);
+
 /// An id that comes before one that was listed before it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Disordered(pub(super) Uuid);
@@ -29,8 +33,8 @@ impl<T> Listed<T> {
     }
 
     /// Behind which id the next page begins; `None` where none is needed now.
-    pub(super) fn wants(&self) -> Option<Option<Uuid>> {
-        (self.items.is_empty() && !self.is_over).then_some(self.reached)
+    pub(super) fn wants(&self) -> Option<Behind> {
+        (self.items.is_empty() && !self.is_over).then_some(Behind(self.reached))
     }
 
     /// A page was listed; an empty one is the end.
@@ -113,8 +117,8 @@ mod tests {
             let (mut one, mut other) = (Listed::behind(None), Listed::behind(None));
             let mut seen = Vec::new();
             loop {
-                if let Some(after) = one.wants() { one.add(page(&source, after, sizes.0)).unwrap(); }
-                if let Some(after) = other.wants() { other.add(page(&target, after, sizes.1)).unwrap(); }
+                if let Some(Behind(after)) = one.wants() { one.add(page(&source, after, sizes.0)).unwrap(); }
+                if let Some(Behind(after)) = other.wants() { other.add(page(&target, after, sizes.1)).unwrap(); }
                 let (found, bound) = pairs(&mut one, &mut other);
                 seen.extend(found.into_iter().map(|pair| (pair.id.as_u128(), pair.source.is_some(), pair.target.is_some())));
                 if bound.is_none() { break; }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::join::{Disordered, Listed, Pair, pairs};
+use super::join::{Behind, Disordered, Listed, Pair, pairs};
 use super::pass::{Kit, Unit};
 use super::ports::{Mirror, Side};
 use super::state::{Holding, Kind, Tally};
@@ -76,12 +76,12 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
         let (mut source, mut target) = (unit.source_behind(after), unit.target_behind(after));
         loop {
             self.alive()?;
-            if let Some(after) = source.wants() {
+            if let Some(Behind(after)) = source.wants() {
                 let stretch = unit.of(&self.order.from, after);
                 let page = self.call(async || self.source.stamps(stretch).await).await?;
                 added(&mut source, page, &self.order.from)?;
             }
-            if let Some(after) = target.wants() {
+            if let Some(Behind(after)) = target.wants() {
                 let stretch = unit.of(&self.order.into, after);
                 let page = self.call(async || self.mirrored.stamps(stretch).await).await?;
                 added(&mut target, page, &self.order.into)?;
@@ -132,12 +132,12 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
         };
         loop {
             self.alive()?;
-            if let Some(after) = source.wants() {
+            if let Some(Behind(after)) = source.wants() {
                 let stretch = unit.of(&self.order.from, after);
                 let page = self.call(async || self.source.page(stretch).await).await?;
                 added(&mut source, paired(page.objects), &self.order.from)?;
             }
-            if let Some(after) = target.wants() {
+            if let Some(Behind(after)) = target.wants() {
                 let stretch = unit.of(&self.order.into, after);
                 let page = self.call(async || self.mirrored.page(stretch).await).await?;
                 added(&mut target, paired(page.objects), &self.order.into)?;

@@ -197,7 +197,7 @@ impl World {
         let mut inner = self.lock();
         inner.now += MINUTE;
         inner.calls += 1;
-        if inner.calls % inner.every == 0 {
+        if inner.calls.is_multiple_of(inner.every) {
             inner.act();
         }
         call(&mut inner)
@@ -312,7 +312,7 @@ impl ObjectSource for World {
         self.call(|inner| {
             let tenants = inner.classes.get_mut(collection).map(|class| &mut class.tenants);
             let activity = tenants.and_then(|it| it.get_mut(tenant)).ok_or_else(|| refuse("no such tenant"))?;
-            *activity = if awake { "HOT" } else { "COLD" }.to_owned();
+            if awake { "HOT" } else { "COLD" }.clone_into(activity);
             Ok(())
         })
     }

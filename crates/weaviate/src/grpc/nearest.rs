@@ -36,7 +36,9 @@ impl Client {
 fn near(search: Nearest<'_>) -> SearchRequest {
     let Nearest { class, tenant, vector, to, limit } = search;
     let mut bytes = BytesMut::with_capacity(size_of_val(to));
-    to.iter().for_each(|number| bytes.put_f32_le(*number));
+    for number in to {
+        bytes.put_f32_le(*number);
+    }
     let near =
         WireVector { name: vector.to_owned(), vector_bytes: bytes.freeze(), vector_type: VectorType::Single.into() };
     let targets = (!vector.is_empty()).then(|| Targets { target_vectors: vec![vector.to_owned()] });

@@ -28,15 +28,15 @@ async fn due() -> (World, String) {
 
 impl World {
     fn drill_job(&self, first: &str) -> String {
-        self.backup_jobs().into_iter().find(|job| job != first).expect("the Job of a drill")
+        self.backup_jobs().into_iter().find(|name| name != first).expect("the Job of a drill")
     }
 
     /// The worker of a drill's Job writes what it found.
     fn end_drill(&self, job: &str, state: DrillState) {
-        let stage = if state == DrillState::Unfinished { Stage::Failed } else { Stage::Done };
-        self.end_backup(job, stage, |ledger| {
+        let ended = if state == DrillState::Unfinished { Stage::Failed } else { Stage::Done };
+        self.end_backup(job, ended, |ledger| {
             let run = ledger.runs.last().unwrap().id.clone();
-            if stage == Stage::Done {
+            if ended == Stage::Done {
                 // It writes no run.
                 ledger.runs.remove(0);
                 ledger.last_drill = Some(DrillNote {
@@ -140,7 +140,7 @@ async fn a_drill_in_another_cluster_has_its_addresses_and_no_others() {
     });
     world.nightly().await;
     assert!(world.backup_conditions().contains("WeaviateCluster lab does not exist"), "{}", world.backup_conditions());
-    assert_eq!(world.backup_jobs(), [first.clone()]);
+    assert_eq!(world.backup_jobs(), std::slice::from_ref(&first));
     let mut lab = serde_json::to_value(world.get::<WeaviateCluster>("search")).unwrap();
     lab["metadata"] = json!({"name": "lab", "namespace": NAMESPACE, "uid": "lab-uid"});
     lab["spec"]["external"]["url"] = json!("http://lab:8080");

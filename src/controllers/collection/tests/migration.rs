@@ -136,9 +136,9 @@ impl World {
         let configs: Vec<ConfigMap> = self.api.objects();
         let journals = configs.iter().filter(|config| config.metadata.name.as_deref().unwrap().contains("-migration-"));
         let texts = journals.filter_map(|config| config.data.as_ref()?.get(names::JOURNAL_KEY).cloned());
-        let phases =
+        let mut phases =
             texts.map(|text| serde_json::from_str::<Value>(&text).unwrap()["phase"].as_str().unwrap().to_owned());
-        phases.last().unwrap_or_default()
+        phases.next_back().unwrap_or_default()
     }
 
     fn is_frozen(&self, class: &str) -> bool {

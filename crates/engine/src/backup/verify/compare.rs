@@ -297,7 +297,9 @@ mod tests {
         let mut nearest = Nearest::new(String::new(), vec![1.0, 0.0], Metric::L2Squared, 2);
         let all: Vec<Object> =
             [(1, [1.0, 0.0]), (2, [1.0, 0.0]), (3, [1.0, 0.0]), (4, [0.0, 9.0])].map(|(id, at)| object(id, &at)).into();
-        all.iter().for_each(|object| nearest.look(object));
+        for object in &all {
+            nearest.look(object);
+        }
         for (found, share) in [(&all[1..3], 1.0), (&all[2..4], 0.5), (&all[3..], 0.0), (&[], 0.0)] {
             assert!((nearest.share(found) - share).abs() < 1e-9, "{found:?}");
         }

@@ -94,6 +94,7 @@ fn says(journal: &Journal, stage: CopyStage) -> CopyLedger {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as a ledger has it")]
 fn compared(differing: i64) -> Option<Compared> {
     let (source, target, sampled, is_same) = (9, 9 - differing, 9, differing == 0);
     Some(Compared { source, target, differing, sampled, is_same, at: at(NOW - 6), tenants: Vec::new() })
@@ -158,13 +159,19 @@ fn told(observed: &Observed, expected: &str) {
     assert_eq!(picture(&plan), expected, "{:?}", plan.findings);
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "tables make it in place")]
 fn with(journal: Journal, change: impl FnOnce(&Journal, &mut Look)) -> Observed {
     let mut observed = looked(Some(journal.clone()));
     change(&journal, observed.migration.as_mut().unwrap());
     observed
 }
 
+fn look(observed: &mut Observed) -> &mut Look {
+    observed.migration.as_mut().unwrap()
+}
+
 #[test]
+#[expect(clippy::large_stack_arrays, reason = "a table of pictures")]
 fn a_migration_begins_with_its_journal_unless_something_is_in_the_way() {
     told(&looked(None), "False Migrating [journal Create]");
     let change = |change: fn(&mut Observed)| {
@@ -172,9 +179,6 @@ fn a_migration_begins_with_its_journal_unless_something_is_in_the_way() {
         change(&mut observed);
         observed
     };
-    fn look(observed: &mut Observed) -> &mut Look {
-        observed.migration.as_mut().unwrap()
-    }
     for (what, observed, expected) in [
         ("an old server", change(|seen| seen.version = Some(ServerVersion::minor(31))), "False MigrationBlocked []"),
         (
@@ -480,7 +484,7 @@ fn whatever_comes_up_before_the_switch_thaws() {
         with(journal, |journal, look| {
             let finished_at = Some(at(NOW - since));
             look.ledger =
-                Sight::Seen(Some(CopyLedger { is_permanent, finished_at, ..says(journal, CopyStage::Failed) }));
+                Sight::Seen(Some(CopyLedger { finished_at, is_permanent, ..says(journal, CopyStage::Failed) }));
         })
     };
     stops("for good", &failed(true, 1), &[]);
