@@ -107,9 +107,10 @@ impl Sides {
     }
 
     fn explained(&self, failure: Failure) -> Failure {
-        let explained = self.source.explain(&failure.message);
+        let Failure { message, is_permanent } = failure;
+        let explained = self.source.explain(&message);
         let message = self.target.as_ref().map_or(explained.clone(), |target| target.explain(&explained));
-        Failure { message, ..failure }
+        Failure { message, is_permanent }
     }
 }
 
