@@ -475,6 +475,51 @@ async fn a_restore_that_failed_made_nothing_and_a_collection_that_comes_later_is
 }
 
 #[tokio::test]
+async fn what_is_there_after_a_worker_died_is_restored_only_if_the_servers_say_so() {
+    for (ended, made_by_hand, is_done) in
+        [("SUCCESS", false, true), ("FAILED", true, false), ("CANCELED", true, false), ("FAILED", false, false)]
+    {
+        let (bench, run) = Bench::with_run().await;
+        bench.ways.common.delete_class("Articles").await.unwrap();
+        let job = restore_job(&run, |_| {});
+        let restores = || bench.asked().iter().filter(|line| line.ends_with("/restore")).count();
+        let until = async |count| {
+            while restores() < count {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        {
+            let dies = bench.restore(&job);
+            tokio::pin!(dies);
+            tokio::select! {
+                done = &mut dies => panic!("{done:?}"),
+                () = until(1) => {}
+            }
+        }
+        bench.weaviate.end_restore(ended, "");
+        if made_by_hand {
+            bench.weaviate.seed_class(&json!({"class": "Articles"}));
+            let failed = bench.restore(&job).await.unwrap_err();
+            assert!(failed.is_permanent, "{ended}: {failed}");
+            let words = "Articles is there, and the servers do not say that they restored it";
+            assert!(failed.message.contains(words), "{ended}: {failed}");
+            assert_eq!((bench.restored().stage, restores()), (RestoreStage::Failed, 1), "{ended}");
+            // As it was told to.
+            bench.ways.common.delete_class("Articles").await.unwrap();
+        }
+        let serve = async {
+            if !is_done {
+                until(2).await;
+                bench.weaviate.end_restore("SUCCESS", "");
+            }
+        };
+        let (done, ()) = tokio::join!(bench.restore(&job), serve);
+        done.unwrap();
+        assert_eq!((bench.restored().stage, restores()), (RestoreStage::Done, if is_done { 1 } else { 2 }), "{ended}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_answer_is_asked_again() {
     let bench = Bench::new().await;
     let job = job(|_| {});
