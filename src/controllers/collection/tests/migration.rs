@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use elysia_api::{ElysiaCollection, names};
+use elysia_api::{ElysiaCollection, WeaviateCluster, names};
 use elysia_core::copy::ledger::{Compared, CopyLedger, Stage};
 use elysia_testkit::kubernetes::Fate;
 use insta::assert_snapshot;
@@ -247,6 +247,11 @@ async fn a_collection_with_objects_is_migrated_once_and_everything_in_its_order(
     advance(3600);
     world.step().await;
     assert_eq!(world.transcript(), "");
+    // Which class is live is known on, also while nobody can be asked: backups go by it.
+    world.api.remove::<WeaviateCluster>(NAMESPACE, "search");
+    world.step().await;
+    assert!(!world.is_ready());
+    assert_eq!(world.articles().status.unwrap().live.as_deref(), Some("Articles_2"));
 }
 
 /// The new class is live with every object; the old one is there, and nothing was switched before it was the same.
