@@ -73,7 +73,8 @@ pub struct CollectionBackupSpec {
     pub cluster_ref: ClusterReference,
     /// Names of the collections in Weaviate; at most 100. Left out: all that there are when a run begins. A collection
     /// of this list that does not exist ends the run. One into which an unfinished CollectionRestore writes is left out
-    /// of the run, and the run says so.
+    /// of the run, and the run says so. In the place of one that an ElysiaCollection of this namespace declares and has
+    /// migrated, the class that is live is backed up; the Ready condition says so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), inner(length(min = 1, max = 255), regex(pattern = r"^[A-Z][_0-9A-Za-z]*$")))]
     pub collections: Vec<String>,

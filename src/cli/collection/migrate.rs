@@ -67,6 +67,10 @@ pub(super) struct MigrateArgs {
     /// As --final, again and again until both sides are the same: for when writers are about to stop
     #[arg(long, conflicts_with = "is_final")]
     follow_until_same: bool,
+    /// Copy though both sides were found the same before: what was written to the copy since, and the copied collection does
+    /// not have, is removed from it
+    #[arg(long)]
+    again: bool,
     /// Say what would be done and what stands in the way; change nothing
     #[arg(long)]
     dry_run: bool,
@@ -157,7 +161,7 @@ pub(super) async fn migrate(
             "copy into another one: --into COLLECTION",
         ));
     }
-    order.order = name_of(&states, &order).await?;
+    order.order = name_of(&states, &order, args.again).await?;
     let look = plan_copy(&order, &sides.source.ways(), &sides.target().ways(), &states).await;
     let look = look.map_err(|failure| stopped(&sides.explained(failure), ""))?;
     if args.dry_run {
@@ -230,15 +234,25 @@ fn alone(folder: &Path, copy: &str) -> Result<File, Stop> {
 }
 
 /// The order that goes on, or else a new one. An order is named by its kind and when it was given.
-async fn name_of(states: &AnyStore, order: &Order) -> Result<String, Stop> {
+/// After a comparison that found both sides the same, readers and writers may have been switched over.
+async fn name_of(states: &AnyStore, order: &Order, is_again: bool) -> Result<String, Stop> {
     let kind = if order.is_final { "final" } else { "open" };
     let known = stored::read::<State, _>(states, &order.state).await;
     let known = known.map_err(|error| stopped(&Failure::from(error), ""))?;
-    if let Some((state, _)) = known
-        && !state.order_is_done
-        && state.order.starts_with(kind)
-    {
-        return Ok(state.order);
+    if let Some((state, _)) = known {
+        if !state.order_is_done && state.order.starts_with(kind) {
+            return Ok(state.order);
+        }
+        let was_same = state.order_is_done && state.compared.as_ref().is_some_and(Comparison::is_same);
+        if was_same && !is_again {
+            return Err(Stop::refused(
+                format!(
+                    "{} and {} were found the same; copying again would remove from {} what was written to it since",
+                    order.from, order.into, order.into
+                ),
+                "add --again, if nobody writes to the target",
+            ));
+        }
     }
     Ok(format!("{kind}-{}", Timestamp::now()))
 }
@@ -256,6 +270,11 @@ fn refuse_blocked(look: &Look, order: &Order) -> Result<(), Stop> {
         }
         Blocker::Gone { into } | Blocker::MadeAnew { collection: into, .. } => {
             format!("see what became of {into}; then begin anew with --into COLLECTION, or another --ledger")
+        }
+        Blocker::InUse { collection, alias } => {
+            format!(
+                "let {alias} lead elsewhere, if nobody has written by it to {collection}; then run the same command again"
+            )
         }
         Blocker::NoSource { .. } => "kubectl elysia collection ls".to_owned(),
         _ => format!("kubectl elysia collection show {}", order.from),

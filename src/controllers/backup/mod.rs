@@ -29,6 +29,8 @@ pub async fn reconcile(object: Arc<CollectionBackup>, context: Shared) -> Result
     let (status, ledger, due, action, acted) = match checked {
         Err(message) => (backup::invalid(&object, &message, now), None, None, Action::await_change(), Ok(())),
         Ok(spec) => {
+            let live = observe::live(&spec, &context);
+            let spec = spec.following(&live);
             let scene = observe::observe(&spec, &context, now).await?;
             let plan = backup::plan(&spec, &scene.observed);
             let acted = act(&plan, &spec, &scene, &object, &context).await;

@@ -70,6 +70,22 @@ fn restoring(spec: &BackupSpec, context: &Context) -> BTreeMap<String, String> {
     beginning.chain(unfinished.map(|restore| (into(restore), restore.name_any()))).collect()
 }
 
+/// The classes that are live in the place of those that ElysiaCollections of the policy's cluster declare, by the declared.
+pub(super) fn live(spec: &BackupSpec, context: &Context) -> BTreeMap<String, String> {
+    let is_here = |collection: &ElysiaCollection| {
+        collection.namespace().as_deref() == Some(&spec.namespace) && collection.spec.cluster_ref.name == spec.cluster
+    };
+    let collections = context.stores.collections.state();
+    let here = collections.iter().filter(|collection| is_here(collection));
+    // Without `spec.migration` nothing is ever live in the place of what is declared.
+    let here = here.filter(|collection| collection.spec.migration.is_some());
+    here.filter_map(|collection| {
+        let live = collection.status.as_ref()?.live.clone()?;
+        Some((collection.spec.collection.clone(), live))
+    })
+    .collect()
+}
+
 /// The collection that a restore writes.
 pub(in crate::controllers) fn into(restore: &CollectionRestore) -> String {
     restore.spec.into.clone().unwrap_or_else(|| restore.spec.collection.clone())

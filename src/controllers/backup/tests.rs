@@ -114,6 +114,7 @@ impl World {
 }
 
 mod drill;
+mod migrated;
 
 fn note(id: &str) -> RunNote {
     RunNote {

@@ -195,6 +195,7 @@ async fn start(
         // The journal was written when there was no class of that name; of a kept one a person approved that it is written
         // over.
         is_made: true,
+        may_hold: journal.is_rollback,
         transform: Vec::new(),
         is_final,
         few: None,

@@ -70,6 +70,10 @@ impl Side for WeaviateSource {
         Ok(out)
     }
 
+    async fn aliases(&self, collection: &str) -> Result<Vec<String>, PortError> {
+        self.leading_to(collection).await
+    }
+
     async fn present(&self, collection: &str, tenant: Option<&str>, ids: &[Uuid]) -> Result<Vec<Uuid>, PortError> {
         let ways = self.ways();
         let sink = WeaviateSink::new(ways.common.clone(), ways.clients(), collection, Consistency::Quorum);

@@ -306,6 +306,18 @@ pub(super) fn whole(fetched: FetchedObject, is_whole: bool) -> Seen {
     Seen { object: Object { id, properties, vectors: all }, created, updated, is_whole }
 }
 
+impl WeaviateSource {
+    /// Aliases that lead to a collection.
+    pub(super) async fn leading_to(&self, collection: &str) -> Result<Vec<String>, PortError> {
+        match self.ways.common.aliases(collection).await {
+            Ok(aliases) => Ok(aliases),
+            // Servers below 1.32 have none.
+            Err(error) if error.is_not_found() => Ok(Vec::new()),
+            Err(error) => Err(port(&error)),
+        }
+    }
+}
+
 impl ObjectSource for WeaviateSource {
     async fn about(&self) -> Result<SourceNote, PortError> {
         let meta = self.ways.common.meta().await.map_err(|error| port(&error))?;
@@ -317,12 +329,7 @@ impl ObjectSource for WeaviateSource {
         let found = common.class(collection, SchemaRead::Leader).await.map_err(|error| port(&error))?;
         let Some(schema) = found else { return Ok(None) };
         self.learn(collection, &schema).await?;
-        let aliases = match common.aliases(collection).await {
-            Ok(aliases) => aliases,
-            // Servers below 1.32 have none.
-            Err(error) if error.is_not_found() => Vec::new(),
-            Err(error) => return Err(port(&error)),
-        };
+        let aliases = self.leading_to(collection).await?;
         let tenants = if schema["multiTenancyConfig"]["enabled"] == true {
             let tenants = common.tenants(collection).await.map_err(|error| port(&error))?;
             Some(tenants.into_iter().map(|tenant| state(&tenant)).collect())

@@ -45,6 +45,7 @@ pub(crate) fn order(work: &CopyWork) -> Order {
         factor: work.factor,
         shards: work.shards,
         is_made: work.is_made,
+        may_hold: work.may_hold,
         transform: work.transform.clone(),
         is_final: work.is_final,
         retry: retry(work.patience),

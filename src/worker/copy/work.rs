@@ -51,9 +51,14 @@ pub struct CopyWork {
     pub shards: Option<u64>,
     /// Whether the target is there and was made, empty, for this very copy, as the journal of whoever asks for the copy says:
     /// whatever is in it is the copy's own, and what the source does not have is removed from it. Otherwise the worker makes
-    /// it, and one that was there before is never touched.
+    /// it, and one that was there before is never touched. One with objects of which no state says that this copy wrote
+    /// them ends the copy.
     #[serde(default)]
     pub is_made: bool,
+    /// Whether such a target may hold objects before the copy has a state: it is the one that was live before, which a person
+    /// approved to be written over.
+    #[serde(default)]
+    pub may_hold: bool,
     /// What becomes of objects on their way, in this order.
     #[serde(default)]
     pub transform: Vec<Step>,
@@ -88,7 +93,10 @@ mod tests {
             "transform": [{"rename": {"from": "a", "to": "b"}}], "deadlineSeconds": 60,
         }))
         .unwrap();
-        assert_eq!((work.is_final, work.is_made, &work.target, &work.class), (false, false, &None, &None));
+        assert_eq!(
+            (work.is_final, work.is_made, work.may_hold, &work.target, &work.class),
+            (false, false, false, &None, &None)
+        );
         assert_eq!(work.transform, [Step::Rename { from: "a".to_owned(), to: "b".to_owned() }]);
     }
 }

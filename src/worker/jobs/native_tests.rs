@@ -4,25 +4,24 @@
 use std::time::Duration;
 
 use elysia_core::backup::ledger::{BackupLedger, Stage};
-use elysia_core::restore::ledger::{RestoreLedger, Stage as RestoreStage};
 use elysia_engine::backup::layout;
 use elysia_engine::backup::manifest::{FORMAT, FORMAT_VERSION, Manifest, Owner};
 use elysia_engine::backup::memory::MemoryStore;
 use elysia_engine::backup::ports::Store as _;
-use elysia_engine::backup::restore::{Conflict, Receipt, State};
 use elysia_engine::retry::Stop;
 use elysia_testkit::weaviate::{FakeWeaviate, Fault};
 use serde_json::{Value, json};
 
-use super::backup::Hands;
+use super::backup::{self, Hands};
 use super::board::MemoryBoard;
-use super::work::{BackupJob, RestoreJob};
-use super::{backup, restore};
+use super::work::BackupJob;
 use crate::worker::LEDGER_KEY;
 use crate::worker::backup::Failure;
 use crate::worker::backup::native::Pace;
 use crate::worker::backup::ways::{Ways, ways};
 use crate::worker::work::{Endpoints, NodeEndpoints};
+
+mod restores;
 
 const NOBODY: &str = "http://127.0.0.1:1";
 const ORDER: &str = "0123456789ab";
@@ -88,10 +87,6 @@ impl Bench {
         serde_json::from_str(&self.board.0.lock().unwrap()[LEDGER_KEY]).unwrap()
     }
 
-    fn restored(&self) -> RestoreLedger {
-        serde_json::from_str(&self.board.0.lock().unwrap()[LEDGER_KEY]).unwrap()
-    }
-
     fn asked(&self) -> Vec<String> {
         let lines = self.weaviate.transcript().into_iter();
         lines.filter(|line| line.contains("/backups")).map(|line| line.replace(" at w-0", "")).collect()
@@ -151,10 +146,6 @@ impl Bench {
         done.unwrap();
         let run = bench.begun().await;
         (bench, run)
-    }
-
-    async fn restore(&self, job: &RestoreJob) -> Result<(), Failure> {
-        restore::run(job, &self.hands()).await
     }
 }
 
@@ -386,92 +377,6 @@ async fn a_run_is_retired_with_every_file_of_the_servers_and_no_other() {
     let left = bench.store.files();
     assert!(!left.keys().any(|key| key.contains(&first) || key.contains(&first.to_lowercase())), "{:?}", left.keys());
     assert!(left.keys().any(|key| key.contains("/native/")), "{:?}", left.keys());
-}
-
-fn restore_job(run: &str, edit: impl FnOnce(&mut Value)) -> RestoreJob {
-    let mut job = json!({
-        "restore": {
-            "namespace": "ai", "name": "back", "uid": "r", "run": run, "collection": "Articles", "into": "Articles",
-            "conflict": Conflict::Fail, "receipt": "receipt1", "target": "ai/search (c)",
-            "endpoints": {"rest": NOBODY, "grpc": NOBODY}, "store": place(), "patience": {"attempts": 1},
-        },
-        "knownAs": "known1", "order": "o1", "ledger": "back-restored", "deadlineSeconds": 86400,
-    });
-    edit(&mut job);
-    serde_json::from_value(job).unwrap()
-}
-
-#[tokio::test]
-async fn files_are_put_back_where_nothing_is_and_only_once() {
-    let (bench, _) = Bench::with_run().await;
-    let job = restore_job("latest", |_| {});
-    let exists = bench.restore(&job).await.unwrap_err();
-    assert!(exists.is_permanent && exists.message.contains("Articles exists"), "{exists}");
-    assert_eq!(bench.restored().stage, RestoreStage::Failed);
-    assert!(!bench.restored().has_begun);
-    bench.ways.common.delete_class("Articles").await.unwrap();
-    let serve = async {
-        while !bench.asked().iter().any(|line| line.ends_with("/restore")) {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        bench.weaviate.end_restore("SUCCESS", "");
-    };
-    let (done, ()) = tokio::join!(bench.restore(&job), serve);
-    done.unwrap();
-    assert_eq!(bench.restored().stage, RestoreStage::Done);
-    let receipt: Receipt = serde_json::from_slice(&bench.store.files()[&layout::receipt("receipt1")]).unwrap();
-    assert_eq!(receipt.state, State::Done);
-    // The collection is gone again: it was done, and is not done twice.
-    bench.ways.common.delete_class("Articles").await.unwrap();
-    bench.restore(&job).await.unwrap();
-    assert_eq!(bench.restored().stage, RestoreStage::Gone);
-    assert_eq!(bench.asked().iter().filter(|line| line.ends_with("/restore")).count(), 1);
-}
-
-#[tokio::test]
-async fn every_blocker_of_a_restore_is_told_before_it() {
-    let (bench, run) = Bench::with_run().await;
-    bench.ways.common.delete_class("Articles").await.unwrap();
-    let all = restore_job(&run, |job| {
-        job["restore"]["into"] = json!("Back");
-        job["restore"]["conflict"] = json!("Skip");
-        job["restore"]["factor"] = json!(1);
-        job["restore"]["shards"] = json!(1);
-    });
-    let failed = bench.restore(&all).await.unwrap_err();
-    for words in ["into: ", "conflict: ", "replicationFactor: ", "shards: "] {
-        assert!(failed.message.contains(words), "{words} {failed}");
-    }
-    let none =
-        bench.restore(&restore_job(&run, |job| job["restore"]["collection"] = json!("Others"))).await.unwrap_err();
-    assert!(none.message.contains("has no Others; it has Articles"), "{none}");
-    let key = layout::in_run(&run, &format!("{}/w-0/Articles/chunk-1", layout::native(&layout::native_id(&run))));
-    bench.store.tamper(&key, Some(b"OBJECTS".to_vec()));
-    let damaged = bench.restore(&restore_job(&run, |_| {})).await.unwrap_err();
-    assert!(damaged.is_permanent && damaged.message.contains("the backup is damaged"), "{damaged}");
-    bench.weaviate.backup_module(false);
-    let module = bench.restore(&restore_job(&run, |_| {})).await.unwrap_err();
-    assert!(module.message.contains("servers without module"), "{module}");
-    assert!(!bench.asked().iter().any(|line| line.ends_with("/restore")));
-    assert!(!bench.store.files().contains_key(&layout::receipt("receipt1")), "nothing began");
-}
-
-#[tokio::test]
-async fn a_restore_that_failed_made_nothing_and_a_collection_that_comes_later_is_not_its() {
-    let (bench, run) = Bench::with_run().await;
-    bench.ways.common.delete_class("Articles").await.unwrap();
-    let job = restore_job(&run, |_| {});
-    let fail = async {
-        while !bench.asked().iter().any(|line| line.ends_with("/restore")) {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        bench.weaviate.end_restore("FAILED", "could not restore classes");
-    };
-    let (failed, ()) = tokio::join!(bench.restore(&job), fail);
-    assert!(failed.unwrap_err().message.contains("could not restore classes"));
-    bench.weaviate.seed_class(&json!({"class": "Articles"}));
-    let exists = bench.restore(&job).await.unwrap_err();
-    assert!(exists.message.contains("Articles exists"), "{exists}");
 }
 
 #[tokio::test]

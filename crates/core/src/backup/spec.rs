@@ -1,6 +1,6 @@
 //! A checked policy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use elysia_api::backup::{
     BackupStore, ColdTenants, Compression, Engine, Format, MOST_FILTER_LETTERS, Mode, NativeOptions,
@@ -37,8 +37,11 @@ pub struct BackupSpec {
     pub uid: String,
     /// Name of the WeaviateCluster.
     pub cluster: String,
-    /// The collections that are declared; empty: all.
+    /// The collections that are backed up: those that are declared, with what is live in the place of what was migrated;
+    /// empty: all.
     pub collections: BTreeSet<String>,
+    /// Declared collections in whose place another class is live, and which.
+    pub migrated: BTreeMap<String, String>,
     /// Who writes the backup.
     pub engine: Engine,
     /// What is asked of the servers where they write it.
@@ -145,6 +148,7 @@ impl BackupSpec {
             uid: backup.uid().unwrap_or_default(),
             cluster: spec.cluster_ref.name.clone(),
             collections: spec.collections.iter().cloned().collect(),
+            migrated: BTreeMap::new(),
             engine,
             native: spec.native.unwrap_or_default(),
             format: spec.format.unwrap_or_default(),
@@ -173,6 +177,19 @@ impl BackupSpec {
             approve: annotation(names::APPROVE_ANNOTATION),
             paused: annotation(names::PAUSED_ANNOTATION).as_deref() == Some("true"),
         })
+    }
+
+    /// With the live class in the place of each declared one that was migrated: what is kept of the former is frozen, stale,
+    /// and deleted one day. `live`: by the collection that is declared. Orders have the names that they had.
+    #[must_use]
+    pub fn following(mut self, live: &BTreeMap<String, String>) -> Self {
+        let named = live.iter().filter(|(declared, live)| self.collections.contains(*declared) && declared != live);
+        self.migrated = named.map(|(declared, live)| (declared.clone(), live.clone())).collect();
+        for declared in self.migrated.keys() {
+            self.collections.remove(declared);
+        }
+        self.collections.extend(self.migrated.values().cloned());
+        self
     }
 
     /// Name of the Job of an order.
@@ -316,6 +333,32 @@ mod tests {
         assert_eq!(deadline(None), Ok(DEADLINE));
         assert!(deadline(Some("200h")).unwrap_err().contains("longer than 144 hours"));
         assert!(deadline(Some("1w")).unwrap_err().contains("not a time"));
+    }
+
+    #[test]
+    fn what_is_live_takes_the_place_of_what_was_migrated() {
+        for (named, live, wanted) in [
+            (&["A", "B"][..], &[("A", "A_2")][..], &["A_2", "B"][..]),
+            (&["A", "A_2"], &[("A", "A_2")], &["A_2"]),
+            (&["A"], &[("A", "A")], &["A"]),
+            (&["B"], &[("A", "A_2")], &["B"]),
+            (&["A", "B"], &[("A", "A_3"), ("B", "B_2")], &["A_3", "B_2"]),
+            // All are all.
+            (&[], &[("A", "A_2")], &[]),
+        ] {
+            let backup = serde_json::from_value(serde_json::json!({
+                "apiVersion": "elysia.dev/v1alpha1", "kind": "CollectionBackup", "metadata": {"name": "nightly"},
+                "spec": {
+                    "clusterRef": {"name": "search"}, "collections": named,
+                    "store": {"volume": {"claimName": "disk"}},
+                },
+            }))
+            .unwrap();
+            let live = live.iter().map(|(declared, live)| ((*declared).to_owned(), (*live).to_owned())).collect();
+            let spec = BackupSpec::validate(&backup).unwrap().following(&live);
+            let found: Vec<&str> = spec.collections.iter().map(String::as_str).collect();
+            assert_eq!(found, wanted, "{named:?} {live:?}");
+        }
     }
 
     #[test]

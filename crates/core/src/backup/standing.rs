@@ -100,6 +100,13 @@ fn message(spec: &BackupSpec, observed: &Observed, ledger: &BackupLedger) -> Str
     if let Some(trouble) = ledger.attempt.as_ref().and_then(|attempt| attempt.trouble.as_deref()) {
         parts.push(trouble.to_owned());
     }
+    if let Some((declared, live)) = spec.migrated.first_key_value() {
+        let more = match spec.migrated.len() - 1 {
+            0 => String::new(),
+            more => format!(", and so are {more} more"),
+        };
+        parts.push(format!("{declared} was migrated: {live} is live and backed up in its place{more}"));
+    }
     parts.extend(drill::words(ledger));
     parts.extend(drill::leavings(observed, ledger));
     if let Some(timetable) = &spec.timetable {

@@ -66,7 +66,8 @@ pub fn status(
 /// The class that the alias leads to; what was seen last while it is not known.
 fn live(before: &ElysiaCollectionStatus, spec: &CollectionSpec, observed: &Observed) -> Option<String> {
     let wanted = spec.migration.as_ref()?;
-    let look = observed.migration.as_ref()?;
+    // Of a cluster that cannot be asked it is what was seen last: backups and claims go by it.
+    let Some(look) = observed.migration.as_ref() else { return before.live.clone() };
     match migration::live(&spec.declared, &wanted.alias, look) {
         migration::Live::Class(class) => Some(class),
         migration::Live::Unseen(..) | migration::Live::Unclear(_) => before.live.clone(),

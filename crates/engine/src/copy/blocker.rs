@@ -73,6 +73,17 @@ pub enum Blocker {
         /// Which.
         into: String,
     },
+    /// Somebody reads and writes the target by an alias.
+    #[error(
+        "alias {alias} leads to {collection}: what is written by it is not in the source, and a copy would remove it; \
+         nothing more is copied as long as it leads there"
+    )]
+    InUse {
+        /// The target.
+        collection: String,
+        /// The alias.
+        alias: String,
+    },
     /// One side was made anew under its name since the copy began.
     #[error("{collection} in {cluster} was deleted and made again since this copy began: begin a new copy")]
     MadeAnew {

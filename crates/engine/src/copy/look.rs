@@ -102,8 +102,9 @@ fn readable(described: &Described, order: &Order, out: &mut Look) {
 async fn standing<M: Mirror>(mirror: &M, order: &Order, out: &mut Look) -> Result<(), PortError> {
     let Some(made) = out.transformation.as_ref().map(|it| it.class().clone()) else { return Ok(()) };
     let there = mirror.class().await?;
-    if there.is_some() && order.is_made {
-        // Whoever ordered this has noted that it was made for it.
+    if there.is_some() && order.is_made && (order.may_hold || !out.is_new) {
+        // Whoever ordered this has noted that it was made for it. Without a state that says what was copied into it, a
+        // person may have made and filled one of the same name since.
         out.state.holding = Holding::Own;
     }
     let Some(class) = there else {
@@ -122,13 +123,13 @@ async fn standing<M: Mirror>(mirror: &M, order: &Order, out: &mut Look) -> Resul
     if out.state.holding != Holding::Absent {
         return Ok(());
     }
-    // Made by this copy, which was killed before it could note that; or by somebody else.
-    let is_ours = !out.is_new;
+    // Made by this copy, which was killed before it could note that, or for it; or by somebody else.
+    let is_ours = !out.is_new || order.is_made;
     match occupant(mirror, &class).await? {
         Occupant::None => out.state.holding = if is_ours { Holding::Own } else { Holding::Found },
         // This copy notes the target for its own before it writes an object.
         Occupant::Some(tenant) => out.blockers.push(Blocker::Occupied { into: order.into.clone(), tenant }),
-        Occupant::Unknown(_) if is_ours => out.state.holding = Holding::Own,
+        Occupant::Unknown(_) if !out.is_new => out.state.holding = Holding::Own,
         Occupant::Unknown(reason) => out.blockers.push(Blocker::NotProvedEmpty { into: order.into.clone(), reason }),
     }
     Ok(())

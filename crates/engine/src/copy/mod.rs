@@ -92,6 +92,9 @@ pub struct Order {
     pub shards: Option<u64>,
     /// Whether the target is there and was made, empty, for this copy.
     pub is_made: bool,
+    /// Whether such a target may hold objects that no state of this copy speaks of: a person approved that they are written
+    /// over. Otherwise one with objects and without a state is somebody else's.
+    pub may_hold: bool,
     /// What becomes of objects on their way.
     pub transform: Vec<Step>,
     /// Whether nobody writes to the source any more.
@@ -124,6 +127,7 @@ impl Order {
             factor: None,
             shards: None,
             is_made: false,
+            may_hold: false,
             transform: Vec::new(),
             is_final: false,
             few: FEW,
@@ -289,7 +293,8 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
         Ok((source, target))
     }
 
-    /// Neither side was made anew since the copy began, as far as that can be told: looked at before anything is removed.
+    /// Neither side was made anew since the copy began, as far as that can be told, and nobody uses the target: looked at
+    /// before each pass, and before anything is removed.
     async fn are_the_same(&self) -> Result<(), CopyError> {
         let (source, target) = self.identities().await?;
         let known = self.progress.with(|state| (state.source_identity.clone(), state.target_identity.clone()))?;
@@ -304,7 +309,15 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
         if is_other(&known.1, &target) {
             return anew(&self.order.into, &self.order.target);
         }
-        Ok(())
+        // An alias that was moved here by hand: its writers are acknowledged, and the source knows nothing of what they write.
+        let aliases = self.call(async || self.mirrored.aliases(&self.order.into).await).await?;
+        match aliases.into_iter().next() {
+            Some(alias) => {
+                let collection = self.order.into.clone();
+                Err(CopyError::Blocked(vec![Blocker::InUse { collection, alias }]))
+            }
+            None => Ok(()),
+        }
     }
 
     async fn look(&self) -> Result<Look, CopyError> {

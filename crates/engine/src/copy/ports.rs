@@ -32,6 +32,9 @@ pub trait Side: ObjectSource {
         ids: &[Uuid],
     ) -> impl Future<Output = Result<Vec<Uuid>, PortError>> + Send;
 
+    /// Aliases that lead to it.
+    fn aliases(&self, collection: &str) -> impl Future<Output = Result<Vec<String>, PortError>> + Send;
+
     /// What tells this very collection from one that is made anew under its name; `None` where nothing does.
     fn identity(&self, collection: &str) -> impl Future<Output = Result<Option<String>, PortError>> + Send;
 

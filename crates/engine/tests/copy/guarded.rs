@@ -60,6 +60,72 @@ async fn one_that_was_made_for_it_is_its_own() {
 }
 
 #[tokio::test]
+async fn what_a_person_filled_since_is_not_taken_for_what_was_made_for_it() {
+    let made = Order { is_made: true, ..last("last") };
+    // Nothing says that this copy wrote what is there: its state was never written, or is lost.
+    let world = World::new(5, &[]);
+    target(&world, &[77]);
+    let before = world.contents("B");
+    let blockers = blocked(world.copy(&made).await.unwrap_err());
+    assert_eq!(blockers, [Blocker::Occupied { into: "B".to_owned(), tenant: None }]);
+    assert_eq!((world.contents("B"), world.lock().removed.len()), (before, 0));
+    // A class that a person approved to be written over is.
+    let state = world.copy(&Order { may_hold: true, ..made.clone() }).await.unwrap();
+    assert!(state.compared.unwrap().is_same());
+    assert_eq!(world.lock().removed, [id(77).to_string()]);
+    // One that was made anew while it is copied is known by its identity.
+    let world = World::new(5, &[]);
+    target(&world, &[]);
+    world.copy(&Order { is_final: false, ..made.clone() }).await.unwrap();
+    world.make_anew("B");
+    target_holds(&world, 77);
+    let blockers = blocked(world.copy(&made).await.unwrap_err());
+    assert_eq!(blockers, [Blocker::MadeAnew { collection: "B".to_owned(), cluster: "here".to_owned() }]);
+    assert!(world.contents("B")[""].contains_key(&id(77)));
+}
+
+fn target_holds(world: &World, number: u8) {
+    let mut inner = world.lock();
+    let class = inner.classes.get_mut("B").unwrap();
+    class.objects.entry(String::new()).or_default().insert(id(number), (object(number, 9), 0));
+}
+
+#[tokio::test]
+async fn what_is_written_by_an_alias_that_was_moved_to_the_target_stays() {
+    let world = World::new(9, &[]);
+    world.copy(&order("open")).await.unwrap();
+    world.lock().classes.get_mut("B").unwrap().aliases.push("Live".to_owned());
+    target_holds(&world, 77);
+    let in_use = [Blocker::InUse { collection: "B".to_owned(), alias: "Live".to_owned() }];
+    assert_eq!(blocked(world.copy(&last("last")).await.unwrap_err()), in_use);
+    // It is moved in the middle: after each call of the copier, once.
+    let mut has_stopped = 0;
+    for call in 1..200 {
+        let world = World::new(9, &[]);
+        world.copy(&order("open")).await.unwrap();
+        let first = world.lock().calls;
+        world.writes([Act::Switch { alias: "Live", id: 77 }], first + call);
+        match world.copy(&last("last")).await {
+            Ok(_) => {
+                // Between the last look and the end nothing is removed.
+                let is_switched = !world.class("B").aliases.is_empty();
+                assert!(!is_switched || world.contents("B")[""].contains_key(&id(77)), "{call}");
+                if !is_switched {
+                    break;
+                }
+            }
+            Err(error) => {
+                assert_eq!(blocked(error), in_use, "{call}");
+                assert!(world.contents("B")[""].contains_key(&id(77)), "{call}");
+                has_stopped += 1;
+            }
+        }
+        assert_eq!(world.lock().removed, [""; 0], "{call}");
+    }
+    assert!(has_stopped > 3, "{has_stopped}");
+}
+
+#[tokio::test]
 async fn a_source_that_was_made_anew_empties_nothing() {
     let world = World::new(5, &[]);
     world.copy(&order("open")).await.unwrap();

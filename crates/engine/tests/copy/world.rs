@@ -27,11 +27,30 @@ const BEGINNING: i64 = 1_700_000_000_000;
 /// What a writer does to the source, with a clock that is so many seconds off.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
-    Put { tenant: &'static str, id: u8, content: u8, skew: i64 },
-    Delete { tenant: &'static str, id: u8 },
-    AddTenant { tenant: &'static str },
-    RemoveTenant { tenant: &'static str },
-    Rest { tenant: &'static str },
+    Put {
+        tenant: &'static str,
+        id: u8,
+        content: u8,
+        skew: i64,
+    },
+    Delete {
+        tenant: &'static str,
+        id: u8,
+    },
+    AddTenant {
+        tenant: &'static str,
+    },
+    RemoveTenant {
+        tenant: &'static str,
+    },
+    /// Lets an alias lead to the target, and writes by it.
+    Switch {
+        alias: &'static str,
+        id: u8,
+    },
+    Rest {
+        tenant: &'static str,
+    },
 }
 
 /// Objects of a tenant, each with when it was written.
@@ -44,6 +63,8 @@ pub(crate) struct Class {
     pub(crate) identity: u64,
     pub(crate) tenants: BTreeMap<String, String>,
     pub(crate) objects: BTreeMap<String, Objects>,
+    /// Aliases that lead to it.
+    pub(crate) aliases: Vec<String>,
 }
 
 impl Class {
@@ -259,6 +280,11 @@ impl Inner {
                 class.tenants.remove(tenant);
                 class.objects.remove(tenant);
             }
+            Act::Switch { alias, id: number } => {
+                let target = self.classes.get_mut("B").unwrap();
+                target.aliases.push(alias.to_owned());
+                target.objects.entry(String::new()).or_default().insert(id(number), (object(number, 9), now));
+            }
             Act::Rest { tenant } => {
                 if let Some(activity) = class.tenants.get_mut(tenant) {
                     "COLD".clone_into(activity);
@@ -290,7 +316,7 @@ impl ObjectSource for World {
         self.call(|inner| {
             Ok(inner.classes.get(collection).map(|class| Described {
                 schema: class.schema.clone(),
-                aliases: Vec::new(),
+                aliases: class.aliases.clone(),
                 tenants: class.has_tenants().then(|| states(class)),
             }))
         })
@@ -337,6 +363,10 @@ impl Side for World {
 
     async fn present(&self, collection: &str, tenant: Option<&str>, ids: &[Uuid]) -> Result<Vec<Uuid>, PortError> {
         Ok(self.whole(collection, tenant, ids).await?.iter().map(|object| object.id).collect())
+    }
+
+    async fn aliases(&self, collection: &str) -> Result<Vec<String>, PortError> {
+        self.call(|inner| Ok(inner.classes.get(collection).map(|class| class.aliases.clone()).unwrap_or_default()))
     }
 
     async fn identity(&self, collection: &str) -> Result<Option<String>, PortError> {

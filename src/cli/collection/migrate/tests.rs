@@ -1,11 +1,13 @@
 //! What is said of a copy, and what the command line understands.
 
 use clap::Parser as _;
+use elysia_engine::backup::manifest::{FORMAT, FORMAT_VERSION};
+use elysia_engine::backup::ports::{Mode, Store as _};
 use elysia_engine::copy::state::State;
 use serde_json::{Value, json};
 
 use super::super::super::{Cli, Color, Exit, exit_of_parser};
-use super::{Order, Printer, alone, copy_id, shown, verdict, words};
+use super::{Order, Printer, StoreWork, alone, copy_id, name_of, open_store, shown, state_key, verdict, words};
 
 fn state(edit: &Value) -> State {
     let mut state = json!({
@@ -34,6 +36,7 @@ fn the_ways_to_say_it_are_understood() {
         "kubectl-elysia col migrate A --cluster search --to-cluster other --to-namespace shop --replication-factor 3",
         "kubectl-elysia col --cluster search migrate A --into B --shards 3 --schema class.json --transform steps.json",
         "kubectl-elysia col migrate A --into B --follow-until-same --dry-run -n shop -o json",
+        "kubectl-elysia col migrate A --into B --again --final",
     ] {
         Cli::try_parse_from(line.split(' ')).expect(line);
     }
@@ -101,4 +104,76 @@ fn the_same_copy_has_the_same_id_and_is_made_by_one_process() {
     assert!(alone(folder.path(), &one).is_err());
     drop(held);
     assert!(alone(folder.path(), &one).is_ok());
+}
+
+#[tokio::test]
+async fn what_was_found_the_same_is_not_copied_again_unless_that_is_said() {
+    let comparison = |differing| json!({"source": 9, "target": 9, "differing": differing, "at": "2026-11-30T05:10:00Z", "tenants": []});
+    let key = state_key("c");
+    let order = |is_final| Order { is_final, ..Order::new("", "Articles", "Articles_2", &key) };
+    for (what, noted, is_final, again, wanted) in [
+        ("nothing is noted", None, true, false, Ok("final-")),
+        ("killed in the middle", Some(json!({"order": "final-1"})), true, false, Ok("final-1")),
+        ("caught up", Some(json!({"order": "open-1", "orderIsDone": true})), true, false, Ok("final-")),
+        (
+            "not the same",
+            Some(json!({"order": "final-1", "orderIsDone": true, "compared": comparison(1)})),
+            true,
+            false,
+            Ok("final-"),
+        ),
+        (
+            "the same",
+            Some(json!({"order": "final-1", "orderIsDone": true, "compared": comparison(0)})),
+            true,
+            false,
+            Err(()),
+        ),
+        (
+            "the same, and left open",
+            Some(json!({"order": "final-1", "orderIsDone": true, "compared": comparison(0)})),
+            false,
+            false,
+            Err(()),
+        ),
+        (
+            "the same, again",
+            Some(json!({"order": "final-1", "orderIsDone": true, "compared": comparison(0)})),
+            true,
+            true,
+            Ok("final-"),
+        ),
+        (
+            "the same, again, left open",
+            Some(json!({"order": "final-1", "orderIsDone": true, "compared": comparison(0)})),
+            false,
+            true,
+            Ok("open-"),
+        ),
+        // Nobody knows yet whether they are.
+        (
+            "killed after a comparison",
+            Some(json!({"order": "final-1", "compared": comparison(0)})),
+            true,
+            false,
+            Ok("final-1"),
+        ),
+    ] {
+        let folder = tempfile::TempDir::new().unwrap();
+        let states = open_store(&StoreWork::Folder(folder.path().to_string_lossy().into_owned())).unwrap();
+        if let Some(mut edit) = noted {
+            (edit["format"], edit["version"]) = (json!(FORMAT), json!(FORMAT_VERSION));
+            let text = serde_json::to_vec(&state(&edit)).unwrap();
+            states.put(&key, text.into(), Mode::Overwrite).await.unwrap();
+        }
+        match (name_of(&states, &order(is_final), again).await, wanted) {
+            (Ok(name), Ok(begin)) => assert!(name.starts_with(begin), "{what}: {name}"),
+            (Err(stop), Err(())) => {
+                let told = format!("{stop:?}");
+                assert!(told.contains("would remove from Articles_2 what was written to it since"), "{what}: {told}");
+                assert!(told.contains("--again"), "{what}: {told}");
+            }
+            (found, _) => panic!("{what}: {found:?}"),
+        }
+    }
 }

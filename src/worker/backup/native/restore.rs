@@ -57,11 +57,17 @@ pub(crate) async fn restore<S: Store, R: Store>(
         return Err(Failure::permanent(message));
     }
     let mut receipt = match &work.receipt {
-        // It began: nobody else was to make the collection since, so if it is there it is what was put back.
+        // It was to begin. Whether it did, and whether what is there is what was put back, the servers alone know.
         Some(receipt) if receipt.has_written() => {
-            let standing = standing(ways, &place).await?;
-            let runs = standing.is_some_and(|standing| !standing.phase.is_final());
+            let phase = standing(ways, &place).await?.map(|standing| standing.phase);
+            let runs = phase.as_ref().is_some_and(|phase| !phase.is_final());
             if !runs && exists(ways, &order.into).await? {
+                if !matches!(phase, Some(BackupPhase::Success)) {
+                    return Err(Failure::permanent(format!(
+                        "{} is there, and the servers do not say that they restored it: look at it, delete it, apply again",
+                        order.into
+                    )));
+                }
                 return done(work, ways, receipts, receipt.clone()).await;
             }
             if runs {
@@ -87,6 +93,8 @@ pub(crate) async fn restore<S: Store, R: Store>(
     if stop.is_set() {
         return Err(Failure { message: "stopped as asked; nothing was written".to_owned(), is_permanent: false });
     }
+    // Reading all files back takes a while, in which somebody may have made a collection of the name.
+    look(work, &servers, ways).await?;
     (receipt.has_written, receipt.updated_at) = (Some(true), SystemClock.now());
     save_receipt(receipts, &order.receipt, &receipt).await?;
     let restored = async {
