@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use elysia_core::collection::migration::Journal;
-use elysia_weaviate::{Client, WeaviateError};
+use elysia_core::collection::migration::{Journal, are_the_same};
+use elysia_weaviate::{Client, ReplicationState, WeaviateError};
 
 use super::{EffectError, proof};
 
@@ -53,9 +53,37 @@ pub async fn switch_alias(
     Ok(())
 }
 
-/// Deletes the class that was migrated from, if right now the alias leads to the new one, and it is the very class that was
-/// frozen before the switch: the names of its shards, which the servers drew when it was made, are the journal's.
-pub async fn remove_former(client: &Client, journal: &Journal, leads: impl Fn() -> bool) -> Result<(), EffectError> {
+/// The names of a class's shards, which the servers drew when it was made; none when it is not there.
+pub async fn shard_names(client: &Client, class: &str) -> Result<Vec<String>, WeaviateError> {
+    let state = client.sharding_state(class).await?;
+    Ok(state.map(|state| state.shards.into_iter().map(|shard| shard.shard).collect()).unwrap_or_default())
+}
+
+/// Whether both classes of a way back are those of the switch: of one that was made anew the copy would take what it lacks
+/// for deleted, and remove it from the other.
+pub async fn are_of_the_switch(client: &Client, journal: &Journal) -> Result<(), EffectError> {
+    for (class, known) in [(&journal.from, &journal.shards), (&journal.to, &journal.kept_shards)] {
+        let what = format!("read the shards of {class}");
+        let there = shard_names(client, class).await.map_err(EffectError::weaviate(what))?;
+        if !are_the_same(known, &there) {
+            return Err(EffectError::Refused(format!(
+                "{} is not copied back to {}: {class} was made anew since the switch",
+                journal.from, journal.to
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the class that was migrated from, if right now the alias leads to the new one, and both are the very classes of
+/// the switch: the names of their shards, which the servers drew when they were made, are the journal's. What was written to
+/// it since, what a backup or a copy reads, and what a node cannot be seen to refuse writes to, stays.
+pub async fn remove_former(
+    client: &Client,
+    nodes: &BTreeMap<String, Client>,
+    journal: &Journal,
+    leads: impl Fn() -> bool,
+) -> Result<(), EffectError> {
     let Journal { alias, from, to, shards, .. } = journal;
     let what = format!("delete {from}, which was migrated to {to}");
     let refused = |why: &str| Err(EffectError::Refused(format!("{what}: {why}; it is left to a person")));
@@ -66,15 +94,53 @@ pub async fn remove_former(client: &Client, journal: &Journal, leads: impl Fn() 
     if !client.aliases(from).await.map_err(error)?.is_empty() {
         return refused("another alias leads to it");
     }
-    let Some(state) = client.sharding_state(from).await.map_err(error)? else {
+    let later = |why: &str| Err(EffectError::Changed(format!("{what}: {why}; it is tried again")));
+    match client.backup_in_progress().await.map_err(error)? {
+        Some(false) => {}
+        Some(true) => return later("a backup runs"),
+        None => return later("the servers do not list their backups"),
+    }
+    match client.replication_operations(Some(from)).await {
+        Ok(operations) => {
+            let is_over =
+                |state: &ReplicationState| matches!(state, ReplicationState::Ready | ReplicationState::Cancelled);
+            if operations.iter().any(|operation| !is_over(&operation.state)) {
+                return later("copies of its replicas run");
+            }
+        }
+        // Servers that cannot copy copy nothing.
+        Err(WeaviateError::NotSupported { .. }) => {}
+        Err(failed) => return Err(error(failed)),
+    }
+    if nodes.is_empty() {
+        return refused("whether it is read-only cannot be seen");
+    }
+    for (node, client) in nodes {
+        let frozen = proof::read_only_shards(client, from).await.map_err(error)?;
+        if let Some(shard) = shards.iter().find(|shard| !frozen.contains(shard)) {
+            return later(&format!("shard {shard} is not read-only at {node}"));
+        }
+    }
+    let counted = client.object_count(from).await.map_err(error)?;
+    let counted =
+        counted.map_err(|why| EffectError::Changed(format!("{what}: its objects were not counted: {why}")))?;
+    match journal.compared {
+        Some(compared) if i64::try_from(counted) == Ok(compared) => {}
+        Some(compared) => {
+            return refused(&format!("it has {counted} objects, and {compared} when both classes were compared"));
+        }
+        None => return refused("it was opened for writing after both classes were compared"),
+    }
+    let there = shard_names(client, from).await.map_err(error)?;
+    if there.is_empty() {
         return Err(EffectError::Changed(format!("{what}: it is gone")));
-    };
-    let mut there: Vec<&String> = state.shards.iter().map(|shard| &shard.shard).collect();
-    let mut known: Vec<&String> = shards.iter().collect();
-    there.sort();
-    known.sort();
-    if there != known || known.is_empty() {
+    }
+    if !are_the_same(shards, &there) {
         return refused("it is not the class that was migrated from");
+    }
+    // Last: the alias says no more than a name, and without its objects nothing may go.
+    if !are_the_same(&journal.to_shards, &shard_names(client, to).await.map_err(error)?) {
+        return refused(&format!("{to} was made anew since the switch, and may lack what it has"));
     }
     if !leads() {
         return Err(EffectError::NotLeading);

@@ -251,6 +251,8 @@ async fn look(object: &ElysiaCollection, context: &Context) -> (Look, Option<Clu
         }
     }
     look.collection.clone_from(&spec.collection);
+    // By the name that is declared it was asked already; either protects the class.
+    look.protection = look.protection.take().or_else(|| cluster_spec.protection(&spec.collection).map(str::to_owned));
     look.journal =
         journal::read(&spec, context).await.0.map(|journal| journal.is_some_and(|journal| !journal.cursor.is_over()));
     // Before the class: one that is seen afterwards and then deleted is made by nobody again.

@@ -96,6 +96,9 @@ pub(super) async fn look(
     let name = migration::other(&spec.declared, &spec.collection, journal);
     let other = sight(clients.common.class(&name, SchemaRead::Leader).await);
     look.rival = claims::claimant(object, &name, context);
+    if wants.other_shards {
+        look.other_shards = Some(sight(effects::shard_names(&clients.common, &name).await));
+    }
     look.other = Some((name, other));
     if let Some(class) = &wants.read_only {
         look.read_only = emptiness::read_only(clients, class).await;
@@ -142,7 +145,12 @@ pub(super) async fn act(
             context.must_lead()?;
             weaviate::set_read_only(common, class, shards, *read_only).await
         }
-        Act::Copy(journal) => start(journal, spec, object, context).await,
+        Act::Copy(journal) => {
+            if journal.is_rollback {
+                effects::are_of_the_switch(common, journal).await?;
+            }
+            start(journal, spec, object, context).await
+        }
         Act::EndJob(name) => kubernetes::end_job(&context.kube, &spec.namespace, name).await,
         Act::Switch(journal) => {
             // Nothing thaws in between, and nobody else leads.
@@ -157,7 +165,7 @@ pub(super) async fn act(
             if let Some(rival) = claims::claimant(object, &journal.from, context) {
                 return Err(EffectError::Changed(format!("{rival} claims {} by now", journal.from)));
             }
-            effects::remove_former(common, journal, || context.leading.is_certain()).await
+            effects::remove_former(common, &clients.nodes, journal, || context.leading.is_certain()).await
         }
     }
 }
@@ -193,7 +201,7 @@ async fn start(
         factor: None,
         shards: None,
         // The journal was written when there was no class of that name; of a kept one a person approved that it is written
-        // over.
+        // over, and its shards are those that were kept.
         is_made: true,
         may_hold: journal.is_rollback,
         transform: Vec::new(),

@@ -109,7 +109,9 @@ async fn look_around(
         }
     };
     observed.target = Some(emptiness::target(&cluster, &cluster_spec));
-    observed.protection = cluster_spec.protection(&spec.collection).map(str::to_owned);
+    // A person protects the collection by the name that is declared, whichever class is live.
+    let protection = |name: &str| cluster_spec.protection(name).map(str::to_owned);
+    observed.protection = protection(&spec.declared).or_else(|| protection(&spec.collection));
     let clients = match open(&cluster, &cluster_spec, context).await {
         Ok(clients) => clients,
         Err(message) => {
@@ -125,9 +127,12 @@ async fn look_around(
         return Ok(scene(observed, Some(clients), cluster_spec.interval, migration_version));
     };
     spec.collection = live;
+    observed.protection = observed.protection.take().or_else(|| protection(&spec.collection));
     look(spec, &clients, &mut observed).await;
     if let Some(migrating) = &mut observed.migration {
         migration::look(spec, object, &clients, context, migrating).boxed().await;
+        let other = migrating.other.as_ref().and_then(|(name, _)| protection(name));
+        observed.protection = observed.protection.take().or(other);
     }
     // Only by the collection itself those are known who mean it through another WeaviateCluster.
     let identity = observed.placement.seen().and_then(|placement| core_claims::identity(placement));

@@ -200,8 +200,9 @@ pub fn restore(spec: &CollectionSpec) -> Option<CollectionRestore> {
     let wanted = json!({
         "clusterRef": {"name": spec.cluster},
         "from": {"backupRef": from.backup_ref, "store": from.store, "run": from.run},
-        "collection": from.collection.unwrap_or_else(|| spec.collection.clone()),
-        "into": spec.collection,
+        "collection": from.collection.unwrap_or_else(|| spec.declared.clone()),
+        // Not the class that is live by now: what was begun is to be found again.
+        "into": spec.declared,
         // Whatever is there meanwhile is somebody's: it is never written over.
         "conflict": Conflict::Fail,
         "replicationFactor": spec.factor,

@@ -214,6 +214,9 @@ fn the_restore_takes_factor_and_shards_of_the_spec() {
     );
     // It is valid as it stands.
     RestoreSpec::validate(&made).unwrap();
+    // The same also when another class is live by now: what was begun is found again.
+    let migrated = CollectionSpec { collection: "A_2".to_owned(), ..spec };
+    assert_eq!(restore(&migrated).unwrap().spec, made.spec);
     let none = CollectionSpec::validate(&object(&Value::Null)).unwrap();
     assert!(restore(&none).is_none());
 }

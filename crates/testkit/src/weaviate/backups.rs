@@ -82,7 +82,13 @@ pub(super) fn answer(state: &mut State, method: &str, segments: &[&str], asked: 
     let placed = |backups: &Backups, id: &str| backups.address(asked.query("bucket"), asked.query("path"), id);
     match (method, &segments[1..]) {
         // Those of its default place alone.
-        ("GET", []) => (200, Some(json!([]))),
+        ("GET", []) => {
+            let is_deaf = state.backups.is_deaf;
+            let own = state.backups.known.iter().filter(|_| !is_deaf);
+            let own = own.filter_map(|(address, entry)| Some((address.strip_prefix("s3://default/default/")?, entry)));
+            let listed = own.map(|(id, entry)| json!({ "id": id, "status": entry.status, "classes": entry.classes }));
+            (200, Some(listed.collect()))
+        }
         ("POST", []) => create(state, asked),
         ("GET", [id]) => {
             let address = placed(&state.backups, id);

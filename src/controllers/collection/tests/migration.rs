@@ -1,5 +1,7 @@
 //! Migrations: in order, after a crash at every write, back again, and against whatever comes up.
 
+mod kept;
+
 use std::collections::BTreeSet;
 
 use elysia_api::{ElysiaCollection, WeaviateCluster, names};

@@ -141,13 +141,23 @@ pub struct Journal {
     /// Orders that were given to the worker so far.
     #[serde(default)]
     pub pass: u32,
-    /// The shards that are frozen, by their names, which the servers draw at random for each class: by them the class is
-    /// known again before it is deleted.
+    /// The shards of the class that is migrated from, by their names, which the servers draw at random for each class: these
+    /// are frozen, and by them the class is known again before it is deleted. Of a way back they are known from the
+    /// beginning on, else from the freeze on.
     #[serde(default)]
     pub shards: Vec<String>,
     /// The shards of the class that it goes back to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept_shards: Vec<String>,
+    /// The shards of the class that it was migrated to, sorted, as they were when every node saw the alias lead there. The
+    /// other class is deleted, or written over, only while the live one is still this very class: an alias survives the
+    /// deletion of its class, and leads to whatever is made under that name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub to_shards: Vec<String>,
+    /// Objects of the class that was migrated from, as they were counted when both classes were the same: one that has
+    /// another number by now was written to since, and is not deleted. `None` when it was opened again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared: Option<i64>,
     /// Shards that somebody had made read-only before: they stay so. `None` until it was looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_only_before: Option<Vec<String>>,
@@ -216,6 +226,7 @@ impl Journal {
             schema_version: self.former_version.clone(),
             shards: self.kept_shards.clone(),
             kept_shards: Vec::new(),
+            to_shards: self.shards.clone(),
             stopped,
             ..self.at(Phase::Kept, now)
         }

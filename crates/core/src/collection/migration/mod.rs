@@ -23,7 +23,7 @@ use crate::copy::ledger::CopyLedger;
 use crate::feed::{JobState, JobView};
 use crate::sight::{BlindnessKind, Sight};
 use crate::version::ServerVersion;
-use elysia_api::collection::Verdict;
+use elysia_api::collection::{ShardReplicas, Verdict};
 
 pub use journal::{HISTORY, Journal, Past, Phase};
 pub use switch::{Moved, next};
@@ -100,6 +100,8 @@ pub struct Look {
     pub generations: Option<Sight<Vec<String>>>,
     /// The class that [`other`] names.
     pub other: Option<(String, Sight<Option<Value>>)>,
+    /// The shards of that class, sorted; none when it is not there, `None` when they were not asked for.
+    pub other_shards: Option<Sight<Vec<String>>>,
     /// Another resource that claims that class.
     pub rival: Option<String>,
     /// The shards of the class in question that are read-only, at each node; `None` when that node could not be asked.
@@ -124,6 +126,7 @@ impl Default for Look {
             journal: not_asked(),
             generations: None,
             other: None,
+            other_shards: None,
             rival: None,
             read_only: BTreeMap::new(),
             alias_at: BTreeMap::new(),
@@ -150,6 +153,8 @@ pub struct Wants {
     pub restarted_since: Option<Timestamp>,
     /// The ledger and the Jobs.
     pub copy: bool,
+    /// The shards of the class beside the live one.
+    pub other_shards: bool,
 }
 
 /// What the present phase wants to know.
@@ -157,8 +162,12 @@ pub fn wants(journal: Option<&Journal>) -> Wants {
     let Some(journal) = journal else { return Wants::default() };
     let of = |class: &String| Some(class.clone());
     match journal.phase {
-        Phase::Create if journal.is_rollback => Wants { read_only: of(&journal.to), ..Wants::default() },
-        Phase::Approve | Phase::Create | Phase::Copy => Wants { copy: true, ..Wants::default() },
+        Phase::Create if journal.is_rollback => {
+            Wants { read_only: of(&journal.to), other_shards: true, ..Wants::default() }
+        }
+        // It stays as it was kept until it is approved.
+        Phase::Approve => Wants { read_only: of(&journal.to), copy: true, other_shards: true, ..Wants::default() },
+        Phase::Create | Phase::Copy => Wants { copy: true, other_shards: journal.is_rollback, ..Wants::default() },
         Phase::Freeze | Phase::Thaw => Wants { read_only: of(&journal.from), copy: true, ..Wants::default() },
         Phase::Settle | Phase::Final | Phase::Switch => Wants {
             read_only: of(&journal.from),
@@ -167,8 +176,24 @@ pub fn wants(journal: Option<&Journal>) -> Wants {
             ..Wants::default()
         },
         Phase::Verify => Wants { alias_at: true, ..Wants::default() },
-        Phase::Kept | Phase::Over | Phase::Stopped => Wants::default(),
+        Phase::Kept => Wants { read_only: of(&journal.from), other_shards: true, ..Wants::default() },
+        Phase::Over | Phase::Stopped => Wants::default(),
     }
+}
+
+/// The names of the shards, sorted: by them a class is told from another one of its name.
+pub fn shard_names(placement: &[ShardReplicas]) -> Vec<String> {
+    sorted(placement.iter().map(|shard| shard.shard.clone()).collect())
+}
+
+/// Whether these are the shards that are known of a class. Of a class of which none are known nothing can be said.
+pub fn are_the_same(known: &[String], there: &[String]) -> bool {
+    !known.is_empty() && sorted(known.to_vec()) == sorted(there.to_vec())
+}
+
+fn sorted(mut names: Vec<String>) -> Vec<String> {
+    names.sort();
+    names
 }
 
 /// Which class is live, or why that is not known.

@@ -17,16 +17,18 @@ pub enum Moved {
 }
 
 /// What follows in a phase in which the old class is frozen. `called_off`: why it may not go on, if so. `nodes`: those that
-/// have to be seen; `alive`: those of them that are members now.
+/// have to be seen; `alive`: those of them that are members now. `live_shards`: those of the live class, none when it is not
+/// there, `None` when that is not known.
 pub fn next(
     journal: &Journal,
     spec: &CollectionSpec,
     look: &Look,
     (nodes, alive): (&[String], &[String]),
+    live_shards: Option<Vec<String>>,
     called_off: Option<String>,
     now: Timestamp,
 ) -> Moved {
-    Stand { journal, spec, look, nodes, alive, called_off, now }.next()
+    Stand { journal, spec, look, nodes, alive, live_shards, called_off, now }.next()
 }
 
 struct Stand<'a> {
@@ -35,6 +37,7 @@ struct Stand<'a> {
     look: &'a Look,
     nodes: &'a [String],
     alive: &'a [String],
+    live_shards: Option<Vec<String>>,
     called_off: Option<String>,
     now: Timestamp,
 }
@@ -55,7 +58,7 @@ impl Stand<'_> {
                 let next = self.journal.at(Phase::Verify, self.now);
                 write(Journal { switched_at: Some(self.now), stopped: None, ..next })
             }
-            Phase::Verify => self.verify(),
+            Phase::Verify => self.verify(alias),
             Phase::Thaw => self.thaw(),
             Phase::Freeze | Phase::Settle | Phase::Final | Phase::Switch => match self.broken(alias) {
                 Some(why) => self.stop(&why),
@@ -185,7 +188,9 @@ impl Stand<'_> {
             Standing::Disturbed(job) => Moved::Acts(vec![Act::EndJob(job)]),
             Standing::Running(what) => Moved::Wait(what),
             Standing::Done(ledger) => match &ledger.compared {
-                Some(compared) if compared.is_same => write(journal.at(Phase::Switch, self.now)),
+                Some(compared) if compared.is_same => {
+                    write(Journal { compared: Some(compared.source), ..journal.at(Phase::Switch, self.now) })
+                }
                 Some(compared) => self.stop(&format!(
                     "{} and {} are not the same: {} of {} objects differ, the new class has {}",
                     journal.from, journal.to, compared.differing, compared.source, compared.target
@@ -204,8 +209,19 @@ impl Stand<'_> {
     }
 
     /// Every node has to see the alias lead to the new class. One that stays away learns it from RAFT before it serves.
-    fn verify(&self) -> Moved {
+    fn verify(&self, alias: Option<&str>) -> Moved {
         let journal = self.journal;
+        let Some(shards) = self.live_shards.clone().filter(|_| self.spec.collection == journal.to) else {
+            return Moved::Wait(format!("the shards of {} to be seen, by which it is known again", journal.to));
+        };
+        if shards.is_empty() {
+            // It is gone, and whatever is made under its name is another class: the old one is never deleted then.
+            return write(journal.at(Phase::Kept, self.now));
+        }
+        if alias.is_none() {
+            // Somebody deleted it. Nothing else would ever let it lead anywhere again.
+            return Moved::Acts(vec![Act::MakeAlias { alias: journal.alias.clone(), class: journal.to.clone() }]);
+        }
         let nodes = if self.is_late() { self.alive } else { self.nodes };
         let sees =
             |node: &&String| matches!(self.look.alias_at.get(*node), Some(Some(Some(class))) if *class == journal.to);
@@ -213,7 +229,7 @@ impl Stand<'_> {
             Some(node) => {
                 Moved::Wait(format!("alias {} to be seen to lead to {} at {node}", journal.alias, journal.to))
             }
-            None => write(journal.at(Phase::Kept, self.now)),
+            None => write(Journal { to_shards: shards, ..journal.at(Phase::Kept, self.now) }),
         }
     }
 

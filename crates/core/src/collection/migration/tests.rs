@@ -40,6 +40,40 @@ fn the_alias_says_which_class_is_live_and_the_journal_only_where_there_is_none()
 }
 
 #[test]
+fn a_class_is_known_again_by_all_of_its_shards() {
+    let names = |names: &[&str]| -> Vec<String> { names.iter().map(ToString::to_string).collect() };
+    for (known, there, expected) in [
+        (names(&["a", "b"]), names(&["b", "a"]), true),
+        (names(&["a", "b"]), names(&["a"]), false),
+        (names(&["a"]), names(&["a", "b"]), false),
+        (names(&["a"]), names(&["b"]), false),
+        (names(&["a"]), names(&[]), false),
+        // Of which none are known.
+        (names(&[]), names(&[]), false),
+    ] {
+        assert_eq!(are_the_same(&known, &there), expected, "{known:?} {there:?}");
+    }
+}
+
+#[test]
+fn what_each_phase_looks_at() {
+    for (phase, is_rollback, read_only, other_shards) in [
+        (Phase::Create, false, None, false),
+        (Phase::Copy, false, None, false),
+        (Phase::Freeze, false, Some("A"), false),
+        (Phase::Switch, false, Some("A"), false),
+        (Phase::Kept, false, Some("A"), true),
+        (Phase::Over, false, None, false),
+        (Phase::Approve, true, Some("A_2"), true),
+        (Phase::Create, true, Some("A_2"), true),
+        (Phase::Copy, true, None, true),
+    ] {
+        let wants = wants(Some(&Journal { is_rollback, ..journal(phase) }));
+        assert_eq!((wants.read_only.as_deref(), wants.other_shards), (read_only, other_shards), "{phase:?}");
+    }
+}
+
+#[test]
 fn the_class_beside_the_live_one() {
     for (live, journal, expected) in [
         ("A", None, "A_2"),

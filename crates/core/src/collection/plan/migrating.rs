@@ -1,6 +1,7 @@
 //! Migration: what begins one, what goes on beside the rest, and what its conditions say.
 
 mod beginning;
+mod keeping;
 
 use elysia_api::collection::PlanStatus;
 use elysia_api::condition::Reason;
@@ -131,14 +132,31 @@ impl<'a> Planner<'a> {
                 format!("{what}; {message}.{stopped} Look at status.plan, then: {command}"),
             )
         };
+        if let (true, Some(_)) = (journal.is_rollback, other)
+            && let Some(part) = self.made_anew(
+                (&journal.from, &journal.shards),
+                (&journal.to, &journal.kept_shards),
+                &journal.alias,
+                look,
+                what,
+            )
+        {
+            return part;
+        }
         if journal.phase == Phase::Approve {
-            if !self.may_switch(journal) {
+            // Also with `approval: Auto`: it writes over what is kept, and removes from it.
+            if called_off || !self.approves(&journal.hash) {
+                if other.is_some() && self.observed.cluster == ClusterSight::Fit {
+                    self.keep_read_only(&journal.to, &journal.kept_shards, look);
+                }
                 return waits(self, format!("{} is kept and has these settings, so it can go back to it", journal.to));
             }
             self.show(journal, false);
             let next = Journal {
                 approved: true,
                 approved_by: self.spec.approved_by.clone(),
+                // From here on it may be written to.
+                compared: None,
                 ..journal.at(Phase::Create, self.now)
             };
             self.acts([Act::Write(Box::new(next))]);
@@ -273,10 +291,12 @@ impl<'a> Planner<'a> {
                 format!("{what}; approved, and the copies of its replicas come first"),
             );
         }
-        let shards: Vec<String> =
-            self.observed.placement.seen().into_iter().flatten().map(|shard| shard.shard.clone()).collect();
+        let shards = self.live_shards().unwrap_or_default();
         if shards.is_empty() {
             return Part::Unknown(Reason::Unknown, format!("{what}; the placement of its shards is not known"));
+        }
+        if let Some(why) = self.stranger() {
+            return Part::Stuck(Reason::MigrationBlocked, format!("{what}, and it cannot be made read-only: {why}"));
         }
         let next = Journal {
             approved: true,
@@ -324,28 +344,15 @@ impl<'a> Planner<'a> {
         if journal.phase.is_active() && !differs {
             self.call_off(journal, look, "the live class has the declared settings");
         }
+        if journal.phase == Phase::Kept && differs && self.is_kept(journal, look) {
+            self.keep_read_only(&journal.from, &journal.shards, look);
+        }
         if journal.phase == Phase::Kept && !differs {
-            self.let_go(journal, look, wanted);
+            if let (Some(why), Part::InSync(message)) = (self.let_go(journal, look, wanted), &schema) {
+                return Part::InSync(format!("{message}; {why}"));
+            }
         }
         schema
-    }
-
-    /// Deletes the class that was migrated from, when its time is over. The field `rollbackWindow` is what names it (law 2).
-    fn let_go(&mut self, journal: &Journal, look: &Look, wanted: &Wanted) {
-        let Some((name, Sight::Seen(former))) = &look.other else { return };
-        if former.is_none() {
-            // Deleted: by this operator, or by a person who needs no way back.
-            self.acts([Act::Write(Box::new(journal.at(Phase::Over, self.now)))]);
-            return;
-        }
-        let is_over = wanted
-            .window
-            .zip(journal.switched_at)
-            .is_some_and(|(window, switched)| self.now.duration_since(switched) >= window);
-        let is_live = look.alias == Sight::Seen(Some(journal.to.clone())) && self.spec.collection == journal.to;
-        if is_over && is_live && look.rival.is_none() && self.observed.protection.is_none() && *name == journal.from {
-            self.acts([Act::RemoveFormer(Box::new(journal.clone()))]);
-        }
     }
 
     fn migration_called_off(&self, look: &Look, journal: &Journal) -> Option<String> {
@@ -374,7 +381,8 @@ impl<'a> Planner<'a> {
         let members = self.observed.members.seen();
         let alive: Vec<String> =
             nodes.iter().filter(|node| members.is_none_or(|members| members.contains(node))).cloned().collect();
-        let moved = migration::next(journal, self.spec, look, (nodes, &alive), called_off, self.now);
+        let live_shards = if self.observed.class == Sight::Seen(None) { Some(Vec::new()) } else { self.live_shards() };
+        let moved = migration::next(journal, self.spec, look, (nodes, &alive), live_shards, called_off, self.now);
         let doing = match journal.phase {
             Phase::Thaw => format!("{} is made writable again", journal.from),
             Phase::Verify => format!("alias {} leads to {}", journal.alias, journal.to),

@@ -24,6 +24,12 @@ impl Planner<'_> {
             last.phase == Phase::Stopped && last.to == name && last.from == self.spec.collection && other.is_some()
         };
         let resumed = last.filter(is_resumed);
+        if let Some(kept) = kept.filter(|_| is_rollback)
+            && let Some(part) =
+                self.made_anew((&kept.to, &kept.to_shards), (&kept.from, &kept.shards), &kept.alias, look, what)
+        {
+            return part;
+        }
         if let Some(why) = self.obstacle(class, (name, other), look, (kept.filter(|_| !is_rollback), resumed)) {
             return Part::Stuck(Reason::MigrationBlocked, format!("{what}, and it cannot be migrated: {why}"));
         }
@@ -59,8 +65,11 @@ impl Planner<'_> {
             // The same as before: what was copied already, and what the ledger says of it, goes on counting.
             begun: resumed.map_or(self.now, |last| last.begun),
             pass: resumed.map_or(1, |last| last.pass + 1),
-            shards: Vec::new(),
+            shards: kept.map_or_else(Vec::new, |kept| kept.to_shards.clone()),
             kept_shards: kept.map_or_else(Vec::new, |kept| kept.shards.clone()),
+            to_shards: Vec::new(),
+            // Of the kept class, should the way back be called off before it is opened.
+            compared: kept.and_then(|kept| kept.compared),
             read_only_before: None,
             freezing_since: None,
             frozen_since: None,
@@ -104,6 +113,9 @@ impl Planner<'_> {
                 "the WeaviateCluster names no node addresses (spec.external.nodes), so no replica can be seen to be read-only"
                     .to_owned(),
             );
+        }
+        if let Some(why) = self.stranger() {
+            return Some(why);
         }
         if let Some(rival) = &look.rival {
             return Some(format!("{rival} claims {name}; rename one of the two"));

@@ -1,5 +1,7 @@
 //! Migrations: every phase, and everything that can come up in it.
 
+mod kept;
+
 use elysia_api::names;
 use jiff::SignedDuration;
 
@@ -60,6 +62,8 @@ fn journal(phase: Phase) -> Journal {
         pass: 2,
         shards: if frozen { vec!["s".to_owned(), "t".to_owned()] } else { Vec::new() },
         kept_shards: Vec::new(),
+        to_shards: if phase == Phase::Kept { vec!["s".to_owned(), "t".to_owned()] } else { Vec::new() },
+        compared: (phase == Phase::Switch || phase.has_switched()).then_some(9),
         read_only_before: frozen.then(Vec::new),
         freezing_since: frozen.then(|| at(NOW - 10)),
         frozen_since: (phase > Phase::Freeze && frozen).then(|| at(NOW - 10)),
@@ -107,12 +111,15 @@ fn job(journal: &Journal, state: JobState) -> JobView {
 /// A collection with objects and an immutable difference, and a look at its migration.
 fn looked(journal: Option<Journal>) -> Observed {
     let frozen = journal.as_ref().map(|journal| journal.shards.clone()).unwrap_or_default();
+    let is_rollback = journal.as_ref().is_some_and(|journal| journal.is_rollback);
+    let kept = journal.as_ref().map(|journal| journal.kept_shards.clone()).unwrap_or_default();
     let has_switched = journal.as_ref().is_some_and(|journal| journal.phase.has_switched());
     let begins = journal.as_ref().is_none_or(|journal| journal.phase == Phase::Create);
     let other = if journal.as_ref().is_some_and(|journal| journal.phase == Phase::Kept) { "A" } else { "A_2" };
     let look = Look {
         alias: Sight::Seen(Some(if has_switched { "A_2" } else { "A" }.to_owned())),
         other: Some((other.to_owned(), Sight::Seen((!begins).then(|| if other == "A" { class(1) } else { target() })))),
+        other_shards: Some(Sight::Seen(if is_rollback { kept } else { frozen.clone() })),
         read_only: nodes().into_iter().map(|node| (node, Some(frozen.clone()))).collect(),
         alias_at: nodes().into_iter().map(|node| (node, Some(Some("A_2".to_owned())))).collect(),
         journal: Sight::Seen(journal),
@@ -544,6 +551,21 @@ fn the_old_class_goes_when_its_time_is_over_and_only_then() {
     assert_eq!(unless(|seen| seen.migration.as_mut().unwrap().rival = Some("n/b".to_owned())), "]");
     assert_eq!(unless(|seen| seen.protection = Some("A*".to_owned())), "]");
     assert_eq!(unless(|seen| seen.cluster = ClusterSight::Unfit("x".to_owned())), "]");
+    // Either class is another one by now, or nothing says that it is not.
+    assert_eq!(unless(|seen| seen.placement = Sight::Seen(vec![shard("x", "a"), shard("y", "b")])), "]");
+    assert_eq!(unless(|seen| seen.placement = Sight::unseen(BlindnessKind::Unreachable, "no")), "]");
+    let others = |seen: &mut Observed| {
+        seen.migration.as_mut().unwrap().other_shards = Some(Sight::Seen(vec!["x".to_owned()]));
+    };
+    assert_eq!(unless(others), "]");
+    assert_eq!(
+        unless(|seen| {
+            seen.migration.as_mut().unwrap().other_shards = Some(Sight::unseen(BlindnessKind::Unreachable, "no"));
+        }),
+        "]"
+    );
+    let unknown = looked(Some(Journal { to_shards: Vec::new(), ..kept(3600) }));
+    assert_eq!(picture_of(&manual(), &unknown), "]");
     // Somebody let the alias lead back: that class is live, and the other one is no rest of a migration.
     assert!(
         !unless(|seen| seen.migration.as_mut().unwrap().alias = Sight::Seen(Some("A".to_owned()))).contains("remove")
@@ -586,10 +608,37 @@ fn it_goes_back_to_a_class_that_is_kept_after_an_approval() {
         picture(&planned(&back(), &at_phase(phase, read_only), annotations))
     };
     assert_eq!(picture_at(Phase::Approve, &["s"], &[]), "False NeedsApproval []");
+    // It stays read-only until then.
+    assert_eq!(picture_at(Phase::Approve, &[], &[]), "False NeedsApproval [A s read-only true]");
     assert_eq!(
         picture_at(Phase::Approve, &["s"], &[(names::APPROVE_ANNOTATION, &journal.hash)]),
         "False Migrating [journal Create]"
     );
+    // Also with `approval: Auto`: it writes over what is kept.
+    let mut automatic = back();
+    automatic["migration"]["approval"] = json!("Auto");
+    let waiting = at_phase(Phase::Approve, &["s"]);
+    assert_eq!(picture(&planned(&automatic, &waiting, &[])), "False NeedsApproval []");
+    let approved = [(names::APPROVE_ANNOTATION, journal.hash.as_str())];
+    assert_eq!(picture(&planned(&automatic, &waiting, &approved)), "False Migrating [journal Create]");
+    let called_off = [approved[0], (names::ROLLBACK_ANNOTATION, journal.hash.as_str())];
+    assert_eq!(picture(&planned(&automatic, &waiting, &called_off)), "False NeedsApproval []");
+    // Either class was made anew, or it is not known: nothing is copied, and nothing removed.
+    for phase in [Phase::Approve, Phase::Create, Phase::Copy] {
+        let but = |change: fn(&mut Observed)| {
+            let mut observed = at_phase(phase, &["s"]);
+            change(&mut observed);
+            picture(&planned(&back(), &observed, &approved))
+        };
+        assert_eq!(but(|seen| seen.placement = Sight::Seen(vec![shard("x", "a")])), "False MigrationBlocked []");
+        assert_eq!(
+            but(|seen| {
+                seen.migration.as_mut().unwrap().other_shards = Some(Sight::Seen(vec!["x".to_owned()]));
+            }),
+            "False MigrationBlocked []"
+        );
+        assert_eq!(but(|seen| seen.migration.as_mut().unwrap().other_shards = None), "Unknown Unknown []");
+    }
     assert_eq!(picture_at(Phase::Create, &["s"], &[]), "False Migrating [A s read-only false]");
     assert_eq!(picture_at(Phase::Create, &[], &[]), "False Migrating [journal Copy]");
     assert_eq!(picture_at(Phase::Copy, &[], &[]), "False Migrating [copy A_2→A 1]");
@@ -598,6 +647,7 @@ fn it_goes_back_to_a_class_that_is_kept_after_an_approval() {
     let called_off = journal.called_off("no", at(NOW));
     assert_eq!((called_off.phase, called_off.from.as_str(), called_off.to.as_str()), (Phase::Kept, "A", "A_2"));
     assert_eq!((&called_off.shards, called_off.switched_at), (&kept.shards, kept.switched_at));
+    assert_eq!((&called_off.to_shards, called_off.compared), (&kept.to_shards, kept.compared));
     let mut forward = at_phase(Phase::Copy, &[]);
     forward.holder = None;
     assert!(picture(&planned(&manual(), &forward, &[])).ends_with("[journal Kept!]"));
