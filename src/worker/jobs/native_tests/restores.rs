@@ -181,7 +181,7 @@ impl Store for Meanwhile<'_> {
     }
 
     async fn files(&self, folder: &str, most: usize) -> Result<Vec<String>, PortError> {
-        self.0.store.files(folder, most).await
+        Store::files(&self.0.store, folder, most).await
     }
 
     async fn remove(&self, keys: &[String]) -> Result<(), PortError> {
