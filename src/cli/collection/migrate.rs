@@ -34,6 +34,7 @@ const TOLD_EACH: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// Arguments of `collection migrate`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Copies everything, then what was written meanwhile, until little is left to do. The same command goes on\n\

@@ -70,7 +70,7 @@ fn restoring(spec: &BackupSpec, context: &Context) -> BTreeMap<String, String> {
     beginning.chain(unfinished.map(|restore| (into(restore), restore.name_any()))).collect()
 }
 
-/// The classes that are live in the place of those that ElysiaCollections of the policy's cluster declare, by the declared.
+/// The classes that are live in the place of those that `ElysiaCollection`s of the policy's cluster declare, by the declared.
 pub(super) fn live(spec: &BackupSpec, context: &Context) -> BTreeMap<String, String> {
     let is_here = |collection: &ElysiaCollection| {
         collection.namespace().as_deref() == Some(&spec.namespace) && collection.spec.cluster_ref.name == spec.cluster

@@ -135,14 +135,14 @@ impl Soak {
                 outcome.is_done()?;
                 ensure!(outcome.attempt()["trouble"].is_null(), "{outcome:?}");
             }
-            let last = self.stage.backup(&place, CLUSTER, &format!("good{}", GOOD - 1), &json!({"last": GOOD}))?;
-            let totals = last.ledger["totals"].clone();
+            let again = self.stage.backup(&place, CLUSTER, &format!("good{}", GOOD - 1), &json!({"last": GOOD}))?;
+            let sums = again.ledger["totals"].clone();
             let wanted = (json!(GOOD), json!(GOOD), json!(0));
             ensure!(
-                (&totals["runs"], &totals["verified"], &totals["suspect"]) == (&wanted.0, &wanted.1, &wanted.2),
-                "{totals}"
+                (&sums["runs"], &sums["verified"], &sums["suspect"]) == (&wanted.0, &wanted.1, &wanted.2),
+                "{sums}"
             );
-            list.note(format!("none, {GOOD} good backups"), place.kind, "nobody", format!("no alarm: {totals}"));
+            list.note(format!("none, {GOOD} good backups"), place.kind, "nobody", format!("no alarm: {sums}"));
         }
         Ok(())
     }
@@ -158,7 +158,7 @@ impl Soak {
             let copies = self.places(&damage.replace(' ', "-"));
             for (whole, place) in self.places("whole").iter().zip(copies) {
                 place.copy_of(whole)?;
-                let run = self.stage.damage(&place, damage)?;
+                let run = Stage::damage(&place, damage)?;
                 let found = self.stage.verify(&place, &run)?;
                 let faults = found["faults"].as_array().cloned().unwrap_or_default();
                 let first = faults.iter().find(|found| found["fault"] == fault);
@@ -178,7 +178,7 @@ impl Soak {
                     }
                 };
                 list.note(damage, place.kind, "restore", message);
-                self.stage.forget_restored(&self.servers)?;
+                Stage::forget_restored(&self.servers)?;
             }
         }
         Ok(())
@@ -192,7 +192,7 @@ impl Soak {
         let place = Place::folder(&full);
         let outcome = self.stage.backup(&place, CLUSTER, "full", &json!({}))?;
         list.note("full disk", place.kind, "backup", outcome.failure("No space left")?);
-        ensure!(!self.stage.has_run(&place)?, "a run on a full disk");
+        ensure!(!Stage::has_run(&place)?, "a run on a full disk");
         drop(disk);
         // 503 at every third request: it is asked again, and nobody hears of it.
         let gate = Gate::before(&self.s3.endpoint(), Opening::EveryThirdRefused)?;
@@ -223,7 +223,7 @@ impl Soak {
         let place = Place::bucket(&self.s3, BUCKET, "read-only", &server.endpoint());
         let outcome = self.stage.backup(&place, CLUSTER, "readonly", &json!({}))?;
         list.note("read-only bucket", place.kind, "backup", outcome.failure("")?);
-        ensure!(!self.stage.has_run(&place)?, "a run in a read-only bucket");
+        ensure!(!Stage::has_run(&place)?, "a run in a read-only bucket");
         let folder = self.stage.folder.join("read-only");
         let mounted = stage::Mounted::read_only(&folder)?;
         let place = Place::folder(&folder);
@@ -238,14 +238,14 @@ impl Soak {
         ensure!(outcome.ledger["stage"] == "Done", "{outcome:?}");
         list.note("read-only folder", place.kind, "restore", "done: a restore needs no right to write there");
         drop(mounted);
-        self.stage.forget_restored(&self.servers)
+        Stage::forget_restored(&self.servers)
     }
 
     /// How long it takes to list many runs.
     fn catalogue(&self, list: &mut List) -> Result<()> {
         for (whole, place) in self.places("good").iter().zip(self.places("many")) {
             place.copy_of(whole)?;
-            self.stage.multiply(&place, MANY)?;
+            Stage::multiply(&place, MANY)?;
             let mut times = Vec::new();
             for _ in 0..LISTS {
                 let (runs, took) = self.stage.listed(&place)?;
@@ -264,11 +264,11 @@ impl Soak {
     fn strangers(&self, list: &mut List) -> Result<()> {
         for (fault, cluster) in [("rebuilt empty, another uid", REBUILT), ("two clusters on one prefix", OTHER)] {
             for place in self.places("whole") {
-                let before = self.stage.manifests(&place)?;
+                let before = Stage::manifests(&place)?;
                 let outcome = self.stage.backup(&place, cluster, "stranger", &json!({"last": 1}))?;
                 ensure!(outcome.attempt()["isStrangers"] == true, "{outcome:?}");
                 list.note(fault, place.kind, "backup", outcome.failure("belongs to")?);
-                ensure!(self.stage.manifests(&place)? == before, "a stranger wrote or deleted runs");
+                ensure!(Stage::manifests(&place)? == before, "a stranger wrote or deleted runs");
             }
         }
         Ok(())
@@ -288,7 +288,7 @@ impl Soak {
                 self.servers.create_class("w-0", &class)?;
             }
             for place in self.places("whole") {
-                let before = self.stage.manifests(&place)?;
+                let before = Stage::manifests(&place)?;
                 let order = format!("lost{}", before.len());
                 let outcome = self.stage.backup(&place, CLUSTER, &order, &json!({"last": 1}))?;
                 outcome.is_done()?;
@@ -297,7 +297,7 @@ impl Soak {
                     newest["suspect"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
                 let reason = suspect.iter().find(|reason| reason.contains(ARTICLES));
                 let Some(reason) = reason else { bail!("{fault}: nobody suspects {newest}") };
-                let after = self.stage.manifests(&place)?;
+                let after = Stage::manifests(&place)?;
                 ensure!(before.iter().all(|run| after.contains(run)), "{fault}: {before:?} became {after:?}");
                 list.note(fault, place.kind, "Suspect", format!("{reason}; {} older runs stay", before.len()));
             }

@@ -66,6 +66,7 @@ const MOST_COMPARISONS: u32 = 2;
 const SAVE_EACH: Duration = Duration::from_secs(2);
 
 /// What is to be copied.
+#[expect(clippy::struct_excessive_bools, reason = "each is a leave of its own")]
 #[derive(Clone, Debug)]
 pub struct Order {
     /// Names the copy: a state of another one says nothing of it.

@@ -163,7 +163,7 @@ impl Stage {
     }
 
     /// Damages the oldest run; its id.
-    pub(super) fn damage(&self, place: &Place, damage: &str) -> Result<String> {
+    pub(super) fn damage(place: &Place, damage: &str) -> Result<String> {
         let mut python = Command::new("python3");
         python.arg("-c").arg(include_str!("damage.py")).arg(&place.root).arg(damage);
         let output = python.output().context("failed to start python3")?;
@@ -172,7 +172,7 @@ impl Stage {
     }
 
     /// Makes so many runs of one.
-    pub(super) fn multiply(&self, place: &Place, count: u32) -> Result<()> {
+    pub(super) fn multiply(place: &Place, count: u32) -> Result<()> {
         let mut python = Command::new("python3");
         python.arg("-c").arg(include_str!("many.py")).arg(&place.root).arg(count.to_string());
         let output = python.output().context("failed to start python3")?;
@@ -200,7 +200,7 @@ impl Stage {
     }
 
     /// Folders of runs that have a manifest.
-    pub(super) fn manifests(&self, place: &Place) -> Result<Vec<String>> {
+    pub(super) fn manifests(place: &Place) -> Result<Vec<String>> {
         let runs = place.root.join("runs");
         if !runs.exists() {
             return Ok(Vec::new());
@@ -216,12 +216,12 @@ impl Stage {
         Ok(names)
     }
 
-    pub(super) fn has_run(&self, place: &Place) -> Result<bool> {
-        Ok(!self.manifests(place)?.is_empty())
+    pub(super) fn has_run(place: &Place) -> Result<bool> {
+        Ok(!Self::manifests(place)?.is_empty())
     }
 
     /// Drops what a restore made, if it made anything.
-    pub(super) fn forget_restored(&self, servers: &Servers) -> Result<()> {
+    pub(super) fn forget_restored(servers: &Servers) -> Result<()> {
         // One that is not there need not be dropped.
         let config = ureq::Agent::config_builder().proxy(None).http_status_as_error(false);
         let agent: ureq::Agent = config.build().into();

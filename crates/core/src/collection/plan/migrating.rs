@@ -347,10 +347,11 @@ impl<'a> Planner<'a> {
         if journal.phase == Phase::Kept && differs && self.is_kept(journal, look) {
             self.keep_read_only(&journal.from, &journal.shards, look);
         }
-        if journal.phase == Phase::Kept && !differs {
-            if let (Some(why), Part::InSync(message)) = (self.let_go(journal, look, wanted), &schema) {
-                return Part::InSync(format!("{message}; {why}"));
-            }
+        if journal.phase == Phase::Kept
+            && !differs
+            && let (Some(why), Part::InSync(message)) = (self.let_go(journal, look, wanted), &schema)
+        {
+            return Part::InSync(format!("{message}; {why}"));
         }
         schema
     }

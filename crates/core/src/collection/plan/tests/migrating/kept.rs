@@ -16,8 +16,7 @@ fn the_old_class_is_kept_read_only_and_goes_only_while_every_node_says_so() {
         });
         picture(&planned(&manual(), &observed, &[])).split_once('[').unwrap().1.to_owned()
     };
-    let (all, one, none): (Option<&[&str]>, Option<&[&str]>, Option<&[&str]>) =
-        (Some(&["s", "t"]), Some(&["s"]), Some(&[]));
+    let [all, one, none] = [Some(&["s", "t"][..]), Some(&["s"][..]), Some(&[][..])];
     let again = "A s+t read-only true]";
     for (what, switched, answers, expected) in [
         ("all is well", 60, [all, all, all], "]"),
@@ -110,9 +109,6 @@ fn it_does_not_go_back_from_or_to_a_class_that_was_made_anew() {
     };
     assert_eq!(but(|_| {}), "False Migrating [journal Approve]");
     assert_eq!(but(|seen| seen.placement = Sight::Seen(vec![shard("x", "a")])), "False MigrationBlocked []");
-    fn look(observed: &mut Observed) -> &mut Look {
-        observed.migration.as_mut().unwrap()
-    }
     assert_eq!(
         but(|seen| look(seen).other_shards = Some(Sight::Seen(vec!["x".to_owned()]))),
         "False MigrationBlocked []"
