@@ -234,16 +234,26 @@ impl Stage {
         limit: Duration,
     ) -> ElysiaCollection {
         let api = self.api::<ElysiaCollection>();
-        self.wait(&format!("{name} to say {condition}={value} {reason}"), limit, async || {
+        let what = format!("{name} to say {condition}={value} {reason}");
+        let started = Instant::now();
+        loop {
             let object = api.get(name).await.unwrap();
-            let status = object.status.clone()?;
+            let status = object.status.clone().unwrap_or_default();
             let current = status.observed_generation == object.metadata.generation;
             let found = status.conditions.iter().any(|seen| {
                 seen.type_ == condition && seen.status == value && (reason.is_empty() || seen.reason == reason)
             });
-            (current && found).then_some(object)
-        })
-        .await
+            if current && found {
+                println!("   {what}: {:.1} s", started.elapsed().as_secs_f64());
+                return object;
+            }
+            let said = || {
+                status.conditions.iter().map(|it| format!("{}={} {}: {}", it.type_, it.status, it.reason, it.message))
+            };
+            let said = || said().collect::<Vec<_>>().join("\n");
+            assert!(started.elapsed() < limit, "waited {} s in vain for {what}; it says\n{}", limit.as_secs(), said());
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// Waits until the run of a feed ended in this state.
