@@ -76,7 +76,7 @@ async fn what_a_person_filled_since_is_not_taken_for_what_was_made_for_it() {
     // One that was made anew while it is copied is known by its identity.
     let world = World::new(5, &[]);
     target(&world, &[]);
-    world.copy(&Order { is_final: false, ..made.clone() }).await.unwrap();
+    world.copy(&Order { is_made: true, ..order("open") }).await.unwrap();
     world.make_anew("B");
     target_holds(&world, 77);
     let blockers = blocked(world.copy(&made).await.unwrap_err());
