@@ -161,6 +161,11 @@ fn tell_failure(findings: &mut Vec<Finding>, failure: &Failure) {
         findings.push(Finding::fails(ConditionType::SchemaInSync, failure.reason, failure.message.clone()));
     }
     if !failure.retryable {
+        // What a person has to look at is not as declared, also where the collection itself is.
+        let is_ready = |finding: &Finding| finding.kind == ConditionType::Ready && finding.value == Value::True;
+        if let Some(ready) = findings.iter_mut().find(|finding| is_ready(finding)) {
+            *ready = Finding::fails(ConditionType::Ready, failure.reason, failure.message.clone());
+        }
         findings.retain(|finding| finding.kind != ConditionType::Reconciling && finding.kind != ConditionType::Stalled);
         findings.push(Finding::holds(ConditionType::Stalled, failure.reason, failure.message.clone()));
     }
