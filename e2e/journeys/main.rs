@@ -34,4 +34,5 @@ mod recreate;
 mod replacement;
 mod replicas;
 mod support;
+mod turns;
 mod verification;
