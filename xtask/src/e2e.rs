@@ -23,7 +23,7 @@ const BESIDE_EACH_OTHER: &str = "--test-threads=2";
 /// Runs the journeys whose name contains `filter`, or all.
 pub(crate) fn journeys(paths: &Paths, filter: Option<&str>) -> Result<()> {
     let mut command = cargo(paths);
-    command.args(["test", "--package", "elysia-e2e", "--test", "journeys", "--"]);
+    command.args(["test", "--workspace", "--test", "journeys", "--"]);
     command.args([BESIDE_EACH_OTHER, "--nocapture"]);
     command.args(filter);
     command.env("KUBECONFIG", paths.kubeconfig());
