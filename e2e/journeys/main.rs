@@ -33,5 +33,6 @@ mod plugin_index;
 mod recreate;
 mod replacement;
 mod replicas;
+mod schema_update;
 mod support;
 mod verification;
