@@ -12,6 +12,9 @@ use super::build::ensure_built;
 use super::modules::{Compiler, Module};
 use super::paths::Paths;
 
+/// Any that the chart takes: Helm by itself takes itself for one of long ago.
+const KUBERNETES: &str = "1.34.4";
+
 /// What Prometheus makes of them.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Alerts {
@@ -44,7 +47,7 @@ pub fn rendered(paths: &Paths, settings: &str, template: &str) -> Result<String>
     let helm = ensure_built(paths, &Compiler::find()?, &Module::helm(paths)?)?.path("helm");
     let mut command = Command::new(helm);
     command.args(["template", "elysia-operator"]).arg(paths.checkout.join("charts/elysia-operator"));
-    command.args(["--set", settings, "--show-only", template]);
+    command.args(["--kube-version", KUBERNETES, "--set", settings, "--show-only", template]);
     let output = command.output().context("failed to start helm")?;
     ensure!(output.status.success(), "helm template: {}", String::from_utf8_lossy(&output.stderr).trim_end());
     String::from_utf8(output.stdout).context("helm printed no text")
