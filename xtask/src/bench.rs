@@ -11,6 +11,7 @@ mod backup;
 mod control;
 mod index;
 mod python;
+mod real;
 mod stage;
 
 pub(crate) use index::write_feed;
@@ -70,9 +71,9 @@ impl Row {
 
 /// Prints the rows as a table and keeps them in `target/bench/NAME.json`.
 fn report(target: &Path, name: &str, versions: &Value, rows: &[Row], ratios: &Value) -> Result<()> {
-    println!("{:<38} {:<44} {:>10} {:<9} {:>24}", "what", "condition", "median", "unit", "least to most");
+    println!("{:<42} {:<66} {:>10} {:<9} {:>24}", "what", "condition", "median", "unit", "least to most");
     for Row { what, condition, value, unit, spread: [least, most], .. } in rows {
-        println!("{what:<38} {condition:<44} {value:>10.3} {unit:<9} {:>24}", format!("{least:.3} to {most:.3}"));
+        println!("{what:<42} {condition:<66} {value:>10.3} {unit:<9} {:>24}", format!("{least:.3} to {most:.3}"));
     }
     println!("ratios: {ratios}");
     let rows: Vec<Value> = rows

@@ -98,6 +98,7 @@ impl World {
                 is_strangers: false,
                 retired: Vec::new(),
                 trouble: None,
+                profile: None,
             });
             edit(&mut ledger);
             config["data"] = json!({LEDGER_KEY: serde_json::to_string(&ledger).unwrap()});

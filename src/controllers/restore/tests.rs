@@ -79,6 +79,7 @@ impl World {
             is_permanent: false,
             guarded: (stage == Stage::Waiting).then_some(guarded),
             approved: None,
+            profile: None,
         };
         self.api.edit::<ConfigMap>(NAMESPACE, "back-restored", |config| {
             config["data"] = json!({LEDGER_KEY: serde_json::to_string(&ledger).unwrap()});

@@ -35,6 +35,7 @@ use crate::worker::backup::{
     Choice, Failure, back_up_on, drilled, every_collection, rest_woken, runs_in_use, verify_written,
 };
 use crate::worker::clock::SystemClock;
+use crate::worker::profile;
 
 /// How often the ledger says how far the work is: a person looks about so often, and an API server with a hundred
 /// policies has ten small writes in a second.
@@ -83,6 +84,7 @@ pub(super) async fn run_on<S: Store, B: Board, G: Ground>(
         is_strangers: false,
         retired: Vec::new(),
         trouble: None,
+        profile: None,
     });
     save(hands.board, &ledger).await?;
     match work(job, hands, ground, &mut ledger).await {
@@ -160,7 +162,11 @@ async fn work<S: Store, B: Board, G: Ground>(
         trouble(ledger, format!("old runs were not retired: {failure}"));
     }
     summarize(ledger, &shelf);
-    tell(ledger, |attempt| attempt.stage = Stage::Done);
+    tell(ledger, |attempt| {
+        attempt.stage = Stage::Done;
+        // Reading back may have needed more.
+        attempt.profile = attempt.profile.map(profile::with_memory);
+    });
     save(hands.board, ledger).await
 }
 
@@ -241,7 +247,7 @@ async fn watched<S: Store, B: Board>(
         }
     };
     tokio::pin!(writing);
-    loop {
+    let done = loop {
         tokio::select! {
             done = &mut writing => break done,
             () = tokio::time::sleep(TOLD_EVERY) => {
@@ -249,6 +255,7 @@ async fn watched<S: Store, B: Board>(
                 tell(ledger, |attempt| {
                     attempt.objects = number(progress.objects.load(Ordering::Relaxed));
                     attempt.bytes = number(progress.bytes.load(Ordering::Relaxed));
+                    attempt.profile = job.native.is_none().then(|| profile::of_backup(&progress));
                 });
                 // What nobody hears is no reason to stop.
                 if let Err(error) = save(hands.board, ledger).await {
@@ -256,7 +263,10 @@ async fn watched<S: Store, B: Board>(
                 }
             }
         }
-    }
+    };
+    // What the servers write themselves does not come by here.
+    tell(ledger, |attempt| attempt.profile = job.native.is_none().then(|| profile::of_backup(&progress)));
+    done
 }
 
 /// What earlier workers of this order began and did not finish, the newest first.

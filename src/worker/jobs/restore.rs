@@ -25,6 +25,7 @@ use super::work::{ApprovalWork, ChosenWork, RestoreJob};
 use crate::worker::backup::work::RestoreWork;
 use crate::worker::backup::{Chosen, Failure, Occupied, collection_exists, occupied, restore_chosen, restore_native};
 use crate::worker::clock::SystemClock;
+use crate::worker::profile;
 
 /// Does the work, or as much of it as needs no person; a failure is in the ledger before the Job ends.
 pub(super) async fn run<S: Store, B: Board>(job: &RestoreJob, hands: &Hands<'_, S, B>) -> Result<(), Failure> {
@@ -58,6 +59,7 @@ pub(super) async fn run<S: Store, B: Board>(job: &RestoreJob, hands: &Hands<'_, 
         is_permanent: false,
         guarded: former.as_ref().and_then(|former| former.guarded.clone()),
         approved: former.and_then(|former| former.approved),
+        profile: None,
     };
     save(hands.board, &ledger).await?;
     let done = placed(job, hands, approval, &mut ledger).await;
@@ -263,6 +265,7 @@ impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
                 done = &mut restoring => break done,
                 () = tokio::time::sleep(TOLD_EVERY) => {
                     ledger.done = number(progress.objects.load(Ordering::Relaxed));
+                    ledger.profile = Some(profile::of_restore(&progress));
                     if ledger.done > 0 {
                         (ledger.stage, ledger.has_begun) = (Stage::Writing, true);
                     }
@@ -274,6 +277,7 @@ impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
             }
         };
         ledger.done = number(progress.objects.load(Ordering::Relaxed));
+        ledger.profile = Some(profile::of_restore(&progress));
         restored
     }
 

@@ -7,6 +7,8 @@ use elysia_api::backup::DrillState;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::profile::WorkProfile;
+
 /// Runs that the ledger tells of, the newest.
 pub const TOLD_RUNS: usize = 10;
 
@@ -168,6 +170,9 @@ pub struct Attempt {
     /// What kept it from retiring, or from verifying; the run is there all the same.
     #[serde(default)]
     pub trouble: Option<String>,
+    /// What writing the run took; absent where this work wrote none itself.
+    #[serde(default)]
+    pub profile: Option<WorkProfile>,
 }
 
 /// How far the work is.

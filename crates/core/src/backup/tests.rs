@@ -107,6 +107,7 @@ pub(super) fn attempt(order: &str, stage: Stage) -> Attempt {
         is_strangers: false,
         retired: Vec::new(),
         trouble: None,
+        profile: None,
     }
 }
 

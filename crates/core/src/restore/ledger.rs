@@ -4,6 +4,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::profile::WorkProfile;
+
 /// The ledger of a restore.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -66,6 +68,9 @@ pub struct RestoreLedger {
     /// The hash that a person approved and that was used up.
     #[serde(default)]
     pub approved: Option<String>,
+    /// What the work took since the worker began; absent where the servers restore by themselves, or nothing was done.
+    #[serde(default)]
+    pub profile: Option<WorkProfile>,
 }
 
 /// How far a restore is.

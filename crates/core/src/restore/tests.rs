@@ -69,6 +69,7 @@ fn ledger(spec: &RestoreSpec, order: &str, stage: Stage) -> RestoreLedger {
         is_permanent: false,
         guarded: None,
         approved: None,
+        profile: None,
     }
 }
 

@@ -38,6 +38,7 @@ pub mod restore;
 pub mod retire;
 pub mod roll;
 pub mod seal;
+pub mod stages;
 pub mod stored;
 pub mod transform;
 pub mod verify;

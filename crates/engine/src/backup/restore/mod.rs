@@ -40,6 +40,7 @@ use super::opened::part_name;
 use super::part::{DecodeError, open};
 use super::ports::{ObjectSource, Store, Stretch, Target};
 use super::seal::Key;
+use super::stages::StageTime;
 use super::stored::StoredError;
 use super::transform::{Select, Step, Unconverted};
 use super::verify::Fault;
@@ -101,6 +102,16 @@ pub struct Order {
 pub struct Progress {
     /// Objects of parts that were read, whatever became of them.
     pub objects: AtomicU64,
+    /// Bytes of the parts that were fetched.
+    pub read_bytes: AtomicU64,
+    /// About the bytes of the objects that were written.
+    pub written_bytes: AtomicU64,
+    /// Time of waiting for the store.
+    pub fetching: StageTime,
+    /// Time of decoding and of transformations.
+    pub decoding: StageTime,
+    /// Time of waiting for the servers.
+    pub writing: StageTime,
 }
 
 /// Why a restore ends early.
@@ -199,8 +210,9 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
                     self.progress.objects.fetch_add(part.contents.objects, Ordering::Relaxed);
                     continue;
                 }
-                let bytes = self.call(async || run.file(self.store, &part.file).await).await?;
-                let bytes = bytes.map_err(RestoreError::Damaged)?;
+                let fetched = self.call(async || run.file(self.store, &part.file).await);
+                let bytes = self.progress.fetching.of(self.clock, fetched).await?.map_err(RestoreError::Damaged)?;
+                self.progress.read_bytes.fetch_add(part.file.bytes, Ordering::Relaxed);
                 let undecodable = |source| RestoreError::Undecodable { key: name.clone(), source };
                 let groups = open(bytes, run.manifest.data, &columns).map_err(undecodable)?;
                 let counts = self.part((&source, &roll), *place, part, groups, &transformation).await?;

@@ -35,17 +35,22 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         let mut counts = Counts::default();
         let mut living = LivingPart::new(self.store, &origin.chain, roll, place, part, groups);
         loop {
-            let group = self.call(async || living.next().await).await?.map_err(|broken| match broken {
+            let group = self.call(async || living.next().await);
+            let group = self.progress.decoding.of(self.clock, group).await?.map_err(|broken| match broken {
                 Broken::Fault(fault) => RestoreError::Damaged(fault),
                 Broken::Undecodable(source) => RestoreError::Undecodable { key: part.file.key.clone(), source },
             })?;
             let Some(Group { objects, read }) = group else { return Ok(counts) };
             let dead = read - objects.len() as u64;
             let transformation = transformation.clone();
-            let (objects, made) = beside(move || transformed(&transformation, objects)).await??;
+            let made = beside(move || transformed(&transformation, objects));
+            let (objects, made) = self.progress.decoding.of(self.clock, made).await??;
             counts.join(made);
             self.progress.objects.fetch_add(dead + made.all(), Ordering::Relaxed);
-            let batches = batches(&objects).map(|batch| self.batch(part.tenant.as_deref(), batch));
+            let batches = batches(&objects).map(|batch| {
+                let written = self.batch(part.tenant.as_deref(), batch);
+                self.progress.writing.of(self.clock, written)
+            });
             let mut done = stream::iter(batches).buffer_unordered(LANES);
             while let Some(written) = done.try_next().await? {
                 counts.join(written);
@@ -78,6 +83,8 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         counts.merged = mixed.len() as u64;
         whole.extend(&mixed);
         self.put(tenant, &whole).await?;
+        let bytes = whole.iter().map(|object| object.bytes()).sum::<usize>();
+        self.progress.written_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.progress.objects.fetch_add(counts.all(), Ordering::Relaxed);
         Ok(counts)
     }

@@ -38,6 +38,7 @@ use super::manifest::{
 use super::opened::Chain;
 use super::ports::{Described, Got, Mode, ObjectSource, Put, Store, TenantState};
 use super::seal::{Key, SealError, Sealer};
+use super::stages::StageTime;
 use super::stored::{self, StoredError, document};
 use crate::checkpoint::Digest;
 use crate::ports::{Clock, PortError};
@@ -122,6 +123,14 @@ pub struct Progress {
     pub objects: AtomicU64,
     /// Bytes of parts that were written.
     pub bytes: AtomicU64,
+    /// About the bytes of the objects that were read.
+    pub read_bytes: AtomicU64,
+    /// Time of waiting for pages.
+    pub reading: StageTime,
+    /// Time of choosing, encoding and encrypting.
+    pub encoding: StageTime,
+    /// Time of waiting for the store.
+    pub writing: StageTime,
 }
 
 /// Names of tenants that a message has at most.
@@ -333,17 +342,18 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
     /// Writes a file of the run, encrypted where that was asked for.
     async fn file(&self, key: String, bytes: Vec<u8>) -> Result<FileNote, WriteError> {
         let (sealer, name) = (self.sealer.clone(), key.clone());
-        let (sha256, bytes) = beside(move || {
+        let sealed = beside(move || {
             let bytes = match sealer {
                 Some(sealer) => sealer.seal(&name, bytes)?,
                 None => bytes,
             };
             Ok::<_, SealError>((Digest::of(&bytes), bytes))
-        })
-        .await??;
+        });
+        let Writer { clock, progress, .. } = self.writer;
+        let (sha256, bytes) = progress.encoding.of(*clock, sealed).await??;
         let size = bytes.len() as u64;
-        self.writer.put(&key, bytes.into(), Mode::Overwrite).await?;
-        self.writer.progress.bytes.fetch_add(size, Ordering::Relaxed);
+        progress.writing.of(*clock, self.writer.put(&key, bytes.into(), Mode::Overwrite)).await?;
+        progress.bytes.fetch_add(size, Ordering::Relaxed);
         Ok(FileNote { key, bytes: size, sha256 })
     }
 }

@@ -209,7 +209,8 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
         loop {
             self.writer.alive()?;
             let stretch = Stretch { collection: reading.name, tenant, slice, after, until };
-            let page = self.writer.call(async || self.writer.source.page(stretch).await).await?;
+            let page = self.writer.call(async || self.writer.source.page(stretch).await);
+            let page = self.writer.progress.reading.of(self.writer.clock, page).await?;
             let Page { objects, times, replicas } = page;
             lane.read.replicas.join(replicas);
             let Some(last) = objects.last().map(|object| object.id) else { break };
@@ -219,6 +220,8 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
                 }
             }
             self.writer.progress.objects.fetch_add(objects.len() as u64, Ordering::Relaxed);
+            let bytes = objects.iter().map(Object::bytes).sum::<usize>();
+            self.writer.progress.read_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
             after = Some(last);
             let chosen = self.choose(reading, &mut lane, objects, times).await?;
             let changed = self.compare(reading, &mut lane, chosen).await?;
@@ -244,7 +247,7 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
     ) -> Result<Vec<(Object, [u8; 32])>, WriteError> {
         let filter = reading.filter.clone();
         let mut dimensions = std::mem::take(&mut lane.read.dimensions);
-        let (chosen, dimensions) = beside(move || {
+        let chosen = beside(move || {
             let mut times = times.into_iter();
             let mut chosen = Vec::with_capacity(objects.len());
             for object in objects {
@@ -256,8 +259,8 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
                 }
             }
             (chosen, dimensions)
-        })
-        .await?;
+        });
+        let (chosen, dimensions) = self.writer.progress.encoding.of(self.writer.clock, chosen).await?;
         lane.read.dimensions = dimensions;
         Ok(chosen)
     }
