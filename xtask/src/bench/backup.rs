@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::index::{Figures, GLANCE, TICKS, children_ticks, figures, peak_memory, write_feed};
 use super::python::Python;
 use super::stage::{COLLECTION, FACTOR, Stage, port};
-use super::{Row, report};
+use super::{Row, catalogue, report};
 
 const SCRIPT: &str = include_str!("backup.py");
 /// Stretches of ids that the limit reads at once: as many as ours.
@@ -71,6 +71,7 @@ pub(super) fn run(quick: bool) -> Result<()> {
     for case in &cases {
         bench.measure(case, rounds, &mut rows, &mut ratios)?;
     }
+    catalogue::measure(&bench.0.paths, quick, &mut rows)?;
     let versions =
         json!({"weaviate": DEFAULT_WEAVIATE, "python": Python::version(), "operator": env!("CARGO_PKG_VERSION")});
     report(&bench.0.paths.target, "backup", &versions, &rows, &Value::Object(ratios))
