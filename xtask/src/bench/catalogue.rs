@@ -66,8 +66,9 @@ struct Plugin<'a> {
 impl Plugin<'_> {
     /// Milliseconds of each list.
     fn rounds(&self, more: &[&str], quick: bool) -> Result<Vec<f64>> {
+        let count = if quick { QUICK_ROUNDS } else { ROUNDS };
         let mut rounds = Vec::new();
-        for _ in 0..if quick { QUICK_ROUNDS } else { ROUNDS } {
+        for _ in 0..count {
             let started = Instant::now();
             let listed = self.said(&[&["backup", "ls", "--output", "json"], more].concat())?;
             rounds.push(started.elapsed().as_secs_f64() * 1000.0);
