@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 mod backup;
+mod catalogue;
 mod control;
 mod index;
 mod python;
@@ -18,7 +19,7 @@ pub(crate) use index::write_feed;
 
 #[derive(Args)]
 pub(crate) struct BenchArguments {
-    /// What to measure: `backup`, `control`, `drift` (its second part alone), `index`
+    /// What to measure: `backup`, `catalogue` (its last part alone, without servers), `control`, `drift` (its second part alone), `index`
     what: String,
     /// The smallest case: minutes
     #[arg(long)]
@@ -28,10 +29,11 @@ pub(crate) struct BenchArguments {
 pub(crate) fn run(arguments: &BenchArguments) -> Result<()> {
     match arguments.what.as_str() {
         "backup" => backup::run(arguments.quick),
+        "catalogue" => catalogue::run(arguments.quick),
         "control" => control::run(arguments.quick),
         "drift" => control::drift(arguments.quick),
         "index" => index::run(arguments.quick),
-        other => bail!("there is no bench `{other}`; there are: backup, control, drift, index"),
+        other => bail!("there is no bench `{other}`; there are: backup, catalogue, control, drift, index"),
     }
 }
 

@@ -6,6 +6,7 @@
 //! store ─▶ engine's restore ─▶ target ─▶ ways        restore
 //! servers ─▶ store, and the other way round          native: Weaviate's own backups
 //! store ─▶ engine's catalogue, verify, retire        runs, verify, retire
+//! runs ─▶ what is noted of them, and stamped         listing
 //! ```
 //!
 //! What calls this, a Job's worker or a person's plug-in, keeps the ledger; here only runs and receipts are written.
@@ -13,6 +14,7 @@
 pub(crate) mod drill;
 pub(crate) mod drilled;
 mod failure;
+pub(crate) mod listing;
 pub(crate) mod native;
 mod replicas;
 mod retirement;

@@ -28,6 +28,7 @@ use super::drill;
 use super::judged::{self, Shelf};
 use super::work::BackupJob;
 use crate::worker::backup::drill::{Ground, WeaviateGround};
+use crate::worker::backup::listing::{self, Reading};
 use crate::worker::backup::native::{NativeBackup, Pace, back_up as back_up_natively};
 use crate::worker::backup::ways::Ways;
 use crate::worker::backup::work::{BackupWork, ColdWork};
@@ -88,7 +89,10 @@ pub(super) async fn run_on<S: Store, B: Board, G: Ground>(
     });
     save(hands.board, &ledger).await?;
     match work(job, hands, ground, &mut ledger).await {
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            note(job, hands).await;
+            Ok(())
+        }
         Err(failure) => {
             if job.drill.is_some() {
                 drill::undone(&mut ledger, &job.order, &failure.message);
@@ -103,6 +107,13 @@ pub(super) async fn run_on<S: Store, B: Board, G: Ground>(
             }
             Err(failure)
         }
+    }
+}
+
+/// Notes what the runs say for whoever lists them. Where that fails, lists take longer.
+async fn note<S: Store, B: Board>(job: &BackupJob, hands: &Hands<'_, S, B>) {
+    if let Err(failure) = listing::note(hands.store, &job.backup.owner, Reading::All).await {
+        warn!(%failure, "lists of runs will take longer");
     }
 }
 

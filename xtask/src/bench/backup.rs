@@ -19,7 +19,7 @@ use super::index::{Figures, GLANCE, TICKS, children_ticks, figures, peak_memory,
 use super::python::Python;
 use super::real::{self, RealFeed};
 use super::stage::{COLLECTION, FACTOR, Stage, port};
-use super::{Row, report};
+use super::{Row, catalogue, report};
 
 const SCRIPT: &str = include_str!("backup.py");
 /// Stretches of ids that the limit reads at once: as many as ours.
@@ -96,6 +96,7 @@ pub(super) fn run(quick: bool) -> Result<()> {
     for case in &cases {
         bench.measure(case, rounds, &mut rows, &mut ratios)?;
     }
+    catalogue::measure(&bench.stage.paths, quick, &mut rows)?;
     let versions = json!({
         "weaviate": DEFAULT_WEAVIATE,
         "python": Python::version(),
