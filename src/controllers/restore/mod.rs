@@ -1,7 +1,7 @@
 //! Carries a CollectionRestore out: one Job, its outcome read from the ledger. What was done once is known by the receipt
 //! beside the backup.
 
-mod chosen;
+pub(in crate::controllers) mod chosen;
 mod observe;
 mod work;
 
