@@ -13,8 +13,9 @@ use futures::future::try_join_all;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::paging::Whole;
 use super::replicas::{self, Listing};
-use super::source::{WeaviateSource, Whole, later, times, whole};
+use super::source::{WeaviateSource, later, times, whole};
 use super::target::WeaviateTarget;
 use crate::worker::sink::{WeaviateSink, port};
 

@@ -7,6 +7,8 @@ use elysia_api::backup::DrillState;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::pace::Pace;
+
 /// Runs that the ledger tells of, the newest.
 pub const TOLD_RUNS: usize = 10;
 
@@ -149,6 +151,9 @@ pub struct Attempt {
     /// Bytes of parts that were written.
     #[serde(default)]
     pub bytes: i64,
+    /// How fast it goes.
+    #[serde(default)]
+    pub pace: Option<Pace>,
     /// When the worker began.
     pub started_at: Timestamp,
     /// When this was written.
