@@ -84,9 +84,11 @@ pub(super) fn judge(
     before: &[Uuid],
     tenant: Option<&str>,
 ) -> (Vec<Seen>, ReplicasNote) {
+    // What was asked for by ids comes in any order.
+    listings.iter_mut().for_each(|listing| listing.seen.sort_by_key(|seen| seen.object.id));
     let (newest, note) = newest(&listings, reach, before, tenant);
     // They are moved: a copy of every vector would be as much work as to read it.
-    let mut lists: Vec<_> = listings.drain(..).map(|listing| listing.seen.into_iter()).collect();
+    let mut lists: Vec<_> = listings.into_iter().map(|listing| listing.seen.into_iter()).collect();
     let take = |(at, id): (usize, Uuid)| lists.get_mut(at)?.find(|seen| seen.object.id == id);
     (newest.into_iter().filter_map(take).collect(), note)
 }
@@ -195,6 +197,15 @@ mod tests {
         assert_eq!(objects[0].object.properties["text"], "new");
         assert_eq!((note.first[0].held.join(" "), note.first[0].otherwise.join(" ")), ("b".into(), "a".into()));
         assert_eq!(note.first[0].tenant.as_deref(), Some("t"));
+    }
+
+    #[test]
+    fn what_comes_in_any_order_is_told_in_that_of_ids() {
+        let one = listing("a", false, &[seen(3, "x", 1), seen(1, "x", 1), seen(2, "old", 1)]);
+        let other = listing("b", false, &[seen(2, "new", 2), seen(1, "x", 1)]);
+        let (objects, _) = judge(vec![one, other], None, &[], None);
+        assert_eq!(ids(&objects), [1, 2, 3]);
+        assert_eq!(objects[1].object.properties["text"], "new");
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl Side for WeaviateSource {
         loop {
             let listings = self.listed(&class, stretch, &sides, Whole::None).await?;
             let reach = replicas::reach(&listings);
-            let (mut seen, _) = replicas::judge(&listings, reach, &[], stretch.tenant);
+            let (mut seen, _) = replicas::judge(listings, reach, &[], stretch.tenant);
             seen.retain(|seen| stretch.until.is_none_or(|until| seen.object.id < until));
             match reach {
                 Some(reach) if seen.is_empty() && stretch.until.is_none_or(|until| reach < until) => {
@@ -57,7 +57,7 @@ impl Side for WeaviateSource {
             match try_join_all(asked).await {
                 Ok(listings) => {
                     self.witness(&sides).await?;
-                    let (seen, _) = replicas::judge(&listings, None, &[], tenant);
+                    let (seen, _) = replicas::judge(listings, None, &[], tenant);
                     out.extend(seen.into_iter().map(|seen| seen.object));
                 }
                 // Large objects come in small answers.

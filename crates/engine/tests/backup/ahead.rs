@@ -76,14 +76,15 @@ impl ObjectSource for Together<'_> {
     }
 
     async fn set_awake(&self, collection: &str, tenant: &str, awake: bool) -> Result<(), PortError> {
-        let mut woken = self.awake.lock().unwrap();
-        if awake {
-            woken.0.insert(tenant.to_owned());
-        } else {
-            woken.0.remove(tenant);
+        {
+            let mut woken = self.awake.lock().unwrap();
+            if awake {
+                woken.0.insert(tenant.to_owned());
+            } else {
+                woken.0.remove(tenant);
+            }
+            woken.1 = woken.1.max(woken.0.len());
         }
-        woken.1 = woken.1.max(woken.0.len());
-        drop(woken);
         self.cluster.set_awake(collection, tenant, awake).await
     }
 }
