@@ -14,6 +14,7 @@ pub mod fingerprint;
 pub mod health;
 pub mod lease;
 pub mod profile;
+pub mod pace;
 pub mod provenance;
 pub mod recommendations;
 pub mod restore;

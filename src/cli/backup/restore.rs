@@ -423,7 +423,7 @@ pub(super) fn render(receipt: &Receipt) -> String {
         plain(&receipt.into),
         counts.written,
         counts.merged,
-        counts.skipped
+        counts.skipped + counts.unchanged
     );
     for (count, what) in [
         (counts.unselected, "not selected"),

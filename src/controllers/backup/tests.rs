@@ -91,6 +91,7 @@ impl World {
                 stage,
                 objects: 9,
                 bytes: 90,
+                pace: None,
                 started_at: now(),
                 updated_at: now(),
                 message: (stage == Stage::Failed).then(|| "the bucket is read-only".to_owned()),

@@ -53,6 +53,10 @@ pub(super) struct BackupGauges {
     restored: IntGaugeVec,
     restored_in: IntGaugeVec,
     work: WorkMetrics,
+    speed: IntGaugeVec,
+    left: IntGaugeVec,
+    restore_speed: IntGaugeVec,
+    restore_left: IntGaugeVec,
 }
 
 impl BackupGauges {
@@ -123,6 +127,26 @@ impl BackupGauges {
                 &OBJECT,
             )?,
             work: WorkMetrics::make(make)?,
+            speed: make.gauge(
+                "elysia_backup_objects_per_second",
+                "Objects that a backup's present run reads in each second, over the last minute.",
+                &OBJECT,
+            )?,
+            left: make.gauge(
+                "elysia_backup_left_seconds",
+                "How long the reading of a backup's present run takes yet at its rate.",
+                &OBJECT,
+            )?,
+            restore_speed: make.gauge(
+                "elysia_restore_objects_per_second",
+                "Objects that a restore deals with in each second, over the last minute.",
+                &OBJECT,
+            )?,
+            restore_left: make.gauge(
+                "elysia_restore_left_seconds",
+                "How long a restore takes yet at its rate.",
+                &OBJECT,
+            )?,
         })
     }
 
@@ -139,6 +163,9 @@ impl BackupGauges {
         for (of, word) in STATES {
             set(&self.state, &[namespace, name, word], state.map(|state| i64::from(state == of)));
         }
+        let progress = status.run.as_ref().and_then(|run| run.progress.as_ref());
+        set(&self.speed, &labels, progress.and_then(|progress| progress.objects_per_second));
+        set(&self.left, &labels, progress.and_then(|progress| progress.seconds_left));
         let last = status.last_drill.as_ref();
         for (of, word) in DRILLS {
             set(&self.drill, &[namespace, name, word], last.map(|drill| i64::from(drill.state == of)));
@@ -180,6 +207,9 @@ impl BackupGauges {
         let took = took.filter(|_| status.phase == Some(RestorePhase::Succeeded));
         let took = took.map(|(began, ended)| ended.0.duration_since(began.0).as_secs().max(0));
         set(&self.restored_in, &labels, took);
+        let progress = status.progress.as_ref();
+        set(&self.restore_speed, &labels, progress.and_then(|progress| progress.objects_per_second));
+        set(&self.restore_left, &labels, progress.and_then(|progress| progress.seconds_left));
         self.work.set_restore(labels, ledger.and_then(|ledger| ledger.profile.as_ref()));
     }
 

@@ -16,6 +16,7 @@ pub(crate) mod drilled;
 mod failure;
 pub(crate) mod listing;
 pub(crate) mod native;
+mod paging;
 mod replicas;
 mod retirement;
 mod runs;
@@ -27,6 +28,7 @@ pub(crate) mod ways;
 pub mod work;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 use elysia_engine::backup::catalogue::{self, State};
 use elysia_engine::backup::filter::Expression;
@@ -139,6 +141,9 @@ pub(crate) async fn back_up_on<S: Store>(
         retry: retry(work.patience),
         ..write::Order::new(run, work.owner.clone(), collections)
     };
+    if choice.mode == RunMode::Full {
+        progress.total.store(counted(ways, &order.collections).await.unwrap_or(0), Ordering::Relaxed);
+    }
     let source = WeaviateSource::new(with_only_node(ways).await, work.how.compare);
     let writer = Writer { store, source: &source, clock: &SystemClock, stop, progress, order: &order };
     match writer.write().await {
@@ -146,6 +151,16 @@ pub(crate) async fn back_up_on<S: Store>(
         Err(error @ (WriteError::Base { .. } | WriteError::BaseRemoved(_))) => Ok(Err(super::chain(&error))),
         Err(error) => Err(error.into()),
     }
+}
+
+/// How many objects these collections have, for whoever waits; `None` where one of them could not be counted, as one with
+/// tenants cannot.
+async fn counted(ways: &Ways, collections: &[String]) -> Option<u64> {
+    let mut all = 0;
+    for name in collections {
+        all += ways.common.object_count(name).await.ok()?.ok()?;
+    }
+    Some(all)
 }
 
 /// Under which id a run is written.

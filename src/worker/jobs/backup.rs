@@ -26,6 +26,7 @@ use super::base::base;
 use super::board::{Board, load, save};
 use super::drill;
 use super::judged::{self, Shelf};
+use super::rate::{Rate, pace};
 use super::work::BackupJob;
 use crate::worker::backup::drill::{Ground, WeaviateGround};
 use crate::worker::backup::listing::{self, Reading};
@@ -78,6 +79,7 @@ pub(super) async fn run_on<S: Store, B: Board, G: Ground>(
         stage: Stage::Writing,
         objects: 0,
         bytes: 0,
+        pace: None,
         started_at: now,
         updated_at: now,
         message: None,
@@ -237,7 +239,7 @@ async fn watched<S: Store, B: Board>(
     hands: &Hands<'_, S, B>,
     ledger: &mut BackupLedger,
 ) -> Result<Result<Manifest, String>, Failure> {
-    let progress = Progress::default();
+    let (progress, mut rate) = (Progress::default(), Rate::default());
     let writing = async {
         match job.native {
             None => back_up_on(backup, choice, hands.ways, hands.store, hands.stop, &progress).await,
@@ -262,10 +264,11 @@ async fn watched<S: Store, B: Board>(
         tokio::select! {
             done = &mut writing => break done,
             () = tokio::time::sleep(TOLD_EVERY) => {
-                let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+                let [objects, total, bytes] =
+                    [&progress.objects, &progress.total, &progress.bytes].map(|count| count.load(Ordering::Relaxed));
                 tell(ledger, |attempt| {
-                    attempt.objects = number(progress.objects.load(Ordering::Relaxed));
-                    attempt.bytes = number(progress.bytes.load(Ordering::Relaxed));
+                    let pace = pace(&mut rate, (objects, total), (bytes, 0));
+                    (attempt.objects, attempt.bytes, attempt.pace) = (pace.done, pace.bytes, Some(pace));
                     attempt.profile = job.native.is_none().then(|| profile::of_backup(&progress));
                 });
                 // What nobody hears is no reason to stop.

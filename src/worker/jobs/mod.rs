@@ -12,6 +12,7 @@ mod drill_tests;
 pub(crate) mod judged;
 #[cfg(test)]
 mod native_tests;
+mod rate;
 mod restore;
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,7 @@ use tracing::{info, warn};
 
 use super::backup::{Hands, TOLD_EVERY};
 use super::board::{Board, ReceiptBoard, load, save};
+use super::rate::{Rate, pace};
 use super::work::{ApprovalWork, ChosenWork, RestoreJob};
 use crate::worker::backup::work::RestoreWork;
 use crate::worker::backup::{Chosen, Failure, Occupied, collection_exists, occupied, restore_chosen, restore_native};
@@ -47,10 +48,12 @@ pub(super) async fn run<S: Store, B: Board>(job: &RestoreJob, hands: &Hands<'_, 
         done: 0,
         written: 0,
         skipped: 0,
+        unchanged: 0,
         merged: 0,
         unselected: 0,
         unconverted: 0,
         dropped: 0,
+        pace: None,
         has_begun: former.as_ref().is_some_and(|former| former.has_begun),
         started_at: former.as_ref().filter(|former| former.has_begun).map_or(now, |former| former.started_at),
         updated_at: now,
@@ -257,14 +260,18 @@ impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
         ledger: &mut RestoreLedger,
     ) -> Result<Receipt, Failure> {
         let Hands { store, ways, board, stop, key: _, pace: _ } = self.hands;
-        let progress = Progress::default();
+        let (progress, mut rate) = (Progress::default(), Rate::default());
         let restoring = restore_chosen(restore, chosen, ways, *store, self.receipts, stop, &progress);
         tokio::pin!(restoring);
         let restored = loop {
             tokio::select! {
                 done = &mut restoring => break done,
                 () = tokio::time::sleep(TOLD_EVERY) => {
-                    ledger.done = number(progress.objects.load(Ordering::Relaxed));
+                    let Progress { objects, total, bytes, total_bytes, .. } = &progress;
+                    let [done, total, bytes, all] =
+                        [objects, total, bytes, total_bytes].map(|count| count.load(Ordering::Relaxed));
+                    ledger.done = number(done);
+                    ledger.pace = (done > 0).then(|| pace(&mut rate, (done, total), (bytes, all)));
                     ledger.profile = Some(profile::of_restore(&progress));
                     if ledger.done > 0 {
                         (ledger.stage, ledger.has_begun) = (Stage::Writing, true);
@@ -344,12 +351,14 @@ fn number(count: u64) -> i64 {
 
 fn count(ledger: &mut RestoreLedger, receipt: &Receipt) {
     let counts = receipt.counts;
+    (ledger.unchanged, ledger.pace) = (number(counts.unchanged), None);
     (ledger.written, ledger.skipped, ledger.merged) =
         (number(counts.written), number(counts.skipped), number(counts.merged));
     (ledger.unselected, ledger.unconverted, ledger.dropped) =
         (number(counts.unselected), number(counts.unconverted), number(counts.dropped));
     let left_out = ledger.unselected.saturating_add(ledger.unconverted);
-    ledger.done = ledger.written.saturating_add(ledger.skipped).saturating_add(ledger.merged).saturating_add(left_out);
+    let kept = ledger.skipped.saturating_add(ledger.unchanged);
+    ledger.done = ledger.written.saturating_add(kept).saturating_add(ledger.merged).saturating_add(left_out);
     ledger.total = ledger.total.max(ledger.done);
     ledger.run = Some(receipt.run.clone());
     ledger.has_begun = true;

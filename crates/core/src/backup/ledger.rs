@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::profile::WorkProfile;
+use crate::pace::Pace;
 
 /// Runs that the ledger tells of, the newest.
 pub const TOLD_RUNS: usize = 10;
@@ -151,6 +152,9 @@ pub struct Attempt {
     /// Bytes of parts that were written.
     #[serde(default)]
     pub bytes: i64,
+    /// How fast it goes.
+    #[serde(default)]
+    pub pace: Option<Pace>,
     /// When the worker began.
     pub started_at: Timestamp,
     /// When this was written.

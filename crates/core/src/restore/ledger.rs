@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::profile::WorkProfile;
+use crate::pace::Pace;
 
 /// The ledger of a restore.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -34,6 +35,9 @@ pub struct RestoreLedger {
     /// Left as they were.
     #[serde(default)]
     pub skipped: i64,
+    /// To be written over, and equal to what was there.
+    #[serde(default)]
+    pub unchanged: i64,
     /// Written over what was there.
     #[serde(default)]
     pub merged: i64,
@@ -46,6 +50,9 @@ pub struct RestoreLedger {
     /// Properties that were left out because they could not be converted.
     #[serde(default)]
     pub dropped: i64,
+    /// How fast it goes.
+    #[serde(default)]
+    pub pace: Option<Pace>,
     /// Whether it may have written.
     #[serde(default)]
     pub has_begun: bool,

@@ -271,7 +271,8 @@ impl ObjectSource for MemoryCluster {
                 .filter(|object| stretch.until.is_none_or(|until| object.id < until));
             let objects: Vec<Object> = within.take(self.page.max(1)).cloned().collect();
             let times = objects.iter().map(|object| times_of(object.id)).collect();
-            Ok(Page { objects, times, replicas: ReplicasNote { compared: true, ..ReplicasNote::default() } })
+            let replicas = ReplicasNote { compared: true, ..ReplicasNote::default() };
+            Ok(Page { objects, times, replicas, is_last: false })
         })?
     }
 

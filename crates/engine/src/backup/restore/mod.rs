@@ -3,7 +3,7 @@
 //! ```text
 //! preflight ─▶ every blocker, or none      before the first write: each part that will be used has its hash
 //! receipt   ─▶ running                     from here on the restore is resumed, not begun again
-//! class, tenants ─▶ parts, one by one      each is hashed again in memory before one of its objects is handed out
+//! class, tenants ─▶ parts, one by one      each is hashed again in memory before one of its objects is handed out ([`flow`])
 //! receipt   ─▶ part done … ─▶ done
 //! ```
 //!
@@ -11,6 +11,7 @@
 
 mod blocker;
 mod class;
+mod flow;
 mod objects;
 mod preflight;
 mod receipt;
@@ -25,6 +26,7 @@ use uuid::Uuid;
 
 pub use blocker::Blocker;
 pub use class::class_for;
+use flow::Left;
 pub(crate) use objects::batches;
 pub(super) use objects::transformed;
 pub(super) use preflight::is_chosen;
@@ -37,7 +39,7 @@ pub(crate) use version::unknown_to;
 use super::digest::Contents;
 use super::manifest::by_tenant;
 use super::opened::part_name;
-use super::part::{DecodeError, open};
+use super::part::DecodeError;
 use super::ports::{ObjectSource, Store, Stretch, Target};
 use super::seal::Key;
 use super::stages::StageTime;
@@ -112,6 +114,12 @@ pub struct Progress {
     pub decoding: StageTime,
     /// Time of waiting for the servers.
     pub writing: StageTime,
+    /// What `objects` is in the end; 0: not known yet.
+    pub total: AtomicU64,
+    /// Bytes of parts of which every object was dealt with.
+    pub bytes: AtomicU64,
+    /// Bytes of all parts that are restored; 0: not known yet.
+    pub total_bytes: AtomicU64,
 }
 
 /// Why a restore ends early.
@@ -201,26 +209,30 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         }
         let transformation = Arc::new(transformation);
         let roll = source.indexes.first().map(|(_, own)| by_tenant(&own.roll)).unwrap_or_default();
-        for (place, index) in &source.indexes {
-            let run = &source.chain.runs()[*place];
-            let columns = Arc::new(index.columns.clone());
-            for part in index.parts.iter().filter(|part| preflight::is_chosen(&self.order.select, part)) {
+        let parts = source.indexes.iter().flat_map(|(_, index)| &index.parts);
+        let chosen = parts.filter(|part| preflight::is_chosen(&self.order.select, part));
+        let (objects, bytes) =
+            chosen.fold((0, 0), |(objects, bytes), part| (objects + part.contents.objects, bytes + part.file.bytes));
+        self.progress.total.store(objects, Ordering::Relaxed);
+        self.progress.total_bytes.store(bytes, Ordering::Relaxed);
+        let before = receipt.done.clone();
+        let left = source.indexes.iter().flat_map(|(place, index)| {
+            let (run, columns) = (&source.chain.runs()[*place], Arc::new(index.columns.clone()));
+            let chosen = index.parts.iter().filter(|part| preflight::is_chosen(&self.order.select, part));
+            chosen.map(move |part| {
                 let name = part_name(*place, &run.manifest.run, &part.file.key);
-                if receipt.done.contains(&name) {
-                    self.progress.objects.fetch_add(part.contents.objects, Ordering::Relaxed);
-                    continue;
-                }
-                let fetched = self.call(async || run.file(self.store, &part.file).await);
-                let bytes = self.progress.fetching.of(self.clock, fetched).await?.map_err(RestoreError::Damaged)?;
-                self.progress.read_bytes.fetch_add(part.file.bytes, Ordering::Relaxed);
-                let undecodable = |source| RestoreError::Undecodable { key: name.clone(), source };
-                let groups = open(bytes, run.manifest.data, &columns).map_err(undecodable)?;
-                let counts = self.part((&source, &roll), *place, part, groups, &transformation).await?;
-                receipt.counts.join(counts);
-                receipt.done.insert(name);
-                self.save(&receipt).await?;
+                Left { place: *place, run, columns: columns.clone(), part, name }
+            })
+        });
+        let left = left.filter(|left| {
+            let is_done = before.contains(&left.name);
+            if is_done {
+                self.progress.objects.fetch_add(left.part.contents.objects, Ordering::Relaxed);
+                self.progress.bytes.fetch_add(left.part.file.bytes, Ordering::Relaxed);
             }
-        }
+            !is_done
+        });
+        self.flow(left, (&source, &roll), &transformation, &mut receipt).await?;
         let tenants = source.indexes.first().and_then(|(_, own)| own.tenants.as_ref());
         let rested =
             tenants.into_iter().flatten().filter(|it| it.activity == "COLD" && receipt.made.contains(&it.name));
