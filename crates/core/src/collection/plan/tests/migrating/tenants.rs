@@ -87,6 +87,11 @@ fn tenants_are(look: &mut Look, class: &str, tenants: Vec<TenantState>) {
     look.tenants.insert(class.to_owned(), Sight::Seen(tenants));
 }
 
+/// What this node says of writing.
+fn says_creates(look: &mut Look, node: &str, creates: Option<bool>) {
+    look.makes_tenants.insert(node.to_owned(), creates);
+}
+
 #[test]
 fn it_begins_unless_tenancy_changes_or_a_tenant_can_neither_be_read_nor_frozen() {
     let plan = check_tenants("it begins", &seen_of(None), "False Migrating [journal Create]");
@@ -156,9 +161,9 @@ fn the_freeze_step_by_step() {
         frozen_since: None,
         ..tenanted(Phase::Freeze)
     };
-    let creates = |look: &mut Look| drop(look.makes_tenants.insert("b".to_owned(), Some(true)));
+    let creates = |look: &mut Look| says_creates(look, "b", Some(true));
     check_tenants("writing creates", &changed(fresh(), creates), "False Migrating [hold A]");
-    let blind = changed(fresh(), |look| drop(look.makes_tenants.insert("b".to_owned(), None)));
+    let blind = changed(fresh(), |look| says_creates(look, "b", None));
     check_tenants("a node does not say whether it does", &blind, "False Migrating []");
     let unseen = changed(fresh(), |look| drop(look.tenants.remove("A")));
     check_tenants("tenants are not seen", &unseen, "False Migrating []");
@@ -225,12 +230,12 @@ fn no_tenant_comes_goes_rests_or_thaws_unseen_before_the_switch() {
         stopped("one is writable", |look| {
             look.read_only.insert("c".to_owned(), Some(vec!["s".to_owned(), "t".to_owned()]));
         });
-        stopped("writing creates them", |look| drop(look.makes_tenants.insert("a".to_owned(), Some(true))));
+        stopped("writing creates them", |look| says_creates(look, "a", Some(true)));
         stopped("a node restarted", |look| look.restarted.push("b".to_owned()));
         // What is not seen is not broken, and goes no further.
         for change in [
             (|look: &mut Look| drop(look.tenants.remove("A"))) as fn(&mut Look),
-            |look| drop(look.makes_tenants.insert("b".to_owned(), None)),
+            |look| says_creates(look, "b", None),
             |look| drop(look.read_only.insert("b".to_owned(), None)),
         ] {
             let journal = Journal { since: at(NOW) - SETTLE, ..tenanted(phase) };
