@@ -1,6 +1,9 @@
 //! A policy that chooses: a filter, runs that build on one another, a key; and a restore that takes some of it and makes
-//! something else of that. Also the person's words for it: a schedule, an approval, and what `health` shows.
+//! something else of that. Also the person's words for it: a schedule, an approval, and what `health` shows. And a policy of
+//! all collections on a volume, among which is one that cannot be written.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use elysia_api::backup::BackupState;
@@ -9,7 +12,7 @@ use elysia_api::{CollectionBackup, CollectionRestore, names};
 use elysia_e2e::ground::NODE_ADDRESS;
 use elysia_e2e::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
 use elysia_weaviate::{Consistency, ReadFrom, SchemaRead};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use kube::api::{Patch, PatchParams};
 use object_store::ObjectStoreExt as _;
 use object_store::aws::AmazonS3;
@@ -18,7 +21,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::backup::{BUCKET, client, manifests, policy};
-use crate::support::{Stage, is, on_a_thread, plug_in_path};
+use crate::feed_volume::{folder_of, free_volume};
+use crate::support::{Nodes, Stage, is, on_a_thread, plug_in_path};
 
 /// A key as `openssl rand -hex 32` makes it.
 const KEY: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
@@ -46,6 +50,62 @@ async fn plug_in(stage: &Stage, arguments: &[&str], typed: &str) -> (i32, String
         (done.status.code().unwrap(), String::from_utf8(text).unwrap())
     })
     .await
+}
+
+/// All collections to a volume: one has a cross-reference, which cannot be written, and ends no run; another is excluded. A
+/// restore reads the volume.
+async fn of_all_on_a_volume(stage: &Stage, nodes: &Nodes) {
+    nodes.create("Scratch", 1, 3).await;
+    let linked = json!({
+        "class": "Linked", "vectorizer": "none", "replicationConfig": {"factor": 3},
+        "properties": [{"name": "of", "dataType": ["Articles"]}],
+    });
+    nodes.first().create_class(&linked).await.unwrap();
+    stage
+        .apply::<PersistentVolumeClaim>(json!({
+            "metadata": {"name": "runs"},
+            "spec": {
+                "accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": "1Gi"}},
+                "volumeName": free_volume(stage).await,
+            },
+        }))
+        .await;
+    let folder = folder_of(stage, "runs").await.join("search");
+    fs::create_dir(&folder).unwrap();
+    // The worker is another user than the one who made it.
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    stage
+        .apply::<CollectionBackup>(json!({
+            "metadata": {"name": "on-disk"},
+            "spec": {
+                "clusterRef": {"name": "search"}, "exclude": ["Scra*"], "compression": "Auto",
+                "store": {"volume": {"claimName": "runs", "path": "search"}},
+            },
+        }))
+        .await;
+    let status = stage.backed_up("on-disk", None).await;
+    let run = status.run.clone().unwrap();
+    assert_eq!((run.state, run.left_out), (BackupState::Succeeded, 1), "{run:?}");
+    assert!(run.message.as_deref().unwrap_or_default().contains("Linked is left out: property `of`"), "{run:?}");
+    let text = fs::read_to_string(folder.join(format!("runs/{}/manifest.json", run.id.unwrap()))).unwrap();
+    let manifest: Value = serde_json::from_str(&text).unwrap();
+    let names: Vec<_> = manifest["collections"].as_array().unwrap().iter().map(|it| it["name"].clone()).collect();
+    assert!(names.contains(&json!("Articles")) && !names.contains(&json!("Scratch")), "{names:?}");
+    let (_, text) = plug_in(stage, &["health"], "").await;
+    assert!(text.contains("leaves out 1 collections"), "{text}");
+    stage
+        .apply::<CollectionRestore>(json!({
+            "metadata": {"name": "from-disk"},
+            "spec": {
+                "clusterRef": {"name": "search"}, "from": {"backupRef": {"name": "on-disk"}, "run": "latest"},
+                "collection": "Articles", "into": "FromDisk",
+            },
+        }))
+        .await;
+    let restored = stage.restored("from-disk", RestorePhase::Succeeded).await;
+    assert_eq!(restored.objects.unwrap().written, 65);
+    assert_eq!(nodes.ids("FromDisk").await, nodes.ids("Articles").await);
 }
 
 #[tokio::test]
@@ -172,6 +232,7 @@ async fn a_chosen_backup_and_what_is_made_of_it() {
         .await
         .unwrap_err();
     assert!(refused.to_string().contains("mode: SchemaOnly writes no objects"), "{refused}");
+    of_all_on_a_volume(&stage, &nodes).await;
     on_a_thread(move || drop(server)).await;
     stage.strike().await;
 }

@@ -49,7 +49,7 @@ impl Scene {
                 },
             }))
             .await;
-        let folder = folder_of(&stage).await.join("in");
+        let folder = folder_of(&stage, "files").await.join("in");
         fs::create_dir(&folder).unwrap();
         // The worker is another user than the one who made it.
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
@@ -127,7 +127,7 @@ impl Scene {
 }
 
 /// A volume of the ground that nobody claims: the last one, since claims that name none get the first.
-async fn free_volume(stage: &Stage) -> String {
+pub(crate) async fn free_volume(stage: &Stage) -> String {
     let volumes: Api<PersistentVolume> = Api::all(stage.client.clone());
     let volumes = volumes.list(&ListParams::default()).await.unwrap();
     let is_free = |volume: &PersistentVolume| {
@@ -137,11 +137,11 @@ async fn free_volume(stage: &Stage) -> String {
 }
 
 /// Where the claim's volume is on this machine: the ground's volumes are folders of it.
-async fn folder_of(stage: &Stage) -> PathBuf {
+pub(crate) async fn folder_of(stage: &Stage, claim_name: &str) -> PathBuf {
     let claims = stage.api::<PersistentVolumeClaim>();
     let volume = stage
         .wait("the claim to be bound", Duration::from_secs(60), async || {
-            let claim = claims.get("files").await.unwrap();
+            let claim = claims.get(claim_name).await.unwrap();
             claim.status.filter(|status| status.phase.as_deref() == Some("Bound"))?;
             claim.spec?.volume_name
         })

@@ -48,10 +48,12 @@ pub use store::{BackupStore, VolumeStore};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[x_kube(
-    validation = Rule::new("!has(self.compression) || self.compression == 'Zstd' || (has(self.format) && self.format == 'Jsonl')")
+    validation = Rule::new("!has(self.compression) || self.compression in ['Zstd', 'Auto'] || (has(self.format) && self.format == 'Jsonl')")
         .message("compression: Gzip and Lz4 go with format: Jsonl; Parquet is compressed with Zstd"),
     validation = Rule::new("!has(self.compressionLevel) || !has(self.compression) || self.compression == 'Zstd' || (self.compression == 'Gzip' && self.compressionLevel <= 9)")
-        .message("compressionLevel is 1 to 19 of Zstd and 1 to 9 of Gzip; Lz4 has none"),
+        .message("compressionLevel is 1 to 19 of Zstd and 1 to 9 of Gzip; Lz4 and Auto have none"),
+    validation = Rule::new("!has(self.exclude) || size(self.exclude) == 0 || !has(self.collections) || size(self.collections) == 0")
+        .message("exclude goes with all collections: leave collections out, or take the name from its list"),
     validation = Rule::new("!has(self.mode) || self.mode != 'SchemaOnly' || (!has(self.filter) && !has(self.incremental))")
         .message("mode: SchemaOnly writes no objects: filter and incremental do not go with it"),
     validation = Rule::new("!has(self.engine) || self.engine != 'Native' || has(self.store.s3)")
@@ -74,11 +76,22 @@ pub struct CollectionBackupSpec {
     pub cluster_ref: ClusterReference,
     /// Names of the collections in Weaviate; at most 100. Left out: all that there are when a run begins. A collection
     /// of this list that does not exist ends the run. One into which an unfinished CollectionRestore writes is left out
-    /// of the run, and the run says so. In the place of one that an ElysiaCollection of this namespace declares and has
+    /// of the run, and the run says so; one that cannot be written ends it before anything is. In the place of one that an ElysiaCollection of this namespace declares and has
     /// migrated, the class that is live is backed up; the Ready condition says so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), inner(length(min = 1, max = 255), regex(pattern = r"^[A-Z][_0-9A-Za-z]*$")))]
     pub collections: Vec<String>,
+    /// Of all collections, those whose names these are or match are left out, e.g. `Scratch*`: a `*` stands for any run of
+    /// characters. It goes with all collections alone; of a list leave them out. What is excluded is not missed in a run,
+    /// and older runs that hold it go as `retention` says. An ElysiaCollection that was migrated is excluded by its own
+    /// name, and the class that is live in its place with it.
+    ///
+    /// A collection that cannot be written at all, as it has a cross-reference or offloaded tenants, does not end a run of
+    /// all collections: it is left out, and condition, Event, health and `runs` say so. Of each such collection the last
+    /// run that holds it stays, whatever `retention` says. Exclude it to be done with that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(min = 1, max = 255), regex(pattern = r"^[*_0-9A-Za-z]+$")))]
+    pub exclude: Vec<String>,
     /// Who writes the backup; `Portable` when left out. It takes effect with the next run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<Engine>,
@@ -191,6 +204,8 @@ pub enum Compression {
     Gzip,
     /// lz4: the fastest, and nearly twice the size.
     Lz4,
+    /// Zstandard, as hard as the size asks for: what is small harder, what goes on and on faster.
+    Auto,
 }
 
 /// What becomes of tenants that are at rest.
@@ -291,9 +306,17 @@ pub struct BackupRun {
     /// When it was read back and nothing was wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified_at: Option<Time>,
+    /// Collections that it leaves out; `message` names the first.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: i64,
     /// Why it is Suspect, why it failed, or what it leaves out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// How a run stands.
@@ -329,6 +352,10 @@ pub struct BackupDrill {
     /// Absent where nothing was searched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overlap: Option<i32>,
+    /// The largest distance of a sampled vector from the one that was backed up, of 1 - cosine, with six decimals, e.g.
+    /// `0.000000`; `2.000000` where it is no vector of the same shape. Absent where nothing was sampled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distance: Option<String>,
     /// What is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,

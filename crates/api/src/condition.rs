@@ -128,7 +128,8 @@ pub enum Reason {
     RecreateOff,
     /// The collection is being deleted and created again by an approved plan.
     Recreating,
-    /// The node that is to get a replica has no room on its disk.
+    /// The node that is to get a replica has no room on its disk; or the volume of a backup's store has none for the next run,
+    /// of which nothing was written, and it is tried again.
     NoRoom,
     /// No living node holds the shard: there is nothing to copy from.
     SourceLost,

@@ -7,7 +7,7 @@
 //! - the newest run that was verified stays;
 //! - a Suspect run stays, and so does everything older: what is missing from it may be nowhere else.
 //!
-//! So does a run that somebody needs at this moment; and a run that is kept keeps those that it builds on: without them it is none.
+//! So does a run that somebody needs at this moment, and the last one that holds a collection which newer ones lack; and a run that is kept keeps those that it builds on: without them it is none.
 
 pub mod breadth;
 pub mod build_on;
@@ -46,6 +46,8 @@ pub struct Run {
     pub is_verified: bool,
     /// Whether somebody needs it at this moment, as a restore that reads it does.
     pub is_in_use: bool,
+    /// Whether newer runs lack a collection that it holds, since that cannot be written any more.
+    pub is_last_holder: bool,
     /// The runs that it builds on, the nearest first; none: it stands for itself.
     pub bases: Vec<String>,
 }
@@ -75,6 +77,8 @@ pub enum Why {
     Base,
     /// Somebody needs it at this moment.
     InUse,
+    /// It is the last run that holds a collection which newer ones lack, since it cannot be written any more.
+    LastHolder,
     /// A run is far younger than now: a clock is wrong, and no age can be told.
     Clock,
 }
@@ -94,6 +98,7 @@ impl Why {
             Self::Young => "young",
             Self::Base => "base",
             Self::InUse => "in use",
+            Self::LastHolder => "last holder",
             Self::Clock => "clock",
         }
     }
@@ -147,6 +152,9 @@ pub fn decide(runs: &[Run], rules: &Retention, zone: &TimeZone, now: Timestamp) 
     for (at, run) in runs.iter().enumerate() {
         if run.is_in_use {
             keep(at, Why::InUse);
+        }
+        if run.is_last_holder {
+            keep(at, Why::LastHolder);
         }
         if is_clock_wrong {
             keep(at, Why::Clock);

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 
 use clap::ValueEnum;
+use elysia_core::cluster::spec::matches_pattern;
 use elysia_engine::backup::filter::{Expression, FilterError};
 use elysia_engine::backup::layout;
 use elysia_engine::backup::level::Level;
@@ -32,6 +33,9 @@ pub(super) struct CreateArgs {
     /// Collections; all of them when left out
     #[arg(value_name = "COLLECTION")]
     collections: Vec<String>,
+    /// Of all collections, leave out those of this name or pattern, e.g. `Scratch*`; may be said more than once
+    #[arg(long, value_name = "PATTERN", conflicts_with = "collections")]
+    exclude: Vec<String>,
     /// How parts are written
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
@@ -137,6 +141,7 @@ impl CreateArgs {
             base,
             level: self.level.unwrap_or_default(),
             key: self.key.key()?,
+            is_all: false,
         })
     }
 
@@ -175,6 +180,7 @@ impl CreateArgs {
             run: layout::run_id(Timestamp::now(), u16::from_be_bytes([high, low])),
             owner: Owner { cluster: way.identity.clone(), policy: self.policy.policy.clone() },
             collections: (!self.collections.is_empty()).then(|| self.collections.clone()),
+            exclude: self.exclude.clone(),
             // The ways are open already.
             endpoints: Endpoints { rest: String::new(), grpc: String::new(), nodes: Vec::new() },
             store: self.store.work()?,
@@ -232,7 +238,9 @@ struct Made {
 /// No backup of a collection while its restore is unfinished: half of it would be taken for all. Restores of runs of
 /// another owner have their receipts in a folder of this person.
 async fn guard_restores(args: &CreateArgs, work: &BackupWork) -> Result<(), Stop> {
-    let is_meant = |name: &str| work.collections.as_ref().is_none_or(|names| names.iter().any(|it| it == name));
+    let is_excluded = |name: &str| work.exclude.iter().any(|pattern| matches_pattern(pattern, name));
+    let is_named = |name: &str| work.collections.as_ref().is_none_or(|names| names.iter().any(|it| it == name));
+    let is_meant = |name: &str| is_named(name) && !is_excluded(name);
     for place in [Some(work.store.clone()), own_receipts()].into_iter().flatten() {
         let found = receipts(&open(&place)?).await.map_err(|failure| stopped(&failure, ""))?;
         let unfinished = found.into_iter().find(|(_, receipt)| {
@@ -285,6 +293,10 @@ pub(super) fn render(manifest: &Manifest, seconds: f64, store: &StoreArgs) -> St
 /// What a person should know of a run that was made.
 pub(super) fn doubts(manifest: &Manifest) -> String {
     let mut text = String::new();
+    for (name, why) in &manifest.lacks {
+        // Writing to a String cannot fail.
+        writeln!(text, "{}: {} is left out: {}", paint(DOUBTFUL, "note"), plain(name), plain(why)).ok();
+    }
     for note in &manifest.collections {
         let name = plain(&note.name);
         if note.replicas.differing > 0 {

@@ -212,10 +212,11 @@ pub(super) fn render(run: &str, note: &DrillNote, collections: &[DrilledCollecti
             row.found.to_string(),
             row.unequal.to_string(),
             row.differing.to_string(),
+            row.distance.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
             row.overlap.map_or_else(|| UNKNOWN.to_owned(), |overlap| format!("{overlap} %")),
         ]
     };
-    let head = ["COLLECTION", "OBJECTS", "FOUND", "UNEQUAL", "DIFFERING", "NEAREST"];
+    let head = ["COLLECTION", "OBJECTS", "FOUND", "UNEQUAL", "DIFFERING", "DISTANCE", "NEAREST"];
     let mut text = columns::render(&head, &collections.iter().map(row).collect::<Vec<_>>());
     for (name, problem) in collections.iter().filter_map(|row| Some((&row.name, row.problem.as_ref()?))) {
         // Writing to a String cannot fail.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use clap::ValueEnum;
 use elysia_core::backup::ledger::DrillNote;
 use elysia_engine::backup::catalogue::{self, Entry, State};
 use elysia_engine::backup::manifest::{Difference, Manifest};
@@ -13,11 +14,12 @@ use super::place::{self, StoreArgs};
 use super::stopped;
 use crate::cli::columns::{self, UNKNOWN};
 use crate::cli::health::duration::age;
-use crate::cli::printer::{HEADING, Printer, paint, plain};
+use crate::cli::printer::{DOUBTFUL, HEADING, Printer, paint, plain};
 use crate::cli::session::Stop;
 use crate::cli::{Exit, Output, encode};
 use crate::worker::backup::listing::{self, Row};
 use crate::worker::backup::{RunState, RunSummary, drilled, summary};
+use crate::worker::jobs::judged::Judged;
 
 /// Arguments of `backup ls`.
 #[derive(Debug, clap::Args)]
@@ -31,11 +33,41 @@ pub(super) struct LsArgs {
     /// Read every run, and go by nothing that their owner noted for lists
     #[arg(long)]
     reread: bool,
+    /// Only runs that were begun before this time, e.g. `1d`
+    #[arg(long, value_name = "TIME", value_parser = super::cleanup::days)]
+    until: Option<jiff::SignedDuration>,
+    /// Only runs of this state
+    #[arg(long, value_enum, value_name = "STATE")]
+    state: Option<Asked>,
     /// How to print
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Output,
     #[command(flatten)]
     store: StoreArgs,
+}
+
+/// A state that is asked for. Verified and Suspect ones are complete as well.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(super) enum Asked {
+    Complete,
+    Verified,
+    Suspect,
+    Unfinished,
+    Unreadable,
+}
+
+impl Asked {
+    pub(super) fn is(self, run: &RunSummary) -> bool {
+        let is_complete = run.state == RunState::Complete;
+        let is_suspect = run.problem.is_some() || run.judged.as_ref().is_some_and(Judged::is_suspect);
+        match self {
+            Self::Complete => is_complete,
+            Self::Verified => is_complete && run.verified_at.is_some() && !is_suspect,
+            Self::Suspect => is_complete && is_suspect,
+            Self::Unfinished => run.state == RunState::Unfinished,
+            Self::Unreadable => run.state == RunState::Unreadable,
+        }
+    }
 }
 
 /// Arguments of `backup show`.
@@ -65,6 +97,12 @@ pub(super) async fn ls(args: &LsArgs, printer: Printer) -> Result<Exit, Stop> {
     }
     if let Some(since) = args.since {
         found.retain(|run| run.told().started_at.is_some_and(|begun| now.duration_since(begun) <= since));
+    }
+    if let Some(until) = args.until {
+        found.retain(|run| run.told().started_at.is_some_and(|begun| now.duration_since(begun) >= until));
+    }
+    if let Some(state) = args.state {
+        found.retain(|run| state.is(run.told()));
     }
     if args.output == Output::Table && found.is_empty() {
         printer.note(&format!("no runs in {}\n", args.store.store));
@@ -123,7 +161,8 @@ fn drill(found: &Result<Option<DrillNote>, String>) -> String {
             let why = note.message.as_ref().map(|why| format!(": {}", plain(why))).unwrap_or_default();
             let word = if note.has_passed() { "good" } else { "bad" };
             let overlap = note.overlap.map(|overlap| format!(", {overlap} % of the nearest found")).unwrap_or_default();
-            format!("{}, {word}, {} objects{overlap}{why}", note.at, note.objects)
+            let distance = note.distance.as_ref().map(|far| format!(", vectors at most {far} off")).unwrap_or_default();
+            format!("{}, {word}, {} objects{overlap}{distance}{why}", note.at, note.objects)
         }
     }
 }
@@ -186,6 +225,9 @@ pub(super) fn whole(
         })
         .collect();
     text += &columns::render(&["COLLECTION", "OBJECTS", "SIZE", "PARTS", "TENANTS", "LEFT OUT", "DIFFERING"], &rows);
+    for (name, why) in &manifest.lacks {
+        writeln!(text, "{}: {} is left out: {}", paint(DOUBTFUL, "note"), plain(name), plain(why)).ok();
+    }
     for note in &manifest.collections {
         for difference in &note.replicas.first {
             let Difference { tenant, id, held, lacking, otherwise } = difference;

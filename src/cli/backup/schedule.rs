@@ -6,7 +6,7 @@ use elysia_api::CollectionBackup;
 use elysia_api::names::PLUGIN_MANAGER;
 use elysia_core::backup::BackupSpec;
 use elysia_engine::backup::filter::Expression;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::core::ResourceExt as _;
 use serde_json::{Map, Value, json};
 
@@ -23,14 +23,17 @@ use crate::cli::{Exit, Output, Target, encode};
 #[command(group = ArgGroup::new("when"))]
 #[command(after_help = "What is not said stays as it is. A new policy needs a time and --store.")]
 pub(super) struct ScheduleArgs {
-    /// Name of the CollectionBackup
+    /// Name of the CollectionBackup; the only one of the namespace when left out
     #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    name: String,
+    name: Option<String>,
     /// Collections; of a new policy all of them when left out
     #[arg(value_name = "COLLECTION")]
     collections: Vec<String>,
-    /// Every day at this time, e.g. `03:00`
-    #[arg(long, value_name = "TIME", group = "when", value_parser = clock)]
+    /// Of all collections, leave out those of this name or pattern, e.g. `Scratch*`; may be said more than once
+    #[arg(long, value_name = "PATTERN", conflicts_with = "collections")]
+    exclude: Vec<String>,
+    /// Every day at this time, e.g. `03:00`; at 02:00 when no time is said
+    #[arg(long, value_name = "TIME", group = "when", num_args = 0..=1, default_missing_value = DAILY, value_parser = clock)]
     daily: Option<Clock>,
     /// Every week at this day and time, e.g. `sun@03:00`
     #[arg(long, value_name = "DAY@TIME", group = "when", value_parser = weekly)]
@@ -47,6 +50,30 @@ pub(super) struct ScheduleArgs {
     /// Keep this many of the newest runs
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(1..=10_000))]
     retain: Option<i32>,
+    /// Keep the newest run of each of the last so many days that have one
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    keep_daily: Option<i32>,
+    /// The same for weeks
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    keep_weekly: Option<i32>,
+    /// The same for months
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    keep_monthly: Option<i32>,
+    /// Objects of a hundred that a collection may have lost since the last good run
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(i32).range(0..=100))]
+    max_shrink: Option<i32>,
+    /// Restore drills at these times, five fields as in crontab(5), e.g. `0 4 1 * *`
+    #[arg(long, value_name = "FIELDS", value_parser = NonEmptyStringValueParser::new())]
+    drill: Option<String>,
+    /// WeaviateCluster to drill in; the one that is backed up when left out
+    #[arg(long, value_name = "CLUSTER", value_parser = NonEmptyStringValueParser::new())]
+    drill_cluster: Option<String>,
+    /// Objects of each collection that a drill compares one by one
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(1..=100_000))]
+    drill_sample: Option<i32>,
+    /// Searches of a drill in each collection
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(0..=1000))]
+    drill_searches: Option<i32>,
     /// Keep no run that is older, e.g. `90d`
     #[arg(long, value_name = "TIME", value_parser = NonEmptyStringValueParser::new())]
     max_age: Option<String>,
@@ -84,6 +111,9 @@ pub(super) struct ScheduleArgs {
     #[arg(long)]
     force: bool,
 }
+
+/// When `--daily` says no time: most people are asleep, and a run of some hours is over before they are not.
+const DAILY: &str = "02:00";
 
 /// A time of day.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -157,13 +187,51 @@ impl ScheduleArgs {
         );
         put(
             "retention",
-            some([("last", self.retain.map(Value::from)), ("maxAge", self.max_age.clone().map(Value::from))]),
+            some([
+                ("last", self.retain.map(Value::from)),
+                ("daily", self.keep_daily.map(Value::from)),
+                ("weekly", self.keep_weekly.map(Value::from)),
+                ("monthly", self.keep_monthly.map(Value::from)),
+                ("maxAge", self.max_age.clone().map(Value::from)),
+            ]),
         );
+        put("exclude", (!self.exclude.is_empty()).then(|| json!(self.exclude)));
+        put("maxShrink", self.max_shrink.map(Value::from));
+        put("verify", self.verify());
         put("incremental", self.full_every.map(|number| json!({"fullEvery": number})));
         put("filter", self.filter.as_ref().map(|filter| Value::from(filter.to_string())));
         let key = |(name, key): &(String, String)| json!({"keySecretRef": {"name": name, "key": key}});
         put("encryption", self.encrypt_with.as_ref().map(key));
         Ok(spec)
+    }
+
+    fn verify(&self) -> Option<Value> {
+        let drill = some([
+            ("schedule", self.drill.as_ref().map(|cron| json!({"cron": cron}))),
+            ("clusterRef", self.drill_cluster.as_ref().map(|name| json!({"name": name}))),
+            ("sample", self.drill_sample.map(Value::from)),
+            ("searches", self.drill_searches.map(Value::from)),
+        ]);
+        drill.map(|drill| json!({"drill": drill}))
+    }
+
+    /// The policy that is meant.
+    async fn policy(&self, session: &Session) -> Result<String, Stop> {
+        if let Some(name) = &self.name {
+            return Ok(name.clone());
+        }
+        let question = Question::new::<CollectionBackup>("list", Some(&session.namespace));
+        let found =
+            session.reader.ask(&question, session.api::<CollectionBackup>().list(&ListParams::default())).await?;
+        let names: Vec<String> = found.items.iter().map(|policy| policy.name_any()).collect();
+        match names.as_slice() {
+            [only] => Ok(only.clone()),
+            [] => Err(Stop::usage(format!(
+                "there is no CollectionBackup in {} yet: name a new one and where its runs lie, e.g. `backup schedule nightly --daily --retain 7 --store s3://BUCKET/PREFIX`",
+                session.namespace
+            ))),
+            _ => Err(Stop::usage(format!("which one? There are {} in {}", names.join(", "), session.namespace))),
+        }
     }
 
     fn store(&self) -> Result<Option<Value>, Stop> {
@@ -226,7 +294,7 @@ pub(super) async fn run(args: &ScheduleArgs, target: &Target, printer: Printer) 
 }
 
 pub(super) async fn schedule(args: &ScheduleArgs, session: &Session) -> Result<Exit, Stop> {
-    let name = &args.name;
+    let name = &args.policy(session).await?;
     let api = session.api::<CollectionBackup>();
     let question = Question::named::<CollectionBackup>("get", Some(&session.namespace), name);
     let found = session.reader.ask(&question, api.get_opt(name)).await?;
@@ -314,119 +382,4 @@ fn checked(manifest: &Value, is_new: bool) -> Result<(), Stop> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser as _;
-    use elysia_testkit::kubernetes::KubernetesApi;
-
-    use super::*;
-    use crate::cli::client::REQUEST_TIMEOUT;
-
-    #[derive(clap::Parser)]
-    struct Schedule {
-        #[command(flatten)]
-        args: ScheduleArgs,
-    }
-
-    fn parsed(line: &str) -> Result<ScheduleArgs, String> {
-        let words = ["schedule", "nightly"].into_iter().chain(line.split_whitespace());
-        Schedule::try_parse_from(words).map(|parsed| parsed.args).map_err(|error| error.to_string())
-    }
-
-    async fn run(api: &KubernetesApi, line: &str) -> Result<Exit, String> {
-        let session =
-            Session::answering(Reader::of(api.client(), "search".to_owned(), REQUEST_TIMEOUT), "search", None);
-        schedule(&parsed(line)?, &session).await.map_err(|stop| match stop {
-            Stop::Said { message, .. } => message,
-            Stop::Output(error) => error.to_string(),
-        })
-    }
-
-    fn spec(api: &KubernetesApi) -> Option<Value> {
-        let object: CollectionBackup = api.object("search", "nightly")?;
-        serde_json::to_value(object.spec).ok()
-    }
-
-    const NEW: &str = "--cluster wiki --daily 03:05 --store s3://backups/wiki --credentials bucket-key --retain 14";
-
-    #[test]
-    fn times_are_fields_of_crontab() {
-        for (line, cron) in [
-            ("--daily 03:05", "5 3 * * *"),
-            ("--weekly sun@23:59", "59 23 * * 0"),
-            ("--weekly SAT@00:00", "0 0 * * 6"),
-            ("--time-zone Europe/Rome", ""),
-        ] {
-            assert_eq!(parsed(line).unwrap().cron().unwrap_or_default(), cron, "{line}");
-        }
-        for line in [
-            "--daily 3",
-            "--daily 24:00",
-            "--daily 3:5",
-            "--daily +3:05",
-            "--weekly sunday",
-            "--weekly x@03:00",
-            "--daily 03:00 --weekly sun@03:00",
-            "--encrypt-with key",
-            "--filter lang=",
-            "--endpoint http://s3:9000",
-            "--full-every 1",
-        ] {
-            assert!(parsed(line).is_err(), "{line}");
-        }
-    }
-
-    #[tokio::test]
-    async fn it_is_made_once_and_then_only_what_is_said_is_changed() {
-        let api = KubernetesApi::new();
-        run(&api, NEW).await.unwrap();
-        let made = spec(&api).unwrap();
-        assert_eq!(made["schedule"]["cron"], "5 3 * * *");
-        assert_eq!((&made["clusterRef"]["name"], &made["retention"]), (&json!("wiki"), &json!({"last": 14})));
-        let store = json!({"bucket": "backups", "prefix": "wiki", "credentialsSecretRef": {"name": "bucket-key"}});
-        assert_eq!(made["store"]["s3"], store);
-        run(&api, "--weekly mon@04:00 --full-every 7 --encrypt-with backup-key/key --suspend").await.unwrap();
-        let changed = spec(&api).unwrap();
-        assert_eq!(changed["schedule"], json!({"cron": "0 4 * * 1", "suspend": true}));
-        assert_eq!((&changed["store"], &changed["retention"]), (&made["store"], &made["retention"]));
-        assert_eq!(changed["encryption"], json!({"keySecretRef": {"name": "backup-key", "key": "key"}}));
-        run(&api, "--suspend false --max-age 90d").await.unwrap();
-        let woken = spec(&api).unwrap();
-        assert_eq!(
-            (&woken["schedule"]["suspend"], &woken["retention"]),
-            (&json!(false), &json!({"last": 14, "maxAge": "90d"}))
-        );
-    }
-
-    #[tokio::test]
-    async fn what_only_prints_and_what_cannot_be_changes_nothing() {
-        let api = KubernetesApi::new();
-        run(&api, &format!("{NEW} -o yaml")).await.unwrap();
-        for (line, why) in [
-            ("--cluster wiki --daily 03:00", "needs --store"),
-            ("--cluster wiki --store s3://b/p", "needs --daily"),
-            ("--cluster wiki --daily 03:00 --store ./here", "is no place that a cluster can write to"),
-            ("--cluster wiki --daily 03:00 --store pvc://claim --credentials s", "a volume is pvc://"),
-            ("--cluster wiki --daily 03:00 --store s3:///p", "names no bucket"),
-            ("--cluster wiki --cron x --store s3://b/p", "schedule"),
-            ("--cluster wiki --daily 03:00 --store s3://b/p --time-zone Mars/Olympus", "timeZone"),
-        ] {
-            let error = run(&api, line).await.unwrap_err();
-            assert!(error.contains(why), "{line}: {error}");
-        }
-        assert!(!api.transcript().contains("POST") && !api.transcript().contains("PATCH"), "{}", api.transcript());
-        assert_eq!(spec(&api), None);
-    }
-
-    #[tokio::test]
-    async fn what_a_gitops_tool_owns_is_changed_in_its_repository() {
-        let api = KubernetesApi::new();
-        run(&api, NEW).await.unwrap();
-        api.edit::<CollectionBackup>("search", "nightly", |object| {
-            object["metadata"]["labels"] = json!({"kustomize.toolkit.fluxcd.io/name": "search"});
-        });
-        run(&api, "--retain 3").await.unwrap();
-        assert_eq!(spec(&api).unwrap()["retention"]["last"], 14);
-        run(&api, "--retain 3 --force").await.unwrap();
-        assert_eq!(spec(&api).unwrap()["retention"]["last"], 3);
-    }
-}
+mod tests;

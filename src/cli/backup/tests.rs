@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::super::{Cli, exit_of_parser};
 use super::cleanup::days;
 use super::create::doubts;
-use super::look::{table, whole};
+use super::look::{Asked, table, whole};
 use super::remove::warning;
 use super::restore::receipt_id;
 use super::verify::{render, told_of_native};
@@ -74,6 +74,7 @@ fn manifest() -> Manifest {
         base: Vec::new(),
         encryption: None,
         native: None,
+        lacks: BTreeMap::new(),
         collections: vec![note("Articles", 1250, ReplicasNote::default()), note("Notes", 40, differing)],
     }
 }
@@ -159,6 +160,40 @@ fn what_is_not_known_is_not_zero() {
     insta::assert_snapshot!("doubts", text(&doubts(&manifest())));
     let warnings = [summary(), unfinished(), unreadable].map(|run| warning(&run, "s3://b/p")).concat();
     insta::assert_snapshot!("rm_warning", text(&warnings));
+}
+
+#[test]
+fn runs_are_asked_for_by_state() {
+    let mut unread = summary();
+    unread.verified_at = None;
+    let mut doubtful = summary();
+    doubtful.problem = Some("judged.json cannot be read".to_owned());
+    let unreadable = RunSummary { state: RunState::Unreadable, ..unfinished() };
+    let all = [Asked::Complete, Asked::Verified, Asked::Suspect, Asked::Unfinished, Asked::Unreadable];
+    for (run, states) in [
+        (summary(), &[Asked::Complete, Asked::Verified][..]),
+        (unread, &[Asked::Complete]),
+        (doubtful, &[Asked::Complete, Asked::Suspect]),
+        (unfinished(), &[Asked::Unfinished]),
+        (unreadable, &[Asked::Unreadable]),
+    ] {
+        let found: Vec<Asked> = all.into_iter().filter(|state| state.is(&run)).collect();
+        assert_eq!(found, states, "{run:?}");
+    }
+    assert!(
+        Cli::try_parse_from("kubectl-elysia backup ls --since 7d --until 1d --state suspect --store /b".split(' '))
+            .is_ok()
+    );
+}
+
+#[test]
+fn what_a_run_lacks_is_said_wherever_it_is_shown() {
+    let lacks = BTreeMap::from([("Linked".to_owned(), "property `by` is a cross-reference".to_owned())]);
+    let manifest = Manifest { lacks, ..manifest() };
+    let note = "note: Linked is left out: property `by` is a cross-reference";
+    assert!(text(&doubts(&manifest)).contains(note));
+    assert!(text(&whole(&manifest, None, &Ok(None))).contains(note));
+    assert_eq!(RunSummary::of(&manifest, None).lacks.len(), 1);
 }
 
 #[test]

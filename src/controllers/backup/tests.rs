@@ -97,6 +97,7 @@ impl World {
                 message: (stage == Stage::Failed).then(|| "the bucket is read-only".to_owned()),
                 is_permanent: false,
                 is_strangers: false,
+                lacks_room: false,
                 retired: Vec::new(),
                 trouble: None,
                 profile: None,
@@ -129,6 +130,7 @@ fn note(id: &str) -> RunNote {
         suspect: Vec::new(),
         is_damaged: false,
         left_out: std::collections::BTreeMap::new(),
+        total_left_out: 0,
     }
 }
 

@@ -50,7 +50,11 @@ pub(super) fn choice(spec: &BackupSpec) -> Result<ChoiceWork, String> {
         filter: filter.map_err(|error: FilterError| format!("spec.filter: {error}"))?,
         full_every: spec.full_every,
         is_encrypted: spec.key.is_some(),
-        level: spec.level.map_or(Level::Usual, Level::At),
+        level: match (spec.compression, spec.level) {
+            (Compression::Auto, _) => Level::Auto,
+            (_, Some(level)) => Level::At(level),
+            (_, None) => Level::Usual,
+        },
     })
 }
 
@@ -108,12 +112,15 @@ pub(super) fn objects(
             run: String::new(),
             owner: owner(spec, uid),
             collections: (!spec.collections.is_empty()).then(|| spec.collections.iter().cloned().collect()),
+            exclude: spec.exclude.iter().cloned().collect(),
             endpoints: store_jobs::endpoints(target),
             store: store_jobs::store_work(&spec.store),
             how: BackupHow {
                 data: match (spec.format, spec.compression) {
-                    (Format::Parquet, Compression::Zstd | Compression::Gzip | Compression::Lz4) => DataFormat::Parquet,
-                    (Format::Jsonl, Compression::Zstd) => DataFormat::JsonlZstd,
+                    (Format::Parquet, Compression::Zstd | Compression::Gzip | Compression::Lz4 | Compression::Auto) => {
+                        DataFormat::Parquet
+                    }
+                    (Format::Jsonl, Compression::Zstd | Compression::Auto) => DataFormat::JsonlZstd,
                     (Format::Jsonl, Compression::Gzip) => DataFormat::JsonlGzip,
                     (Format::Jsonl, Compression::Lz4) => DataFormat::JsonlLz4,
                 },
@@ -167,6 +174,9 @@ mod tests {
         let backup: CollectionBackup = serde_yaml::from_str(text.rsplit("\n---\n").next().unwrap()).unwrap();
         let spec = BackupSpec::validate(&backup).unwrap();
         let choice = choice(&spec).unwrap();
+        assert_eq!(choice.level, Level::Usual);
+        let auto = BackupSpec { compression: Compression::Auto, ..spec.clone() };
+        assert_eq!(super::choice(&auto).unwrap().level, Level::Auto);
         assert_eq!((choice.full_every, choice.filter.is_some(), spec.key.is_some()), (Some(7), true, true));
     }
 }

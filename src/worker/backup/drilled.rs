@@ -80,6 +80,7 @@ mod tests {
             state,
             objects: 3,
             overlap: Some(97),
+            distance: None,
             collections: Vec::new(),
             total_collections: 1,
             message: None,

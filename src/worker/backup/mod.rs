@@ -30,6 +30,7 @@ pub mod work;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
+use elysia_core::cluster::spec::matches_pattern;
 use elysia_engine::backup::catalogue::{self, State};
 use elysia_engine::backup::filter::Expression;
 use elysia_engine::backup::level::Level;
@@ -98,6 +99,8 @@ pub(crate) struct Choice {
     pub(crate) level: Level,
     /// What it is encrypted with: a secret, so it stands in no work.
     pub(crate) key: Option<Key>,
+    /// Whether the collections that the work names are all that there are: one that cannot be written is left out.
+    pub(crate) is_all: bool,
 }
 
 /// The same of what is chosen.
@@ -127,7 +130,7 @@ pub(crate) async fn back_up_on<S: Store>(
     };
     let collections = match &work.collections {
         Some(names) => names.clone(),
-        None => every_collection(ways).await?,
+        None => every_collection(ways, &work.exclude).await?,
     };
     let order = write::Order {
         data: work.how.data,
@@ -138,6 +141,7 @@ pub(crate) async fn back_up_on<S: Store>(
         base: choice.base.clone(),
         level: choice.level,
         key: choice.key.clone(),
+        is_all: choice.is_all || work.collections.is_none(),
         retry: retry(work.patience),
         ..write::Order::new(run, work.owner.clone(), collections)
     };
@@ -210,12 +214,14 @@ pub(crate) async fn rest_woken<S: Store>(
     Ok(())
 }
 
-/// Every collection that there is, without the scratch collections of drills.
-pub(crate) async fn every_collection(ways: &Ways) -> Result<Vec<String>, Failure> {
+/// Every collection that there is, without the scratch collections of drills and those that are excluded.
+pub(crate) async fn every_collection(ways: &Ways, exclude: &[String]) -> Result<Vec<String>, Failure> {
     let classes = ways.common.classes().await.map_err(|error| Failure::from(super::sink::port(&error)))?;
     // What a drill restored is another collection's, and gone in a moment.
     let meant = classes.iter().filter(|class| !drill::is_scratch(class));
-    Ok(meant.filter_map(|class| class["class"].as_str().map(str::to_owned)).collect())
+    let names = meant.filter_map(|class| class["class"].as_str());
+    let is_meant = |name: &&str| !exclude.iter().any(|pattern| matches_pattern(pattern, name));
+    Ok(names.filter(is_meant).map(str::to_owned).collect())
 }
 
 /// Restores, or goes on with it; one that is done does nothing. Keys come from the environment.

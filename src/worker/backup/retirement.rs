@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use elysia_core::backup::ledger::DrillNote;
 use elysia_core::retention::breadth::{Breadth, stands_in};
 use elysia_core::retention::shrink::{Shrunk, judged};
 use elysia_core::retention::{Retention, Run, Why, decide};
@@ -15,7 +16,7 @@ use serde::Serialize;
 use super::drilled;
 use super::failure::Failure;
 use super::runs::{RunState, RunSummary};
-use crate::worker::jobs::judged::{Holding, Judged, lacking};
+use crate::worker::jobs::judged::{Holding, Judged, lacking, last_holders};
 
 /// What becomes of a run.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -60,7 +61,9 @@ pub fn retirement(
     let ours = |run: &&RunSummary| run.owner.as_ref() == Some(owner);
     let sized: Vec<_> = runs.iter().filter(ours).filter_map(RunSummary::sized).collect();
     let (mut compared, shrunk): (Vec<_>, Vec<Option<Shrunk>>) = judged(&sized, max_shrink).into_iter().unzip();
-    let suspect = suspect(&runs, &compared, &shrunk);
+    let holding = holding(&runs, &compared);
+    let holders = last_holders(&holding);
+    let suspect = suspect(&runs, &compared, &shrunk, &lacking(&holding));
     let is_good = |run: &&Run| !suspect.contains_key(&run.id);
     let good: Vec<Breadth> = (compared.iter().filter(is_good))
         .filter_map(|run| Some(runs.iter().find(|told| told.id == run.id)?.breadth))
@@ -77,6 +80,7 @@ pub fn retirement(
         run.is_verified &= told.judged.as_ref().is_none_or(|it| !it.is_damaged && it.left_out.is_empty());
         run.is_verified &= stands_in(told.breadth, good.iter().copied());
         run.is_in_use = told.is_in_use;
+        run.is_last_holder = holders.contains(&run.id);
     }
     // Retention stops at what cannot be read, wherever that is among the others.
     compared.extend(runs.iter().filter(|run| run.state == RunState::Unreadable).map(|run| Run {
@@ -85,6 +89,7 @@ pub fn retirement(
         is_suspect: true,
         is_verified: false,
         is_in_use: false,
+        is_last_holder: false,
         bases: Vec::new(),
     }));
     let decisions: BTreeMap<String, Vec<&'static str>> = decide(&compared, rules, zone, now)
@@ -113,26 +118,36 @@ pub fn retirement(
         .collect()
 }
 
+/// What runs hold, the newest first.
+fn holding<'a>(runs: &'a [RunSummary], compared: &[Run]) -> Vec<Holding<'a>> {
+    let of = |run: &Run| {
+        let RunSummary { id, collections, judged, drilled, problem, lacks, breadth, verified_at, .. } =
+            runs.iter().find(|told| told.id == run.id)?;
+        let has_failed = drilled.as_ref().is_some_and(DrillNote::has_failed);
+        let has_passed = drilled.as_ref().is_some_and(DrillNote::has_passed);
+        Some(Holding {
+            run: id,
+            collections: collections.keys().map(String::as_str).collect(),
+            judged: judged.as_ref(),
+            is_good: problem.is_none() && judged.as_ref().is_some_and(Judged::is_whole),
+            is_verified: has_passed || (verified_at.is_some() && !has_failed),
+            lacks: lacks.keys().map(String::as_str).collect(),
+            breadth: *breadth,
+        })
+    };
+    compared.iter().rev().filter_map(of).collect()
+}
+
 /// Why runs are Suspect: what a policy's worker found of them, which a person may have accepted; of a run that it has not
 /// looked at, what it lacks of the one before it.
-fn suspect(runs: &[RunSummary], compared: &[Run], shrunk: &[Option<Shrunk>]) -> BTreeMap<String, String> {
+fn suspect(
+    runs: &[RunSummary],
+    compared: &[Run],
+    shrunk: &[Option<Shrunk>],
+    lacking: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
     let told = |run: &Run| runs.iter().find(|told| told.id == run.id);
     // The newest first.
-    let holding: Vec<_> = compared
-        .iter()
-        .rev()
-        .filter_map(|run| {
-            let RunSummary { collections, judged, problem, breadth, .. } = told(run)?;
-            Some(Holding {
-                run: &run.id,
-                collections: collections.keys().map(String::as_str).collect(),
-                judged: judged.as_ref(),
-                is_good: problem.is_none() && judged.as_ref().is_some_and(Judged::is_whole),
-                breadth: *breadth,
-            })
-        })
-        .collect();
-    let lacking = lacking(&holding);
     let newest_first: Vec<_> = compared.iter().rev().filter_map(&told).collect();
     let stops = drilled::stops(newest_first.iter().map(|run| run.drilled.as_ref()));
     let stops: BTreeSet<&str> =

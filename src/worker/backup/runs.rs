@@ -62,6 +62,9 @@ pub struct RunSummary {
     pub differing: u64,
     /// Tenants that were left out.
     pub left_out: usize,
+    /// Collections that a run of all lacks, since they cannot be written, and why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub lacks: BTreeMap<String, String>,
     /// What it was to hold, where that is not everything: only runs with the same can be compared.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub choice: String,
@@ -99,6 +102,7 @@ impl RunSummary {
             bytes: 0,
             differing: 0,
             left_out: 0,
+            lacks: BTreeMap::new(),
             choice: String::new(),
             bases: Vec::new(),
             problem: None,
@@ -122,6 +126,7 @@ impl RunSummary {
             bytes: manifest.bytes(),
             differing: notes.iter().map(|note| note.replicas.differing).sum(),
             left_out: notes.iter().map(|note| note.left_out).sum(),
+            lacks: manifest.lacks.clone(),
             choice: manifest.choice(),
             breadth: judged::breadth(manifest),
             bases: manifest.base.iter().map(|base| base.run.clone()).collect(),
@@ -135,6 +140,7 @@ impl RunSummary {
             id: self.id.clone(),
             finished_at: self.finished_at.filter(|_| self.state == RunState::Complete)?,
             collections: self.collections.clone(),
+            lacks: self.lacks.keys().cloned().collect(),
             is_verified: self.verified_at.is_some(),
             choice: self.choice.clone(),
             bases: self.bases.clone(),

@@ -29,6 +29,9 @@ pub struct BackupWork {
     /// Collections; absent: all there are when it begins.
     #[serde(default)]
     pub collections: Option<Vec<String>>,
+    /// Of all of them, those whose names these patterns have are left out.
+    #[serde(default)]
+    pub exclude: Vec<String>,
     /// Where Weaviate is.
     pub endpoints: Endpoints,
     /// Where the run goes.

@@ -8,6 +8,7 @@ use elysia_api::names;
 use elysia_core::backup::ledger::{Attempt, BackupLedger, Stage, TOLD_REASONS, TOLD_RUNS, Totals};
 use elysia_core::backup::suspicion::Expectation;
 use elysia_core::backup::zone;
+use elysia_core::cluster::spec::matches_pattern;
 use elysia_core::retention::{Run, decide, of_the_future};
 use elysia_engine::backup::catalogue::{self, State};
 use elysia_engine::backup::manifest::Manifest;
@@ -27,6 +28,7 @@ use super::board::{Board, load, save};
 use super::drill;
 use super::judged::{self, Shelf};
 use super::rate::{Rate, pace};
+use super::room::enough_room;
 use super::work::BackupJob;
 use crate::worker::backup::drill::{Ground, WeaviateGround};
 use crate::worker::backup::listing::{self, Reading};
@@ -85,6 +87,7 @@ pub(super) async fn run_on<S: Store, B: Board, G: Ground>(
         message: None,
         is_permanent: false,
         is_strangers: false,
+        lacks_room: false,
         retired: Vec::new(),
         trouble: None,
         profile: None,
@@ -212,14 +215,18 @@ async fn written<S: Store, B: Board>(
         base: base(shelf, &job.choice, hands.key),
         level: job.choice.level,
         key: hands.key.cloned(),
+        is_all: job.backup.collections.is_none(),
     };
+    enough_room(job, &choice, &backup, shelf, hands, ledger).await?;
     let mut manifest = watched(job, &backup, &choice, begun(job, shelf), hands, ledger).await;
     if let (Some(base), Ok(Err(refused))) = (&choice.base, &manifest) {
         // A base that is damaged or gone must not end every run from now on.
         warn!(base, refused, "the run stands for itself");
         let trouble = format!("run {base} cannot be built on, so this one stands for itself: {refused}");
         tell(ledger, |attempt| attempt.trouble = Some(trouble));
-        manifest = watched(job, &backup, &Choice { base: None, ..choice }, begun(job, shelf), hands, ledger).await;
+        let whole = Choice { base: None, ..choice };
+        enough_room(job, &whole, &backup, shelf, hands, ledger).await?;
+        manifest = watched(job, &backup, &whole, begun(job, shelf), hands, ledger).await;
     }
     let manifest = match manifest.and_then(|written| written.map_err(Failure::permanent)) {
         Ok(manifest) => manifest,
@@ -323,7 +330,7 @@ pub(super) async fn collections<S: Store, B: Board>(
 ) -> Result<Vec<String>, Failure> {
     let mut names = match &job.backup.collections {
         Some(declared) => declared.clone(),
-        None => every_collection(hands.ways).await?,
+        None => every_collection(hands.ways, &job.backup.exclude).await?,
     };
     let cluster = &job.backup.owner.cluster;
     let restored = catalogue::restored(hands.store, cluster, SystemClock.now()).await?;
@@ -346,12 +353,19 @@ async fn compare<S: Store, B: Board>(
         restored.into_iter().map(|(name, id)| (name, format!("restore {id} wrote into it meanwhile"))).collect();
     left_out.extend(job.left_out.clone());
     let declared: BTreeSet<_> = job.backup.collections.iter().flatten().cloned().collect();
+    let is_excluded = |name: &&str| job.backup.exclude.iter().any(|pattern| matches_pattern(pattern, name));
     // Only what the run was to hold and really lacks was left out.
     left_out.retain(|name, _| {
         manifest.collection(name).is_none()
+            && !manifest.lacks.contains_key(name)
+            && !is_excluded(&name.as_str())
             && (job.left_out.contains_key(name) || declared.is_empty() || declared.contains(name))
     });
-    let left_out_names = job.left_out.keys().chain(left_out.keys()).cloned().collect();
+    // What is excluded, or cannot be written, nobody expects.
+    let names = shelf.runs.iter().flat_map(|known| &known.manifest.collections).map(|note| note.name.as_str());
+    let excluded: BTreeSet<_> = names.filter(is_excluded).map(str::to_owned).collect();
+    let left_out_names =
+        job.left_out.keys().chain(left_out.keys()).chain(manifest.lacks.keys()).chain(&excluded).cloned().collect();
     let expected = Expectation { max_shrink: job.max_shrink, declared, left_out: left_out_names };
     judged::compare(hands.store, shelf, run, &expected, &left_out, SystemClock.now()).await
 }
@@ -420,7 +434,8 @@ async fn retired<S: Store, B: Board>(
         .map(|known| known.manifest.run.as_str())
         .zip(drilled::stops(shelf.runs.iter().map(|known| known.drilled.as_ref())))
         .collect();
-    let lacking = judged::lacking(&shelf.runs.iter().map(judged::Known::holding).collect::<Vec<_>>());
+    let holding: Vec<_> = shelf.runs.iter().map(judged::Known::holding).collect();
+    let (lacking, last_holders) = (judged::lacking(&holding), judged::last_holders(&holding));
     let runs: Vec<Run> = shelf
         .runs
         .iter()
@@ -432,6 +447,7 @@ async fn retired<S: Store, B: Board>(
                 || stops.get(known.manifest.run.as_str()) == Some(&true),
             is_verified: known.is_verified() && shelf.stands_in(known),
             is_in_use: in_use.contains(&known.manifest.run) || is_own(&known.manifest.run),
+            is_last_holder: last_holders.contains(&known.manifest.run),
             bases: known.manifest.base.iter().map(|base| base.run.clone()).collect(),
         })
         .collect();

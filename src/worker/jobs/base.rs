@@ -22,6 +22,7 @@ pub(super) fn base(shelf: &Shelf, choice: &ChoiceWork, key: Option<&Key>) -> Opt
         is_suspect: !known.is_good() || !is_like(&known.manifest, choice, key),
         is_verified: known.verified_at.is_some(),
         is_in_use: false,
+        is_last_holder: false,
         bases: known.manifest.base.iter().map(|base| base.run.clone()).collect(),
     };
     let runs: Vec<Run> = shelf.runs.iter().map(of).collect();

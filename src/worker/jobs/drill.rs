@@ -34,6 +34,8 @@ pub(crate) fn verdict(order: &str, run: &str, at: Timestamp, mut rows: Vec<Drill
     let total = i64::try_from(rows.len()).unwrap_or(i64::MAX);
     let objects = rows.iter().fold(0, |sum: i64, row| sum.saturating_add(row.found));
     let overlap = rows.iter().filter_map(|row| row.overlap).min();
+    // All have one digit before the point and six behind it.
+    let distance = rows.iter().filter_map(|row| row.distance.clone()).max();
     let missing = |row: &DrilledCollection| row.wanted.abs_diff(row.found);
     rows.sort_by(|one, other| {
         let worse = |row: &DrilledCollection| (row.problem.is_some(), missing(row), row.differing);
@@ -52,6 +54,7 @@ pub(crate) fn verdict(order: &str, run: &str, at: Timestamp, mut rows: Vec<Drill
         state: if bad == 0 { DrillState::Passed } else { DrillState::Failed },
         objects,
         overlap,
+        distance,
         collections: rows,
         total_collections: total,
         message,

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use elysia_core::backup::ledger::{DrillNote, RunNote, TOLD_REASONS};
+use elysia_core::backup::ledger::{DrillNote, RunNote, TOLD_LEFT_OUT, TOLD_REASONS};
 use elysia_core::backup::suspicion::{Contents, Expectation, judge};
 use elysia_core::retention::breadth::{Breadth, stands_in};
 use elysia_engine::backup::catalogue::{self, State};
@@ -114,6 +114,8 @@ impl Known {
             collections: self.manifest.collections.iter().map(|note| note.name.as_str()).collect(),
             judged: self.judged.as_ref(),
             is_good: self.is_good(),
+            is_verified: self.is_verified(),
+            lacks: self.manifest.lacks.keys().map(String::as_str).collect(),
             breadth: breadth(&self.manifest),
         }
     }
@@ -126,6 +128,7 @@ impl Known {
             judged.suspect.insert(0, doubt.clone());
         }
         let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let left_out: BTreeMap<_, _> = self.manifest.lacks.clone().into_iter().chain(judged.left_out.clone()).collect();
         RunNote {
             id: self.manifest.run.clone(),
             objects: number(self.manifest.objects()),
@@ -141,7 +144,8 @@ impl Known {
                 Vec::new()
             },
             is_damaged: judged.is_damaged,
-            left_out: judged.left_out,
+            total_left_out: i64::try_from(left_out.len()).unwrap_or(i64::MAX),
+            left_out: left_out.into_iter().take(TOLD_LEFT_OUT).collect(),
         }
     }
 }
@@ -207,6 +211,10 @@ pub(crate) struct Holding<'a> {
     pub(crate) judged: Option<&'a Judged>,
     /// Whether it is complete and nothing is wrong with it.
     pub(crate) is_good: bool,
+    /// Whether it was read back or restored by a drill.
+    pub(crate) is_verified: bool,
+    /// Collections that it lacks since they could not be written.
+    pub(crate) lacks: BTreeSet<&'a str>,
     /// How much it was to hold.
     pub(crate) breadth: Breadth,
 }
@@ -240,6 +248,29 @@ pub(crate) fn lacking(runs: &[Holding<'_>]) -> BTreeMap<String, String> {
         }
     }
     lacking
+}
+
+/// Of each collection that a run lacks, since it could not be written, the newest run before it that holds it, the broadest
+/// and a verified one where there is one: nobody may take that away, however long such runs follow. Those that lack it are
+/// whole for the rest, so nothing else stays for them. A collection that no older run holds keeps none. They come with the
+/// newest first.
+pub(crate) fn last_holders(runs: &[Holding<'_>]) -> BTreeSet<String> {
+    let mut holders = BTreeSet::new();
+    let mut asked: BTreeSet<&str> = BTreeSet::new();
+    for (at, run) in runs.iter().enumerate() {
+        for name in run.lacks.iter().copied().filter(|name| asked.insert(name)) {
+            let is_held = |other: &&Holding<'_>| other.collections.contains(name);
+            // It can be written again, and was.
+            if runs[..at].iter().any(|newer| newer.is_good && newer.breadth >= run.breadth && is_held(&newer)) {
+                continue;
+            }
+            let older = runs[at + 1..].iter().rev().filter(is_held);
+            // Of equal ones the last, which is the newest.
+            let best = older.max_by_key(|older| (older.breadth, older.is_good && older.is_verified));
+            holders.extend(best.map(|best| best.run.to_owned()));
+        }
+    }
+    holders
 }
 
 /// Objects of each collection; `estimated` where nobody counted them exactly.

@@ -11,9 +11,12 @@ pub(crate) mod drill;
 mod drill_tests;
 pub(crate) mod judged;
 #[cfg(test)]
+mod lacking_tests;
+#[cfg(test)]
 mod native_tests;
 mod rate;
 mod restore;
+mod room;
 #[cfg(test)]
 mod tests;
 pub mod work;

@@ -68,6 +68,7 @@ pub(super) async fn write_as(
         run: run.to_owned(),
         owner: owner(),
         collections: collections.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        is_all: false,
         data: DataFormat::JsonlZstd,
         cold: Cold::Refuse,
         level: elysia_engine::backup::level::Level::default(),
@@ -111,12 +112,12 @@ impl Bench {
         Self { store, board, stop, ways: at(NOBODY), key: None }
     }
 
-    fn hands(&self) -> Hands<'_, MemoryStore, MemoryBoard> {
+    pub(super) fn hands(&self) -> Hands<'_, MemoryStore, MemoryBoard> {
         let Self { store, ways, board, stop, key } = self;
         Hands { store, ways, board, stop, key: key.as_ref(), pace: Pace::USUAL }
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         self.board.0.lock().unwrap()[LEDGER_KEY].clone()
     }
 

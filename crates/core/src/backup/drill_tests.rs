@@ -29,6 +29,7 @@ fn verdict(run: &str, order: &str, state: DrillState) -> DrillNote {
         state,
         objects: 3,
         overlap: Some(97),
+        distance: None,
         collections: vec![DrilledCollection { name: "Articles".to_owned(), ..DrilledCollection::default() }],
         total_collections: 1,
         message: (state == DrillState::Failed).then(|| "Articles: 2 of 3 objects are there".to_owned()),

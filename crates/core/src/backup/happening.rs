@@ -13,6 +13,8 @@ pub enum Happened {
     BackupStarted,
     /// A run is complete.
     BackupSucceeded,
+    /// A run that is complete leaves collections out.
+    CollectionsLeftOut,
     /// There is no run.
     BackupFailed,
     /// A run lacks what the one before it had.
@@ -31,9 +33,10 @@ pub enum Happened {
 
 impl Happened {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::BackupStarted,
         Self::BackupSucceeded,
+        Self::CollectionsLeftOut,
         Self::BackupFailed,
         Self::BackupSuspect,
         Self::VerificationFailed,
@@ -48,6 +51,7 @@ impl Happened {
         match self {
             Self::BackupStarted => "BackupStarted",
             Self::BackupSucceeded => "BackupSucceeded",
+            Self::CollectionsLeftOut => "CollectionsLeftOut",
             Self::BackupFailed => "BackupFailed",
             Self::BackupSuspect => "BackupSuspect",
             Self::VerificationFailed => "VerificationFailed",
@@ -61,7 +65,8 @@ impl Happened {
     /// Whether a person should look.
     pub fn warns(self) -> bool {
         match self {
-            Self::BackupFailed
+            Self::CollectionsLeftOut
+            | Self::BackupFailed
             | Self::BackupSuspect
             | Self::VerificationFailed
             | Self::DrillFailed
@@ -75,12 +80,12 @@ impl Happened {
         match self {
             Self::BackupStarted => &[Reason::Running],
             Self::BackupSucceeded => &[Reason::Complete, Reason::Scheduled],
-            Self::BackupFailed => &[Reason::RunFailed, Reason::NotOwner],
+            Self::BackupFailed => &[Reason::RunFailed, Reason::NotOwner, Reason::NoRoom],
             Self::BackupSuspect => &[Reason::Suspect],
             Self::VerificationFailed => &[Reason::VerificationFailed],
             Self::DrillFailed => &[Reason::DrillFailed],
             Self::DrillUnfinished => &[Reason::DrillUnfinished],
-            Self::DrillPassed | Self::Retired => &[],
+            Self::CollectionsLeftOut | Self::DrillPassed | Self::Retired => &[],
         }
     }
 }
@@ -119,6 +124,10 @@ pub fn happened(
     };
     if let Some(what) = what.filter(|_| !is_same) {
         happenings.push(Happening { what, message: about(run, what) });
+        if what == Happened::BackupSucceeded && run.left_out > 0 {
+            let what = Happened::CollectionsLeftOut;
+            happenings.push(Happening { what, message: about(run, what) });
+        }
     }
     let retired = ledger.and_then(|ledger| ledger.attempt.as_ref()).map_or(&[][..], |attempt| &attempt.retired);
     if ended(run) && !retired.is_empty() && !was.is_some_and(ended) {
@@ -136,7 +145,11 @@ fn drilled(before: &CollectionBackupStatus, after: &CollectionBackupStatus) -> O
     let (what, message) = match drill.state {
         DrillState::Passed => {
             let overlap = drill.overlap.map(|overlap| format!(", searches find {overlap} %")).unwrap_or_default();
-            (Happened::DrillPassed, format!("run {run} was restored and compared: {} objects{overlap}", drill.objects))
+            let distance =
+                drill.distance.as_ref().map(|far| format!(", no vector is farther off than {far}")).unwrap_or_default();
+            let objects = drill.objects;
+            let message = format!("run {run} was restored and compared: {objects} objects{overlap}{distance}");
+            (Happened::DrillPassed, message)
         }
         DrillState::Failed => (Happened::DrillFailed, format!("run {run}: {said}")),
         DrillState::Unfinished => (Happened::DrillUnfinished, format!("run {run}: {said}")),
@@ -161,7 +174,8 @@ fn about(run: &BackupRun, what: Happened) -> String {
             let verified = if run.verified_at.is_some() { ", read back" } else { "" };
             format!("run {id}: {} objects in {} bytes{verified}", run.objects, run.bytes)
         }
-        Happened::BackupFailed
+        Happened::CollectionsLeftOut
+        | Happened::BackupFailed
         | Happened::BackupSuspect
         | Happened::VerificationFailed
         | Happened::DrillPassed
@@ -186,6 +200,7 @@ mod tests {
             started_at: None,
             finished_at: None,
             verified_at: None,
+            left_out: 0,
             message: None,
         };
         CollectionBackupStatus { run: Some(run), ..CollectionBackupStatus::default() }
@@ -212,6 +227,17 @@ mod tests {
             let happenings = happened(&before, &after, None);
             assert_eq!(happenings.first().map(|it| it.what), told, "{before:?} {after:?}");
         }
+    }
+
+    #[test]
+    fn a_run_that_leaves_something_out_warns_once() {
+        let mut after = status(BackupState::Succeeded, Some("a"));
+        let run = after.run.as_mut().unwrap();
+        (run.left_out, run.message) = (2, Some("Old is left out: why".to_owned()));
+        let before = status(BackupState::Running, Some("a"));
+        let told: Vec<_> = happened(&before, &after, None).into_iter().map(|it| (it.what, it.message)).collect();
+        assert_eq!(told[1], (Happened::CollectionsLeftOut, "run a: Old is left out: why".to_owned()));
+        assert_eq!((told.len(), happened(&after, &after, None)), (2, vec![]));
     }
 
     /// The rows of the table of Events.

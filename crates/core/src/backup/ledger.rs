@@ -16,6 +16,9 @@ pub const TOLD_RUNS: usize = 10;
 /// Reasons that are told of one Suspect run: where there are so many, the next one tells nothing new.
 pub const TOLD_REASONS: usize = 5;
 
+/// Collections that are told to be left out of one run.
+pub const TOLD_LEFT_OUT: usize = 20;
+
 /// Collections that are told of a drill, the worst first.
 pub const TOLD_COLLECTIONS: usize = 20;
 
@@ -63,6 +66,9 @@ pub struct DrillNote {
     /// Of a hundred nearest objects, those that the searches found, in the collection with the fewest.
     #[serde(default)]
     pub overlap: Option<i32>,
+    /// The largest distance of any collection's; see [`DrilledCollection::distance`].
+    #[serde(default)]
+    pub distance: Option<String>,
     /// Collections, the worst first; at most [`TOLD_COLLECTIONS`].
     #[serde(default)]
     pub collections: Vec<DrilledCollection>,
@@ -103,6 +109,10 @@ pub struct DrilledCollection {
     /// Of a hundred nearest objects, those that the searches found.
     #[serde(default)]
     pub overlap: Option<i32>,
+    /// The largest distance of a vector of the sample from the one that was backed up, of 1 - cosine, with six decimals;
+    /// `2.000000` where it is no vector of the same shape. Absent where nothing was sampled.
+    #[serde(default)]
+    pub distance: Option<String>,
     /// What is wrong; absent: nothing.
     #[serde(default)]
     pub problem: Option<String>,
@@ -168,6 +178,9 @@ pub struct Attempt {
     /// Whether the place belongs to another policy or cluster.
     #[serde(default)]
     pub is_strangers: bool,
+    /// Whether there was no room for the run, so that nothing was written.
+    #[serde(default)]
+    pub lacks_room: bool,
     /// Runs that this work retired.
     #[serde(default)]
     pub retired: Vec<String>,
@@ -233,12 +246,31 @@ pub struct RunNote {
     /// Whether it did not survive its verification: nobody can approve that.
     #[serde(default)]
     pub is_damaged: bool,
-    /// Collections that it leaves out, and why.
+    /// Collections that it leaves out, and why: at most [`TOLD_LEFT_OUT`].
     #[serde(default)]
     pub left_out: BTreeMap<String, String>,
+    /// All of them.
+    #[serde(default)]
+    pub total_left_out: i64,
 }
 
 impl RunNote {
+    /// Collections that it leaves out.
+    pub fn count_left_out(&self) -> i64 {
+        // A ledger of before says no total.
+        self.total_left_out.max(i64::try_from(self.left_out.len()).unwrap_or(i64::MAX))
+    }
+
+    /// What it leaves out, in a few words; `None`: nothing.
+    pub fn words_left_out(&self) -> Option<String> {
+        let (name, why) = self.left_out.first_key_value()?;
+        let more = match self.count_left_out() - 1 {
+            0 => String::new(),
+            more => format!("; {more} more are left out as well"),
+        };
+        Some(format!("{name} is left out: {why}{more}"))
+    }
+
     /// Whether retention stops at it.
     pub fn is_suspect(&self) -> bool {
         self.is_damaged || !self.suspect.is_empty()

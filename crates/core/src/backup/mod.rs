@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod native;
 mod observed;
 mod report;
+pub mod room;
 mod spec;
 mod standing;
 pub mod suspicion;
@@ -39,6 +40,10 @@ use standing::{accepted, standing, waits_for_run};
 
 /// How soon to look again when something outside has to change first, or while a run is under way.
 pub const RECHECK_LATER: SignedDuration = SignedDuration::from_secs(5);
+
+/// How long after a run for which there was no room it is looked again: somebody has to make a volume larger or to remove
+/// runs, and a look is a Job.
+const ROOM_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
 /// How soon a policy at rest is looked at again.
 const RECHECK_AT_REST: SignedDuration = SignedDuration::from_secs(60);
@@ -199,7 +204,15 @@ fn current(spec: &BackupSpec, observed: &Observed, ledger: &BackupLedger, intent
         }
         (Some(Stage::Failed), None | Some(JobState::Failed(_))) => {
             let why = own.and_then(|own| own.message.as_deref()).unwrap_or("the run failed");
-            failed(spec, observed, ledger, own, why)
+            let mut plan = failed(spec, observed, ledger, own, why);
+            if own.is_some_and(|own| own.lacks_room && observed.now.duration_since(own.updated_at) >= ROOM_AGAIN) {
+                plan.step = match job {
+                    Some(_) => Some(Step::ForgetJob { name }),
+                    None if observed.obstacle(spec, &task).is_none() => Some(Step::Start { intent, task }),
+                    None => None,
+                };
+            }
+            plan
         }
         (_, Some(JobState::Failed(why))) => {
             let mut plan = failed(spec, observed, ledger, own, why);
@@ -288,13 +301,22 @@ fn running(spec: &BackupSpec, observed: &Observed, ledger: &BackupLedger, own: O
 /// A run that is not there. With a schedule the next time brings the next one; what needs a person is said.
 fn failed(spec: &BackupSpec, observed: &Observed, ledger: &BackupLedger, own: Option<&Attempt>, message: &str) -> Plan {
     let is_strangers = own.is_some_and(|own| own.is_strangers);
-    let reason = if is_strangers { Reason::NotOwner } else { Reason::RunFailed };
+    let lacks_room = own.is_some_and(|own| own.lacks_room);
+    let reason = match (is_strangers, lacks_room) {
+        (true, _) => Reason::NotOwner,
+        (_, true) => Reason::NoRoom,
+        _ => Reason::RunFailed,
+    };
     let again = format!(
         "kubectl annotate --overwrite collectionbackup {} --namespace {} elysia.dev/run-now=$(date +%s)",
         spec.name, spec.namespace
     );
     let text = if is_strangers {
         format!("{message}. Give this policy a prefix of its own; whoever owns this one may restore from it")
+    } else if lacks_room {
+        format!(
+            "{message}; earlier runs are as they were. Make the volume larger, or remove runs: kubectl elysia backup rm; within an hour it is looked again, or at once: {again}"
+        )
     } else {
         format!("the run failed: {message}; earlier runs are as they were. Mend the cause, then run it again: {again}")
     };
@@ -321,6 +343,7 @@ fn unheard(state: BackupState, job: Option<&str>) -> BackupRun {
         started_at: None,
         finished_at: None,
         verified_at: None,
+        left_out: 0,
         message: None,
     }
 }
@@ -350,6 +373,7 @@ fn of_attempt(own: &Attempt, ledger: &BackupLedger, job: Option<&str>) -> Backup
         started_at: Some(report::time(own.started_at)),
         finished_at: None,
         verified_at: None,
+        left_out: 0,
         message: own.message.as_deref().map(condition::clipped),
     }
 }

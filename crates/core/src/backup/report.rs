@@ -16,12 +16,7 @@ pub(super) fn time(time: Timestamp) -> Time {
 
 /// A run of the store, as the status has it.
 pub(super) fn of_note(note: &RunNote) -> BackupRun {
-    let said = if note.is_suspect() {
-        Some(note.suspect.join("; "))
-    } else {
-        let why = |(name, why): (&String, &String)| format!("{name} is left out: {why}");
-        note.left_out.iter().next().map(why)
-    };
+    let said = if note.is_suspect() { Some(note.suspect.join("; ")) } else { note.words_left_out() };
     BackupRun {
         id: Some(note.id.clone()),
         state: if note.is_suspect() { BackupState::Suspect } else { BackupState::Succeeded },
@@ -32,6 +27,7 @@ pub(super) fn of_note(note: &RunNote) -> BackupRun {
         started_at: Some(time(note.started_at)),
         finished_at: Some(time(note.finished_at)),
         verified_at: note.verified_at.map(time),
+        left_out: note.count_left_out(),
         message: said.as_deref().map(condition::clipped),
     }
 }
@@ -50,6 +46,7 @@ fn last_drill(ledger: &BackupLedger) -> Option<BackupDrill> {
             state: DrillState::Unfinished,
             objects: 0,
             overlap: None,
+            distance: None,
             message: Some(condition::clipped(&undone.message)),
         });
     }
@@ -59,6 +56,7 @@ fn last_drill(ledger: &BackupLedger) -> Option<BackupDrill> {
         state: last.state,
         objects: last.objects,
         overlap: last.overlap,
+        distance: last.distance.clone(),
         message: last.message.as_deref().map(condition::clipped),
     })
 }

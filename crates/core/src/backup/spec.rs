@@ -13,6 +13,7 @@ use kube::core::ResourceExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::suspicion::MAX_SHRINK;
+use crate::cluster::spec::matches_pattern;
 use crate::fingerprint;
 use crate::retention::Retention;
 use crate::schedule::Timetable;
@@ -40,6 +41,8 @@ pub struct BackupSpec {
     /// The collections that are backed up: those that are declared, with what is live in the place of what was migrated;
     /// empty: all.
     pub collections: BTreeSet<String>,
+    /// Patterns of collections that are left out of all.
+    pub exclude: BTreeSet<String>,
     /// Declared collections in whose place another class is live, and which.
     pub migrated: BTreeMap<String, String>,
     /// Who writes the backup.
@@ -148,6 +151,7 @@ impl BackupSpec {
             uid: backup.uid().unwrap_or_default(),
             cluster: spec.cluster_ref.name.clone(),
             collections: spec.collections.iter().cloned().collect(),
+            exclude: spec.exclude.iter().cloned().collect(),
             migrated: BTreeMap::new(),
             engine,
             native: spec.native.unwrap_or_default(),
@@ -189,6 +193,10 @@ impl BackupSpec {
             self.collections.remove(declared);
         }
         self.collections.extend(self.migrated.values().cloned());
+        let is_excluded = |name: &str| self.exclude.iter().any(|pattern| matches_pattern(pattern, name));
+        let excluded: Vec<String> =
+            live.iter().filter(|(declared, _)| is_excluded(declared)).map(|(_, live)| live.clone()).collect();
+        self.exclude.extend(excluded);
         self
     }
 
@@ -278,11 +286,11 @@ fn level(compression: Compression, level: Option<i32>) -> Result<Option<u8>, Str
         // Beyond 19 whoever reads a part needs more memory than a worker has.
         Compression::Zstd => 19,
         Compression::Gzip => 9,
-        Compression::Lz4 => 0,
+        Compression::Lz4 | Compression::Auto => 0,
     };
     match level {
         Some(level) if !(1..=most).contains(&level) => Err(format!(
-            "spec.compressionLevel: {level} is no level of {compression:?}: Zstd has 1 to 19, Gzip 1 to 9, Lz4 none"
+            "spec.compressionLevel: {level} is no level of {compression:?}: Zstd has 1 to 19, Gzip 1 to 9, Lz4 and Auto none"
         )),
         level => Ok(level.and_then(|level| u8::try_from(level).ok())),
     }
@@ -362,6 +370,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_live_in_the_place_of_what_is_excluded_is_excluded() {
+        let backup = serde_json::from_value(serde_json::json!({
+            "apiVersion": "elysia.dev/v1alpha1", "kind": "CollectionBackup", "metadata": {"name": "nightly"},
+            "spec": {
+                "clusterRef": {"name": "search"}, "exclude": ["Scratch*"], "store": {"volume": {"claimName": "disk"}},
+            },
+        }))
+        .unwrap();
+        let live = [("ScratchPad", "Pad_2"), ("Articles", "Articles_2")];
+        let live = live.iter().map(|(declared, live)| ((*declared).to_owned(), (*live).to_owned())).collect();
+        let spec = BackupSpec::validate(&backup).unwrap().following(&live);
+        assert_eq!(spec.exclude.iter().map(String::as_str).collect::<Vec<_>>(), ["Pad_2", "Scratch*"]);
+        assert!(spec.collections.is_empty());
+    }
+
+    #[test]
     fn what_a_definition_of_before_let_through_is_refused_here() {
         for (compression, asked, found) in [
             (Compression::Zstd, None, Ok(None)),
@@ -372,6 +396,8 @@ mod tests {
             (Compression::Gzip, Some(0), Err(())),
             (Compression::Lz4, None, Ok(None)),
             (Compression::Lz4, Some(1), Err(())),
+            (Compression::Auto, None, Ok(None)),
+            (Compression::Auto, Some(3), Err(())),
         ] {
             assert_eq!(level(compression, asked).map_err(drop), found, "{compression:?} {asked:?}");
         }

@@ -90,7 +90,7 @@ fn message(spec: &BackupSpec, observed: &Observed, ledger: &BackupLedger) -> Str
     if let Some(run) = ledger.runs.first() {
         parts.push(format!("run {} has {} objects in {} bytes", run.id, run.objects, run.bytes));
         if let Some((name, why)) = run.left_out.first_key_value() {
-            parts.push(format!("it leaves out {} collections, {name} because {why}", run.left_out.len()));
+            parts.push(format!("it leaves out {} collections, {name} because {why}", run.count_left_out()));
         }
         if ledger.totals.suspect > 0 {
             let blocked = "nothing older than a Suspect run is retired: kubectl elysia backup ls";

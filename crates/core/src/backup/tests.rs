@@ -106,6 +106,7 @@ pub(super) fn attempt(order: &str, stage: Stage) -> Attempt {
         message: (stage == Stage::Failed).then(|| "disk full".to_owned()),
         is_permanent: false,
         is_strangers: false,
+        lacks_room: false,
         retired: Vec::new(),
         trouble: None,
         profile: None,
@@ -123,6 +124,7 @@ pub(super) fn note(id: &str) -> RunNote {
         suspect: Vec::new(),
         is_damaged: false,
         left_out: BTreeMap::new(),
+        total_left_out: 0,
     }
 }
 
@@ -364,6 +366,36 @@ fn a_strangers_prefix_needs_a_person_at_once() {
     seen.intent = Some(Intent { order: order.clone(), due: Some(due), run_now: None, drilled: None });
     seen.ledger = ledger(Attempt { is_strangers: true, is_permanent: true, ..attempt(&order, Stage::Failed) }, vec![]);
     assert_eq!(shown(&plan(&spec, &seen)), "!Ready:NotOwner ?Verified:NoRun Stalled:NotOwner");
+}
+
+#[test]
+fn without_room_it_is_looked_again_after_an_hour() {
+    let spec = nightly();
+    let due = at("2026-05-02T03:00:00Z");
+    let order = spec.at(due);
+    let name = spec.job(&order);
+    let short = Attempt { lacks_room: true, is_permanent: true, run: None, ..attempt(&order, Stage::Failed) };
+    let look = |now: &str, has_job: bool, is_missing: bool| {
+        let mut seen = observed(now);
+        seen.intent = Some(Intent { order: order.clone(), due: Some(due), run_now: None, drilled: None });
+        seen.ledger = ledger(short.clone(), vec![]);
+        if has_job {
+            seen.jobs = vec![job(&spec, &order, JobState::Failed("gave up".to_owned()))];
+        }
+        if is_missing {
+            seen.cluster = ClusterSight::Missing;
+        }
+        let plan = plan(&spec, &seen);
+        assert_eq!(shown(&plan), "!Ready:NoRoom ?Verified:NoRun Stalled:NoRoom", "{now}");
+        plan.step
+    };
+    assert_eq!(look("2026-05-02T03:59:00Z", true, false), None);
+    assert_eq!(look("2026-05-02T04:00:09Z", true, false), Some(Step::ForgetJob { name: name.clone() }));
+    let Some(Step::Start { intent, .. }) = look("2026-05-02T04:00:09Z", false, false) else {
+        panic!("it is not begun")
+    };
+    assert_eq!(intent.order, order);
+    assert_eq!(look("2026-05-02T04:00:09Z", false, true), None, "what keeps any run keeps this one");
 }
 
 #[test]

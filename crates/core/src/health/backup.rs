@@ -90,6 +90,7 @@ pub fn of_backup(backup: &CollectionBackup, now: Timestamp) -> Standing {
     let mut standing = Standing::read(backup, observed, conditions);
     standing.warnings.extend(late(backup, now));
     standing.warnings.extend(unverified(backup, conditions));
+    standing.warnings.extend(incomplete(backup));
     let suspect = status.and_then(|status| status.totals.as_ref()).filter(|totals| totals.suspect > 0);
     // Of the newest run Ready itself says it.
     if let Some(totals) = suspect.filter(|_| standing.reason != Reason::Suspect.as_str()) {
@@ -118,6 +119,14 @@ fn late(backup: &CollectionBackup, now: Timestamp) -> Option<String> {
     let is_late = due > created && last.is_none_or(|last| last < due);
     let last = last.map_or_else(|| "there is none".to_owned(), |last| format!("the last good one is of {last}"));
     is_late.then(|| format!("late: a run was due at {due}, and {last}"))
+}
+
+/// That the newest run leaves collections out, which nobody may find out when they are needed.
+fn incomplete(backup: &CollectionBackup) -> Option<String> {
+    let run = backup.status.as_ref()?.runs.first().filter(|run| run.left_out > 0)?;
+    let id = run.id.as_deref().unwrap_or("of this policy");
+    let said = run.message.as_deref().unwrap_or_default();
+    Some(format!("run {id} leaves out {} collections: {said}", run.left_out))
 }
 
 /// That the newest run was not read back, where that is asked for. One that is not what was written has Ready say so.

@@ -24,6 +24,7 @@ mod tests {
             is_suspect: false,
             is_verified: false,
             is_in_use: false,
+            is_last_holder: false,
             bases: bases.iter().map(ToString::to_string).collect(),
         }
     }

@@ -1,6 +1,6 @@
 //! Which runs lack what the run before them had. Pure, as all of this.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -16,6 +16,8 @@ pub struct Sized {
     pub finished_at: Timestamp,
     /// Objects of each of its collections.
     pub collections: BTreeMap<String, u64>,
+    /// Collections that it lacks since they cannot be written, and that says so.
+    pub lacks: BTreeSet<String>,
     /// Whether it was verified, and nothing was found.
     pub is_verified: bool,
     /// What it was to hold, e.g. by which filter: only runs that were to hold the same are compared.
@@ -52,7 +54,9 @@ pub enum Shrunk {
 /// What a run lacks of the one before it: a collection, or more than `max_shrink` percent of the objects of one. Without
 /// `max_shrink` only collections are missed.
 pub fn shrunk(before: &Sized, run: &Sized, max_shrink: Option<u8>) -> Option<Shrunk> {
-    before.collections.iter().find_map(|(name, had)| {
+    // What a run says itself that it lacks is no sign of a loss.
+    let compared = before.collections.iter().filter(|(name, _)| !run.lacks.contains(*name));
+    compared.into_iter().find_map(|(name, had)| {
         let before = before.id.clone();
         let Some(objects) = run.collections.get(name) else {
             return Some(Shrunk::Missing { collection: name.clone(), before });
@@ -73,7 +77,8 @@ pub fn judged(runs: &[Sized], max_shrink: Option<u8>) -> Vec<(Run, Option<Shrunk
         let shrunk = before.insert(&run.choice, run).and_then(|before| shrunk(before, run, max_shrink));
         let Sized { id, finished_at, is_verified, bases, .. } = run.clone();
         let is_suspect = shrunk.is_some();
-        out.push((Run { id, finished_at, is_suspect, is_verified, is_in_use: false, bases }, shrunk));
+        let run = Run { id, finished_at, is_suspect, is_verified, is_in_use: false, is_last_holder: false, bases };
+        out.push((run, shrunk));
     }
     out
 }
@@ -87,6 +92,7 @@ mod tests {
             id: number.to_string(),
             finished_at: Timestamp::from_second(number).unwrap(),
             collections: collections.iter().map(|(name, objects)| ((*name).to_owned(), *objects)).collect(),
+            lacks: BTreeSet::new(),
             is_verified: false,
             choice: String::new(),
             bases: Vec::new(),
@@ -121,6 +127,13 @@ mod tests {
         assert!(told(&runs, Some(9))[1].contains("90 objects"));
         assert!(told(&runs, Some(0))[2].contains("0 objects"));
         assert_eq!(told(&runs, Some(0))[3], "", "nothing cannot shrink");
+    }
+
+    #[test]
+    fn what_a_run_says_itself_that_it_lacks_is_not_missed() {
+        let lacking = Sized { lacks: BTreeSet::from(["B".to_owned()]), ..run(2, &[("A", 9)]) };
+        let runs = [run(1, &[("A", 10), ("B", 1)]), lacking, run(3, &[("B", 1)])];
+        assert_eq!(told(&runs, Some(50)), ["", "", "collection A of run 2 is not in it"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Pictures of a store, newest run first: `v` verified, `s` suspect, `u` in use, `-` none of these; and what stays of it.
+//! Pictures of a store, newest run first: `v` verified, `s` suspect, `u` in use, `h` last holder, `-` none of these; and what stays of it.
 
 use super::*;
 
@@ -12,6 +12,7 @@ fn run(at: &str, mark: char) -> Run {
         is_suspect: mark == 's',
         is_verified: mark == 'v',
         is_in_use: mark == 'u',
+        is_last_holder: mark == 'h',
         bases: Vec::new(),
     }
 }
@@ -162,6 +163,7 @@ fn a_base_stays_also_when_clocks_were_wrong_and_only_the_nearest_is_named() {
 #[test]
 fn what_is_in_use_stays_with_what_it_builds_on() {
     assert_eq!(picture(&days("---u------"), &last(1)), "x..x......");
+    assert_eq!(picture(&days("---h------"), &last(1)), "x..x......");
     let mut runs = chains("FFiiF");
     runs[2].is_in_use = true;
     assert_eq!(picture(&runs, &last(1)), "x.xxx");

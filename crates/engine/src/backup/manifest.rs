@@ -9,6 +9,8 @@
 
 mod index;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -217,6 +219,9 @@ pub struct Manifest {
     /// The servers' own backup, of which nothing but its files is known; absent: the run's files are those of this format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub native: Option<NativeNote>,
+    /// Collections that a run of all lacks, since they cannot be written as they are, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lacks: BTreeMap<String, String>,
     /// The collections, by name.
     pub collections: Vec<CollectionNote>,
 }

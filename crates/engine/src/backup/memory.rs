@@ -128,6 +128,11 @@ impl Store for MemoryStore {
         Ok(lock(&self.files).keys().filter(|key| key.starts_with(&below)).take(most).cloned().collect())
     }
 
+    async fn room(&self) -> Result<Option<u64>, PortError> {
+        let used: u64 = lock(&self.files).values().map(|file| file.len() as u64).sum();
+        Ok(self.most.map(|most| most.saturating_sub(used)))
+    }
+
     async fn remove(&self, keys: &[String]) -> Result<(), PortError> {
         if self.is_read_only || self.is_append_only {
             return Err(refuse("nothing may be removed from the store".to_owned()));

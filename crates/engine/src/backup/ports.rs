@@ -65,6 +65,11 @@ pub trait Store: Sync {
     /// The keys of files below this folder, at any depth, sorted; at most this many of them.
     fn files(&self, folder: &str, most: usize) -> impl Future<Output = Result<Vec<String>, PortError>> + Send;
 
+    /// Bytes that can still be written; `None` where nobody can tell, as in a bucket.
+    fn room(&self) -> impl Future<Output = Result<Option<u64>, PortError>> + Send {
+        std::future::ready(Ok(None))
+    }
+
     /// Removes files; one that is not there is no error. `Ok` = none of them is there any more, `Err` says nothing about
     /// any of them.
     fn remove(&self, keys: &[String]) -> impl Future<Output = Result<(), PortError>> + Send;

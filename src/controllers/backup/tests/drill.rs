@@ -46,6 +46,7 @@ impl World {
                     state,
                     objects: 9,
                     overlap: Some(98),
+                    distance: None,
                     collections: Vec::new(),
                     total_collections: 1,
                     message: (state == DrillState::Failed).then(|| "Articles: 8 of 9 objects are there".to_owned()),

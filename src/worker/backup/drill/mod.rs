@@ -25,6 +25,7 @@ use elysia_engine::backup::restore::{self, Blocker, Conflict, RestoreError, Rest
 use elysia_engine::backup::seal::Key;
 use elysia_engine::backup::transform::Select;
 use elysia_engine::backup::verify::Fault;
+use elysia_engine::backup::verify::compare::Sampled;
 use elysia_engine::backup::verify::drill::{Drill, DrillError, Plan, ReadBack};
 use elysia_engine::ports::{Clock as _, PortError};
 use elysia_engine::retry::{Retry, Stop};
@@ -230,8 +231,11 @@ impl<S: Store, G: Ground> Rehearsal<'_, S, G> {
         if !found.sampled.is_same() {
             let sampled = &found.sampled;
             let (missing, differing) = (sampled.missing, sampled.differing);
-            problems
-                .push(format!("of {} sampled objects {missing} are missing and {differing} differ", sampled.objects));
+            let far = distance(sampled).map(|far| format!(", a vector by {far}")).unwrap_or_default();
+            problems.push(format!(
+                "of {} sampled objects {missing} are missing and {differing} differ{far}",
+                sampled.objects
+            ));
         }
         if let Some(overlap) = overlap.filter(|overlap| *overlap < minimum) {
             problems.push(format!("searches find {overlap} % of the nearest objects, less than {minimum} %"));
@@ -242,10 +246,18 @@ impl<S: Store, G: Ground> Rehearsal<'_, S, G> {
             unequal: i64::try_from(found.unequal).unwrap_or(i64::MAX),
             differing: number(found.sampled.missing + found.sampled.differing),
             overlap,
+            distance: distance(&found.sampled),
             problem: (!problems.is_empty()).then(|| problems.join("; ")),
             ..row
         }
     }
+}
+
+/// As it is told: rounded up, so that none is 0 that is not.
+fn distance(sampled: &Sampled) -> Option<String> {
+    const STEPS: f64 = 1e6;
+    (sampled.objects > 0)
+        .then(|| format!("{:.6}", (sampled.distance.clamp(0.0, 2.0) * STEPS - 1e-6).ceil().max(0.0) / STEPS))
 }
 
 /// Rounded down: 100 is all of them.
@@ -294,6 +306,27 @@ fn drill_ended(error: DrillError) -> Ended {
         DrillError::Stopped => Failure { message: error.to_string(), is_permanent: false }.into(),
         DrillError::NoCollection(_) | DrillError::Transform(_) | DrillError::Unconverted(_) => {
             Failure::permanent(error.to_string()).into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_distance_that_is_not_none_is_not_told_as_none() {
+        for (objects, far, told) in [
+            (0, 0.0, None),
+            (9, 0.0, Some("0.000000")),
+            // What rounding makes of equal vectors.
+            (9, 2.2e-16, Some("0.000000")),
+            (9, 3.0e-9, Some("0.000001")),
+            (9, 0.25, Some("0.250000")),
+            (9, 2.0, Some("2.000000")),
+        ] {
+            let sampled = Sampled { objects, distance: far, ..Sampled::default() };
+            assert_eq!(distance(&sampled).as_deref(), told, "{far}");
         }
     }
 }

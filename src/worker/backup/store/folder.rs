@@ -12,6 +12,7 @@ use elysia_engine::backup::ports::{Got, Mode, Put, Store};
 use elysia_engine::category::Category;
 use elysia_engine::checkpoint::{Digest, Hashing};
 use elysia_engine::ports::PortError;
+use rustix::io::Errno;
 use uuid::Uuid;
 
 use crate::worker::chain;
@@ -86,6 +87,12 @@ impl Store for Folder {
             Ok(keys)
         };
         self.beside(folder, list).await
+    }
+
+    async fn room(&self) -> Result<Option<u64>, PortError> {
+        let root = self.root.clone();
+        let told = tokio::task::spawn_blocking(move || room(&root).map_err(|error| failed("ask", &root, &error))).await;
+        told.unwrap_or(Ok(None))
     }
 
     async fn remove(&self, keys: &[String]) -> Result<(), PortError> {
@@ -181,6 +188,23 @@ fn digest(path: &Path) -> io::Result<Option<(u64, Digest)>> {
         hashing.feed(&piece[..read]);
         bytes += read as u64;
     }
+}
+
+/// Bytes that somebody without privileges can still write into the file system of a folder, or of the first above it that
+/// is there.
+fn room(folder: &Path) -> io::Result<Option<u64>> {
+    let absolute = std::path::absolute(folder)?;
+    for folder in absolute.ancestors() {
+        match rustix::fs::statvfs(folder) {
+            // One that says nothing of its size, such as a bucket that is mounted, says nothing of what is free.
+            Ok(found) if found.f_blocks == 0 => return Ok(None),
+            Ok(found) => return Ok(Some(found.f_bavail.saturating_mul(found.f_frsize))),
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(Errno::NOSYS) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
 }
 
 /// Names right below, sorted, and which of them are folders; none where there is no such folder.

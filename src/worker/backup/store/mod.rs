@@ -93,6 +93,13 @@ impl Store for AnyStore {
         }
     }
 
+    async fn room(&self) -> Result<Option<u64>, PortError> {
+        match self {
+            Self::Bucket(bucket) => bucket.room().await,
+            Self::Folder(folder) => folder.room().await,
+        }
+    }
+
     async fn remove(&self, keys: &[String]) -> Result<(), PortError> {
         match self {
             Self::Bucket(bucket) => bucket.remove(keys).await,

@@ -28,6 +28,8 @@ async fn keeps_its_promises(store: AnyStore) {
     for (key, bytes) in [("owner.json", Bytes::from("third")), ("large", large)] {
         assert_eq!(store.digest(key).await.unwrap(), Some((bytes.len() as u64, Digest::of(&bytes))), "{key}");
     }
+    let room = store.room().await.unwrap();
+    assert!(room.is_none_or(|room| room > 0), "{room:?}");
     store.put("empty", Bytes::new(), Mode::Create).await.unwrap();
     assert_eq!(store.digest("empty").await.unwrap(), Some((0, Digest::default())));
     assert_eq!(store.digest("nothing").await.unwrap(), None);

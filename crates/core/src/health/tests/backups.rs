@@ -62,6 +62,17 @@ fn backups_that_failed_are_suspect_or_not_read_back() {
             "",
             "",
         ),
+        (
+            "leaves something out",
+            &good,
+            nightly.clone(),
+            json!({"lastSuccess": "2026-11-21T03:04:00Z", "runs": [
+                {"id": "r1", "state": "Succeeded", "leftOut": 2, "message": "Old is left out: why"},
+            ]}),
+            "healthy healthy Scheduled",
+            "run r1 leaves out 2 collections: Old is left out: why",
+            "",
+        ),
         ("once", &["Ready=True Complete"], json!({}), json!({}), "healthy healthy Complete", "", ""),
         (
             "not read back",

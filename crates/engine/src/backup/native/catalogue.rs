@@ -220,6 +220,7 @@ impl<S: Store> Catalogue<'_, S> {
                 estimated: estimated(self.collections),
                 files: list,
             }),
+            lacks: std::collections::BTreeMap::new(),
             collections,
         };
         // Whoever removed it in the meantime has taken files away, or will.

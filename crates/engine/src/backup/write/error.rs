@@ -9,6 +9,7 @@ use crate::backup::manifest::Owner;
 use crate::backup::part::EncodeError;
 use crate::backup::seal::SealError;
 use crate::backup::stored::StoredError;
+use crate::backup::write::Cold;
 use crate::ports::PortError;
 
 /// Why there is no run.
@@ -105,4 +106,20 @@ pub enum WriteError {
     /// It was asked to stop.
     #[error("stopped as asked; there is no run")]
     Stopped,
+}
+
+impl WriteError {
+    /// Why a collection can be in no run as it is, whenever that begins; `None` where the class is not what is wrong.
+    pub(super) fn of_its_class(&self, cold: Cold) -> Option<String> {
+        match self {
+            Self::Unwritable { source, .. } => Some(source.to_string()),
+            // Who has resting tenants refused wants to hear of them. Who has them woken cannot have offloaded ones woken.
+            Self::Asleep { count, first, .. } if cold == Cold::Wake => Some(format!(
+                "{count} tenants are offloaded ({}), and nobody wakes those for a run: load them again, or have tenants \
+                 that are at rest left out",
+                first.join(", ")
+            )),
+            _ => None,
+        }
+    }
 }

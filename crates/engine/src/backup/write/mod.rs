@@ -17,6 +17,7 @@ mod lanes;
 mod objects;
 mod woken;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -69,6 +70,9 @@ pub struct Order {
     pub owner: Owner,
     /// The collections, by name.
     pub collections: Vec<String>,
+    /// Whether these are all that there are: one that cannot be written is then left out and named, and the others are
+    /// written. One that was asked for by name ends the run.
+    pub is_all: bool,
     /// How parts are written.
     pub data: DataFormat,
     /// How hard parts are compressed.
@@ -96,6 +100,7 @@ impl Order {
             run,
             owner,
             collections,
+            is_all: false,
             data: DataFormat::Parquet,
             level: Level::Usual,
             mode: RunMode::Full,
@@ -178,10 +183,7 @@ impl<S: Store, O: ObjectSource, C: Clock> Writer<'_, S, O, C> {
         let order = self.order;
         // Everything that can be refused is refused before the first write.
         order.level.check(order.data)?;
-        let mut described = Vec::new();
-        for name in &order.collections {
-            described.push(self.describe(name).await?);
-        }
+        let (described, lacks) = self.described().await?;
         let sealer = order.key.as_ref().map(|key| Sealer::new(key, &order.run)).transpose()?.map(Arc::new);
         let base = self.base().await?;
         let job = Job { writer: self, sealer, lanes: Lanes::new(order.lanes, base.as_ref(), self.stop), base };
@@ -217,6 +219,7 @@ impl<S: Store, O: ObjectSource, C: Clock> Writer<'_, S, O, C> {
             base,
             encryption: order.key.as_ref().map(Key::note),
             native: None,
+            lacks,
             collections,
         };
         self.alive()?;
@@ -291,6 +294,27 @@ impl<S: Store, O: ObjectSource, C: Clock> Writer<'_, S, O, C> {
                 Err(WriteError::NotOwner { owner: Box::new(marker.owner), asked: Box::new(owner.clone()) })
             }
             None => Err(StoredError::Missing(layout::OWNER.to_owned()).into()),
+        }
+    }
+
+    /// The collections that are written, and those of all that cannot be, with why.
+    async fn described(&self) -> Result<(Vec<(Reading<'_>, Described)>, BTreeMap<String, String>), WriteError> {
+        let (mut described, mut lacks, mut first) = (Vec::new(), BTreeMap::new(), None);
+        for name in &self.order.collections {
+            match self.describe(name).await {
+                Ok(found) => described.push(found),
+                Err(error) => {
+                    let why = error.of_its_class(self.order.cold).filter(|_| self.order.is_all);
+                    let Some(why) = why else { return Err(error) };
+                    lacks.insert(name.clone(), why);
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        // A run of nothing at all would be taken for a good one.
+        match first {
+            Some(error) if described.is_empty() => Err(error),
+            _ => Ok((described, lacks)),
         }
     }
 
