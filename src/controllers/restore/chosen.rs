@@ -1,7 +1,7 @@
 //! What a restore takes of a run and makes of it, as the engine knows it.
 
 use elysia_api::common::SecretKeyReference;
-use elysia_api::restore::{self as api, TransformStep};
+use elysia_api::restore::{self as api, AliasPolicy, TransformStep};
 use elysia_core::backup::bounded;
 use elysia_core::restore::RestoreSpec;
 use elysia_engine::backup::filter::{Expression, FilterError};
@@ -17,7 +17,15 @@ pub(super) fn chosen(spec: &RestoreSpec) -> Result<ChosenWork, String> {
     let select = spec.select.as_ref().map(select).transpose()?.unwrap_or_default();
     let steps = spec.transform.iter().enumerate();
     let transform = steps.map(|(at, one)| step(one).map_err(|error| format!("spec.transform[{at}].{error}")));
-    Ok(ChosenWork { select, transform: transform.collect::<Result<_, _>>()?, skip_schema: spec.skip_schema })
+    Ok(ChosenWork {
+        select,
+        transform: transform.collect::<Result<_, _>>()?,
+        skip_schema: spec.skip_schema,
+        aliases: spec.aliases.map(|policy| match policy {
+            AliasPolicy::Restore => true,
+            AliasPolicy::Skip => false,
+        }),
+    })
 }
 
 /// Where the salts stand, with the variables that they come in.

@@ -50,6 +50,7 @@ pub fn status(
             unconverted: ledger.unconverted,
             dropped_properties: ledger.dropped,
         });
+        status.aliases.clone_from(&ledger.aliases);
     }
     status
 }

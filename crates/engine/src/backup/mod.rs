@@ -39,6 +39,7 @@ pub mod retire;
 pub mod roll;
 pub mod seal;
 pub mod stored;
+mod tally;
 pub mod transform;
 pub mod verify;
 pub mod write;

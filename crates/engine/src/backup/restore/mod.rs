@@ -3,13 +3,17 @@
 //! ```text
 //! preflight ─▶ every blocker, or none      before the first write: each part that will be used has its hash
 //! receipt   ─▶ running                     from here on the restore is resumed, not begun again
-//! class, tenants ─▶ parts, one by one      each is hashed again in memory before one of its objects is handed out
-//! receipt   ─▶ part done … ─▶ done
+//! class, tenants ─▶ parts, one by one      each is hashed again in memory, and its objects are compared with their digest,
+//!                                          before one of them is handed out
+//! receipt   ─▶ part done …
+//! aliases   ─▶ receipt: done               those of the backup that are not there
 //! ```
 //!
 //! A part that was cut off is written again from its beginning, which changes nothing: every object carries its id.
 
+mod aliases;
 mod blocker;
+mod checked;
 mod class;
 mod objects;
 mod preflight;
@@ -21,10 +25,13 @@ mod whole;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde_json::Value;
 use uuid::Uuid;
 
+pub use aliases::AliasState;
 pub use blocker::Blocker;
 pub use class::class_for;
+pub(crate) use class::needed;
 pub(crate) use objects::batches;
 pub(super) use objects::transformed;
 pub(super) use preflight::is_chosen;
@@ -37,14 +44,16 @@ pub(crate) use version::unknown_to;
 use super::digest::Contents;
 use super::manifest::by_tenant;
 use super::opened::part_name;
-use super::part::{DecodeError, open};
+use super::part::DecodeError;
 use super::ports::{ObjectSource, Store, Stretch, Target};
 use super::seal::Key;
 use super::stored::StoredError;
 use super::transform::{Select, Step, Unconverted};
 use super::verify::Fault;
+use super::write::beside;
 use crate::ports::{Clock, PortError};
 use crate::retry::{Faults, Patience, Retry, Stop, with_retry};
+use checked::Unfit;
 
 /// What becomes of an object whose id is taken.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
@@ -76,6 +85,8 @@ pub struct Order {
     pub shards: Option<u64>,
     /// Whether the collection must be there: no class is made.
     pub skip_schema: bool,
+    /// Whether aliases that led to the collection when it was backed up are made where there are none of their names.
+    pub aliases: bool,
     /// What is taken of the collection.
     pub select: Select,
     /// What is made of it, in this order.
@@ -165,7 +176,7 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
     pub async fn restore(&self) -> Result<Receipt, RestoreError> {
         let (found, source) =
             preflight::look(self.store, self.receipts, self.target, self.order, self.clock.now()).await?;
-        let Preflight { class, tenants, mut receipt, is_new, blockers, transformation, .. } = found;
+        let Preflight { class, tenants, mut receipt, is_new, blockers, transformation, aliases, .. } = found;
         if receipt.state == State::Done {
             return Ok(receipt);
         }
@@ -174,11 +185,12 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         };
         let made = receipt.made.len();
         receipt.made.extend(tenants.iter().cloned());
-        if receipt.go_on(self.order) || is_new || receipt.made.len() > made {
+        let is_told_anew = std::mem::replace(&mut receipt.aliases, aliases) != receipt.aliases;
+        if receipt.go_on(self.order) || is_new || is_told_anew || receipt.made.len() > made {
             self.save(&receipt).await?;
         }
         if let Some(class) = &class {
-            self.call(async || self.target.create(class).await).await?;
+            self.create(class, &receipt).await?;
         }
         if !tenants.is_empty() {
             self.call(async || self.target.create_tenants(&tenants).await).await?;
@@ -201,8 +213,12 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
                 }
                 let bytes = self.call(async || run.file(self.store, &part.file).await).await?;
                 let bytes = bytes.map_err(RestoreError::Damaged)?;
-                let undecodable = |source| RestoreError::Undecodable { key: name.clone(), source };
-                let groups = open(bytes, run.manifest.data, &columns).map_err(undecodable)?;
+                let (data, columns, also) = (run.manifest.data, columns.clone(), part.clone());
+                let groups = beside(move || checked::checked(bytes, data, &columns, &also)).await?;
+                let groups = groups.map_err(|unfit| match unfit {
+                    Unfit::Undecodable(source) => RestoreError::Undecodable { key: name.clone(), source },
+                    Unfit::Fault(fault) => RestoreError::Damaged(fault),
+                })?;
                 let counts = self.part((&source, &roll), *place, part, groups, &transformation).await?;
                 receipt.counts.join(counts);
                 receipt.done.insert(name);
@@ -216,9 +232,25 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         if !rested.is_empty() {
             self.call(async || self.target.rest_tenants(&rested).await).await?;
         }
+        let aliases = source.indexes.first().map(|(_, own)| own.aliases.as_slice()).unwrap_or_default();
+        receipt.aliases = self.make_aliases(aliases).await?;
         receipt.state = State::Done;
         self.save(&receipt).await?;
         Ok(receipt)
+    }
+
+    /// Makes the class. Where the servers refuse it, nothing is left of the restore: no receipt keeps the run from being
+    /// retired, or the collection from being backed up.
+    async fn create(&self, class: &Value, receipt: &Receipt) -> Result<(), RestoreError> {
+        let Err(error) = self.call(async || self.target.create(class).await).await else { return Ok(()) };
+        if !error.retryable && !receipt.has_written() && matches!(self.target.class().await, Ok(None)) {
+            let receipt = [self.order.receipt.clone()];
+            // A key that may write and not remove leaves it: it says that nothing was written.
+            self.receipts.remove(&receipt).await.ok();
+            let message = format!("nothing was written: the servers refuse the class: {}", error.message);
+            return Err(PortError { message, ..error }.into());
+        }
+        Err(error.into())
     }
 
     async fn save(&self, receipt: &Receipt) -> Result<(), RestoreError> {
