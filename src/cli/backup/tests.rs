@@ -260,5 +260,18 @@ fn a_plan_says_what_becomes_of_each_alias() {
         aliases: &aliases,
         blockers: &[Blocker::AliasTaken { alias: "Papers".to_owned() }],
     };
-    insta::assert_snapshot!(text(&render_plan(&planned)), @"");
+    insta::assert_snapshot!(text(&render_plan(&planned)), @r"
+    run        r1
+    from       Articles, 9 objects
+    into       Articles, which is made
+    conflict   Fail
+    receipt    abc, new
+    alias      Early: servers of version 1.31.0 have no aliases
+    alias      Kept: leads to it
+    alias      Left: the restore leaves aliases out
+    alias      Live: is made behind the last object
+    alias      Moved: it leads to Newer, and stays so
+    alias      Papers: a collection has that name
+    blocked: alias Papers cannot be made, since there is a collection of that name: let the restore leave aliases out
+    ");
 }
