@@ -72,7 +72,7 @@ async fn whoever_edits_does_not_approve_and_whoever_approves_says_so() {
         let (passed, said) = annotate(&stage, user, annotations).await;
         assert_eq!(passed, refusal.is_none(), "{user} {annotations:?}: {said}");
         assert!(said.contains(refusal.unwrap_or_default()), "{user} {annotations:?}: {said}");
-        println!("   {user} {annotations:?}: {}", if passed { "let through" } else { "refused" });
+        stage.say(&format!("{user} {annotations:?}: {}", if passed { "let through" } else { "refused" }));
     }
     stage.strike().await;
 }

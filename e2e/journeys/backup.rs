@@ -97,7 +97,7 @@ impl Stage {
             if !is_over {
                 let now = DeleteParams::default().grace_period(0);
                 self.api::<Pod>().delete(&pod.name_any(), &now).await.unwrap();
-                println!("   killed {}", pod.name_any());
+                self.say(&format!("killed {}", pod.name_any()));
             }
         }
     }
@@ -114,7 +114,7 @@ impl Stage {
         } else {
             self.api::<CollectionRestore>().patch_status(name, &PatchParams::default(), &patch).await.unwrap();
         }
-        println!("   wiped the status of {name}");
+        self.say(&format!("wiped the status of {name}"));
     }
 }
 

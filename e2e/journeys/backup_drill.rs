@@ -106,7 +106,7 @@ async fn a_run_is_drilled_on_a_schedule() {
         let is_over = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Succeeded");
         if !is_over {
             stage.api::<Pod>().delete(&pod.name_any(), &DeleteParams::default().grace_period(0)).await.unwrap();
-            println!("   killed {} with {seen}", pod.name_any());
+            stage.say(&format!("killed {} with {seen}", pod.name_any()));
         }
     }
     stage.drilled(Some(&before), DrillState::Passed).await;

@@ -51,7 +51,7 @@ impl Stage {
     async fn lose_status(&self) {
         let patch = Patch::Merge(json!({"status": null}));
         self.api::<ElysiaCollection>().patch_status("articles", &PatchParams::default(), &patch).await.unwrap();
-        println!("   the status of articles is lost");
+        self.say("the status of articles is lost");
     }
 }
 

@@ -11,7 +11,7 @@ use crate::support::{COLD_START, NODES, Stage};
 
 #[tokio::test]
 async fn three_nodes_start_and_start_again_together() {
-    let stage = Stage::set("cold-start").await;
+    let stage = Stage::set_alone("cold-start").await;
     let nodes = stage.cluster("search").await;
     assert_eq!(nodes.clients.len(), NODES);
 

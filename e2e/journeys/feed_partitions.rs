@@ -159,7 +159,7 @@ async fn three_pods_share_a_feed_and_count_each_line_once() {
     assert!(victims.len() <= PARTITIONS, "{victims:?}");
     if let Some((index, pods)) = victims.first_key_value() {
         stage.api::<Pod>().delete(&pods[0], &DeleteParams::default().grace_period(1)).await.unwrap();
-        println!("   killed partition {index}");
+        stage.say(&format!("killed partition {index}"));
     }
     let status = ended(&stage, "").await;
     assert_eq!(status.counts, Some(expected()));
@@ -190,7 +190,7 @@ async fn three_pods_share_a_feed_and_count_each_line_once() {
     under_way(&stage, 1).await;
     let second = self::status(&stage).await.unwrap().run.unwrap();
     stage.api::<Job>().delete(&second.job.unwrap(), &DeleteParams::background()).await.unwrap();
-    println!("   deleted the Job");
+    stage.say("deleted the Job");
     let status = ended(&stage, &first).await;
     assert_eq!(status.counts, Some(expected()));
     nodes.assert_all_hold("Notes", &alive).await;

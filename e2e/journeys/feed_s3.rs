@@ -57,7 +57,7 @@ pub(crate) async fn kill_worker(stage: &Stage) {
     let workers = ListParams::default().labels(names::FEED_LABEL);
     for pod in stage.api::<Pod>().list(&workers).await.unwrap() {
         stage.api::<Pod>().delete(&pod.name_any(), &DeleteParams::default().grace_period(0)).await.unwrap();
-        println!("   killed worker {}", pod.name_any());
+        stage.say(&format!("killed worker {}", pod.name_any()));
     }
 }
 
@@ -128,7 +128,7 @@ async fn a_feed_from_a_bucket() {
         (server, endpoint)
     })
     .await;
-    println!("   killed the S3 server");
+    stage.say("killed the S3 server");
     kill_worker(&stage).await;
     let before = lines(0).await.unwrap();
     says(&stage, "Running", &format!("at {endpoint}")).await;

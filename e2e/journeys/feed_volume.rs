@@ -126,14 +126,14 @@ impl Scene {
     }
 }
 
-/// A volume of the ground that nobody claims.
+/// A volume of the ground that nobody claims: the last one, since claims that name none get the first.
 async fn free_volume(stage: &Stage) -> String {
     let volumes: Api<PersistentVolume> = Api::all(stage.client.clone());
     let volumes = volumes.list(&ListParams::default()).await.unwrap();
     let is_free = |volume: &PersistentVolume| {
         volume.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Available"))
     };
-    volumes.into_iter().find(is_free).expect("the ground has no free volume").name_any()
+    volumes.into_iter().rev().find(is_free).expect("the ground has no free volume").name_any()
 }
 
 /// Where the claim's volume is on this machine: the ground's volumes are folders of it.

@@ -54,7 +54,7 @@ fn manifests(approval: Option<(&str, &str)>) -> Vec<Value> {
 
 #[tokio::test]
 async fn the_same_manifests_again_and_again_change_nothing() {
-    let stage = Stage::set("gitops").await;
+    let stage = Stage::set_alone("gitops").await;
     let tool = Tool { namespace: stage.namespace.clone() };
 
     // Before the operator has looked, nobody takes an object for current.
@@ -103,8 +103,8 @@ async fn the_same_manifests_again_and_again_change_nothing() {
     looks_again(&stage, &Looks::count(&stage).await).await;
     let moved = gitops::moved(&before, &tool.versions().await);
     assert!(moved.is_empty(), "after the rounds {moved:?} moved");
-    println!("   {} objects still after {} rounds", before.len(), gitops::ROUNDS);
-    println!("   looks meanwhile: {:?}", Looks::count(&stage).await.since(&started));
+    stage.say(&format!("{} objects still after {} rounds", before.len(), gitops::ROUNDS));
+    stage.say(&format!("looks meanwhile: {:?}", Looks::count(&stage).await.since(&started)));
 
     // The same drift again: the approval is still in the repository, and approves nothing.
     stage.annotate::<ElysiaCollection>("notes", names::PAUSED_ANNOTATION, "true").await;

@@ -14,7 +14,7 @@ const OPERATOR_NAMESPACE: &str = "elysia-system";
 
 #[tokio::test]
 async fn the_three_exit_codes() {
-    let stage = Stage::set("health").await;
+    let stage = Stage::set_alone("health").await;
     stage.cluster("search").await;
     stage.apply::<ElysiaCollection>(collection("articles", "Articles", &json!({"vectorizer": "none"}))).await;
     stage.collection_says("articles", "Ready", "True", "").await;

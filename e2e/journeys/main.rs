@@ -33,5 +33,7 @@ mod plugin_index;
 mod recreate;
 mod replacement;
 mod replicas;
+mod schema_update;
 mod support;
+mod turns;
 mod verification;

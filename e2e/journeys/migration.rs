@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use elysia_api::ElysiaCollection;
+use elysia_api::{ElysiaCollection, names};
 use elysia_weaviate::{Client, Consistency, Object, ReadFrom, SchemaRead};
+use kube::api::{Patch, PatchParams};
 use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -120,8 +121,18 @@ async fn live(stage: &Stage) -> Option<String> {
     stage.api::<ElysiaCollection>().get("articles").await.unwrap().status?.live
 }
 
-async fn phase(stage: &Stage) -> Option<String> {
-    Some(stage.api::<ElysiaCollection>().get("articles").await.unwrap().status?.migration?.phase)
+/// Whether the attempt was stopped: its shards are being made writable again, or are so already.
+async fn is_thawing(stage: &Stage) -> bool {
+    let status = stage.api::<ElysiaCollection>().get("articles").await.unwrap().status;
+    let migration = status.and_then(|status| status.migration);
+    migration.is_some_and(|it| it.phase == "Thaw" || (it.phase == "Copy" && it.message.is_some()))
+}
+
+async fn pause(stage: &Stage, paused: bool) {
+    let value = paused.then_some("true");
+    let patch = json!({"metadata": {"annotations": {names::PAUSED_ANNOTATION: value}}});
+    let api = stage.api::<ElysiaCollection>();
+    api.patch("articles", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
 }
 
 async fn assert_has(nodes: &Nodes, class: &str, ids: &[Uuid]) {
@@ -131,14 +142,35 @@ async fn assert_has(nodes: &Nodes, class: &str, ids: &[Uuid]) {
     }
 }
 
-/// Approves what waits, and waits for the switch; `kills`: the phases in which the operator is killed once each.
-async fn switch(stage: &Stage, to: &str, kills: &[&str]) {
+/// The phases in their order. Some of them last for a round or two.
+const PHASES: [&str; 9] = ["Approve", "Create", "Copy", "Freeze", "Settle", "Final", "Switch", "Verify", "Kept"];
+
+/// Waits for this phase of a migration into this class, or, as it may be over before it is seen, for one behind it; then the
+/// operator dies.
+async fn kill_in(stage: &Stage, to: &str, wanted: &str) {
+    let place = |phase: &str| PHASES.iter().position(|known| *known == phase);
+    let look = async || {
+        let migration = stage.api::<ElysiaCollection>().get("articles").await.unwrap().status?.migration?;
+        let is_there = migration.to == to && place(&migration.phase)? >= place(wanted)?;
+        is_there.then_some(migration.phase)
+    };
+    let seen = stage.wait(&format!("phase {wanted}"), SWITCH, look).await;
+    if seen != wanted {
+        println!("   {wanted} was over before it was seen; it is {seen}");
+    }
+    kill_operator(stage).await;
+}
+
+/// Approves what waits, and waits for the switch; `before` and `after` the approval: the phases in which the operator is
+/// killed once each.
+async fn switch(stage: &Stage, to: &str, before: &[&str], after: &[&str]) {
+    for wanted in before {
+        kill_in(stage, to, wanted).await;
+    }
     stage.collection_says_within("articles", "Stalled", "True", "NeedsApproval", SWITCH).await;
     stage.approve_shown("articles").await;
-    for wanted in kills {
-        let look = async || (phase(stage).await.as_deref() == Some(*wanted)).then_some(());
-        stage.wait(&format!("phase {wanted}"), SWITCH, look).await;
-        kill_operator(stage).await;
+    for wanted in after {
+        kill_in(stage, to, wanted).await;
     }
     stage
         .wait(&format!("{to} to be live"), SWITCH, async || (live(stage).await.as_deref() == Some(to)).then_some(()))
@@ -159,7 +191,7 @@ async fn a_collection_is_migrated_under_readers_and_writers_and_back() {
     // There, and the operator dies in every phase.
     let users = Users::begin(nodes.first(), 1 << 80, ids[0]);
     stage.apply::<ElysiaCollection>(declared(3)).await;
-    switch(&stage, "Articles_2", &["Freeze", "Settle", "Final"]).await;
+    switch(&stage, "Articles_2", &["Create", "Copy"], &["Freeze", "Settle", "Final", "Switch", "Verify"]).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     let mut acknowledged = users.end().await;
     acknowledged.extend(&ids);
@@ -173,7 +205,15 @@ async fn a_collection_is_migrated_under_readers_and_writers_and_back() {
     let users = Users::begin(nodes.first(), 2 << 80, ids[0]);
     let (code, said) = stage.plug_in(&["migrate", "rollback", "articles", "--yes"]).await;
     assert_eq!(code, 0, "{said}");
-    switch(&stage, "Articles", &["Copy", "Final"]).await;
+    // What is declared is the way back already; an attempt that is called off thaws, and the next one is asked for anew.
+    stage.collection_says_within("articles", "Stalled", "True", "NeedsApproval", SWITCH).await;
+    stage.approve_shown("articles").await;
+    kill_in(&stage, "Articles", "Freeze").await;
+    pause(&stage, true).await;
+    stage.wait("the thaw", SWITCH, async || is_thawing(&stage).await.then_some(())).await;
+    kill_operator(&stage).await;
+    pause(&stage, false).await;
+    switch(&stage, "Articles", &[], &["Copy", "Final", "Verify"]).await;
     acknowledged.extend(users.end().await);
     assert_has(&nodes, "Articles", &acknowledged).await;
     stage.strike().await;

@@ -18,7 +18,7 @@ use crate::support::{Stage, collection, is};
 pub(crate) async fn kill_operator(stage: &Stage) {
     let api: Api<Pod> = Api::namespaced(stage.client.clone(), "elysia-system");
     api.delete_collection(&DeleteParams::default().grace_period(0), &ListParams::default()).await.unwrap();
-    println!("   killed the operator");
+    stage.say("killed the operator");
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn kill_worker(stage: &Stage) {
     for pod in stage.api::<Pod>().list(&selector).await.unwrap() {
         let now = DeleteParams::default().grace_period(0);
         stage.api::<Pod>().delete(&pod.name_any(), &now).await.unwrap();
-        println!("   killed worker {}", pod.name_any());
+        stage.say(&format!("killed worker {}", pod.name_any()));
     }
 }
 

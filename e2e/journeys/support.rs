@@ -23,6 +23,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::turns::{Turn, recycle_volumes};
+
 /// Between two looks at something that is waited for.
 const POLL: Duration = Duration::from_millis(250);
 
@@ -36,21 +38,36 @@ pub(crate) const COLD_START: Duration = Duration::from_secs(90);
 pub(crate) struct Stage {
     pub(crate) client: Client,
     pub(crate) namespace: String,
+    _turn: Turn,
 }
 
 impl Stage {
-    /// An empty namespace of this name; what an earlier run left in it is gone first.
+    /// An empty namespace of this name; what an earlier run left in it is gone first. Other journeys run beside it.
     pub(crate) async fn set(name: &str) -> Self {
+        Self::set_in_turn(name, Turn::beside_others().await).await
+    }
+
+    /// The same, while no other journey runs: for one that takes the operator away, or that a time is promised.
+    pub(crate) async fn set_alone(name: &str) -> Self {
+        Self::set_in_turn(name, Turn::alone().await).await
+    }
+
+    async fn set_in_turn(name: &str, turn: Turn) -> Self {
         // The second journey of the process finds it installed, which is no error.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let client = Client::try_default().await.expect("KUBECONFIG names no cluster; run `cargo xtask up` first");
-        let stage = Self { client, namespace: format!("journey-{name}") };
+        let stage = Self { client, namespace: format!("journey-{name}"), _turn: turn };
         stage.strike().await;
         let api: Api<Namespace> = Api::all(stage.client.clone());
         let namespace = serde_json::from_value(json!({"metadata": {"name": stage.namespace}})).unwrap();
         api.create(&PostParams::default(), &namespace).await.unwrap();
-        println!("── {name}");
+        stage.say("begins");
         stage
+    }
+
+    /// Tells which of the journeys that run beside each other says this.
+    pub(crate) fn say(&self, what: &str) {
+        println!("   {}: {what}", self.namespace);
     }
 
     /// Deletes the namespace and gives its volumes back.
@@ -65,13 +82,10 @@ impl Stage {
             api.get_opt(&self.namespace).await.unwrap().is_none().then_some(())
         })
         .await;
-        let recycled = tokio::task::spawn_blocking(|| {
-            elysia_e2e::ground::Ground::running().and_then(|ground| ground.recycle_volumes())
-        });
-        match recycled.await.unwrap() {
+        match on_a_thread(recycle_volumes).await {
             Ok(_) => {}
             // Another cluster than the ground has a provisioner of its own.
-            Err(error) => println!("   volumes were not recycled: {error:#}"),
+            Err(error) => self.say(&format!("volumes were not recycled: {error:#}")),
         }
     }
 
@@ -158,7 +172,7 @@ impl Stage {
         let started = Instant::now();
         loop {
             if let Some(seen) = look().await {
-                println!("   {what}: {:.1} s", started.elapsed().as_secs_f64());
+                self.say(&format!("{what}: {:.1} s", started.elapsed().as_secs_f64()));
                 return seen;
             }
             assert!(started.elapsed() < limit, "waited {} s in vain for {what}", limit.as_secs());
@@ -244,7 +258,7 @@ impl Stage {
                 seen.type_ == condition && seen.status == value && (reason.is_empty() || seen.reason == reason)
             });
             if current && found {
-                println!("   {what}: {:.1} s", started.elapsed().as_secs_f64());
+                self.say(&format!("{what}: {:.1} s", started.elapsed().as_secs_f64()));
                 return object;
             }
             let said = || {

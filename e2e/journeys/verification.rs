@@ -60,7 +60,7 @@ async fn an_object_that_one_replica_lacks_is_found() {
     })
     .await;
     let lacking = OBJECTS as usize - listed[2].len();
-    println!("   w-2 lacks {lacking} of {OBJECTS}");
+    stage.say(&format!("w-2 lacks {lacking} of {OBJECTS}"));
     assert!(lacking > 0, "the node got everything: this shows nothing");
 
     let (code, text) = stage.plug_in(&check).await;

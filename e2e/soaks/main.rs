@@ -9,3 +9,5 @@ mod oracle;
 #[path = "../journeys/support.rs"]
 #[allow(dead_code, reason = "the journeys use the rest of it")]
 mod support;
+#[path = "../journeys/turns.rs"]
+mod turns;

@@ -9,6 +9,8 @@ mod client;
 mod collection;
 mod columns;
 mod completion;
+#[cfg(test)]
+mod documents_tests;
 mod forward;
 mod health;
 mod index;

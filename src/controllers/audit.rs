@@ -244,6 +244,10 @@ fn words_of_migration(act: &Act) -> (&'static str, usize, String) {
             let verb = if *read_only { "set_read_only" } else { "set_writable" };
             (verb, shards.len(), format!("{} of {class}", some(shards)))
         }
+        Act::HoldTenants(class) => ("hold_tenants", 1, class.clone()),
+        Act::ReleaseTenants { class, .. } => ("release_tenants", 1, class.clone()),
+        Act::WakeTenants { class, tenants } => ("wake_tenants", tenants.len(), format!("{} of {class}", some(tenants))),
+        Act::RestTenants { class, tenants } => ("rest_tenants", tenants.len(), format!("{} of {class}", some(tenants))),
         Act::Copy(journal) => ("start_copy", 1, format!("{} to {}", journal.from, journal.to)),
         Act::EndJob(name) => ("end_copy", 1, name.clone()),
         Act::Switch(journal) => ("switch_alias", 1, format!("{} to {}", journal.alias, journal.to)),

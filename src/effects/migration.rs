@@ -1,5 +1,9 @@
 //! What a migration writes to Weaviate, each after a last look of its own.
 
+mod tenants;
+
+pub use tenants::{hold_tenants, release, release_tenants, rest_tenants, tenants, wake_tenants};
+
 use std::collections::BTreeMap;
 
 use elysia_core::collection::migration::{Journal, are_the_same};
@@ -33,10 +37,16 @@ pub async fn switch_alias(
         Some(class) if class == *to => return Ok(()),
         _ => return changed("it leads elsewhere by now".to_owned()),
     }
-    if nodes.is_empty() || shards.is_empty() {
+    if nodes.is_empty() || (shards.is_empty() && journal.tenants.is_none()) {
         return Err(EffectError::Refused(format!("{what}: which shards of {from} are read-only cannot be seen")));
     }
-    for (node, client) in nodes {
+    if let Some(held) = &journal.tenants {
+        let open = tenants::not_frozen(client, nodes, journal, held).await;
+        if let Some(why) = open.map_err(EffectError::weaviate(what.clone()))? {
+            return changed(why);
+        }
+    }
+    for (node, client) in nodes.iter().filter(|_| journal.tenants.is_none()) {
         let frozen = proof::read_only_shards(client, from).await.map_err(EffectError::weaviate(what.clone()))?;
         if let Some(shard) = shards.iter().find(|shard| !frozen.contains(shard)) {
             return changed(format!("shard {shard} is not read-only at {node}"));
@@ -88,6 +98,9 @@ pub async fn remove_former(
     let what = format!("delete {from}, which was migrated to {to}");
     let refused = |why: &str| Err(EffectError::Refused(format!("{what}: {why}; it is left to a person")));
     let error = |error: WeaviateError| EffectError::weaviate(what.clone())(error);
+    if journal.tenants.is_some() {
+        return refused("a collection with tenants is not known again for certain");
+    }
     if client.alias(alias).await.map_err(error)?.as_ref() != Some(to) {
         return refused("the alias leads elsewhere");
     }

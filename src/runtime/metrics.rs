@@ -5,6 +5,7 @@ mod backup;
 mod collection;
 mod families;
 mod feed;
+mod work;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -22,6 +23,7 @@ use elysia_core::collection::deletion::Outcome;
 use elysia_core::collection::happening::{Happened, Happening};
 use elysia_core::condition;
 use elysia_core::feed::LedgerView;
+use elysia_core::restore::ledger::RestoreLedger;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::core::{Resource, ResourceExt as _};
@@ -323,10 +325,25 @@ impl Metrics {
         self.inner.backups.set_backup([&namespace, &name], status, ledger, due);
     }
 
-    /// Gauges of a restore.
-    pub fn restore(&self, object: &CollectionRestore, status: &CollectionRestoreStatus) {
+    /// Gauges of a restore. `ledger`: what its worker wrote, if that is known.
+    pub fn restore(
+        &self,
+        object: &CollectionRestore,
+        status: &CollectionRestoreStatus,
+        ledger: Option<&RestoreLedger>,
+    ) {
         let (namespace, name) = self.know("CollectionRestore", object, &status.conditions);
-        self.inner.backups.set_restore([&namespace, &name], status);
+        self.inner.backups.set_restore([&namespace, &name], status, ledger);
+    }
+
+    /// Counts runs of backups that ended.
+    pub fn backups_happened(&self, happenings: &[elysia_core::backup::happening::Happening]) {
+        self.inner.backups.work().backups_happened(happenings);
+    }
+
+    /// Counts restores that ended.
+    pub fn restores_happened(&self, happenings: &[elysia_core::restore::happening::Happening]) {
+        self.inner.backups.work().restores_happened(happenings);
     }
 
     /// Changes what is remembered of an object that has gauges.
@@ -400,7 +417,9 @@ impl Metrics {
             "CollectionBackup" => {
                 inner.backups.set_backup([namespace, name], &CollectionBackupStatus::default(), None, None);
             }
-            "CollectionRestore" => inner.backups.set_restore([namespace, name], &CollectionRestoreStatus::default()),
+            "CollectionRestore" => {
+                inner.backups.set_restore([namespace, name], &CollectionRestoreStatus::default(), None);
+            }
             _ => {}
         }
     }
@@ -411,4 +430,8 @@ fn number(count: usize) -> i64 {
 }
 
 #[cfg(test)]
+mod expressions_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod work_tests;

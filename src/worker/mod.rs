@@ -14,6 +14,7 @@ mod files;
 mod index;
 pub mod jobs;
 mod nodes;
+mod profile;
 mod put_away;
 mod receive;
 mod s3;

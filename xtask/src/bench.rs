@@ -8,16 +8,18 @@ use clap::Args;
 use serde_json::{Value, json};
 
 mod backup;
+mod catalogue;
 mod control;
 mod index;
 mod python;
+mod real;
 mod stage;
 
 pub(crate) use index::write_feed;
 
 #[derive(Args)]
 pub(crate) struct BenchArguments {
-    /// What to measure: `backup`, `control`, `drift` (its second part alone), `index`
+    /// What to measure: `backup`, `catalogue` (its last part alone, without servers), `control`, `drift` (its second part alone), `index`
     what: String,
     /// The smallest case: minutes
     #[arg(long)]
@@ -27,10 +29,11 @@ pub(crate) struct BenchArguments {
 pub(crate) fn run(arguments: &BenchArguments) -> Result<()> {
     match arguments.what.as_str() {
         "backup" => backup::run(arguments.quick),
+        "catalogue" => catalogue::run(arguments.quick),
         "control" => control::run(arguments.quick),
         "drift" => control::drift(arguments.quick),
         "index" => index::run(arguments.quick),
-        other => bail!("there is no bench `{other}`; there are: backup, control, drift, index"),
+        other => bail!("there is no bench `{other}`; there are: backup, catalogue, control, drift, index"),
     }
 }
 
@@ -70,9 +73,9 @@ impl Row {
 
 /// Prints the rows as a table and keeps them in `target/bench/NAME.json`.
 fn report(target: &Path, name: &str, versions: &Value, rows: &[Row], ratios: &Value) -> Result<()> {
-    println!("{:<38} {:<44} {:>10} {:<9} {:>24}", "what", "condition", "median", "unit", "least to most");
+    println!("{:<42} {:<66} {:>10} {:<9} {:>24}", "what", "condition", "median", "unit", "least to most");
     for Row { what, condition, value, unit, spread: [least, most], .. } in rows {
-        println!("{what:<38} {condition:<44} {value:>10.3} {unit:<9} {:>24}", format!("{least:.3} to {most:.3}"));
+        println!("{what:<42} {condition:<66} {value:>10.3} {unit:<9} {:>24}", format!("{least:.3} to {most:.3}"));
     }
     println!("ratios: {ratios}");
     let rows: Vec<Value> = rows

@@ -16,11 +16,15 @@ pub(crate) fn run(arguments: &E2eArguments) -> Result<()> {
     journeys(ground.paths(), arguments.filter.as_deref())
 }
 
-/// Runs journeys one after another: each has the two cores for itself, so that its times mean something.
+/// Journeys that run at once: most of each is waiting. Those that need the ground to themselves say so
+/// (`e2e/journeys/turns.rs`).
+const BESIDE_EACH_OTHER: &str = "--test-threads=2";
+
+/// Runs the journeys whose name contains `filter`, or all.
 pub(crate) fn journeys(paths: &Paths, filter: Option<&str>) -> Result<()> {
     let mut command = cargo(paths);
-    command.args(["test", "--package", "elysia-e2e", "--test", "journeys", "--"]);
-    command.args(["--test-threads=1", "--nocapture"]);
+    command.args(["test", "--workspace", "--test", "journeys", "--"]);
+    command.args([BESIDE_EACH_OTHER, "--nocapture"]);
     command.args(filter);
     command.env("KUBECONFIG", paths.kubeconfig());
     command.env("KUBECTL_ELYSIA", paths.target.join("debug/kubectl-elysia"));

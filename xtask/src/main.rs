@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod alerts;
 mod bench;
 mod codegen;
 mod demo;
@@ -37,6 +38,8 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Runs every check and test but soak
     Test,
+    /// Evaluates the chart's alerts by Prometheus' own engine, and has it read the dashboards' expressions
+    Alerts,
     /// Shows every set of conditions that the unit tests made to kstatus and to Argo CD's health check
     Judge,
     /// Runs journeys against the running ground
@@ -69,6 +72,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Deploy(arguments) => deploy::run(arguments),
         Command::Demo(arguments) => demo::run(arguments),
         Command::Test => test::run(),
+        Command::Alerts => alerts::run(&elysia_e2e::ground::Paths::from_environment()),
         Command::Judge => judge::run(&elysia_e2e::ground::Paths::from_environment()),
         Command::E2e(arguments) => e2e::run(arguments),
         Command::Lab(arguments) => lab::run(arguments),

@@ -76,7 +76,7 @@ fn on_the_ground(name: &str) -> Result<()> {
     let folder = ground.paths().target.join("soak");
     fs::create_dir_all(&folder)?;
     let mut command = cargo(ground.paths());
-    command.args(["test", "--package", "elysia-e2e", "--test", "soaks", "--"]);
+    command.args(["test", "--workspace", "--test", "soaks", "--"]);
     command.args(["--ignored", "--nocapture", "--exact", &format!("{name}::{name}")]);
     command.env("KUBECONFIG", ground.paths().kubeconfig());
     command.env("ELYSIA_SOAK_FIGURES", folder.join(format!("{name}.json")));

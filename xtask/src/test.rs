@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use elysia_e2e::ground::{self, DeployTarget, Ground, NAMESPACE, Options, Paths, cargo};
 
 use crate::codegen::{self, CodegenArguments};
-use crate::{dependencies, e2e, judge};
+use crate::{alerts, dependencies, e2e, judge};
 
 /// Lines of the operator's log that a failed journey shows.
 const LOG_LINES: &str = "--tail=200";
@@ -16,13 +16,18 @@ pub(crate) fn run() -> Result<()> {
     let started = Instant::now();
     let paths = Paths::from_environment();
     stage("format", || cargo_does(&paths, &["fmt", "--all", "--check"]))?;
-    stage("lints", || cargo_does(&paths, &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
-    judge::forget(&paths)?;
-    stage("unit and snapshot tests", || {
-        cargo_does(&paths, &["test", "--workspace", "--exclude", "elysia-e2e", "--all-targets"])?;
-        cargo_does(&paths, &["test", "--package", "elysia-e2e", "--lib", "--test", "git_history"])
+    stage("lints", || {
+        for targets in [&["--all-targets"][..], &["--test", "journeys", "--test", "soaks"]] {
+            cargo_does(&paths, &[&["clippy", "--workspace"], targets, &["--", "--deny", "warnings"]].concat())?;
+        }
+        Ok(())
     })?;
+    judge::forget(&paths)?;
+    // Always the whole workspace: with another choice of packages, what they depend on has other features and is
+    // compiled anew.
+    stage("unit and snapshot tests", || cargo_does(&paths, &["test", "--workspace", "--all-targets"]))?;
     stage("conditions, as GitOps tools see them", || judge::run(&paths))?;
+    stage("alerts, as Prometheus evaluates them", || alerts::run(&paths))?;
     stage("documentation tests", || cargo_does(&paths, &["test", "--workspace", "--doc"]))?;
     stage("generated files", || codegen::run(&CodegenArguments { check: true }))?;
     stage("dependencies", || dependencies::check(&paths))?;
@@ -69,7 +74,8 @@ fn succeed(command: &mut Command) -> Result<()> {
 fn lint_chart(ground: &Ground, paths: &Paths) -> Result<()> {
     let chart = paths.checkout.join("charts/elysia-operator");
     succeed(ground.helm().args(["lint", "--strict"]).arg(&chart))?;
-    let more = "replicas=2,watchNamespace=search,metrics.serviceMonitor.create=true,prometheusRule.enabled=true";
+    let more = "replicas=2,watchNamespace=search,metrics.serviceMonitor.create=true,prometheusRule.enabled=true,\
+        grafanaDashboards.create=true";
     for settings in ["", more] {
         let mut command = ground.helm();
         command.args(["template", "elysia-operator"]).arg(&chart).args(["--kube-version", "1.34.4"]);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::collection::PlanStatus;
 use crate::common::{ClusterReference, Schedule};
+use crate::progress::WorkProgress;
 
 mod contents;
 mod native;
@@ -278,6 +279,9 @@ pub struct BackupRun {
     /// Bytes of parts that were written.
     #[serde(default)]
     pub bytes: i64,
+    /// How fast it goes and how long it takes yet; only while objects are read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<WorkProgress>,
     /// When reading began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,

@@ -14,6 +14,7 @@ pub mod condition;
 pub mod index_source;
 pub mod names;
 pub mod processed;
+pub mod progress;
 pub mod restore;
 pub mod rules;
 

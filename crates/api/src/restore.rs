@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::backup::{BackupStore, Encryption};
 use crate::collection::PlanStatus;
 use crate::common::ClusterReference;
+use crate::progress::WorkProgress;
 
 mod select;
 mod transform;
@@ -175,6 +176,9 @@ pub struct CollectionRestoreStatus {
     /// Aliases that led to the collection when it was backed up; absent where there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aliases: Option<RestoredAliases>,
+    /// How fast it goes and how long it takes yet; only while it writes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<WorkProgress>,
     /// When it began to write.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
@@ -222,6 +226,9 @@ pub struct RestoredObjects {
     /// Left as they were.
     #[serde(default)]
     pub skipped: i64,
+    /// To be written over, and equal to what was there: left untouched.
+    #[serde(default)]
+    pub unchanged: i64,
     /// Written over what was there, which kept what only it had.
     #[serde(default)]
     pub merged: i64,

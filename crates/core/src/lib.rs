@@ -13,6 +13,8 @@ pub mod feed;
 pub mod fingerprint;
 pub mod health;
 pub mod lease;
+pub mod profile;
+pub mod pace;
 pub mod provenance;
 pub mod recommendations;
 pub mod restore;

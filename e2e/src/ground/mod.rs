@@ -1,6 +1,7 @@
 //! Bringing the ground up, asking whether it is up, and taking it down.
 
 mod addons;
+mod alerts;
 mod build;
 mod containerd;
 mod control_plane;
@@ -21,6 +22,7 @@ mod progress;
 mod up;
 mod volumes;
 
+pub use self::alerts::{Alerts, evaluate_alerts, rendered};
 pub use self::image::{Entry, ImageRecipe};
 pub use self::judge::{Judgement, judge};
 pub use self::kubectl::Kubectl;

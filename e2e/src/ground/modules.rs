@@ -76,6 +76,11 @@ impl Module {
         Self { target: ".", ..Self::tool("judge", paths.judge_source(), "1", &["judge"], 1) }
     }
 
+    /// Prometheus' engine over the chart's alerts: see its own text.
+    pub(crate) fn alerts(paths: &Paths) -> Self {
+        Self { target: ".", ..Self::tool("alerts", paths.alerts_source(), "1", &["alerts"], 2) }
+    }
+
     /// A Weaviate version: pinned in the repository, or else pinned in the cache from its first use on.
     pub(crate) fn weaviate(paths: &Paths, version: &str) -> Result<Self> {
         check_weaviate_version(version)?;

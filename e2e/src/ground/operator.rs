@@ -49,11 +49,13 @@ pub struct DeployTarget {
 /// Compiles the operator and its plug-in, and returns where they are: the operator first.
 pub(crate) fn compile(paths: &Paths, optimised: bool) -> Result<Vec<PathBuf>> {
     let mut cargo = cargo(paths);
-    cargo.args(["build", "--package", "elysia-operator", "--bins"]);
-    let folder = if optimised { "release" } else { "debug" };
-    if optimised {
-        cargo.arg("--release");
-    }
+    let (folder, arguments) = if optimised {
+        ("release", ["build", "--package", "elysia-operator", "--bins", "--release"].as_slice())
+    } else {
+        // What tests were compiled with is taken as it is.
+        ("debug", ["build", "--workspace", "--bins"].as_slice())
+    };
+    cargo.args(arguments);
     let status = cargo.status();
     ensure!(status.context("failed to start cargo")?.success(), "the operator does not compile");
     Ok(["elysia-operator", "kubectl-elysia"].map(|binary| paths.target.join(folder).join(binary)).to_vec())

@@ -46,6 +46,11 @@ impl Paths {
         self.checkout.join("e2e/judge")
     }
 
+    /// The source of what evaluates alerts.
+    pub(crate) fn alerts_source(&self) -> PathBuf {
+        self.checkout.join("e2e/alerts")
+    }
+
     pub(crate) fn log(&self, name: &str) -> PathBuf {
         self.state.join("log").join(format!("{name}.log"))
     }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::bar::size;
-use super::place::{PolicyArgs, StoreArgs};
+use super::place::{PolicyArgs, StoreArgs, noted};
 use super::stopped;
 use crate::cli::columns;
 use crate::cli::health::duration::age;
@@ -116,6 +116,9 @@ pub(super) async fn run(args: &CleanupArgs, printer: Printer) -> Result<Exit, St
             let told = Told { done: retired.is_some(), runs: verdicts, retired };
             printer.data(&encode(&told, output)?)?;
         }
+    }
+    if args.yes {
+        noted(&store, &owner).await;
     }
     Ok(Exit::Healthy)
 }

@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::bar::{self, Done, size};
-use super::place::{KeyArgs, PolicyArgs, StoreArgs, find, open, own_receipts};
+use super::place::{KeyArgs, PolicyArgs, StoreArgs, find, noted, open, own_receipts};
 use super::stopped;
 use crate::cli::printer::{DOUBTFUL, Printer, paint, plain};
 use crate::cli::session::Stop;
@@ -217,6 +217,7 @@ pub(super) async fn run(args: &CreateArgs, target: &Target, printer: Printer) ->
     };
     printer.data(&text)?;
     printer.note(&doubts(&manifest));
+    noted(&store, &work.owner).await;
     Ok(Exit::Healthy)
 }
 

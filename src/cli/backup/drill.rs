@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::bar::{self, Done};
 use super::create::interrupted;
-use super::place::find;
+use super::place::{find, noted};
 use super::stopped;
 use super::verify::VerifyArgs;
 use crate::cli::columns::{self, UNKNOWN};
@@ -187,7 +187,9 @@ async fn record(
     let owner = owner(store).await.map_err(|error| stopped(&Failure::from(error), ""))?;
     match owner {
         Some(owner) if owner.policy == args.policy.policy => {
-            drilled::record(store, manifest, note).await.map_err(|failure| stopped(&failure, ""))
+            drilled::record(store, manifest, note).await.map_err(|failure| stopped(&failure, ""))?;
+            noted(store, &owner).await;
+            Ok(())
         }
         Some(owner) => {
             printer.note(&format!(

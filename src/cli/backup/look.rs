@@ -20,8 +20,9 @@ use crate::cli::health::duration::age;
 use crate::cli::printer::{HEADING, Printer, paint, plain};
 use crate::cli::session::Stop;
 use crate::cli::{Exit, Output, encode};
+use crate::worker::backup::listing::{self, Row};
 use crate::worker::backup::store::AnyStore;
-use crate::worker::backup::{RunState, RunSummary, drilled, runs, summary};
+use crate::worker::backup::{RunState, RunSummary, drilled, summary};
 
 /// Arguments of `backup ls`.
 #[derive(Debug, clap::Args)]
@@ -32,6 +33,9 @@ pub(super) struct LsArgs {
     /// Only runs that were begun within this time, e.g. `7d`
     #[arg(long, value_name = "TIME", value_parser = super::cleanup::days)]
     since: Option<jiff::SignedDuration>,
+    /// Read every run, and go by nothing that their owner noted for lists
+    #[arg(long)]
+    reread: bool,
     /// How to print
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Output,
@@ -55,32 +59,33 @@ pub(super) struct ShowArgs {
 
 #[derive(Debug, Serialize)]
 struct Listed {
-    runs: Vec<RunSummary>,
+    runs: Vec<Row>,
 }
 
 pub(super) async fn ls(args: &LsArgs, printer: Printer) -> Result<Exit, Stop> {
     let store = args.store.open()?;
-    let mut found = runs(&store).await.map_err(|failure| stopped(&failure, ""))?;
+    let found = if args.reread { listing::reread(&store).await } else { listing::list(&store).await };
+    let mut found = found.map_err(|failure| stopped(&failure, ""))?;
     let now = Timestamp::now();
     if let Some(collection) = &args.collection {
-        found.retain(|run| run.collections.contains_key(collection));
+        found.retain(|run| run.told().collections.contains_key(collection));
     }
     if let Some(since) = args.since {
-        found.retain(|run| run.started_at.is_some_and(|begun| now.duration_since(begun) <= since));
+        found.retain(|run| run.told().started_at.is_some_and(|begun| now.duration_since(begun) <= since));
     }
     if args.output == Output::Table && found.is_empty() {
         printer.note(&format!("no runs in {}\n", args.store.store));
         return Ok(Exit::Healthy);
     }
     let text = match args.output {
-        Output::Table => table(&found, now),
+        Output::Table => table(found.iter().map(Row::told), now),
         output => encode(&Listed { runs: found }, output)?,
     };
     printer.data(&text)?;
     Ok(Exit::Healthy)
 }
 
-pub(super) fn table(runs: &[RunSummary], now: Timestamp) -> String {
+pub(super) fn table<'a>(runs: impl IntoIterator<Item = &'a RunSummary>, now: Timestamp) -> String {
     let when = |time: Option<Timestamp>| time.map_or_else(|| "-".to_owned(), |time| format!("{} ago", age(time, now)));
     let row = |run: &RunSummary| {
         let known = |text: String| if run.state == RunState::Complete { text } else { UNKNOWN.to_owned() };
@@ -96,18 +101,17 @@ pub(super) fn table(runs: &[RunSummary], now: Timestamp) -> String {
         ]
     };
     let head = ["RUN", "STATE", "COLLECTIONS", "OBJECTS", "SIZE", "AGE", "VERIFIED", "OWNER"];
-    columns::render(&head, &runs.iter().map(row).collect::<Vec<_>>())
+    columns::render(&head, &runs.into_iter().map(row).collect::<Vec<_>>())
 }
 
 pub(super) async fn show(args: &ShowArgs, printer: Printer) -> Result<Exit, Stop> {
     let store = args.store.open()?;
     let manifest = place::find(&store, &args.run, &args.store).await?;
-    let seen = catalogue::look(&store, &manifest.run).await;
+    let (seen, found) = futures::join!(catalogue::look(&store, &manifest.run), drilled::of_run(&store, &manifest.run));
     let verified = match seen.map_err(|error| stopped(&error.into(), ""))? {
         State::Run { verified, .. } => verified.map(|verified| verified.at),
         State::Unfinished(_) | State::Unreadable(_) => None,
     };
-    let found = drilled::of_run(&store, &manifest.run).await;
     let drilled = found.map_err(|error| stopped(&error.into(), ""))?.map_err(|error| error.to_string());
     let aliases = aliases(&store, &manifest, args.key.key()?.as_ref()).await?;
     let text = match args.output {

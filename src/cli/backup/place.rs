@@ -14,6 +14,7 @@ use super::stopped;
 use crate::cli::session::Stop;
 use crate::worker::S3Key;
 use crate::worker::backup::Failure;
+use crate::worker::backup::listing::{self, Reading};
 use crate::worker::backup::store::{self, AnyStore};
 use crate::worker::backup::work::{BucketWork, StoreWork};
 
@@ -176,6 +177,13 @@ pub(in crate::cli) fn own_receipts() -> Option<StoreWork> {
     let read = |name: &str| std::env::var_os(name).filter(|text| !text.is_empty()).map(PathBuf::from);
     let state = read("XDG_STATE_HOME").or_else(|| Some(read("HOME")?.join(".local/state")))?;
     Some(StoreWork::Folder(state.join("kubectl-elysia").to_string_lossy().into_owned()))
+}
+
+/// Notes what the runs say for whoever lists them, where their owner acts. Where that fails, lists take longer.
+pub(super) async fn noted(store: &AnyStore, owner: &Owner) {
+    if let Err(failure) = listing::note(store, owner, Reading::Changed).await {
+        tracing::debug!(%failure, "lists of runs will take longer");
+    }
 }
 
 /// The run that is meant; `latest` is the newest.

@@ -5,7 +5,7 @@ use elysia_engine::backup::retire::remove_run;
 
 use super::bar::size;
 use super::look::one;
-use super::place::{PolicyArgs, StoreArgs};
+use super::place::{PolicyArgs, StoreArgs, noted};
 use super::stopped;
 use crate::cli::Exit;
 use crate::cli::printer::{Printer, plain};
@@ -50,6 +50,7 @@ pub(super) async fn run(args: &RmArgs, printer: Printer) -> Result<Exit, Stop> {
         let files = remove_run(&store, run, &owner).await.map_err(|error| stopped(&Failure::from(error), &next))?;
         printer.note(&format!("run {run} deleted, {files} files\n"));
     }
+    noted(&store, &owner).await;
     Ok(Exit::Healthy)
 }
 

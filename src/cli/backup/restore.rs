@@ -454,7 +454,7 @@ pub(super) fn render(receipt: &Receipt) -> String {
         plain(&receipt.into),
         counts.written,
         counts.merged,
-        counts.skipped
+        counts.skipped + counts.unchanged
     );
     for (count, what) in [
         (counts.unselected, "not selected"),

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::bar::{self, Done, size};
 use super::drill::{self, DrillArgs};
-use super::place::{KeyArgs, PolicyArgs, StoreArgs, find};
+use super::place::{KeyArgs, PolicyArgs, StoreArgs, find, noted};
 use super::stopped;
 use crate::cli::printer::{BAD, GOOD, Printer, paint, plain};
 use crate::cli::session::Stop;
@@ -96,6 +96,9 @@ pub(super) async fn run(args: &VerifyArgs, target: &Target, printer: Printer) ->
     printer.data(&text)?;
     if let Some(native) = native.filter(|_| findings.is_sound()) {
         printer.note(&told_of_native(native.hashed));
+    }
+    if let Some(owner) = &owner {
+        noted(&store, owner).await;
     }
     Ok(if findings.is_sound() { Exit::Healthy } else { Exit::Fault })
 }

@@ -111,6 +111,10 @@ pub(super) fn way(journal: Option<&Journal>) -> Way {
         return Way::Nothing("nothing of it was migrated, so there is nothing to go back to".to_owned());
     };
     match journal.phase {
+        Phase::Kept if !journal.transform.is_empty() => Way::Nothing(format!(
+            "objects were transformed on the way to {}, and to copy them back would take from {} what only it still has. To have it live as it was at the switch, without anything that was written since, let the alias lead there: PUT /v1/aliases/{} with {{\"class\": \"{}\"}}",
+            journal.to, journal.from, journal.alias, journal.from
+        )),
         Phase::Kept => {
             let mut schema = journal.former_schema.as_object().cloned().unwrap_or_default();
             schema.remove("class");

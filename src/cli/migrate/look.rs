@@ -154,7 +154,8 @@ impl Outlook {
         protection: Option<&str>,
     ) -> Self {
         let measure = Measure { version, policy: &object.spec.drift_policy };
-        let differences = schema::differences(settings, class, &measure);
+        let steps = object.spec.migration.as_ref().map_or(&[][..], |migration| &migration.transform);
+        let differences = migration::transform::differences(settings, steps, class, &measure);
         let needs_migration = differences.iter().any(|difference| difference.verdict == Verdict::Recreate);
         let wanted = Value::Object(settings.clone());
         let mut obstacles = Vec::new();
@@ -168,9 +169,8 @@ impl Outlook {
             if nodes == 0 {
                 obstacles.push("the WeaviateCluster names no node addresses (spec.external.nodes)".to_owned());
             }
-            if schema::is_multi_tenant(class) || schema::is_multi_tenant(&wanted) {
-                obstacles.push("a collection with tenants is not migrated".to_owned());
-            }
+            obstacles.extend(migration::tenants::changes_tenancy(class, &wanted));
+            obstacles.extend(migration::transform::contradiction(settings, steps));
             if let Some(property) = migration::cross_reference(class).or_else(|| migration::cross_reference(&wanted)) {
                 obstacles.push(format!("property {property} is a cross-reference"));
             }

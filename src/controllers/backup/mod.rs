@@ -45,6 +45,7 @@ pub async fn reconcile(object: Arc<CollectionBackup>, context: Shared) -> Result
     context.metrics.backup(&object, &status, ledger.as_ref(), due);
     kubernetes::report(&context.kube, object.as_ref(), object.status.as_ref(), &status).await?;
     let happenings = happening::happened(&before, &status, ledger.as_ref());
+    context.metrics.backups_happened(&happenings);
     let told = happenings.iter().map(|happening| Told {
         reason: happening.what.as_str(),
         warns: happening.what.warns(),

@@ -91,6 +91,7 @@ impl World {
                 stage,
                 objects: 9,
                 bytes: 90,
+                pace: None,
                 started_at: now(),
                 updated_at: now(),
                 message: (stage == Stage::Failed).then(|| "the bucket is read-only".to_owned()),
@@ -98,6 +99,7 @@ impl World {
                 is_strangers: false,
                 retired: Vec::new(),
                 trouble: None,
+                profile: None,
             });
             edit(&mut ledger);
             config["data"] = json!({LEDGER_KEY: serde_json::to_string(&ledger).unwrap()});

@@ -14,7 +14,7 @@ use super::super::collection::migration::{HOLDS_READ_ONLY, write_at};
 use super::super::collection::notebook::Place;
 use super::super::collection::{emptiness, open};
 use super::super::context::Context;
-use crate::effects::{EffectError, weaviate};
+use crate::effects::{EffectError, migration as effects, weaviate};
 
 /// The journals of migrations in the middle of their switch whose objects are gone.
 pub(super) async fn orphans(spec: &ClusterSpec, context: &Context) -> Result<Vec<ConfigMap>, ReconcileError> {
@@ -61,6 +61,17 @@ pub(super) async fn end(
         let alias = clients.common.alias(&journal.alias).await.map_err(EffectError::weaviate(read))?;
         // After the switch the old class stays read-only: nobody uses it.
         let has_switched = alias.as_ref() == Some(&journal.to);
+        if let Some(held) = &journal.tenants {
+            context.must_lead()?;
+            let released = effects::release(&clients.common, &clients.nodes, &journal, held, has_switched).await;
+            let trail = Trail::of_cluster(cluster, &journal.from, Some(&journal.hash), context);
+            let named = [journal.from.clone()];
+            let is_done = *released.as_ref().unwrap_or(&false);
+            trail.after("release_tenants", &named, released.map(drop))?;
+            if !is_done {
+                continue;
+            }
+        }
         let shards =
             if journal.read_only_before.is_some() && !has_switched { journal.own_shards() } else { Vec::new() };
         if !shards.is_empty() {

@@ -2,16 +2,20 @@
 
 use elysia_api::backup::BackupStore;
 use elysia_api::{ElysiaCollection, names};
-use elysia_core::collection::CollectionSpec;
 use elysia_core::collection::migration::{self, Act, Journal, Live, Look, Phase};
+use elysia_core::collection::recreate::creates_tenants;
+use elysia_core::collection::{CollectionSpec, schema};
 use elysia_core::copy::ledger::CopyLedger;
 use elysia_core::sight::{BlindnessKind, Sight};
+use elysia_core::version::ServerVersion;
 use elysia_weaviate::SchemaRead;
 use futures::future::join_all;
+use serde_json::Value;
 
 use super::super::connect::{ClusterClients, sight, started_after};
 use super::super::context::Context;
 use super::super::feed::jobs;
+use super::super::restore::chosen;
 use super::super::store_jobs::{self, Doing};
 use super::notebook::{self, Place};
 use super::{claims, emptiness};
@@ -88,12 +92,18 @@ pub(super) async fn look(
     object: &ElysiaCollection,
     clients: &ClusterClients,
     context: &Context,
+    (live, server): (&Sight<Option<Value>>, Option<ServerVersion>),
     look: &mut Look,
 ) {
     let Some(wanted) = &spec.migration else { return };
     let journal = look.journal.seen().and_then(Option::as_ref);
     let wants = migration::wants(journal);
-    let name = migration::other(&spec.declared, &spec.collection, journal);
+    // Only a class that is to be made anew begins another migration.
+    let begins = matches!(live, Sight::Seen(Some(class)) if {
+        let measure = schema::Measure { version: server, policy: &spec.drift_policy };
+        !migration::fits(&spec.settings, spec.steps(), class, &measure)
+    });
+    let name = migration::other(&spec.declared, &spec.collection, journal, begins);
     let other = sight(clients.common.class(&name, SchemaRead::Leader).await);
     look.rival = claims::claimant(object, &name, context);
     if wants.other_shards {
@@ -102,6 +112,16 @@ pub(super) async fn look(
     look.other = Some((name, other));
     if let Some(class) = &wants.read_only {
         look.read_only = emptiness::read_only(clients, class).await;
+    }
+    if let Some(class) = &wants.makes_tenants {
+        let asked = clients.nodes.iter().map(async |(node, client)| {
+            let local = weaviate::local_class(client, class).await.ok().flatten();
+            (node.clone(), local.map(|class| creates_tenants(&class)))
+        });
+        look.makes_tenants = join_all(asked).await.into_iter().collect();
+    }
+    for class in &wants.tenants {
+        look.tenants.insert(class.clone(), sight(effects::tenants(&clients.common, class).await));
     }
     if let Some(since) = wants.restarted_since {
         look.restarted = started_after(since, &spec.namespace, &spec.cluster, context);
@@ -145,6 +165,19 @@ pub(super) async fn act(
             context.must_lead()?;
             weaviate::set_read_only(common, class, shards, *read_only).await
         }
+        Act::HoldTenants(class) => {
+            context.must_lead()?;
+            effects::hold_tenants(common, class).await
+        }
+        Act::ReleaseTenants { class, tenancy } => {
+            context.must_lead()?;
+            effects::release_tenants(common, class, tenancy).await
+        }
+        Act::WakeTenants { class, tenants } => {
+            context.must_lead()?;
+            effects::wake_tenants(common, class, tenants).await
+        }
+        Act::RestTenants { class, tenants } => effects::rest_tenants(common, class, tenants).await,
         Act::Copy(journal) => {
             if journal.is_rollback {
                 effects::are_of_the_switch(common, journal).await?;
@@ -183,6 +216,16 @@ async fn start(
             "the WeaviateCluster has no gRPC address (spec.external.grpc), by which objects are copied".to_owned(),
         ));
     };
+    for (_, salt) in chosen::salts_of(&journal.transform) {
+        match store_jobs::has_text(&spec.namespace, &salt, context).await {
+            Sight::Seen(Ok(())) => {}
+            Sight::Seen(Err(missing)) => {
+                return Err(EffectError::Refused(format!("spec.migration.transform: {missing}")));
+            }
+            Sight::Unseen(blindness) => return Err(EffectError::Refused(blindness.message)),
+        }
+    }
+    let transform = chosen::steps("spec.migration.transform", &journal.transform).map_err(EffectError::Refused)?;
     let is_final = journal.phase == Phase::Final;
     let deadline = if is_final { migration::FROZEN_AT_MOST } else { migration::COPY_DEADLINE };
     let order = journal.order(&spec.uid);
@@ -204,7 +247,7 @@ async fn start(
         // over, and its shards are those that were kept.
         is_made: true,
         may_hold: journal.is_rollback,
-        transform: Vec::new(),
+        transform,
         is_final,
         few: None,
         most_passes: None,
@@ -228,7 +271,7 @@ async fn start(
         store: &BackupStore::default(),
         is_read_only: true,
         target,
-        secrets: Vec::new(),
+        secrets: chosen::salts_of(&journal.transform),
         deadline,
         lanes: LANES,
     };

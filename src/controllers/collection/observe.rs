@@ -130,7 +130,8 @@ async fn look_around(
     observed.protection = observed.protection.take().or_else(|| protection(&spec.collection));
     look(spec, &clients, &mut observed).await;
     if let Some(migrating) = &mut observed.migration {
-        migration::look(spec, object, &clients, context, migrating).boxed().await;
+        let live = (&observed.class, observed.version);
+        migration::look(spec, object, &clients, context, live, migrating).boxed().await;
         let other = migrating.other.as_ref().and_then(|(name, _)| protection(name));
         observed.protection = observed.protection.take().or(other);
     }

@@ -15,11 +15,10 @@ use crate::worker::jobs::work::ChosenWork;
 /// What is taken and made; the error says which field cannot be understood, and where. Salts are left open.
 pub(super) fn chosen(spec: &RestoreSpec) -> Result<ChosenWork, String> {
     let select = spec.select.as_ref().map(select).transpose()?.unwrap_or_default();
-    let steps = spec.transform.iter().enumerate();
-    let transform = steps.map(|(at, one)| step(one).map_err(|error| format!("spec.transform[{at}].{error}")));
+    let transform = steps("spec.transform", &spec.transform)?;
     Ok(ChosenWork {
         select,
-        transform: transform.collect::<Result<_, _>>()?,
+        transform,
         skip_schema: spec.skip_schema,
         aliases: spec.aliases.map(|policy| match policy {
             AliasPolicy::Restore => true,
@@ -28,13 +27,24 @@ pub(super) fn chosen(spec: &RestoreSpec) -> Result<ChosenWork, String> {
     })
 }
 
+/// What is made of objects; the error says which part of this field cannot be understood. Salts are left open.
+pub(in crate::controllers) fn steps(field: &str, transform: &[TransformStep]) -> Result<Vec<Step>, String> {
+    let steps = transform.iter().enumerate();
+    steps.map(|(at, one)| step(one).map_err(|error| format!("{field}[{at}].{error}"))).collect()
+}
+
 /// Where the salts stand, with the variables that they come in.
 pub(super) fn salts(spec: &RestoreSpec) -> Vec<(String, SecretKeyReference)> {
+    salts_of(&spec.transform)
+}
+
+/// The same of these steps.
+pub(in crate::controllers) fn salts_of(transform: &[TransformStep]) -> Vec<(String, SecretKeyReference)> {
     let salt = |(at, step): (usize, &TransformStep)| {
         let hash = step.mask.as_ref()?.how.hash.as_ref()?;
         Some((format!("{MASK_SALT_VARIABLE}{}", at + 1), hash.salt_secret_ref.clone()))
     };
-    spec.transform.iter().enumerate().filter_map(salt).collect()
+    transform.iter().enumerate().filter_map(salt).collect()
 }
 
 fn select(select: &api::Select) -> Result<Select, String> {

@@ -1,7 +1,7 @@
 //! Carries a CollectionRestore out: one Job, its outcome read from the ledger. What was done once is known by the receipt
 //! beside the backup.
 
-mod chosen;
+pub(in crate::controllers) mod chosen;
 mod observe;
 mod work;
 
@@ -27,20 +27,24 @@ pub async fn reconcile(object: Arc<CollectionRestore>, context: Shared) -> Resul
     let key = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
     let before = object.status.clone().unwrap_or_default();
     let checked = RestoreSpec::validate(&object).and_then(|spec| chosen::chosen(&spec).map(|_| spec));
-    let (status, action, acted) = match checked {
-        Err(message) => (restore::invalid(&object, &message, now), Action::await_change(), Ok(())),
+    let (status, ledger, action, acted) = match checked {
+        Err(message) => (restore::invalid(&object, &message, now), None, Action::await_change(), Ok(())),
         Ok(spec) => {
             let scene = observe::observe(&spec, &context, now).await?;
             let plan = restore::plan(&spec, &scene.observed);
             let acted = act(&plan, &spec, &scene, &object, &context).await;
             let failure = acted.as_ref().err().map(EffectError::chain);
             let status = restore::status(&object, &spec, &scene.observed, &plan, failure.as_deref(), now);
-            (status, requeue(plan.recheck.unwrap_or(scene.way.interval), &key), acted)
+            // One of another restore under the name says nothing of this one.
+            let ledger = scene.observed.ledger.seen().cloned().flatten();
+            let ledger = ledger.filter(|ledger| ledger.receipt == spec.receipt());
+            (status, ledger, requeue(plan.recheck.unwrap_or(scene.way.interval), &key), acted)
         }
     };
-    context.metrics.restore(&object, &status);
+    context.metrics.restore(&object, &status, ledger.as_ref());
     kubernetes::report(&context.kube, object.as_ref(), object.status.as_ref(), &status).await?;
     let happenings = happening::happened(&before, &status);
+    context.metrics.restores_happened(&happenings);
     let told = happenings.iter().map(|happening| Told {
         reason: happening.what.as_str(),
         warns: happening.what.warns(),

@@ -67,11 +67,13 @@ impl World {
             done: if stage == Stage::Done { 9 } else { 4 },
             written: if stage == Stage::Done { 9 } else { 4 },
             skipped: 0,
+            unchanged: 0,
             merged: 0,
             unselected: 0,
             unconverted: 0,
             dropped: 0,
             aliases: None,
+            pace: None,
             has_begun: matches!(stage, Stage::Writing | Stage::Done),
             started_at: now(),
             updated_at: now(),
@@ -80,6 +82,7 @@ impl World {
             is_permanent: false,
             guarded: (stage == Stage::Waiting).then_some(guarded),
             approved: None,
+            profile: None,
         };
         self.api.edit::<ConfigMap>(NAMESPACE, "back-restored", |config| {
             config["data"] = json!({LEDGER_KEY: serde_json::to_string(&ledger).unwrap()});

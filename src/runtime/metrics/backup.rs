@@ -3,11 +3,13 @@
 use elysia_api::backup::{BackupState, CollectionBackupStatus, DrillState};
 use elysia_api::restore::{CollectionRestoreStatus, RestorePhase};
 use elysia_core::backup::ledger::{BackupLedger, RunNote, Totals};
+use elysia_core::restore::ledger::RestoreLedger;
 use jiff::Timestamp;
 use prometheus::IntGaugeVec;
 
 use super::OBJECT;
 use super::families::{Families, Made, set};
+use super::work::WorkMetrics;
 
 /// What names an object: namespace and name.
 pub(super) type Labels<'a> = [&'a str; 2];
@@ -49,6 +51,12 @@ pub(super) struct BackupGauges {
     state: IntGaugeVec,
     phase: IntGaugeVec,
     restored: IntGaugeVec,
+    restored_in: IntGaugeVec,
+    work: WorkMetrics,
+    speed: IntGaugeVec,
+    left: IntGaugeVec,
+    restore_speed: IntGaugeVec,
+    restore_left: IntGaugeVec,
 }
 
 impl BackupGauges {
@@ -113,6 +121,32 @@ impl BackupGauges {
                 "Objects of a restore, by total and done.",
                 &with("which"),
             )?,
+            restored_in: make.gauge(
+                "elysia_restore_duration_seconds",
+                "How long a restore took that is done, from its beginning to its last object: the time to recovery.",
+                &OBJECT,
+            )?,
+            work: WorkMetrics::make(make)?,
+            speed: make.gauge(
+                "elysia_backup_objects_per_second",
+                "Objects that a backup's present run reads in each second, over the last minute.",
+                &OBJECT,
+            )?,
+            left: make.gauge(
+                "elysia_backup_left_seconds",
+                "How long the reading of a backup's present run takes yet at its rate.",
+                &OBJECT,
+            )?,
+            restore_speed: make.gauge(
+                "elysia_restore_objects_per_second",
+                "Objects that a restore deals with in each second, over the last minute.",
+                &OBJECT,
+            )?,
+            restore_left: make.gauge(
+                "elysia_restore_left_seconds",
+                "How long a restore takes yet at its rate.",
+                &OBJECT,
+            )?,
         })
     }
 
@@ -129,6 +163,9 @@ impl BackupGauges {
         for (of, word) in STATES {
             set(&self.state, &[namespace, name, word], state.map(|state| i64::from(state == of)));
         }
+        let progress = status.run.as_ref().and_then(|run| run.progress.as_ref());
+        set(&self.speed, &labels, progress.and_then(|progress| progress.objects_per_second));
+        set(&self.left, &labels, progress.and_then(|progress| progress.seconds_left));
         let last = status.last_drill.as_ref();
         for (of, word) in DRILLS {
             set(&self.drill, &[namespace, name, word], last.map(|drill| i64::from(drill.state == of)));
@@ -149,9 +186,16 @@ impl BackupGauges {
         set(&self.runs, &[namespace, name, "verified"], of(|totals| totals.verified));
         set(&self.runs, &[namespace, name, "suspect"], of(|totals| totals.suspect));
         set(&self.stored, &labels, of(|totals| totals.bytes));
+        let attempt = ledger.and_then(|ledger| ledger.attempt.as_ref());
+        self.work.set_backup(labels, attempt.and_then(|attempt| attempt.profile.as_ref()));
     }
 
-    pub(super) fn set_restore(&self, labels: Labels<'_>, status: &CollectionRestoreStatus) {
+    pub(super) fn set_restore(
+        &self,
+        labels: Labels<'_>,
+        status: &CollectionRestoreStatus,
+        ledger: Option<&RestoreLedger>,
+    ) {
         let [namespace, name] = labels;
         for (of, word) in PHASES {
             set(&self.phase, &[namespace, name, word], status.phase.map(|phase| i64::from(phase == of)));
@@ -159,5 +203,18 @@ impl BackupGauges {
         let objects = status.objects.as_ref();
         set(&self.restored, &[namespace, name, "total"], objects.map(|objects| objects.total));
         set(&self.restored, &[namespace, name, "done"], objects.map(|objects| objects.done));
+        let took = status.started_at.as_ref().zip(status.finished_at.as_ref());
+        let took = took.filter(|_| status.phase == Some(RestorePhase::Succeeded));
+        let took = took.map(|(began, ended)| ended.0.duration_since(began.0).as_secs().max(0));
+        set(&self.restored_in, &labels, took);
+        let progress = status.progress.as_ref();
+        set(&self.restore_speed, &labels, progress.and_then(|progress| progress.objects_per_second));
+        set(&self.restore_left, &labels, progress.and_then(|progress| progress.seconds_left));
+        self.work.set_restore(labels, ledger.and_then(|ledger| ledger.profile.as_ref()));
+    }
+
+    /// What runs and restores came to.
+    pub(super) fn work(&self) -> &WorkMetrics {
+        &self.work
     }
 }

@@ -4,6 +4,7 @@ use elysia_core::backup::ledger::DrillNote;
 use elysia_engine::backup::layout;
 use elysia_engine::backup::manifest::{FORMAT, FORMAT_VERSION, Manifest};
 use elysia_engine::backup::ports::{Mode, Store};
+use elysia_engine::backup::stamp;
 use elysia_engine::backup::stored::{self, StoredError};
 use elysia_engine::ports::PortError;
 use serde::{Deserialize, Serialize};
@@ -48,7 +49,9 @@ pub(crate) async fn record<S: Store>(store: &S, manifest: &Manifest, note: &Dril
     }
     let drilled = Drilled { format: FORMAT.to_owned(), version: FORMAT_VERSION, note };
     let bytes = serde_json::to_vec_pretty(&drilled).map_err(|error| Failure::permanent(error.to_string()))?;
-    store.put(&layout::in_run(&drilled.note.run, layout::DRILLED), bytes.into(), Mode::Overwrite).await?;
+    let run = &drilled.note.run;
+    let key = layout::in_run(run, layout::DRILLED);
+    stamp::changing(store, run, store.put(&key, bytes.into(), Mode::Overwrite)).await?;
     Ok(())
 }
 

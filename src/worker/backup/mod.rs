@@ -6,6 +6,7 @@
 //! store ─▶ engine's restore ─▶ target ─▶ ways        restore
 //! servers ─▶ store, and the other way round          native: Weaviate's own backups
 //! store ─▶ engine's catalogue, verify, retire        runs, verify, retire
+//! runs ─▶ what is noted of them, and stamped         listing
 //! ```
 //!
 //! What calls this, a Job's worker or a person's plug-in, keeps the ledger; here only runs and receipts are written.
@@ -13,7 +14,9 @@
 pub(crate) mod drill;
 pub(crate) mod drilled;
 mod failure;
+pub(crate) mod listing;
 pub(crate) mod native;
+mod paging;
 mod replicas;
 mod retirement;
 mod runs;
@@ -25,6 +28,7 @@ pub(crate) mod ways;
 pub mod work;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 use elysia_core::restore::makes_aliases;
 use elysia_engine::backup::catalogue::{self, State};
@@ -138,6 +142,9 @@ pub(crate) async fn back_up_on<S: Store>(
         retry: retry(work.patience),
         ..write::Order::new(run, work.owner.clone(), collections)
     };
+    if choice.mode == RunMode::Full {
+        progress.total.store(counted(ways, &order.collections).await.unwrap_or(0), Ordering::Relaxed);
+    }
     let source = WeaviateSource::new(with_only_node(ways).await, work.how.compare);
     let writer = Writer { store, source: &source, clock: &SystemClock, stop, progress, order: &order };
     match writer.write().await {
@@ -145,6 +152,16 @@ pub(crate) async fn back_up_on<S: Store>(
         Err(error @ (WriteError::Base { .. } | WriteError::BaseRemoved(_))) => Ok(Err(super::chain(&error))),
         Err(error) => Err(error.into()),
     }
+}
+
+/// How many objects these collections have, for whoever waits; `None` where one of them could not be counted, as one with
+/// tenants cannot.
+async fn counted(ways: &Ways, collections: &[String]) -> Option<u64> {
+    let mut all = 0;
+    for name in collections {
+        all += ways.common.object_count(name).await.ok()?.ok()?;
+    }
+    Some(all)
 }
 
 /// Under which id a run is written.

@@ -79,21 +79,38 @@ pub(super) fn differing(listings: &[Listing], reach: Option<Uuid>) -> Vec<Uuid> 
 
 /// The objects of a page, of each the newest that any node has; and what the nodes differ in, if they did so before.
 pub(super) fn judge(
-    listings: &[Listing],
+    mut listings: Vec<Listing>,
     reach: Option<Uuid>,
     before: &[Uuid],
     tenant: Option<&str>,
 ) -> (Vec<Seen>, ReplicasNote) {
+    // What was asked for by ids comes in any order.
+    listings.iter_mut().for_each(|listing| listing.seen.sort_by_key(|seen| seen.object.id));
+    let (newest, note) = newest(&listings, reach, before, tenant);
+    // They are moved: a copy of every vector would be as much work as to read it.
+    let mut lists: Vec<_> = listings.into_iter().map(|listing| listing.seen.into_iter()).collect();
+    let take = |(at, id): (usize, Uuid)| lists.get_mut(at)?.find(|seen| seen.object.id == id);
+    (newest.into_iter().filter_map(take).collect(), note)
+}
+
+/// Which node has the newest of each id, ascending, and what they differ in.
+fn newest(
+    listings: &[Listing],
+    reach: Option<Uuid>,
+    before: &[Uuid],
+    tenant: Option<&str>,
+) -> (Vec<(usize, Uuid)>, ReplicasNote) {
     let mut note = ReplicasNote { compared: true, ..ReplicasNote::default() };
     let mut objects = Vec::new();
     for (id, row) in rows(listings, reach) {
         // Among equals the first node's.
-        let newest = row.iter().flatten().copied().reduce(|best, seen| {
-            let is_newer = seen.updated > best.updated || (seen.is_whole && !best.is_whole);
+        let seen = row.iter().enumerate().filter_map(|(at, seen)| Some((at, (*seen)?)));
+        let newest = seen.reduce(|best, seen| {
+            let is_newer = seen.1.updated > best.1.updated || (seen.1.is_whole && !best.1.is_whole);
             if is_newer { seen } else { best }
         });
-        let Some(newest) = newest else { continue };
-        objects.push(newest.clone());
+        let Some((at, newest)) = newest else { continue };
+        objects.push((at, id));
         if is_alike(&row) || before.binary_search(&id).is_err() {
             continue;
         }
@@ -162,7 +179,7 @@ mod tests {
         assert_eq!(reach(&all), Some(Uuid::from_u128(2)));
         let differing = differing(&all, reach(&all));
         assert_eq!(differing, [Uuid::from_u128(2)]);
-        let (objects, note) = judge(&all, reach(&all), &differing, None);
+        let (objects, note) = judge(all.to_vec(), reach(&all), &differing, None);
         assert_eq!((ids(&objects), note.differing), (vec![1, 2], 1));
         let Difference { held, lacking, otherwise, .. } = &note.first[0];
         assert_eq!((held.join(" "), lacking.join(" "), otherwise.join(" ")), ("b".into(), "a c".into(), String::new()));
@@ -176,16 +193,25 @@ mod tests {
         let all = [old, new];
         let differing = differing(&all, None);
         assert_eq!(differing, [Uuid::from_u128(1)], "the same contents are the same, whatever time they bear");
-        let (objects, note) = judge(&all, None, &differing, Some("t"));
+        let (objects, note) = judge(all.to_vec(), None, &differing, Some("t"));
         assert_eq!(objects[0].object.properties["text"], "new");
         assert_eq!((note.first[0].held.join(" "), note.first[0].otherwise.join(" ")), ("b".into(), "a".into()));
         assert_eq!(note.first[0].tenant.as_deref(), Some("t"));
     }
 
     #[test]
+    fn what_comes_in_any_order_is_told_in_that_of_ids() {
+        let one = listing("a", false, &[seen(3, "x", 1), seen(1, "x", 1), seen(2, "old", 1)]);
+        let other = listing("b", false, &[seen(2, "new", 2), seen(1, "x", 1)]);
+        let (objects, _) = judge(vec![one, other], None, &[], None);
+        assert_eq!(ids(&objects), [1, 2, 3]);
+        assert_eq!(objects[1].object.properties["text"], "new");
+    }
+
+    #[test]
     fn what_differs_once_was_on_its_way() {
         let all = [listing("a", false, &[seen(1, "x", 1)]), listing("b", false, &[])];
-        let (objects, note) = judge(&all, None, &[], None);
+        let (objects, note) = judge(all.to_vec(), None, &[], None);
         assert_eq!((ids(&objects), note.differing, note.first.len()), (vec![1], 0, 0));
     }
 
@@ -196,7 +222,7 @@ mod tests {
         let whole = listing("a", false, &[seen(1, "x", 1)]);
         let same = [whole.clone(), listing("b", false, &[stamp.clone()])];
         assert!(differing(&same, None).is_empty());
-        assert_eq!(judge(&same, None, &[], None).0[0].object.properties["text"], "x");
+        assert_eq!(judge(same.to_vec(), None, &[], None).0[0].object.properties["text"], "x");
         stamp.updated = Some(2);
         assert_eq!(differing(&[whole, listing("b", false, &[stamp])], None).len(), 1);
     }
@@ -214,7 +240,7 @@ mod tests {
         let many: Vec<Seen> = (1..=100).map(|id| seen(id, "x", 1)).collect();
         let all = [listing("a", false, &many), listing("b", false, &[])];
         let before = differing(&all, None);
-        let (objects, note) = judge(&all, None, &before, None);
+        let (objects, note) = judge(all.to_vec(), None, &before, None);
         assert_eq!((objects.len(), note.differing, note.first.len()), (100, 100, DIFFERENCES));
     }
 }

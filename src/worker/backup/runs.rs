@@ -12,7 +12,7 @@ use elysia_engine::backup::restore::State as Restored;
 use elysia_engine::ports::PortError;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::drilled;
 use super::failure::Failure;
@@ -22,7 +22,7 @@ use crate::worker::jobs::judged::{self, Judged};
 const READS: usize = 32;
 
 /// What a folder of runs holds under one id.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum RunState {
     /// A run.
     Complete,
@@ -33,7 +33,7 @@ pub enum RunState {
 }
 
 /// A run in a few numbers.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunSummary {
     /// Its id.
@@ -63,10 +63,10 @@ pub struct RunSummary {
     /// Tenants that were left out.
     pub left_out: usize,
     /// What it was to hold, where that is not everything: only runs with the same can be compared.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub choice: String,
     /// The runs that it builds on, the nearest first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bases: Vec<String>,
     /// Why it cannot be read, or one of the notes beside it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,7 +167,7 @@ pub fn summary(entry: Entry) -> RunSummary {
     }
 }
 
-/// Every run of a store, the newest first.
+/// Every run of a store, the newest first, as its own files have it.
 pub async fn runs<S: Store>(store: &S) -> Result<Vec<RunSummary>, Failure> {
     // What cannot be read of the restores may name any of the runs.
     let receipts = catalogue::receipts(store).await?;
@@ -177,22 +177,34 @@ pub async fn runs<S: Store>(store: &S) -> Result<Vec<RunSummary>, Failure> {
             Err(_) => true,
         })
     };
-    let look = |entry: Entry| {
-        let mut run = summary(entry);
+    let mut runs = with_notes(store, catalogue::list(store).await?).await?;
+    for run in &mut runs {
         run.is_in_use = is_in_use(&run.id);
-        async move {
-            if run.state == RunState::Complete {
-                match judged::of_run(store, &run.id).await? {
-                    Ok(judged) => run.judged = judged,
-                    Err(error) => run.problem = run.problem.or_else(|| Some(crate::worker::chain(&error))),
-                }
-                match drilled::of_run(store, &run.id).await? {
-                    Ok(drilled) => run.drilled = drilled,
-                    Err(error) => run.problem = run.problem.or_else(|| Some(crate::worker::chain(&error))),
-                }
+    }
+    Ok(runs)
+}
+
+/// Some of them, as their own files have them; nobody asked the restores whether they read one.
+pub(super) async fn read<S: Store>(store: &S, runs: Vec<String>) -> Result<Vec<RunSummary>, PortError> {
+    with_notes(store, catalogue::read(store, runs).await?).await
+}
+
+async fn with_notes<S: Store>(store: &S, entries: Vec<Entry>) -> Result<Vec<RunSummary>, PortError> {
+    let look = |entry: Entry| async move {
+        let mut run = summary(entry);
+        if run.state == RunState::Complete {
+            // At once: of a bucket each answer takes its time.
+            let (judged, drilled) = futures::join!(judged::of_run(store, &run.id), drilled::of_run(store, &run.id));
+            match judged? {
+                Ok(judged) => run.judged = judged,
+                Err(error) => run.problem = run.problem.or_else(|| Some(crate::worker::chain(&error))),
             }
-            Ok::<_, PortError>(run)
+            match drilled? {
+                Ok(drilled) => run.drilled = drilled,
+                Err(error) => run.problem = run.problem.or_else(|| Some(crate::worker::chain(&error))),
+            }
         }
+        Ok::<_, PortError>(run)
     };
-    Ok(stream::iter(catalogue::list(store).await?).map(look).buffered(READS).try_collect().await?)
+    stream::iter(entries).map(look).buffered(READS).try_collect().await
 }

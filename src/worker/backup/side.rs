@@ -13,8 +13,9 @@ use futures::future::try_join_all;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::paging::Whole;
 use super::replicas::{self, Listing};
-use super::source::{WeaviateSource, Whole, later, times, whole};
+use super::source::{WeaviateSource, later, times, whole};
 use super::target::WeaviateTarget;
 use crate::worker::sink::{WeaviateSink, port};
 
@@ -29,7 +30,7 @@ impl Side for WeaviateSource {
         loop {
             let listings = self.listed(&class, stretch, &sides, Whole::None).await?;
             let reach = replicas::reach(&listings);
-            let (mut seen, _) = replicas::judge(&listings, reach, &[], stretch.tenant);
+            let (mut seen, _) = replicas::judge(listings, reach, &[], stretch.tenant);
             seen.retain(|seen| stretch.until.is_none_or(|until| seen.object.id < until));
             match reach {
                 Some(reach) if seen.is_empty() && stretch.until.is_none_or(|until| reach < until) => {
@@ -56,7 +57,7 @@ impl Side for WeaviateSource {
             match try_join_all(asked).await {
                 Ok(listings) => {
                     self.witness(&sides).await?;
-                    let (seen, _) = replicas::judge(&listings, None, &[], tenant);
+                    let (seen, _) = replicas::judge(listings, None, &[], tenant);
                     out.extend(seen.into_iter().map(|seen| seen.object));
                 }
                 // Large objects come in small answers.

@@ -9,7 +9,7 @@
 //! the asked one must name all holders as its neighbours both before and after: see [`WeaviateSource::witness`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,21 +28,16 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::paging::{Paging, Whole};
 use super::replicas::{self, Listing, Seen};
 use super::ways::{Node, Ways};
 use super::work::CompareWork;
 use crate::runtime::patience::patience;
 use crate::worker::sink::port;
 
-/// Objects of the first page; the sizes of objects decide how many the next ones have.
-const FIRST_PAGE: usize = 100;
-/// Objects of one page, at most: the server reads so many of every shard for it.
-const MOST_OBJECTS: usize = 1000;
-/// About so many bytes has a page. Each of the engine's lanes holds one of every node.
-const PAGE_BYTES: usize = 4 << 20;
-
-/// Objects for which another stretch is worth its part.
-const STRETCH_OBJECTS: u64 = 20_000;
+/// Objects for which another stretch is worth its part: reading one takes some tenths of a second. What is read in one
+/// stretch is read by one node at a time, while the others wait.
+const STRETCH_OBJECTS: u64 = 2_000;
 /// Stretches for each node: two, so that it reads one from its disk while it sends another.
 const STRETCHES_PER_NODE: usize = 2;
 
@@ -52,6 +47,10 @@ const SETTLE: Duration = Duration::from_millis(300);
 /// How long a page may take that rests on who the neighbours are: a node that dies is among them for about 5 s, in which
 /// the listing fails, and none is back sooner than it was missed (`weaviate-lab` §0.2, §11).
 const WITNESSED: Duration = patience(Duration::from_secs(4));
+
+/// How old an answer of a node may be that stands for one before a listing: a page that follows another begins behind the
+/// answer that closed that one. Whatever its age, [`WITNESSED`] counts from when it was asked.
+const RECENT: Duration = patience(Duration::from_secs(1));
 
 /// How long a tenant may take to wake: its files are opened by every replica.
 const WAKE: Duration = Duration::from_secs(60);
@@ -73,10 +72,10 @@ pub(super) struct Class {
     shards: BTreeMap<String, BTreeSet<String>>,
     /// Holders that live, as far as the cluster says.
     live: BTreeSet<String>,
-    /// Objects of the next page.
-    limit: AtomicUsize,
-    /// The same of a page without properties and vectors.
-    stamps: AtomicUsize,
+    /// How many objects the next page has.
+    pages: Paging,
+    /// Whom a node named as its neighbours last, and when it was asked.
+    witnessed: Mutex<BTreeMap<String, (Instant, BTreeSet<String>)>>,
 }
 
 /// Who is asked for a page.
@@ -138,8 +137,8 @@ impl WeaviateSource {
             selection: Selection::of_class(schema),
             live: shards.values().flatten().filter(|node| live.contains(*node)).cloned().collect(),
             shards,
-            limit: AtomicUsize::new(FIRST_PAGE),
-            stamps: AtomicUsize::new(MOST_OBJECTS),
+            pages: Paging::default(),
+            witnessed: Mutex::default(),
         };
         let class = Arc::new(class);
         self.classes.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), class.clone());
@@ -178,15 +177,37 @@ impl WeaviateSource {
     }
 
     /// The asked node must name every living holder as its neighbour.
-    pub(super) async fn witness(&self, sides: &Sides<'_>) -> Result<(), PortError> {
-        let Some((name, client)) = sides.nodes.first().filter(|_| !sides.neighbours.is_empty()) else { return Ok(()) };
+    pub(super) async fn witness(&self, sides: &Sides<'_>) -> Result<BTreeSet<String>, PortError> {
+        let Some((name, client)) = sides.nodes.first().filter(|_| !sides.neighbours.is_empty()) else {
+            return Ok(BTreeSet::new());
+        };
         let nodes = client.nodes().await.map_err(|error| PortError { retryable: true, ..port(&error) })?;
-        let named: BTreeSet<&str> =
-            nodes.iter().filter(|node| node.is_healthy()).map(|node| node.name.as_str()).collect();
+        let named: BTreeSet<String> = nodes.into_iter().filter(NodeStatus::is_healthy).map(|node| node.name).collect();
         match sides.neighbours.iter().find(|neighbour| !named.contains(**neighbour)) {
-            None => Ok(()),
+            None => Ok(named),
             Some(missing) => Err(later(format!("{name} cannot reach {missing}, whose objects its listing would lack"))),
         }
+    }
+
+    /// A witness that a listing can begin behind, and when it was asked: one that closed another listing a moment ago, or
+    /// a new one.
+    async fn witnessed(&self, class: &Class, sides: &Sides<'_>) -> Result<Instant, PortError> {
+        let Some((node, _)) = sides.nodes.first() else { return Ok(Instant::now()) };
+        let last = class.witnessed.lock().unwrap_or_else(PoisonError::into_inner).get(*node).cloned();
+        let is_named = |named: &BTreeSet<String>| sides.neighbours.iter().all(|it| named.contains(*it));
+        match last {
+            Some((at, named)) if at.elapsed() <= RECENT && is_named(&named) => Ok(at),
+            _ => self.witness_anew(class, sides).await,
+        }
+    }
+
+    async fn witness_anew(&self, class: &Class, sides: &Sides<'_>) -> Result<Instant, PortError> {
+        let at = Instant::now();
+        let named = self.witness(sides).await?;
+        if let Some((node, _)) = sides.nodes.first().filter(|_| !named.is_empty()) {
+            class.witnessed.lock().unwrap_or_else(PoisonError::into_inner).insert((*node).to_owned(), (at, named));
+        }
+        Ok(at)
     }
 
     /// What each of them lists. The others than the first may be asked for stamps alone.
@@ -209,11 +230,11 @@ impl WeaviateSource {
         sides: &Sides<'_>,
         whole: Whole,
     ) -> Result<Vec<Listing>, PortError> {
-        let limit_of = if whole == Whole::None { &class.stamps } else { &class.limit };
+        let limit_of = class.pages.limit(whole);
         loop {
-            let limit = limit_of.load(Ordering::Relaxed).max(1);
-            let begun = Instant::now();
-            self.witness(sides).await?;
+            let most = limit_of.load(Ordering::Relaxed).max(1);
+            let limit = class.pages.within(stretch, most);
+            let begun = self.witnessed(class, sides).await?;
             let none = Selection::none();
             let lists = sides.nodes.iter().enumerate().map(|(at, (node, client))| {
                 let is_whole = match whole {
@@ -226,10 +247,11 @@ impl WeaviateSource {
             });
             match try_join_all(lists).await {
                 Ok(listings) => {
-                    self.witness(sides).await?;
+                    self.witness_anew(class, sides).await?;
                     if sides.neighbours.is_empty() || begun.elapsed() <= WITNESSED {
+                        class.pages.space(&listings, stretch);
                         if whole != Whole::None {
-                            class.adapt(&listings);
+                            class.pages.adapt(&listings);
                         }
                         return Ok(listings);
                     }
@@ -247,24 +269,6 @@ impl WeaviateSource {
             }
             limit_of.store(limit / 2, Ordering::Relaxed);
         }
-    }
-}
-
-/// Of whom objects are asked for; of the others ids and times alone.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Whole {
-    All,
-    First,
-    None,
-}
-
-impl Class {
-    /// Large objects come in small pages.
-    fn adapt(&self, listings: &[Listing]) {
-        let Some(seen) = listings.first().map(|listing| &listing.seen).filter(|seen| !seen.is_empty()) else { return };
-        let bytes: usize = seen.iter().map(|seen| seen.object.bytes()).sum();
-        let each = (bytes / seen.len()).max(1);
-        self.limit.store((PAGE_BYTES / each).clamp(1, MOST_OBJECTS), Ordering::Relaxed);
     }
 }
 
@@ -366,9 +370,10 @@ impl ObjectSource for WeaviateSource {
                 listings = self.listings(&class, stretch, &sides, true).await?;
                 reach = replicas::nearer(reach, replicas::reach(&listings));
             }
-            let (mut seen, mut replicas) = replicas::judge(&listings, reach, &differing, stretch.tenant);
+            let (mut seen, mut replicas) = replicas::judge(listings, reach, &differing, stretch.tenant);
             seen.retain(|seen| stretch.until.is_none_or(|until| seen.object.id < until));
             replicas.compared = is_compared;
+            let is_last = reach.is_none_or(|reach| stretch.until.is_some_and(|until| reach >= until));
             match reach {
                 // All of them were deleted meanwhile, and there is more behind.
                 Some(reach) if seen.is_empty() && stretch.until.is_none_or(|until| reach < until) => {
@@ -377,7 +382,7 @@ impl ObjectSource for WeaviateSource {
                 _ => {
                     let times = seen.iter().map(times).collect::<Result<_, _>>()?;
                     let objects = seen.into_iter().map(|seen| seen.object).collect();
-                    return Ok(Page { objects, times, replicas });
+                    return Ok(Page { objects, times, replicas, is_last });
                 }
             }
         }
@@ -484,8 +489,8 @@ mod tests {
             selection: Selection::all(),
             shards: shards.iter().map(|(shard, holders)| ((*shard).to_owned(), names(holders))).collect(),
             live: names(live),
-            limit: AtomicUsize::new(1),
-            stamps: AtomicUsize::new(1),
+            pages: Paging::default(),
+            witnessed: Mutex::default(),
         }
     }
 
@@ -530,30 +535,5 @@ mod tests {
         let unknown = source(&ALL[..1], CompareWork::Contents);
         assert_eq!(told(&unknown, &class, None, 0), wanted("w-0", false, ""));
         assert_eq!(told(&unknown, &class, Some("new"), 0), wanted("the cluster", false, ""));
-    }
-
-    #[test]
-    fn large_objects_come_in_small_pages() {
-        let class = class(&[], &[]);
-        let listing = |bytes: usize, count: u128| {
-            let text = serde_json::json!({"t": "x".repeat(bytes)});
-            let object = |id| Object {
-                id: Uuid::from_u128(id),
-                properties: text.as_object().unwrap().clone(),
-                vectors: Vectors::new(),
-            };
-            let seen =
-                (0..count).map(object).map(|object| Seen { object, created: None, updated: None, is_whole: true });
-            Listing { node: String::new(), seen: seen.collect(), is_full: true }
-        };
-        let limit = || class.limit.load(Ordering::Relaxed);
-        class.adapt(&[listing(10, 5)]);
-        assert_eq!(limit(), MOST_OBJECTS);
-        class.adapt(&[listing(PAGE_BYTES, 1)]);
-        assert_eq!(limit(), 1);
-        class.adapt(&[listing(1 << 20, 2)]);
-        assert_eq!(limit(), 3);
-        class.adapt(&[]);
-        assert_eq!(limit(), 3);
     }
 }

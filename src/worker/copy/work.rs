@@ -59,7 +59,7 @@ pub struct CopyWork {
     /// approved to be written over.
     #[serde(default)]
     pub may_hold: bool,
-    /// What becomes of objects on their way, in this order.
+    /// What becomes of objects on their way, in this order. Salts are not here: each comes in a variable of its own.
     #[serde(default)]
     pub transform: Vec<Step>,
     /// Whether nobody writes to the source any more: one last pass, and then every object of both sides is compared.

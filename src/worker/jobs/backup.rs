@@ -26,8 +26,10 @@ use super::base::base;
 use super::board::{Board, load, save};
 use super::drill;
 use super::judged::{self, Shelf};
+use super::rate::{Rate, pace};
 use super::work::BackupJob;
 use crate::worker::backup::drill::{Ground, WeaviateGround};
+use crate::worker::backup::listing::{self, Reading};
 use crate::worker::backup::native::{NativeBackup, Pace, back_up as back_up_natively};
 use crate::worker::backup::ways::Ways;
 use crate::worker::backup::work::{BackupWork, ColdWork};
@@ -35,6 +37,7 @@ use crate::worker::backup::{
     Choice, Failure, back_up_on, drilled, every_collection, rest_woken, runs_in_use, verify_written,
 };
 use crate::worker::clock::SystemClock;
+use crate::worker::profile;
 
 /// How often the ledger says how far the work is: a person looks about so often, and an API server with a hundred
 /// policies has ten small writes in a second.
@@ -76,6 +79,7 @@ pub(super) async fn run_on<S: Store, B: Board, G: Ground>(
         stage: Stage::Writing,
         objects: 0,
         bytes: 0,
+        pace: None,
         started_at: now,
         updated_at: now,
         message: None,
@@ -83,10 +87,14 @@ pub(super) async fn run_on<S: Store, B: Board, G: Ground>(
         is_strangers: false,
         retired: Vec::new(),
         trouble: None,
+        profile: None,
     });
     save(hands.board, &ledger).await?;
     match work(job, hands, ground, &mut ledger).await {
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            note(job, hands).await;
+            Ok(())
+        }
         Err(failure) => {
             if job.drill.is_some() {
                 drill::undone(&mut ledger, &job.order, &failure.message);
@@ -101,6 +109,13 @@ pub(super) async fn run_on<S: Store, B: Board, G: Ground>(
             }
             Err(failure)
         }
+    }
+}
+
+/// Notes what the runs say for whoever lists them. Where that fails, lists take longer.
+async fn note<S: Store, B: Board>(job: &BackupJob, hands: &Hands<'_, S, B>) {
+    if let Err(failure) = listing::note(hands.store, &job.backup.owner, Reading::All).await {
+        warn!(%failure, "lists of runs will take longer");
     }
 }
 
@@ -160,7 +175,11 @@ async fn work<S: Store, B: Board, G: Ground>(
         trouble(ledger, format!("old runs were not retired: {failure}"));
     }
     summarize(ledger, &shelf);
-    tell(ledger, |attempt| attempt.stage = Stage::Done);
+    tell(ledger, |attempt| {
+        attempt.stage = Stage::Done;
+        // Reading back may have needed more.
+        attempt.profile = attempt.profile.map(profile::with_memory);
+    });
     save(hands.board, ledger).await
 }
 
@@ -220,7 +239,7 @@ async fn watched<S: Store, B: Board>(
     hands: &Hands<'_, S, B>,
     ledger: &mut BackupLedger,
 ) -> Result<Result<Manifest, String>, Failure> {
-    let progress = Progress::default();
+    let (progress, mut rate) = (Progress::default(), Rate::default());
     let writing = async {
         match job.native {
             None => back_up_on(backup, choice, hands.ways, hands.store, hands.stop, &progress).await,
@@ -241,14 +260,16 @@ async fn watched<S: Store, B: Board>(
         }
     };
     tokio::pin!(writing);
-    loop {
+    let done = loop {
         tokio::select! {
             done = &mut writing => break done,
             () = tokio::time::sleep(TOLD_EVERY) => {
-                let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+                let [objects, total, bytes] =
+                    [&progress.objects, &progress.total, &progress.bytes].map(|count| count.load(Ordering::Relaxed));
                 tell(ledger, |attempt| {
-                    attempt.objects = number(progress.objects.load(Ordering::Relaxed));
-                    attempt.bytes = number(progress.bytes.load(Ordering::Relaxed));
+                    let pace = pace(&mut rate, (objects, total), (bytes, 0));
+                    (attempt.objects, attempt.bytes, attempt.pace) = (pace.done, pace.bytes, Some(pace));
+                    attempt.profile = job.native.is_none().then(|| profile::of_backup(&progress));
                 });
                 // What nobody hears is no reason to stop.
                 if let Err(error) = save(hands.board, ledger).await {
@@ -256,7 +277,10 @@ async fn watched<S: Store, B: Board>(
                 }
             }
         }
-    }
+    };
+    // What the servers write themselves does not come by here.
+    tell(ledger, |attempt| attempt.profile = job.native.is_none().then(|| profile::of_backup(&progress)));
+    done
 }
 
 /// What earlier workers of this order began and did not finish, the newest first.

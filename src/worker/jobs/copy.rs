@@ -66,6 +66,7 @@ fn begun(work: &CopyWork, former: Option<CopyLedger>) -> CopyLedger {
         written: 0,
         removed: 0,
         behind: None,
+        left_out: None,
         caught_up_to: None,
         compared: None,
         has_begun: false,
@@ -138,6 +139,7 @@ fn tell(ledger: &mut CopyLedger, state: &State) {
     }
     (ledger.written, ledger.removed) = (number(state.written + now.written), number(state.removed + now.removed));
     ledger.behind = state.behind.map(number);
+    ledger.left_out = state.left_out.map(number);
     ledger.caught_up_to = state.caught_up_to;
     ledger.compared = state.compared.as_ref().map(compared);
     ledger.has_begun = state.holding == Holding::Own;

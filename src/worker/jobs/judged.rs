@@ -10,6 +10,7 @@ use elysia_engine::backup::catalogue::{self, State};
 use elysia_engine::backup::layout;
 use elysia_engine::backup::manifest::{CollectionNote, FORMAT, FORMAT_VERSION, Manifest, Owner, RunMode};
 use elysia_engine::backup::ports::{Mode, Store};
+use elysia_engine::backup::stamp;
 use elysia_engine::backup::stored::{self, StoredError};
 use elysia_engine::ports::PortError;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -320,6 +321,7 @@ pub(super) async fn accept<S: Store>(store: &S, shelf: &mut Shelf, run: &str) ->
 
 async fn put<S: Store>(store: &S, run: &str, judged: &Judged) -> Result<(), Failure> {
     let bytes = serde_json::to_vec_pretty(judged).map_err(|error| Failure::permanent(error.to_string()))?;
-    store.put(&layout::in_run(run, JUDGED), bytes.into(), Mode::Overwrite).await?;
+    let key = layout::in_run(run, JUDGED);
+    stamp::changing(store, run, store.put(&key, bytes.into(), Mode::Overwrite)).await?;
     Ok(())
 }

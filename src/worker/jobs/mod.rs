@@ -14,6 +14,7 @@ mod drill_tests;
 pub(crate) mod judged;
 #[cfg(test)]
 mod native_tests;
+mod rate;
 mod restore;
 #[cfg(test)]
 mod tests;
@@ -54,7 +55,6 @@ pub(super) async fn backup_from_environment() -> Result<(), WorkerError> {
 /// Does the work of a restore's Job.
 pub(super) async fn restore_from_environment() -> Result<(), WorkerError> {
     let mut job: RestoreJob = told(RESTORE_WORK_VARIABLE)?;
-    let salt = |step: usize| std::env::var(format!("{MASK_SALT_VARIABLE}{step}")).ok();
     job.chosen.season(salt).map_err(WorkerError::Permanent)?;
     info!(namespace = job.restore.namespace, name = job.restore.name, into = job.restore.into, "restoring");
     let stop = stopping(job.deadline_seconds)?;
@@ -68,7 +68,8 @@ pub(super) async fn restore_from_environment() -> Result<(), WorkerError> {
 
 /// Does the work of a copy's Job.
 pub(super) async fn copy_from_environment() -> Result<(), WorkerError> {
-    let work: CopyWork = told(COPY_WORK_VARIABLE)?;
+    let mut work: CopyWork = told(COPY_WORK_VARIABLE)?;
+    work::season(&mut work.transform, salt).map_err(WorkerError::Permanent)?;
     info!(namespace = work.namespace, name = work.name, from = work.from, into = work.into, "copying");
     let stop = stopping(work.deadline_seconds)?;
     let board = board(&work.namespace, &work.ledger).await?;
@@ -86,6 +87,11 @@ fn told<T: DeserializeOwned>(variable: &str) -> Result<T, WorkerError> {
         |error: &dyn std::fmt::Display| WorkerError::Permanent(format!("environment variable {variable}: {error}"));
     let text = std::env::var(variable).map_err(|error| unfit(&error))?;
     serde_json::from_str(&text).map_err(|error| unfit(&error))
+}
+
+/// The salt of the step of this number.
+fn salt(step: usize) -> Option<String> {
+    std::env::var(format!("{MASK_SALT_VARIABLE}{step}")).ok()
 }
 
 fn api_key() -> Option<SecretString> {

@@ -22,10 +22,12 @@ use tracing::{info, warn};
 
 use super::backup::{Hands, TOLD_EVERY};
 use super::board::{Board, ReceiptBoard, load, save};
+use super::rate::{Rate, pace};
 use super::work::{ApprovalWork, ChosenWork, RestoreJob};
 use crate::worker::backup::work::RestoreWork;
 use crate::worker::backup::{Chosen, Failure, Occupied, collection_exists, occupied, restore_chosen, restore_native};
 use crate::worker::clock::SystemClock;
+use crate::worker::profile;
 
 /// Aliases of which the status says why they were left: as every list in a status.
 const MOST_REASONS: usize = 20;
@@ -50,11 +52,13 @@ pub(super) async fn run<S: Store, B: Board>(job: &RestoreJob, hands: &Hands<'_, 
         done: 0,
         written: 0,
         skipped: 0,
+        unchanged: 0,
         merged: 0,
         unselected: 0,
         unconverted: 0,
         dropped: 0,
         aliases: None,
+        pace: None,
         has_begun: former.as_ref().is_some_and(|former| former.has_begun),
         started_at: former.as_ref().filter(|former| former.has_begun).map_or(now, |former| former.started_at),
         updated_at: now,
@@ -63,6 +67,7 @@ pub(super) async fn run<S: Store, B: Board>(job: &RestoreJob, hands: &Hands<'_, 
         is_permanent: false,
         guarded: former.as_ref().and_then(|former| former.guarded.clone()),
         approved: former.and_then(|former| former.approved),
+        profile: None,
     };
     save(hands.board, &ledger).await?;
     let done = placed(job, hands, approval, &mut ledger).await;
@@ -260,14 +265,19 @@ impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
         ledger: &mut RestoreLedger,
     ) -> Result<Receipt, Failure> {
         let Hands { store, ways, board, stop, key: _, pace: _ } = self.hands;
-        let progress = Progress::default();
+        let (progress, mut rate) = (Progress::default(), Rate::default());
         let restoring = restore_chosen(restore, chosen, ways, *store, self.receipts, stop, &progress);
         tokio::pin!(restoring);
         let restored = loop {
             tokio::select! {
                 done = &mut restoring => break done,
                 () = tokio::time::sleep(TOLD_EVERY) => {
-                    ledger.done = number(progress.objects.load(Ordering::Relaxed));
+                    let Progress { objects, total, bytes, total_bytes, .. } = &progress;
+                    let [done, total, bytes, all] =
+                        [objects, total, bytes, total_bytes].map(|count| count.load(Ordering::Relaxed));
+                    ledger.done = number(done);
+                    ledger.pace = (done > 0).then(|| pace(&mut rate, (done, total), (bytes, all)));
+                    ledger.profile = Some(profile::of_restore(&progress));
                     if ledger.done > 0 {
                         (ledger.stage, ledger.has_begun) = (Stage::Writing, true);
                         if ledger.aliases.is_none()
@@ -284,6 +294,7 @@ impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
             }
         };
         ledger.done = number(progress.objects.load(Ordering::Relaxed));
+        ledger.profile = Some(profile::of_restore(&progress));
         restored
     }
 
@@ -371,12 +382,14 @@ fn number(count: u64) -> i64 {
 
 fn count(ledger: &mut RestoreLedger, receipt: &Receipt) {
     let counts = receipt.counts;
+    (ledger.unchanged, ledger.pace) = (number(counts.unchanged), None);
     (ledger.written, ledger.skipped, ledger.merged) =
         (number(counts.written), number(counts.skipped), number(counts.merged));
     (ledger.unselected, ledger.unconverted, ledger.dropped) =
         (number(counts.unselected), number(counts.unconverted), number(counts.dropped));
     let left_out = ledger.unselected.saturating_add(ledger.unconverted);
-    ledger.done = ledger.written.saturating_add(ledger.skipped).saturating_add(ledger.merged).saturating_add(left_out);
+    let kept = ledger.skipped.saturating_add(ledger.unchanged);
+    ledger.done = ledger.written.saturating_add(kept).saturating_add(ledger.merged).saturating_add(left_out);
     ledger.total = ledger.total.max(ledger.done);
     ledger.aliases = aliases(receipt);
     ledger.run = Some(receipt.run.clone());

@@ -140,7 +140,7 @@ async fn the_run_of_an_order_is_found_and_not_written_twice() {
     for _ in 0..2 {
         let ledger = bench.backup(&backup_job("aaaa", |_| {})).await;
         let attempt = ledger.attempt.unwrap();
-        assert_eq!((attempt.stage, attempt.trouble), (Stage::Done, None));
+        assert_eq!((attempt.stage, attempt.trouble, attempt.profile), (Stage::Done, None, None));
         assert_eq!((ledger.runs.len(), ledger.totals.runs, ledger.totals.verified), (1, 1, 1));
         assert_eq!((ledger.runs[0].objects, ledger.runs[0].suspect.len()), (9, 0));
         assert_eq!(ledger.last_verified, ledger.runs[0].verified_at);

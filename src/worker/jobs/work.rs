@@ -93,14 +93,19 @@ impl ChosenWork {
 
     /// Puts the salts in their places; the error says which is missing.
     pub fn season(&mut self, salt: impl Fn(usize) -> Option<String>) -> Result<(), String> {
-        for (at, step) in self.transform.iter_mut().enumerate() {
-            if let Step::Mask { how: How::Hash { salt: place }, .. } = step {
-                let text = salt(at + 1).filter(|text| !text.is_empty());
-                *place = Salt(text.ok_or_else(|| format!("the salt of transformation {} is missing", at + 1))?);
-            }
-        }
-        Ok(())
+        season(&mut self.transform, salt)
     }
+}
+
+/// Puts the salts of these steps in their places; the error says which is missing.
+pub(super) fn season(steps: &mut [Step], salt: impl Fn(usize) -> Option<String>) -> Result<(), String> {
+    for (at, step) in steps.iter_mut().enumerate() {
+        if let Step::Mask { how: How::Hash { salt: place }, .. } = step {
+            let text = salt(at + 1).filter(|text| !text.is_empty());
+            *place = Salt(text.ok_or_else(|| format!("the salt of transformation {} is missing", at + 1))?);
+        }
+    }
+    Ok(())
 }
 
 /// A restore drill.

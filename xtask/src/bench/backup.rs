@@ -1,6 +1,7 @@
 //! How fast a collection gets into a backup and out of it: our plug-in, the official Python client by hand, Weaviate's own
 //! backup, and programs that only read or only send what was encoded before, by turns on the same three nodes, factor 3.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
@@ -10,14 +11,15 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use elysia_e2e::ground::DEFAULT_WEAVIATE;
+use elysia_e2e::ground::{DEFAULT_WEAVIATE, Paths};
 use elysia_e2e::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
 use serde_json::{Value, json};
 
 use super::index::{Figures, GLANCE, TICKS, children_ticks, figures, peak_memory, write_feed};
 use super::python::Python;
+use super::real::{self, RealFeed};
 use super::stage::{COLLECTION, FACTOR, Stage, port};
-use super::{Row, report};
+use super::{Row, catalogue, report};
 
 const SCRIPT: &str = include_str!("backup.py");
 /// Stretches of ids that the limit reads at once: as many as ours.
@@ -29,10 +31,31 @@ const BUCKET: &str = "native";
 const NATIVE: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_millis(25);
 
-/// One size of vectors.
+/// Objects whose vectors a real model computes.
+const EMBEDDINGS: usize = 3_000;
+
+/// What is backed up and restored.
 struct Case {
-    dimensions: usize,
+    vectors: Vectors,
     objects: usize,
+}
+
+/// Where vectors come from.
+#[derive(Clone, Copy)]
+enum Vectors {
+    /// So many random numbers each: the worst that compression can be given.
+    Random(usize),
+    /// A model of texts.
+    Real,
+}
+
+impl Vectors {
+    fn name(self) -> String {
+        match self {
+            Self::Random(dimensions) => format!("{dimensions} dimensions"),
+            Self::Real => "384 dimensions of all-MiniLM-L6-v2".to_owned(),
+        }
+    }
 }
 
 /// Who does it.
@@ -60,10 +83,12 @@ impl Contender {
 }
 
 pub(super) fn run(quick: bool) -> Result<()> {
+    let random = |dimensions, objects| Case { vectors: Vectors::Random(dimensions), objects };
+    let real = Case { vectors: Vectors::Real, objects: EMBEDDINGS };
     let (rounds, cases) = if quick {
-        (3, vec![Case { dimensions: 384, objects: 4_000 }])
+        (3, vec![random(384, 4_000), real])
     } else {
-        (7, vec![Case { dimensions: 384, objects: 10_000 }, Case { dimensions: 1536, objects: 5_000 }])
+        (7, vec![random(384, 1_000), random(384, 10_000), random(1536, 5_000), real])
     };
     let bench = Bench::set()?;
     let mut rows = Vec::new();
@@ -71,13 +96,27 @@ pub(super) fn run(quick: bool) -> Result<()> {
     for case in &cases {
         bench.measure(case, rounds, &mut rows, &mut ratios)?;
     }
-    let versions =
-        json!({"weaviate": DEFAULT_WEAVIATE, "python": Python::version(), "operator": env!("CARGO_PKG_VERSION")});
-    report(&bench.0.paths.target, "backup", &versions, &rows, &Value::Object(ratios))
+    catalogue::measure(&bench.stage.paths, quick, &mut rows)?;
+    let versions = json!({
+        "weaviate": DEFAULT_WEAVIATE,
+        "python": Python::version(),
+        "operator": env!("CARGO_PKG_VERSION"),
+        "embeddings": bench.real.about,
+        "opened": bench.opened.take(),
+    });
+    report(&bench.stage.paths.target, "backup", &versions, &rows, &Value::Object(ratios))
 }
 
 /// The stage, and the bucket of Weaviate's own backups: to a folder it backs up one node alone (422 from three).
-struct Bench(Stage, #[expect(dead_code, reason = "it serves as long as it is there")] S3Server);
+struct Bench {
+    stage: Stage,
+    #[expect(dead_code, reason = "it serves as long as it is there")]
+    bucket: S3Server,
+    data: Python,
+    real: RealFeed,
+    /// What pandas and `DuckDB` said of each case.
+    opened: RefCell<Vec<Value>>,
+}
 
 impl Bench {
     fn set() -> Result<Self> {
@@ -96,8 +135,12 @@ impl Bench {
             ];
             pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
         };
+        // Before the servers are there: a computation of a minute and they would share the processors.
+        let paths = Paths::from_environment();
+        let data = Python::data(&paths.target)?;
+        let real = RealFeed::prepare(&data, &paths.target, &paths.checkout.join("docs"), EMBEDDINGS)?;
         let stage = Stage::set("backup", &programs, environment)?;
-        Ok(Self(stage, bucket))
+        Ok(Self { stage, bucket, data, real, opened: RefCell::default() })
     }
 
     fn measure(
@@ -107,34 +150,39 @@ impl Bench {
         rows: &mut Vec<Row>,
         ratios: &mut serde_json::Map<String, Value>,
     ) -> Result<()> {
-        let condition = format!("{} dimensions, {} objects, factor {FACTOR}", case.dimensions, case.objects);
-        let feed = self.0.folder.join("feed.jsonl");
-        write_feed(&feed, case.objects, case.dimensions)?;
-        self.0.create()?;
+        let name = format!("{}, {} objects", case.vectors.name(), case.objects);
+        let condition = format!("{name}, factor {FACTOR}");
+        let feed = self.stage.folder.join("feed.jsonl");
+        match case.vectors {
+            Vectors::Random(dimensions) => write_feed(&feed, case.objects, dimensions)?,
+            Vectors::Real => drop(fs::copy(&self.real.file, &feed)?),
+        }
+        self.stage.create()?;
         self.replay()?;
-        self.0.counted(case.objects)?;
+        self.stage.counted(case.objects)?;
 
         let taken = by_turns(rounds, case.objects, |contender, round| self.back_up(contender, round))?;
         let medians = summed(&taken, "backup", &condition, rows)?;
         let [ours, python, native, limit] = positions(&medians)?;
-        ratios.insert(format!("backup / python_client, {} dimensions", case.dimensions), json!(ours / python));
-        ratios.insert(format!("backup / read limit, {} dimensions", case.dimensions), json!(ours / limit));
-        ratios.insert(format!("backup / native, {} dimensions", case.dimensions), json!(ours / native));
+        ratios.insert(format!("backup / python_client, {name}"), json!(ours / python));
+        ratios.insert(format!("backup / read limit, {name}"), json!(ours / limit));
+        ratios.insert(format!("backup / native, {name}"), json!(ours / native));
 
         let plain = compact_bytes(&feed)?;
         for format in ["parquet", "jsonl"] {
             let share = folder_bytes(&self.store(format).join("runs"))? / plain;
             rows.push(Row::of(&format!("{format} / compact JSON"), &condition, "of 1", &[share])?);
-            ratios.insert(format!("{format} / compact JSON, {} dimensions", case.dimensions), json!(share));
+            ratios.insert(format!("{format} / compact JSON, {name}"), json!(share));
         }
+        self.opened.borrow_mut().push(real::open(&self.data, &self.store("parquet").join("runs"), &feed)?);
 
         let taken = by_turns(rounds, case.objects, |contender, round| self.restore(contender, round, rounds))?;
         let medians = summed(&taken, "restore", &condition, rows)?;
         let [ours, python, native, limit] = positions(&medians)?;
-        ratios.insert(format!("restore / python_client, {} dimensions", case.dimensions), json!(ours / python));
-        ratios.insert(format!("restore / import limit, {} dimensions", case.dimensions), json!(ours / limit));
-        ratios.insert(format!("restore / native, {} dimensions", case.dimensions), json!(ours / native));
-        self.0.delete()
+        ratios.insert(format!("restore / python_client, {name}"), json!(ours / python));
+        ratios.insert(format!("restore / import limit, {name}"), json!(ours / limit));
+        ratios.insert(format!("restore / native, {name}"), json!(ours / native));
+        self.stage.delete()
     }
 
     fn back_up(&self, contender: Contender, round: usize) -> Result<Figures> {
@@ -155,14 +203,14 @@ impl Bench {
                 self.native("/v1/backups/s3", &format!("/v1/backups/s3/{id}"), &body)
             }
             Contender::Limit => {
-                let arguments = [COLLECTION, STRETCHES, &self.0.rest()?];
-                self.0.example("read_all", &arguments, &self.0.grpc()?)
+                let arguments = [COLLECTION, STRETCHES, &self.stage.rest()?];
+                self.stage.example("read_all", &arguments, &self.stage.grpc()?)
             }
         }
     }
 
     fn restore(&self, contender: Contender, round: usize, rounds: usize) -> Result<Figures> {
-        self.0.delete()?;
+        self.stage.delete()?;
         let took = match contender {
             Contender::Ours(format) => {
                 // Each time another restore: one that is done is not done again.
@@ -170,7 +218,7 @@ impl Bench {
                 self.plugin(&["restore", "latest", COLLECTION, "--receipt", &receipt], &self.store(format))?
             }
             Contender::Python => {
-                self.0.create()?;
+                self.stage.create()?;
                 self.python("write")?
             }
             Contender::Native => {
@@ -179,24 +227,24 @@ impl Bench {
                 self.native(&path, &path, &json!({"include": [COLLECTION]}))?
             }
             Contender::Limit => {
-                self.0.create()?;
+                self.stage.create()?;
                 self.replay()?
             }
         };
-        self.0.counted(took.objects)?;
+        self.stage.counted(took.objects)?;
         Ok(took)
     }
 
     fn plugin(&self, arguments: &[&str], store: &Path) -> Result<Figures> {
-        let (rest, grpc) = (self.0.rest()?, self.0.servers.grpc("w-0")?);
+        let (rest, grpc) = (self.stage.rest()?, self.stage.servers.grpc("w-0")?);
         let (started, before) = (Instant::now(), children_ticks()?);
-        let output = self.0.folder.join("plugin.json");
-        let mut child = Command::new(self.0.paths.target.join("release/kubectl-elysia"))
+        let output = self.stage.folder.join("plugin.json");
+        let mut child = Command::new(self.stage.paths.target.join("release/kubectl-elysia"))
             .args(arguments)
             .args(["--url", &rest, "--grpc", &grpc, "--output", "json", "--store"])
             .arg(store)
             .stdout(Stdio::from(File::create(&output)?))
-            .stderr(Stdio::from(File::create(self.0.folder.join("plugin.log"))?))
+            .stderr(Stdio::from(File::create(self.stage.folder.join("plugin.log"))?))
             .spawn()
             .context("failed to start the plug-in")?;
         let mut memory = 0.0_f64;
@@ -208,7 +256,7 @@ impl Bench {
             sleep(GLANCE);
         };
         let seconds = started.elapsed().as_secs_f64();
-        let log = fs::read_to_string(self.0.folder.join("plugin.log"))?;
+        let log = fs::read_to_string(self.stage.folder.join("plugin.log"))?;
         ensure!(status.success(), "the plug-in ended with {status}: {log}");
         let answer: Value = serde_json::from_slice(&fs::read(&output)?)?;
         let objects = answer["objects"].as_u64().or_else(|| answer["counts"]["written"].as_u64());
@@ -218,19 +266,19 @@ impl Bench {
     }
 
     fn python(&self, what: &str) -> Result<Figures> {
-        let file = self.0.folder.join("python.jsonl").display().to_string();
-        let (rest, grpc) = (self.0.rest()?, self.0.servers.grpc("w-0")?);
-        figures(&self.0.python.run(SCRIPT, &[what, &file, COLLECTION, &port(&rest), &port(&grpc)], &[])?)
+        let file = self.stage.folder.join("python.jsonl").display().to_string();
+        let (rest, grpc) = (self.stage.rest()?, self.stage.servers.grpc("w-0")?);
+        figures(&self.stage.python.run(SCRIPT, &[what, &file, COLLECTION, &port(&rest), &port(&grpc)], &[])?)
     }
 
     /// Asks the servers for a backup or a restore of their own, and waits for its end. Who works is the servers, so the
     /// processor is not told.
     fn native(&self, start: &str, look: &str, body: &Value) -> Result<Figures> {
-        let rest = self.0.rest()?;
+        let rest = self.stage.rest()?;
         let started = Instant::now();
-        self.0.agent.post(format!("{rest}{start}")).send_json(body).context("it was not begun")?;
+        self.stage.agent.post(format!("{rest}{start}")).send_json(body).context("it was not begun")?;
         loop {
-            let answer: Value = self.0.agent.get(format!("{rest}{look}")).call()?.body_mut().read_json()?;
+            let answer: Value = self.stage.agent.get(format!("{rest}{look}")).call()?.body_mut().read_json()?;
             match answer["status"].as_str() {
                 Some("SUCCESS") => break,
                 Some("FAILED" | "CANCELED") | None => bail!("it failed: {answer}"),
@@ -239,18 +287,18 @@ impl Bench {
             }
         }
         let seconds = started.elapsed().as_secs_f64();
-        let objects = self.0.count()?;
+        let objects = self.stage.count()?;
         Ok(Figures { seconds, processor: 0.0, objects, memory: None, started: None })
     }
 
     /// Fills the collection, and is the limit of every restore.
     fn replay(&self) -> Result<Figures> {
-        let feed = self.0.folder.join("feed.jsonl").display().to_string();
-        self.0.example("replay", &[&feed, COLLECTION, REPLAY[0], REPLAY[1]], &self.0.grpc()?)
+        let feed = self.stage.folder.join("feed.jsonl").display().to_string();
+        self.stage.example("replay", &[&feed, COLLECTION, REPLAY[0], REPLAY[1]], &self.stage.grpc()?)
     }
 
     fn store(&self, format: &str) -> PathBuf {
-        self.0.folder.join(format!("store-{format}"))
+        self.stage.folder.join(format!("store-{format}"))
     }
 }
 
@@ -292,6 +340,9 @@ fn summed(
         let rate = Row::of(&name, condition, "objects/s", &taken.iter().map(Figures::rate).collect::<Vec<_>>())?;
         medians.insert(contender, rate.value);
         rows.push(rate);
+        // What a person waits for, the start of the process included.
+        let seconds = taken.iter().map(|took| took.seconds).collect::<Vec<_>>();
+        rows.push(Row::of(&format!("{name}, time"), condition, "s", &seconds)?);
         if contender != Contender::Native {
             let each = taken.iter().map(Figures::processor_of_each).collect::<Vec<_>>();
             rows.push(Row::of(&format!("{name}, processor"), condition, "us/object", &each)?);

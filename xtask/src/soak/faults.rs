@@ -246,6 +246,7 @@ impl Soak {
         for (whole, place) in self.places("good").iter().zip(self.places("many")) {
             place.copy_of(whole)?;
             Stage::multiply(&place, MANY)?;
+            self.stage.noted(&place)?;
             let mut times = Vec::new();
             for _ in 0..LISTS {
                 let (runs, took) = self.stage.listed(&place)?;

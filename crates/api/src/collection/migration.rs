@@ -5,9 +5,11 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::restore::TransformStep;
+
 /// How the collection is migrated when a setting is changed that Weaviate takes at creation only: into a new class beside
 /// it, to which the alias is switched. Readers and writers name the alias, never the class.
-#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Migration {
     /// The alias that readers and writers use: an upper-case letter, then letters, digits and `_`. It is made if it is not
@@ -25,11 +27,19 @@ pub struct Migration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), regex(pattern = r"^[1-9][0-9]{0,5}[hd]$"))]
     pub rollback_window: Option<String>,
-    /// A name for these settings, for people and their tools. It is recorded with each migration and means nothing to the
-    /// operator.
+    /// A name for these settings, for people and their tools. It is recorded with each migration, and in the description of
+    /// the class that is made if `spec.schema` has none, and means nothing to the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub schema_version: Option<String>,
+    /// What becomes of the objects on their way into a new class, step by step; at most 50. A property that a step drops or
+    /// renames and that the live class still has is a reason to migrate, and so is a type that is declared otherwise; the
+    /// other steps are done when something else is one. What is done once is not done again: before the next migration the
+    /// steps are removed or changed. A migration that transformed is not gone back from by the operator. Steps that leave
+    /// objects out (`where`, and `convert` with `SkipObject`) wait for a person also with `approval: Auto`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub transform: Vec<TransformStep>,
 }
 
 /// Whether a switch waits for a person.

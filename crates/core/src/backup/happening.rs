@@ -182,6 +182,7 @@ mod tests {
             job: None,
             objects: 7,
             bytes: 70,
+            progress: None,
             started_at: None,
             finished_at: None,
             verified_at: None,

@@ -7,6 +7,9 @@ use elysia_api::backup::DrillState;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::profile::WorkProfile;
+use crate::pace::Pace;
+
 /// Runs that the ledger tells of, the newest.
 pub const TOLD_RUNS: usize = 10;
 
@@ -149,6 +152,9 @@ pub struct Attempt {
     /// Bytes of parts that were written.
     #[serde(default)]
     pub bytes: i64,
+    /// How fast it goes.
+    #[serde(default)]
+    pub pace: Option<Pace>,
     /// When the worker began.
     pub started_at: Timestamp,
     /// When this was written.
@@ -168,6 +174,9 @@ pub struct Attempt {
     /// What kept it from retiring, or from verifying; the run is there all the same.
     #[serde(default)]
     pub trouble: Option<String>,
+    /// What writing the run took; absent where this work wrote none itself.
+    #[serde(default)]
+    pub profile: Option<WorkProfile>,
 }
 
 /// How far the work is.

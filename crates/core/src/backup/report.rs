@@ -6,7 +6,7 @@ use elysia_api::condition::{ConditionType, Reason};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::ledger::{BackupLedger, DrillNote, RunNote, TOLD_RUNS, Totals};
+use super::ledger::{BackupLedger, DrillNote, RunNote, Stage, TOLD_RUNS, Totals};
 use super::{BackupSpec, Observed, Plan};
 use crate::condition::{self, Finding};
 
@@ -28,6 +28,7 @@ pub(super) fn of_note(note: &RunNote) -> BackupRun {
         job: None,
         objects: note.objects,
         bytes: note.bytes,
+        progress: None,
         started_at: Some(time(note.started_at)),
         finished_at: Some(time(note.finished_at)),
         verified_at: note.verified_at.map(time),
@@ -96,6 +97,12 @@ pub fn status(
         ..before
     };
     if let Some(ledger) = observed.ledger.seen().and_then(Option::as_ref) {
+        let own = ledger.attempt.as_ref().filter(|own| own.stage == Stage::Writing);
+        if let (Some(run), Some(own)) = (&mut status.run, own)
+            && (run.state, &run.id) == (BackupState::Running, &own.run)
+        {
+            run.progress = own.pace.map(|pace| pace.told(own.updated_at, now));
+        }
         let Totals { runs, bytes, verified, suspect } = ledger.totals;
         status.runs = ledger.runs.iter().take(TOLD_RUNS).map(of_note).collect();
         status.totals = Some(BackupTotals { runs, bytes, verified, suspect });

@@ -100,6 +100,7 @@ pub(super) fn attempt(order: &str, stage: Stage) -> Attempt {
         stage,
         objects: 3,
         bytes: 30,
+        pace: None,
         started_at: at("2026-05-02T03:00:01Z"),
         updated_at: at("2026-05-02T03:00:09Z"),
         message: (stage == Stage::Failed).then(|| "disk full".to_owned()),
@@ -107,6 +108,7 @@ pub(super) fn attempt(order: &str, stage: Stage) -> Attempt {
         is_strangers: false,
         retired: Vec::new(),
         trouble: None,
+        profile: None,
     }
 }
 
@@ -536,5 +538,25 @@ fn what_cannot_be_is_refused() {
         .unwrap();
         let error = BackupSpec::validate(&object).unwrap_err();
         assert!(error.contains(words), "{what}: {error}");
+    }
+}
+
+#[test]
+fn how_fast_a_run_goes_is_told_while_it_reads() {
+    let spec = once();
+    let object: CollectionBackup = serde_json::from_value(json!({
+        "apiVersion": "elysia.dev/v1alpha1", "kind": "CollectionBackup", "metadata": {"name": "nightly"},
+        "spec": {"clusterRef": {"name": "search"}, "store": {"s3": {"bucket": "b"}}},
+    }))
+    .unwrap();
+    let mut seen = observed("2026-05-02T03:00:12Z");
+    let intent = started(&plan(&spec, &seen)).unwrap();
+    seen.jobs = vec![job(&spec, &intent.order, JobState::Active)];
+    seen.intent = Some(intent.clone());
+    for (stage, wanted) in [(Stage::Writing, Some((Some(50), Some(2)))), (Stage::Verifying, None)] {
+        let pace = crate::pace::Pace { done: 3, total: Some(93), objects_per_second: Some(50), ..Default::default() };
+        seen.ledger = ledger(Attempt { pace: Some(pace), ..attempt(&intent.order, stage) }, vec![]);
+        let run = status(&object, &spec, &seen, &plan(&spec, &seen), None, seen.now).run.unwrap();
+        assert_eq!(run.progress.map(|told| (told.objects_per_second, told.seconds_left)), wanted, "{stage:?}");
     }
 }

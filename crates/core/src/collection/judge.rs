@@ -83,7 +83,9 @@ fn migrating(before: &ElysiaCollectionStatus, spec: &CollectionSpec, observed: &
     let ledger = look.ledger.seen().and_then(Option::as_ref);
     let ledger = ledger.filter(|ledger| is_active && ledger.copy == journal.copy(&spec.uid));
     let window = spec.migration.as_ref().and_then(|wanted| wanted.window);
-    let kept = (journal.phase == migration::Phase::Kept).then_some(journal.switched_at).flatten();
+    // Of a collection with tenants a person deletes it.
+    let is_let_go = journal.phase == migration::Phase::Kept && journal.tenants.is_none();
+    let kept = is_let_go.then_some(journal.switched_at).flatten();
     let until = kept.zip(window).and_then(|(since, window)| since.checked_add(window).ok());
     Some(MigrationStatus {
         from: journal.from.clone(),

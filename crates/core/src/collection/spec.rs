@@ -63,6 +63,11 @@ impl CollectionSpec {
         collection.check_rules().map_err(|errors| errors.to_string())?;
         let spec = &collection.spec;
         let annotation = |key: &str| collection.annotations().get(key).cloned();
+        let settings: Map<String, Value> = spec.schema.settings.clone().into_iter().collect();
+        let steps = spec.migration.as_ref().map_or(&[][..], |migration| &migration.transform);
+        if let Some(why) = migration::transform::contradiction(&settings, steps) {
+            return Err(why);
+        }
         Ok(Self {
             namespace: collection.namespace().unwrap_or_default(),
             name: collection.name_any(),
@@ -71,7 +76,7 @@ impl CollectionSpec {
             collection: spec.collection.clone(),
             declared: spec.collection.clone(),
             migration: spec.migration.as_ref().map(migration::Wanted::parse).transpose()?,
-            settings: spec.schema.settings.clone().into_iter().collect(),
+            settings,
             factor: i64::from(spec.replication.factor),
             deletion_strategy: spec.replication.deletion_strategy,
             copy: spec.repair.copy,
@@ -101,6 +106,11 @@ impl CollectionSpec {
         }
         class.insert("replicationConfig".to_owned(), replication);
         Value::Object(class)
+    }
+
+    /// What becomes of objects that are migrated.
+    pub fn steps(&self) -> &[elysia_api::restore::TransformStep] {
+        self.migration.as_ref().map_or(&[], |migration| &migration.transform)
     }
 
     /// Name of the journal of this object.

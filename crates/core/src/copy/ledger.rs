@@ -37,6 +37,9 @@ pub struct CopyLedger {
     /// which counts everything.
     #[serde(default)]
     pub behind: Option<i64>,
+    /// Objects of the source that the transformations left out, as the last pass that read all of them counted.
+    #[serde(default)]
+    pub left_out: Option<i64>,
     /// Every write to the source that was confirmed before this is in the target.
     #[serde(default)]
     pub caught_up_to: Option<Timestamp>,

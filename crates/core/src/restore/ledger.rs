@@ -5,6 +5,9 @@ use elysia_api::restore::RestoredAliases;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::profile::WorkProfile;
+use crate::pace::Pace;
+
 /// The ledger of a restore.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -33,6 +36,9 @@ pub struct RestoreLedger {
     /// Left as they were.
     #[serde(default)]
     pub skipped: i64,
+    /// To be written over, and equal to what was there.
+    #[serde(default)]
+    pub unchanged: i64,
     /// Written over what was there.
     #[serde(default)]
     pub merged: i64,
@@ -48,6 +54,9 @@ pub struct RestoreLedger {
     /// Aliases of the backup, and how they stand; absent where there are none, or it is not known yet.
     #[serde(default)]
     pub aliases: Option<RestoredAliases>,
+    /// How fast it goes.
+    #[serde(default)]
+    pub pace: Option<Pace>,
     /// Whether it may have written.
     #[serde(default)]
     pub has_begun: bool,
@@ -70,6 +79,9 @@ pub struct RestoreLedger {
     /// The hash that a person approved and that was used up.
     #[serde(default)]
     pub approved: Option<String>,
+    /// What the work took since the worker began; absent where the servers restore by themselves, or nothing was done.
+    #[serde(default)]
+    pub profile: Option<WorkProfile>,
 }
 
 /// How far a restore is.

@@ -276,13 +276,14 @@ fn running(name: &str, own: Option<&RestoreLedger>) -> Plan {
 }
 
 fn succeeded(spec: &RestoreSpec, ledger: &RestoreLedger) -> Plan {
-    let RestoreLedger { written, skipped, merged, unselected, unconverted, dropped, .. } = ledger;
+    let RestoreLedger { written, skipped, unchanged, merged, unselected, unconverted, dropped, .. } = ledger;
     let run = ledger.run.as_deref().unwrap_or(&spec.from.run);
     let mut message = format!(
         "{} of run {run} is in {}: {written} objects written, {skipped} left as they were, {merged} merged",
         spec.collection, spec.into
     );
     for (count, what) in [
+        (unchanged, "equal to what was there"),
         (unselected, "not selected"),
         (unconverted, "left out because a value could not be converted"),
         (dropped, "properties left out because they could not be"),

@@ -2,10 +2,11 @@
 
 use elysia_api::CollectionRestore;
 use elysia_api::condition::{ConditionType, Reason};
-use elysia_api::restore::{CollectionRestoreStatus, RestoredObjects};
+use elysia_api::restore::{CollectionRestoreStatus, RestorePhase, RestoredObjects};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::ledger::Stage;
 use super::{Observed, Plan, RestoreSpec};
 use crate::condition::{self, Finding};
 
@@ -31,6 +32,7 @@ pub fn status(
         phase: Some(plan.phase),
         job: plan.job.clone(),
         plan: plan.shown.clone(),
+        progress: None,
         last_handled: spec.run_now.clone(),
         conditions: condition::merge(&before.conditions, &findings, restore.metadata.generation, now),
         ..before
@@ -45,12 +47,16 @@ pub fn status(
             done: ledger.done,
             written: ledger.written,
             skipped: ledger.skipped,
+            unchanged: ledger.unchanged,
             merged: ledger.merged,
             unselected: ledger.unselected,
             unconverted: ledger.unconverted,
             dropped_properties: ledger.dropped,
         });
         status.aliases.clone_from(&ledger.aliases);
+        if plan.phase == RestorePhase::Running && ledger.stage == Stage::Writing {
+            status.progress = ledger.pace.map(|pace| pace.told(ledger.updated_at, now));
+        }
     }
     status
 }

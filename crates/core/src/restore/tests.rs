@@ -57,11 +57,13 @@ fn ledger(spec: &RestoreSpec, order: &str, stage: Stage) -> RestoreLedger {
         done: 4,
         written: 4,
         skipped: 0,
+        unchanged: 0,
         merged: 0,
         unselected: 0,
         unconverted: 0,
         dropped: 0,
         aliases: None,
+        pace: None,
         has_begun: stage == Stage::Writing,
         started_at: at("2026-05-01T12:00:05Z"),
         updated_at: at("2026-05-01T12:00:06Z"),
@@ -70,6 +72,7 @@ fn ledger(spec: &RestoreSpec, order: &str, stage: Stage) -> RestoreLedger {
         is_permanent: false,
         guarded: None,
         approved: None,
+        profile: None,
     }
 }
 
@@ -359,4 +362,26 @@ fn what_became_of_aliases_is_told() {
     }))
     .unwrap();
     assert_eq!(status(&object, &spec, &seen, &done, None, seen.now).aliases, Some(aliases));
+}
+
+#[test]
+fn how_fast_it_goes_is_told_while_it_writes() {
+    let spec = restore(|_| {});
+    let object: CollectionRestore = serde_json::from_value(json!({
+        "apiVersion": "elysia.dev/v1alpha1", "kind": "CollectionRestore", "metadata": {"name": "back"},
+        "spec": {
+            "clusterRef": {"name": "search"}, "from": {"backupRef": {"name": "nightly"}, "run": "latest"},
+            "collection": "Articles",
+        },
+    }))
+    .unwrap();
+    let mut seen = observed();
+    let (order, _) = order_of(&plan(&spec, &seen));
+    seen.jobs = vec![job(&spec, &order, JobState::Active)];
+    for (stage, wanted) in [(Stage::Writing, Some((Some(2), Some(3)))), (Stage::Looking, None), (Stage::Done, None)] {
+        let pace = crate::pace::Pace { done: 4, total: Some(9), objects_per_second: Some(2), ..Default::default() };
+        seen.ledger = Sight::Seen(Some(RestoreLedger { pace: Some(pace), ..ledger(&spec, &order, stage) }));
+        let told = status(&object, &spec, &seen, &plan(&spec, &seen), None, seen.now).progress;
+        assert_eq!(told.map(|told| (told.objects_per_second, told.seconds_left)), wanted, "{stage:?}");
+    }
 }

@@ -53,10 +53,21 @@ pub enum State {
 /// Every run, the newest first. A store that cannot be asked about one of them is an error: what is not known is not
 /// absent.
 pub async fn list<S: Store>(store: &S) -> Result<Vec<Entry>, PortError> {
+    let mut runs = names(store).await?;
+    runs.truncate(MOST_RUNS);
+    read(store, runs).await
+}
+
+/// What could be runs: the names of folders, the newest first. One that has no manifest is none.
+pub async fn names<S: Store>(store: &S) -> Result<Vec<String>, PortError> {
     let mut runs = store.folders(layout::RUNS).await?;
     // Their ids begin with their times.
     runs.sort_by(|one, other| other.cmp(one));
-    runs.truncate(MOST_RUNS);
+    Ok(runs)
+}
+
+/// Several, in the order in which they are named.
+pub async fn read<S: Store>(store: &S, runs: Vec<String>) -> Result<Vec<Entry>, PortError> {
     list_within(store, runs, CATALOGUE_BYTES).await
 }
 
@@ -167,13 +178,7 @@ pub async fn restored<S: Store>(
 
 /// The run that is meant: this one, or with `latest` the newest that has a manifest.
 pub async fn find<S: Store>(store: &S, run: &str) -> Result<Option<Manifest>, StoredError> {
-    let runs = if run == LATEST {
-        let mut runs = store.folders(layout::RUNS).await?;
-        runs.sort_by(|one, other| other.cmp(one));
-        runs
-    } else {
-        vec![run.to_owned()]
-    };
+    let runs = if run == LATEST { names(store).await? } else { vec![run.to_owned()] };
     for run in runs.iter().filter(|run| layout::is_run_id(run)) {
         let key = layout::in_run(run, layout::MANIFEST);
         match stored::read::<Manifest, _>(store, &key).await? {

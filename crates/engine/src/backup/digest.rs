@@ -18,6 +18,9 @@ use crate::object::{Object, Vector};
 /// Words of a sum, the least one first.
 const WORDS: usize = 4;
 
+/// Numbers that are hashed at once: 4 KiB.
+const FLOATS: usize = 1024;
+
 /// How many objects, and what they are.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Contents {
@@ -154,11 +157,14 @@ pub fn object_digest(object: &Object) -> [u8; 32] {
 fn floats(hash: &mut Sha256, kind: u8, numbers: &[f32]) {
     hash.update([kind]);
     hash.update((numbers.len() as u64).to_le_bytes());
-    let mut bytes = Vec::with_capacity(size_of_val(numbers));
-    for number in numbers {
-        bytes.extend_from_slice(&number.to_le_bytes());
+    // Into slots that are there already: this becomes a plain copy, where appending asks for room at each number.
+    let mut bytes = [[0; size_of::<f32>()]; FLOATS];
+    for some in numbers.chunks(FLOATS) {
+        for (slot, number) in bytes.iter_mut().zip(some) {
+            *slot = number.to_le_bytes();
+        }
+        hash.update(bytes[..some.len()].as_flattened());
     }
-    hash.update(&bytes);
 }
 
 /// Length first, so that no two parts run into one another.

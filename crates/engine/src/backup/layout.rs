@@ -14,6 +14,8 @@
 //! runs/RUN/drilled.json                             what its last restore drill found
 //! restores/ID.json                                  receipts
 //! woken/RUN.json                                    the tenant that a run has woken, while it is awake
+//! catalogue.json                                    what lists say of runs, and
+//! catalogue/RUN/HASH                                that this is still true of one: see [`super::stamp`]
 //! ```
 
 use jiff::Timestamp;
@@ -29,6 +31,10 @@ pub const RUNS: &str = "runs";
 pub const RESTORES: &str = "restores";
 /// Below it, each run that has a tenant woken says which.
 pub const WOKEN: &str = "woken";
+/// Below it, each run has its stamps in a folder.
+pub const CATALOGUE: &str = "catalogue";
+/// What lists say of runs, as their owner noted it.
+pub const CATALOGUE_FILE: &str = "catalogue.json";
 /// The first file of a run.
 pub const BEGUN: &str = "begun.json";
 /// The last.
@@ -98,6 +104,16 @@ pub fn native_id(run: &str) -> String {
 /// The key under which a run says which tenant it has woken.
 pub fn woken(run: &str) -> String {
     format!("{WOKEN}/{run}.json")
+}
+
+/// The folder of a run's stamps.
+pub fn stamps(run: &str) -> String {
+    format!("{CATALOGUE}/{run}")
+}
+
+/// The key of one of them.
+pub fn stamp(run: &str, name: &str) -> String {
+    format!("{CATALOGUE}/{run}/{name}")
 }
 
 /// The key of a receipt.

@@ -6,7 +6,7 @@ use super::manifest::DataFormat;
 
 /// What is written unless something else is asked for: higher levels of zstd take several times as long for some percent,
 /// and of vectors they save nothing.
-const ZSTD_USUAL: u8 = 3;
+pub(super) const ZSTD_USUAL: u8 = 3;
 
 /// The same for gzip: its own middle.
 const GZIP_USUAL: u8 = 6;

@@ -31,6 +31,7 @@ pub struct MemoryStore {
     files: Arc<Mutex<BTreeMap<String, Bytes>>>,
     fuse: Fuse,
     is_read_only: bool,
+    is_append_only: bool,
     most: Option<u64>,
     silent: Option<String>,
 }
@@ -46,6 +47,12 @@ impl MemoryStore {
     #[must_use]
     pub fn read_only(&self) -> Self {
         Self { is_read_only: true, ..self.clone() }
+    }
+
+    /// The same store for somebody who may write and not delete.
+    #[must_use]
+    pub fn append_only(&self) -> Self {
+        Self { is_append_only: true, ..self.clone() }
     }
 
     /// The same store with room for this many bytes in all.
@@ -122,8 +129,8 @@ impl Store for MemoryStore {
     }
 
     async fn remove(&self, keys: &[String]) -> Result<(), PortError> {
-        if self.is_read_only {
-            return Err(refuse("the store is read-only".to_owned()));
+        if self.is_read_only || self.is_append_only {
+            return Err(refuse("nothing may be removed from the store".to_owned()));
         }
         for key in keys {
             self.fuse.burn()?;
@@ -305,7 +312,8 @@ impl ObjectSource for MemoryCluster {
                 .filter(|object| stretch.until.is_none_or(|until| object.id < until));
             let objects: Vec<Object> = within.take(self.page.max(1)).cloned().collect();
             let times = objects.iter().map(|object| times_of(object.id)).collect();
-            Ok(Page { objects, times, replicas: ReplicasNote { compared: true, ..ReplicasNote::default() } })
+            let replicas = ReplicasNote { compared: true, ..ReplicasNote::default() };
+            Ok(Page { objects, times, replicas, is_last: false })
         })?
     }
 

@@ -15,7 +15,8 @@
 //! A run may also be a backup that the servers wrote themselves ([`native`]): it is listed, verified and retired like any
 //! other, and nothing here reads what is in it.
 //!
-//! A run exists when its manifest does, which is written last ([`write`]). [`manifest`] is the published format;
+//! A run exists when its manifest does, which is written last ([`write`]). Lists are quick because owners note what they
+//! say ([`stamp`]), and nothing else goes by that. [`manifest`] is the published format;
 //! [`layout`] says where its files lie. [`memory`] has the ports in memory, with a fuse that blows at a chosen effect.
 
 pub mod catalogue;
@@ -38,6 +39,8 @@ pub mod restore;
 pub mod retire;
 pub mod roll;
 pub mod seal;
+pub mod stages;
+pub mod stamp;
 pub mod stored;
 mod tally;
 pub mod transform;

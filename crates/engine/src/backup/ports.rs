@@ -126,6 +126,8 @@ pub struct Page {
     pub times: Vec<Times>,
     /// What the replicas said of one another.
     pub replicas: ReplicasNote,
+    /// Whether the stretch is over with it, as far as the source knows: then it is not asked for one more.
+    pub is_last: bool,
 }
 
 /// Collections that are read.

@@ -11,6 +11,7 @@ use super::catalogue::{self, Entry, State};
 use super::layout;
 use super::manifest::{Begun, Marker, Owner};
 use super::ports::Store;
+use super::stamp;
 use super::stored::{self, StoredError};
 use crate::ports::PortError;
 
@@ -125,6 +126,10 @@ pub async fn remove_runs<S: Store>(
 }
 
 async fn take_away<S: Store>(store: &S, run: &str) -> Result<u64, PortError> {
+    stamp::changing(store, run, take_files(store, run)).await
+}
+
+async fn take_files<S: Store>(store: &S, run: &str) -> Result<u64, PortError> {
     let folder = format!("{}/{run}", layout::RUNS);
     let manifest = layout::in_run(run, layout::MANIFEST);
     let begun = layout::in_run(run, layout::BEGUN);

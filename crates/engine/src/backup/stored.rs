@@ -90,6 +90,15 @@ pub async fn read<T: DeserializeOwned, S: Store>(store: &S, key: &str) -> Result
     taken(key, found)
 }
 
+/// The same of a file of at most so many bytes that is read for itself.
+pub async fn read_within<T: DeserializeOwned, S: Store>(
+    store: &S,
+    key: &str,
+    most: u64,
+) -> Result<Option<(T, Bytes)>, StoredError> {
+    taken(key, store.get(key, most).await?)
+}
+
 fn taken<T: DeserializeOwned>(key: &str, found: Got) -> Result<Option<(T, Bytes)>, StoredError> {
     match found {
         Got::Absent => Ok(None),

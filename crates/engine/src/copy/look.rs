@@ -125,11 +125,11 @@ async fn standing<M: Mirror>(mirror: &M, order: &Order, out: &mut Look) -> Resul
     }
     // Made by this copy, which was killed before it could note that, or for it; or by somebody else.
     let is_ours = !out.is_new || order.is_made;
-    match occupant(mirror, &class).await? {
+    match occupant(mirror, &class, !out.is_new).await? {
         Occupant::None => out.state.holding = if is_ours { Holding::Own } else { Holding::Found },
-        // This copy notes the target for its own before it writes an object.
+        // This copy notes the target for its own before it makes a tenant or writes an object.
         Occupant::Some(tenant) => out.blockers.push(Blocker::Occupied { into: order.into.clone(), tenant }),
-        Occupant::Unknown(_) if !out.is_new => out.state.holding = Holding::Own,
+        // Also where this copy was about to make it: a person may have been faster, and what it takes for its own it clears.
         Occupant::Unknown(reason) => out.blockers.push(Blocker::NotProvedEmpty { into: order.into.clone(), reason }),
     }
     Ok(())
@@ -142,15 +142,22 @@ enum Occupant {
     Unknown(String),
 }
 
-async fn occupant<M: Mirror>(mirror: &M, class: &Value) -> Result<Occupant, PortError> {
+/// `any_tenant`: one that has no objects is somebody's as well.
+async fn occupant<M: Mirror>(mirror: &M, class: &Value, any_tenant: bool) -> Result<Occupant, PortError> {
     if class["multiTenancyConfig"]["enabled"] == true {
+        let mut resting = None;
         for tenant in mirror.tenants().await? {
-            if !tenant.is_awake() {
-                return Ok(Occupant::Unknown(format!("tenant {} is {}", tenant.name, tenant.activity)));
-            }
-            if mirror.has_objects(Some(&tenant.name)).await? {
+            if any_tenant {
                 return Ok(Occupant::Some(Some(tenant.name)));
             }
+            if !tenant.is_awake() {
+                resting.get_or_insert(tenant);
+            } else if mirror.has_objects(Some(&tenant.name)).await? {
+                return Ok(Occupant::Some(Some(tenant.name)));
+            }
+        }
+        if let Some(tenant) = resting {
+            return Ok(Occupant::Unknown(format!("tenant {} is {}", tenant.name, tenant.activity)));
         }
     } else if mirror.has_objects(None).await? {
         return Ok(Occupant::Some(None));

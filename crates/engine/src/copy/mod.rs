@@ -142,7 +142,11 @@ impl Order {
 
 /// How far a copy is: its state as it stands in memory.
 #[derive(Debug, Default)]
-pub struct Progress(Mutex<Option<State>>);
+pub struct Progress {
+    state: Mutex<Option<State>>,
+    /// Held by whoever writes the state down.
+    saving: tokio::sync::Mutex<()>,
+}
 
 impl Progress {
     /// The state; `None` before it has begun.
@@ -151,7 +155,7 @@ impl Progress {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<State>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks at the state, or changes it.
@@ -266,11 +270,19 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
     }
 
     /// Makes the target where there is none. That it will be made is noted before: what is found after a crash was made by
-    /// this copy, since there was none when that was noted.
+    /// this copy, since there was none when that was noted. Servers that refuse it have made none: then the note is taken
+    /// back, for what is found later was made by somebody else.
     async fn begin(&self, class: Option<&Value>) -> Result<(), CopyError> {
         self.save().await?;
-        if let Some(class) = class {
-            self.call(async || self.mirror.create(class).await).await?;
+        if let Some(class) = class
+            && let Err(error) = self.call(async || self.mirror.create(class).await).await
+        {
+            let is_untouched = self.progress.with(|state| state.holding)? == Holding::Absent;
+            if is_untouched && !error.retryable && self.call(async || self.mirror.class().await).await?.is_none() {
+                let note = [self.order.state.clone()];
+                self.call(async || self.states.remove(&note).await).await?;
+            }
+            return Err(error.into());
         }
         if self.progress.with(|state| state.holding)? == Holding::Absent {
             self.progress.with(|state| state.holding = Holding::Own)?;
@@ -327,6 +339,8 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
     }
 
     async fn save(&self) -> Result<(), CopyError> {
+        // One after another: an older state that lands last would forget a tenant that was woken.
+        let _turn = self.progress.saving.lock().await;
         let state = self.progress.with(|state| {
             state.updated_at = self.clock.now();
             state.clone()

@@ -131,7 +131,13 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
     async fn close(&self) -> Result<(), CopyError> {
         self.progress.with(|state| {
             let Some(pass) = state.pass.take() else { return };
-            let Tally { written, removed, left, source, target, differing, .. } = pass.all();
+            let Tally { read, written, removed, left, source, target, differing } = pass.all();
+            match pass.kind {
+                Kind::First => state.left_out = Some(read.saturating_sub(written)),
+                Kind::Contents | Kind::Compare => state.left_out = Some(read.saturating_sub(source)),
+                // Only what was changed was read, and nothing is left out by a transformation that allows such a pass.
+                Kind::Stamps => {}
+            }
             if pass.kind == Kind::Compare {
                 let (at, tenants) = (pass.began_at, pass.differing);
                 state.compared = Some(Comparison { source, target, differing, at, tenants });

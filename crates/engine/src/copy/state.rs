@@ -251,6 +251,9 @@ pub struct State {
     /// Objects that the last whole pass had to leave in the target.
     #[serde(default)]
     pub left: u64,
+    /// Objects of the source that the transformation left out, as the last pass counted that read all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<u64>,
     /// When the last whole pass began: whatever was written to the source before is in the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caught_up_to: Option<Timestamp>,
@@ -290,6 +293,7 @@ impl State {
             removed: 0,
             behind: None,
             left: 0,
+            left_out: None,
             caught_up_to: None,
             pass: None,
             compared: None,

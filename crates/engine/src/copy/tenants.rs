@@ -59,7 +59,11 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
             state.pass.as_mut().is_none_or(|pass| pass.position(unit.tenant.as_deref(), slice).is_done)
         })?;
         if is_done {
-            return Ok(());
+            // Killed before it was put to rest, perhaps.
+            return match &unit.tenant {
+                Some(tenant) => self.rest_target(unit, tenant).await,
+                None => Ok(()),
+            };
         }
         let Some(tenant) = &unit.tenant else { return self.stretch(kit, kind, unit).await };
         let error = match self.awake(kit, kind, unit, tenant).await {
@@ -80,7 +84,7 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
     }
 
     async fn awake(&self, kit: &Kit, kind: Kind, unit: &Unit, tenant: &str) -> Result<(), CopyError> {
-        let wakes_source = unit.source == Presence::AtRest;
+        let wakes_source = unit.source == Presence::AtRest && self.still_rests(tenant).await?;
         if wakes_source {
             // Noted first: whoever comes after a kill puts it back to rest.
             self.progress.with(|state| state.woken.insert(tenant.to_owned()))?;
@@ -95,18 +99,40 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
         done
     }
 
+    /// Whether a tenant that was at rest when this pass began is so still. One that somebody woke since is theirs, and stays
+    /// awake; one that was offloaded since would be loaded back, and left in another place than they put it.
+    async fn still_rests(&self, tenant: &str) -> Result<bool, CopyError> {
+        let described = self.call(async || self.source.describe(&self.order.from).await).await?;
+        let tenants = described.and_then(|described| described.tenants).unwrap_or_default();
+        match tenants.into_iter().find(|found| found.name == tenant) {
+            Some(found) if !found.is_awake() && !found.is_cold() => {
+                let (collection, activity) = (self.order.from.clone(), found.activity);
+                let blocker = Blocker::Offloaded { collection, count: 1, tenant: found.name, activity };
+                Err(CopyError::Blocked(vec![blocker]))
+            }
+            Some(found) => Ok(found.is_cold()),
+            // Removed: the call that reads it says so.
+            None => Ok(false),
+        }
+    }
+
     async fn both(&self, kit: &Kit, kind: Kind, unit: &Unit, tenant: &str) -> Result<(), CopyError> {
         if unit.target == Presence::AtRest {
             self.call(async || self.mirrored.set_awake(&self.order.into, tenant, true).await).await?;
         }
         let done = self.stretch(kit, kind, unit).await;
-        // As it is at the source, whatever it was.
+        self.rest_target(unit, tenant).await?;
+        done
+    }
+
+    /// As it is at the source, whatever it was.
+    async fn rest_target(&self, unit: &Unit, tenant: &str) -> Result<(), CopyError> {
         let wanted = if unit.source.is_there() { unit.source } else { unit.target };
         if unit.target.is_there() && wanted == Presence::AtRest {
             let names = [tenant.to_owned()];
             self.call(async || self.mirror.rest_tenants(&names).await).await?;
         }
-        done
+        Ok(())
     }
 
     /// Puts a tenant of the source back to rest, if it is still there.

@@ -19,8 +19,12 @@ use crate::category::Category;
 use crate::object::Object;
 use crate::ports::{Clock, PortError};
 
-/// Objects that are asked for by their ids at once: of large ones, 10 KiB each, a megabyte from each side.
+/// Objects that are asked for by their ids at once, at most.
 const FETCHED: usize = 100;
+/// Objects that are asked for first, when nothing is known of their size.
+const FETCHED_FIRST: usize = 8;
+/// Bytes of the objects that are asked for at once, about: each replica of both sides answers with as many, in every lane.
+const FETCHED_BYTES: usize = 1 << 20;
 
 /// What is to be done with objects, and what they are beside that.
 #[derive(Debug, Default)]
@@ -74,6 +78,7 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
         let since = self.progress.with(|state| state.caught_up_to)?.map_or(Timestamp::MIN, before);
         let after = self.begins(unit)?;
         let (mut source, mut target) = (unit.source_behind(after), unit.target_behind(after));
+        let mut at_once = FETCHED_FIRST;
         loop {
             self.alive()?;
             if let Some(Behind(after)) = source.wants() {
@@ -94,8 +99,13 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
             };
             let wanted: Vec<(Uuid, bool)> =
                 found.iter().filter(is_wanted).map(|pair| (pair.id, pair.target.is_some())).collect();
-            for some in wanted.chunks(FETCHED) {
-                tally.join(self.fetched(kit, unit, some).await?);
+            let mut wanted = wanted.as_slice();
+            while !wanted.is_empty() {
+                let (some, rest) = wanted.split_at(at_once.min(wanted.len()));
+                let (fetched, largest) = self.fetched(kit, unit, some).await?;
+                tally.join(fetched);
+                at_once = fitting(at_once, largest);
+                wanted = rest;
             }
             let vanished: Vec<Uuid> = found.iter().filter(|pair| pair.source.is_none()).map(|pair| pair.id).collect();
             tally.join(self.clear(unit, &vanished, true).await?);
@@ -106,21 +116,23 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
         }
     }
 
-    /// Objects of the source that may have to be written, with whether the target has something under their ids.
-    async fn fetched(&self, kit: &Kit, unit: &Unit, wanted: &[(Uuid, bool)]) -> Result<Tally, CopyError> {
+    /// Objects of the source that may have to be written, with whether the target has something under their ids. Answers
+    /// what was done and the bytes of the largest.
+    async fn fetched(&self, kit: &Kit, unit: &Unit, wanted: &[(Uuid, bool)]) -> Result<(Tally, usize), CopyError> {
         let (from, into, tenant) = (&self.order.from, &self.order.into, unit.tenant.as_deref());
         let ids: Vec<Uuid> = wanted.iter().map(|(id, _)| *id).collect();
         let objects = self.call(async || self.source.whole(from, tenant, &ids).await).await?;
         let there: Vec<Uuid> = wanted.iter().filter(|(_, is_there)| *is_there).map(|(id, _)| *id).collect();
         let there = self.call(async || self.mirrored.whole(into, tenant, &there).await).await?;
         let mut there: BTreeMap<Uuid, Object> = there.into_iter().map(|object| (object.id, object)).collect();
+        let largest = objects.iter().chain(there.values()).map(Object::bytes).max().unwrap_or_default();
         // What the source has no more is left to the next pass.
         let found = objects.into_iter().map(|source| {
             let target = there.remove(&source.id);
             Pair { id: source.id, source: Some(source), target }
         });
         let doings = kit.compared(found.collect()).await?;
-        self.act(unit, doings).await
+        Ok((self.act(unit, doings).await?, largest))
     }
 
     /// By everything that both sides have; and if it is only to compare them, without any change.
@@ -236,6 +248,8 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
             if let Some(pass) = &mut state.pass {
                 let position = pass.position(unit.tenant.as_deref(), unit.slice);
                 position.after = after.or(position.after);
+                // Noted with the counts: a stretch that is begun again at its last page would count that once more.
+                position.is_done |= after.is_none();
                 position.tally.join(tally);
             }
             let is_due = now.duration_since(state.updated_at).unsigned_abs() >= self.order.save_each;
@@ -254,6 +268,12 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
             }
         })
     }
+}
+
+/// How many objects are asked for next, when the largest of the last ones had so many bytes: at most four times as many as
+/// then, since the next ones may be larger.
+fn fitting(before: usize, largest: usize) -> usize {
+    (FETCHED_BYTES / largest.max(1)).clamp(1, FETCHED.min(before * 4))
 }
 
 /// A page was listed. One that is out of order says nothing of what is missing.
@@ -320,6 +340,24 @@ impl Made {
         match self {
             Self::Object { object, dropped: _ } => Some(object),
             Self::Unselected | Self::Skipped => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_objects_are_asked_for_a_few_at_a_time() {
+        for (before, largest, wanted) in [
+            (FETCHED_FIRST, 100, 32),
+            (32, 100, FETCHED),
+            (FETCHED, FETCHED_BYTES / 10, 10),
+            (10, 50 * FETCHED_BYTES, 1),
+            (1, 0, 4),
+        ] {
+            assert_eq!(fitting(before, largest), wanted, "{before} {largest}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod ahead;
 mod aliases;
 mod chosen;
 mod drilled;
@@ -9,7 +10,9 @@ mod faults;
 mod incremental;
 mod killed;
 mod meddled;
+mod profile;
 mod restored;
 mod retired;
 mod sealed;
+mod soak;
 mod world;

@@ -56,6 +56,27 @@ async fn conflicts_end_as_they_were_asked_to() {
 }
 
 #[tokio::test]
+async fn overwrite_leaves_untouched_what_is_equal() {
+    let (store, source) = backed_up().await;
+    let order = restore_order("Articles", "Copy", Conflict::Overwrite);
+    let target = taken();
+    restore(&store, &target, &order).await.unwrap();
+    let mut class = target.get("Copy").unwrap();
+    let objects = class.objects.get_mut("").unwrap();
+    objects.get_mut(&object(4).id).unwrap().properties.insert("title".to_owned(), "theirs".into());
+    objects.get_mut(&object(5).id).unwrap().vectors.clear();
+    objects.get_mut(&object(6).id).unwrap().properties.insert("nothing".to_owned(), serde_json::Value::Null);
+    objects.remove(&object(7).id);
+    target.set("Copy", class);
+    store.tamper("restores/r.json", None);
+    let receipt = restore(&store, &target, &order).await.unwrap();
+    assert_eq!(receipt.counts, Counts { written: 3, unchanged: 27, ..Counts::default() });
+    let found = target.get("Copy").unwrap().objects[""].clone();
+    let others = source.get("Articles").unwrap().objects[""].clone();
+    assert!(others.iter().filter(|(id, _)| **id != object(6).id).all(|(id, object)| found[id] == *object));
+}
+
+#[tokio::test]
 async fn every_blocker_is_named_and_nothing_is_written() {
     let (store, _) = backed_up().await;
     let blocked = async |target: &MemoryCluster, order| {

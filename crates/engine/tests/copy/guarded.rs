@@ -2,6 +2,7 @@
 
 use elysia_engine::copy::state::Holding;
 use elysia_engine::copy::{Blocker, CopyError, Order};
+use elysia_engine::memory::Fuse;
 use serde_json::json;
 
 use super::world::{Act, Class, World, class, id, last, object, order};
@@ -189,4 +190,41 @@ async fn the_state_of_another_copy_is_not_gone_on_with() {
     let other = Order { into: "C".to_owned(), ..order("open") };
     let blockers = blocked(world.copy(&other).await.unwrap_err());
     assert!(matches!(&blockers[..], [Blocker::OtherCopy { into, .. }] if into == "B"), "{blockers:?}");
+}
+
+#[tokio::test]
+async fn what_is_made_after_the_servers_refused_it_is_somebody_elses() {
+    // The note that it will be made goes when it is not made.
+    let world = World::new(5, &[("t1", "HOT")]);
+    world.lock().refuses_classes = true;
+    world.copy(&order("open")).await.unwrap_err();
+    assert!(world.states.files().is_empty(), "{:?}", world.states.files());
+    // A person makes it; an application fills one tenant and puts another to rest.
+    world.lock().refuses_classes = false;
+    let filled = [("mine".to_owned(), [(id(77), (object(77, 9), 0))].into())].into();
+    let tenants = [("cold".to_owned(), "COLD".to_owned()), ("mine".to_owned(), "HOT".to_owned())].into();
+    let class = Class { schema: class("B", true), objects: filled, tenants, ..Class::default() };
+    world.lock().classes.insert("B".to_owned(), class);
+    let before = world.contents("B");
+    let blockers = blocked(world.copy(&order("open")).await.unwrap_err());
+    assert_eq!(blockers, [Blocker::Occupied { into: "B".to_owned(), tenant: Some("mine".to_owned()) }]);
+    assert_eq!((world.contents("B"), world.lock().removed.len()), (before, 0));
+}
+
+#[tokio::test]
+async fn a_note_that_it_will_be_made_does_not_make_a_filled_one_its_own() {
+    let world = World::new(5, &[("t1", "HOT")]);
+    // Killed right after the note: nothing of the target is there yet.
+    let mut calls = 1;
+    while world.states.files().is_empty() {
+        world.with_fuse(&Fuse::after(calls)).copy(&order("open")).await.unwrap_err();
+        calls += 1;
+    }
+    assert!(!world.lock().classes.contains_key("B"));
+    let tenants = [("cold".to_owned(), "COLD".to_owned())].into();
+    let class = Class { schema: class("B", true), tenants, ..Class::default() };
+    world.lock().classes.insert("B".to_owned(), class);
+    let blockers = blocked(world.copy(&order("open")).await.unwrap_err());
+    assert_eq!(blockers, [Blocker::Occupied { into: "B".to_owned(), tenant: Some("cold".to_owned()) }]);
+    assert!(world.class("B").tenants.contains_key("cold"));
 }

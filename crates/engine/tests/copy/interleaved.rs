@@ -45,7 +45,8 @@ async fn finish(world: &World, order: &Order) {
     panic!("never done: {:?}", world.copy(order).await);
 }
 
-fn run(world: &World, kills: &[u64], last_kills: &[u64], transform: &[Step]) {
+/// The answer is how many objects a transformation left out.
+fn run(world: &World, kills: &[u64], last_kills: &[u64], transform: &[Step]) -> Option<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let open = Order { transform: transform.to_vec(), ..order("open") };
@@ -59,7 +60,8 @@ fn run(world: &World, kills: &[u64], last_kills: &[u64], transform: &[Step]) {
         let compared = state.compared.unwrap();
         assert!(compared.is_same(), "{compared:?}");
         assert_eq!(state.woken, std::collections::BTreeSet::new());
-    });
+        state.left_out
+    })
 }
 
 fn kills() -> impl Strategy<Value = Vec<u64>> {
@@ -101,8 +103,9 @@ proptest! {
         let steps: Vec<Step> = serde_json::from_value(json!([
             {"rename": {"from": "text", "to": "body"}}, {"where": {"filter": "n < 128"}},
         ])).unwrap();
-        run(&world, &kills, &last_kills, &steps);
+        let left_out = run(&world, &kills, &last_kills, &steps);
         let mut wanted = world.contents("A");
+        let all: usize = wanted.values().map(std::collections::BTreeMap::len).sum();
         for objects in wanted.values_mut() {
             objects.retain(|_, object| object.properties["n"].as_u64().unwrap() < 128);
             for object in objects.values_mut() {
@@ -110,6 +113,8 @@ proptest! {
                 object.properties.insert("body".to_owned(), text);
             }
         }
+        let kept: usize = wanted.values().map(std::collections::BTreeMap::len).sum();
+        prop_assert_eq!(left_out, Some((all - kept) as u64));
         wanted.retain(|_, objects| !objects.is_empty());
         prop_assert_eq!(world.contents("B"), wanted);
     }

@@ -86,6 +86,8 @@ pub(crate) struct Inner {
     /// Ids that were removed from the target, or tenants.
     pub(crate) removed: Vec<String>,
     anew: u64,
+    /// No class is made.
+    pub(crate) refuses_classes: bool,
 }
 
 /// The world as one copier sees it.
@@ -429,6 +431,9 @@ impl Target for At {
 
     async fn create(&self, class: &Value) -> Result<(), PortError> {
         self.world.call(|inner| {
+            if inner.refuses_classes {
+                return Err(refuse("replication factor 1 is below the minimum"));
+            }
             if inner.classes.contains_key(&self.name) {
                 return Err(refuse("the class exists"));
             }

@@ -1,6 +1,7 @@
 //! Migrations: in order, after a crash at every write, back again, and against whatever comes up.
 
 mod kept;
+mod tenants;
 
 use std::collections::BTreeSet;
 
@@ -86,6 +87,7 @@ impl World {
                 written: 5,
                 removed: 0,
                 behind: Some(0),
+                left_out: None,
                 caught_up_to: Some(now()),
                 compared,
                 has_begun: true,

@@ -219,7 +219,8 @@ async fn watch<S: Store>(
     let Begun { order, place, .. } = begun;
     let pace = work.pace;
     let watched_since = Instant::now();
-    let mut was_away = !is_own;
+    // Where only the common address is known, another node may answer for one that died.
+    let mut was_away = !is_own || ways.nodes.is_empty();
     let mut changes = Changes::new(order);
     loop {
         if stop.is_set() {

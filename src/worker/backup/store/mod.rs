@@ -100,3 +100,9 @@ impl Store for AnyStore {
         }
     }
 }
+
+/// A bucket in memory.
+#[cfg(test)]
+pub(super) fn in_memory(prefix: &str) -> AnyStore {
+    AnyStore::Bucket(Bucket::in_memory(prefix))
+}

@@ -23,9 +23,15 @@ pub(super) fn of_act(act: &Act, before: Option<&Journal>, spec: &CollectionSpec)
             );
             vec![Happening::new(Happened::CollectionDeleted, message)]
         }
-        Act::AddProperty { .. } | Act::SetReadOnly { .. } | Act::Copy(_) | Act::EndJob(_) | Act::Switch(_) => {
-            Vec::new()
-        }
+        Act::AddProperty { .. }
+        | Act::SetReadOnly { .. }
+        | Act::HoldTenants(_)
+        | Act::ReleaseTenants { .. }
+        | Act::WakeTenants { .. }
+        | Act::RestTenants { .. }
+        | Act::Copy(_)
+        | Act::EndJob(_)
+        | Act::Switch(_) => Vec::new(),
     }
 }
 

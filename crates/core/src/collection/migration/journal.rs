@@ -1,10 +1,12 @@
 //! What is written down before the first step of a migration, and all that is needed to go on after any crash.
 
 use elysia_api::names;
+use elysia_api::restore::TransformStep;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Tenants;
 use crate::collection::recreate::Target;
 use crate::fingerprint;
 
@@ -173,6 +175,16 @@ pub struct Journal {
     /// Why the last attempt was stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
+    /// What becomes of objects on their way: `spec.migration.transform` when the migration was begun. Salts stand in Secrets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transform: Vec<TransformStep>,
+    /// What is kept of the tenants; absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenants: Option<Tenants>,
+    /// Tenants that were created in the old class at the very moment of the switch, the first few: what was written to them
+    /// is not in the new one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strayed: Vec<String>,
     /// Migrations before this one, the last one at the end; at most [`HISTORY`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Past>,
@@ -202,6 +214,7 @@ impl Journal {
             read_only_before: None,
             freezing_since: None,
             frozen_since: None,
+            tenants: self.tenants.as_ref().map(|_| Tenants::default()),
             ..self.at(Phase::Copy, now)
         };
         let hash = next.hash_of(uid);
@@ -235,7 +248,8 @@ impl Journal {
     /// The hash of the plan: whose it is, which attempt, from which class to which, and both schemas. No counts and no times.
     pub fn hash_of(&self, uid: &str) -> String {
         let parts = (&self.alias, &self.from, &self.to, &self.former_schema, &self.wanted_schema);
-        fingerprint::short(&("Migrate", uid, self.begun.as_second(), self.attempts, parts))
+        let plan = ("Migrate", uid, self.begun.as_second(), self.attempts, parts);
+        if self.transform.is_empty() { fingerprint::short(&plan) } else { fingerprint::short(&(plan, &self.transform)) }
     }
 
     /// The class that the alias leads to when nobody else moves it.
@@ -245,7 +259,9 @@ impl Journal {
 
     /// Names the copy, the same in all of its orders.
     pub fn copy(&self, uid: &str) -> String {
-        fingerprint::short(&("copy", uid, &self.from, &self.to, self.begun.as_second()))
+        let copy = ("copy", uid, &self.from, &self.to, self.begun.as_second());
+        // What was transformed otherwise is another copy.
+        if self.transform.is_empty() { fingerprint::short(&copy) } else { fingerprint::short(&(copy, &self.transform)) }
     }
 
     /// Names the present order to the worker. Another attempt and a final pass have others: nothing that an earlier one

@@ -8,15 +8,19 @@
 
 mod journal;
 mod switch;
+pub mod tenants;
 #[cfg(test)]
 mod tests;
+pub mod transform;
 
 use std::collections::BTreeMap;
 
 use elysia_api::names;
+use elysia_api::restore::TransformStep;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
+use super::recreate::TenantState;
 use super::schema::{self, Measure};
 use super::spec::CollectionSpec;
 use crate::copy::ledger::CopyLedger;
@@ -27,6 +31,7 @@ use elysia_api::collection::{ShardReplicas, Verdict};
 
 pub use journal::{HISTORY, Journal, Past, Phase};
 pub use switch::{Moved, next};
+pub use tenants::{Roll, Tenants};
 
 /// The first servers that have aliases.
 pub const FIRST_VERSION: ServerVersion = ServerVersion::minor(32);
@@ -52,7 +57,7 @@ pub const FROZEN_AT_MOST: SignedDuration = SignedDuration::from_mins(15);
 pub const COPY_DEADLINE: SignedDuration = SignedDuration::from_hours(144);
 
 /// What `spec.migration` says, with every default in place.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Wanted {
     /// The alias.
     pub alias: String,
@@ -62,12 +67,15 @@ pub struct Wanted {
     pub window: Option<SignedDuration>,
     /// What these settings are called.
     pub schema_version: Option<String>,
+    /// What becomes of objects on their way into a new class.
+    pub transform: Vec<TransformStep>,
 }
 
 impl Wanted {
     /// Reads the field; the error says what is wrong with it.
     pub fn parse(migration: &elysia_api::collection::Migration) -> Result<Self, String> {
-        let elysia_api::collection::Migration { alias, approval, rollback_window, schema_version } = migration;
+        let elysia_api::collection::Migration { alias, approval, rollback_window, schema_version, transform } =
+            migration;
         let window = |text: &String| {
             window(text)
                 .ok_or_else(|| format!("spec.migration.rollbackWindow: {text:?} is not a time such as 72h or 7d"))
@@ -77,6 +85,7 @@ impl Wanted {
             is_automatic: *approval == elysia_api::collection::MigrationApproval::Auto,
             window: rollback_window.as_ref().map(window).transpose()?,
             schema_version: schema_version.clone(),
+            transform: transform.clone(),
         })
     }
 }
@@ -106,6 +115,11 @@ pub struct Look {
     pub rival: Option<String>,
     /// The shards of the class in question that are read-only, at each node; `None` when that node could not be asked.
     pub read_only: BTreeMap<String, Option<Vec<String>>>,
+    /// The tenants of the classes that were asked for, sorted by name.
+    pub tenants: BTreeMap<String, Sight<Vec<TenantState>>>,
+    /// Whether writing creates or wakes tenants of the old class, by each node's own word; `None` when that node could not be
+    /// asked.
+    pub makes_tenants: BTreeMap<String, Option<bool>>,
     /// Where the alias leads by each node's own word; the outer `None` when that node could not be asked.
     pub alias_at: BTreeMap<String, Option<Option<String>>>,
     /// Servers that were started after the shards were frozen.
@@ -129,6 +143,8 @@ impl Default for Look {
             other_shards: None,
             rival: None,
             read_only: BTreeMap::new(),
+            tenants: BTreeMap::new(),
+            makes_tenants: BTreeMap::new(),
             alias_at: BTreeMap::new(),
             restarted: Vec::new(),
             ledger: not_asked(),
@@ -155,11 +171,27 @@ pub struct Wants {
     pub copy: bool,
     /// The shards of the class beside the live one.
     pub other_shards: bool,
+    /// The tenants of these classes.
+    pub tenants: Vec<String>,
+    /// Whether writing creates or wakes tenants of this class, at each node.
+    pub makes_tenants: Option<String>,
 }
 
 /// What the present phase wants to know.
 pub fn wants(journal: Option<&Journal>) -> Wants {
     let Some(journal) = journal else { return Wants::default() };
+    let of = |class: &String| Some(class.clone());
+    let wants = of_phase(journal);
+    if journal.tenants.is_none() || !journal.phase.is_frozen() {
+        return wants;
+    }
+    if journal.phase == Phase::Verify {
+        return Wants { tenants: vec![journal.from.clone(), journal.to.clone()], ..wants };
+    }
+    Wants { tenants: vec![journal.from.clone()], makes_tenants: of(&journal.from), ..wants }
+}
+
+fn of_phase(journal: &Journal) -> Wants {
     let of = |class: &String| Some(class.clone());
     match journal.phase {
         Phase::Create if journal.is_rollback => {
@@ -235,12 +267,13 @@ pub fn live(collection: &str, alias: &str, look: &Look) -> Live {
 }
 
 /// The class beside the live one that matters now: the one that is migrated to, the one that is kept, or the one that would
-/// be made next.
-pub fn other(collection: &str, live: &str, journal: Option<&Journal>) -> String {
+/// be made next. `begins`: whether the live class differs in what only a new one can have.
+pub fn other(collection: &str, live: &str, journal: Option<&Journal>, begins: bool) -> String {
     let after = |number: u32| names::generation(collection, number);
     match journal {
         Some(journal) if journal.phase.is_active() => journal.to.clone(),
-        Some(journal) if journal.phase == Phase::Kept => journal.from.clone(),
+        // Nothing is ever copied back into a kept class with tenants: another one is made.
+        Some(journal) if journal.phase == Phase::Kept && !(begins && journal.tenants.is_some()) => journal.from.clone(),
         // What was copied before it was stopped can be gone on with.
         Some(journal) if journal.phase == Phase::Stopped && !journal.is_rollback => journal.to.clone(),
         Some(journal) => {
@@ -256,7 +289,14 @@ pub fn other(collection: &str, live: &str, journal: Option<&Journal>) -> String 
 pub fn target_class(spec: &CollectionSpec, live: &Value, name: &str) -> Value {
     let mut class = spec.class();
     class["class"] = Value::from(name);
-    for property in missing_properties(live, &class) {
+    let migration = spec.migration.as_ref();
+    let version = migration.and_then(|wanted| wanted.schema_version.as_ref());
+    if let (Some(version), None) = (version, class.get("description")) {
+        // Beside the data as well: the journal goes with the Kubernetes cluster.
+        class["description"] = Value::from(format!("schema version {version}"));
+    }
+    let steps = migration.map(|wanted| wanted.transform.as_slice()).unwrap_or_default();
+    for property in left_properties(live, &class, steps) {
         match class.get_mut("properties").and_then(Value::as_array_mut) {
             Some(properties) => properties.push(property),
             None => class["properties"] = Value::Array(vec![property]),
@@ -265,8 +305,20 @@ pub fn target_class(spec: &CollectionSpec, live: &Value, name: &str) -> Value {
     class
 }
 
+/// Properties that one class has, as the transformations leave them, and the other lacks.
+pub fn left_properties(of: &Value, lacking: &Value, steps: &[TransformStep]) -> Vec<Value> {
+    let properties = of["properties"].as_array().map(Vec::as_slice).unwrap_or_default();
+    missing_properties(
+        &Value::from(Map::from_iter([(
+            "properties".to_owned(),
+            Value::from(transform::transformed(properties, steps)),
+        )])),
+        lacking,
+    )
+}
+
 /// Properties that one class has and the other lacks.
-pub fn missing_properties(of: &Value, lacking: &Value) -> Vec<Value> {
+fn missing_properties(of: &Value, lacking: &Value) -> Vec<Value> {
     let names = |class: &Value| -> Vec<String> {
         let properties = class["properties"].as_array().map(Vec::as_slice).unwrap_or_default();
         properties.iter().map(schema::property_name).collect()
@@ -286,9 +338,11 @@ pub fn cross_reference(class: &Value) -> Option<String> {
     properties.iter().find(refers).map(schema::property_name)
 }
 
-/// Whether a class can be had with these settings without making it anew.
-pub fn fits(settings: &Map<String, Value>, class: &Value, measure: &Measure<'_>) -> bool {
-    schema::differences(settings, class, measure).iter().all(|difference| difference.verdict != Verdict::Recreate)
+/// Whether a class can be had with these settings, and with these transformations done, without making it anew.
+pub fn fits(settings: &Map<String, Value>, steps: &[TransformStep], class: &Value, measure: &Measure<'_>) -> bool {
+    transform::differences(settings, steps, class, measure)
+        .iter()
+        .all(|difference| difference.verdict != Verdict::Recreate)
 }
 
 /// The name of the Job of an order.
@@ -398,6 +452,29 @@ pub enum Act {
         read_only: bool,
         /// Which.
         shards: Vec<String>,
+    },
+    /// Keep writing from creating and waking tenants of this class.
+    HoldTenants(String),
+    /// Let writing create and wake tenants of this class as before.
+    ReleaseTenants {
+        /// The class.
+        class: String,
+        /// Its `multiTenancyConfig` of before.
+        tenancy: Value,
+    },
+    /// Wake tenants of a class.
+    WakeTenants {
+        /// The class.
+        class: String,
+        /// Which.
+        tenants: Vec<String>,
+    },
+    /// Put those of these tenants of a class to rest that are there and awake.
+    RestTenants {
+        /// The class.
+        class: String,
+        /// Which.
+        tenants: Vec<String>,
     },
     /// Have a worker carry out the present order of this journal.
     Copy(Box<Journal>),

@@ -1,5 +1,7 @@
 //! From the freeze to the switch and back: the steps during which nobody can write.
 
+mod tenants;
+
 use jiff::Timestamp;
 
 use super::super::recreate::SETTLE;
@@ -92,6 +94,9 @@ impl Stand<'_> {
         if let Some(node) = self.look.restarted.first() {
             return Some(format!("{node} restarted after the shards were made read-only"));
         }
+        if let Some(held) = &self.journal.tenants {
+            return self.broken_of_tenants(held);
+        }
         // A node that does not answer now may answer at the next look; one that says writable does not unsay it.
         let thawed = self.nodes.iter().find(|node| {
             let frozen = self.look.read_only.get(*node).and_then(Option::as_ref);
@@ -124,27 +129,35 @@ impl Stand<'_> {
             Phase::Settle => self.settle(),
             Phase::Final => self.compare(),
             _ => match self.unseen() {
-                Some(node) => Moved::Wait(format!("{node} to say that its shards are read-only")),
+                Some(what) => Moved::Wait(what),
                 None => Moved::Acts(vec![Act::Switch(Box::new(self.journal.clone()))]),
             },
         }
     }
 
-    /// A node that did not say which shards are read-only.
-    fn unseen(&self) -> Option<&String> {
-        self.nodes.iter().find(|node| !matches!(self.look.read_only.get(*node), Some(Some(_))))
+    /// What was not said of all that the freeze is seen by: a node did not say which shards are read-only, or, where there are
+    /// tenants, which there are.
+    fn unseen(&self) -> Option<String> {
+        let node = self.nodes.iter().find(|node| !matches!(self.look.read_only.get(*node), Some(Some(_))));
+        match node {
+            Some(node) => Some(format!("{node} to say which shards are read-only")),
+            None => self.journal.tenants.as_ref().and_then(|_| self.unseen_of_tenants()),
+        }
     }
 
     fn freeze(&self) -> Moved {
         let journal = self.journal;
+        if let Some(held) = &journal.tenants {
+            return self.freeze_tenants(held);
+        }
         if journal.shards.is_empty() || self.nodes.is_empty() {
             return self.stop("the placement of its shards is not known");
         }
-        if let Some(node) = self.unseen() {
+        if let Some(what) = self.unseen() {
             if self.is_late() {
-                return self.stop(&format!("{node} did not say which shards are read-only"));
+                return self.stop(&format!("waited in vain for {what}"));
             }
-            return Moved::Wait(format!("{node} to say which shards are read-only"));
+            return Moved::Wait(what);
         }
         if journal.read_only_before.is_none() {
             // Which are so already is written down before the first is made so. Only those are somebody's word that are so
@@ -175,7 +188,7 @@ impl Stand<'_> {
             return Moved::Wait(format!("writes in flight to end, {} s in all", SETTLE.as_secs()));
         }
         match self.unseen() {
-            Some(node) => Moved::Wait(format!("{node} to say that its shards are read-only")),
+            Some(what) => Moved::Wait(what),
             None => write(Journal { pass: self.journal.pass + 1, ..self.journal.at(Phase::Final, self.now) }),
         }
     }
@@ -189,7 +202,9 @@ impl Stand<'_> {
             Standing::Running(what) => Moved::Wait(what),
             Standing::Done(ledger) => match &ledger.compared {
                 Some(compared) if compared.is_same => {
-                    write(Journal { compared: Some(compared.source), ..journal.at(Phase::Switch, self.now) })
+                    // As many as the old class has, those among them that a transformation leaves out.
+                    let counted = compared.source.saturating_add(ledger.left_out.unwrap_or_default());
+                    write(Journal { compared: Some(counted), ..journal.at(Phase::Switch, self.now) })
                 }
                 Some(compared) => self.stop(&format!(
                     "{} and {} are not the same: {} of {} objects differ, the new class has {}",
@@ -214,6 +229,9 @@ impl Stand<'_> {
         let Some(shards) = self.live_shards.clone().filter(|_| self.spec.collection == journal.to) else {
             return Moved::Wait(format!("the shards of {} to be seen, by which it is known again", journal.to));
         };
+        if let (true, Some(held)) = (shards.is_empty(), &journal.tenants) {
+            return self.end_without_live(held);
+        }
         if shards.is_empty() {
             // It is gone, and whatever is made under its name is another class: the old one is never deleted then.
             return write(journal.at(Phase::Kept, self.now));
@@ -229,20 +247,30 @@ impl Stand<'_> {
             Some(node) => {
                 Moved::Wait(format!("alias {} to be seen to lead to {} at {node}", journal.alias, journal.to))
             }
-            None => write(Journal { to_shards: shards, ..journal.at(Phase::Kept, self.now) }),
+            None => match &journal.tenants {
+                // Their shards have the tenants' names, by which no class is known again.
+                Some(held) => self.rest_after_switch(held),
+                None => write(Journal { to_shards: shards, ..journal.at(Phase::Kept, self.now) }),
+            },
         }
+    }
+
+    fn waits_long(&self) -> bool {
+        self.now.duration_since(self.journal.since) > STEP_PATIENCE.saturating_mul(5)
     }
 
     /// Who stays away for long must not keep everybody else waiting: a restart thaws by itself.
     fn thaw(&self) -> Moved {
         let journal = self.journal;
+        if let Some(held) = &journal.tenants {
+            return self.thaw_tenants(held, if self.waits_long() { self.alive } else { self.nodes });
+        }
         if journal.read_only_before.is_none() {
             // It was stopped before the first shard was made read-only.
             return write(journal.again(&self.spec.uid, self.now));
         }
         let shards = journal.own_shards();
-        let long = self.now.duration_since(journal.since) > STEP_PATIENCE.saturating_mul(5);
-        let nodes = if long { self.alive } else { self.nodes };
+        let nodes = if self.waits_long() { self.alive } else { self.nodes };
         let frozen = |frozen: &Vec<String>| frozen.iter().any(|shard| shards.contains(shard));
         let is_frozen = |node: &String| matches!(self.look.read_only.get(node), Some(Some(shards)) if frozen(shards));
         if nodes.iter().any(is_frozen) {

@@ -83,14 +83,18 @@ fn the_class_beside_the_live_one() {
         ("A_2", Some(journal(Phase::Over)), "A_3"),
         ("A", Some(journal(Phase::Stopped)), "A_2"),
     ] {
-        assert_eq!(other("A", live, journal.as_ref()), expected, "{live} {journal:?}");
+        assert_eq!(other("A", live, journal.as_ref(), true), expected, "{live} {journal:?}");
     }
+    // Nothing goes back into a kept class with tenants.
+    let tenanted = Journal { tenants: Some(Tenants::default()), ..journal(Phase::Kept) };
+    assert_eq!(other("A", "A_2", Some(&tenanted), true), "A_3");
+    assert_eq!(other("A", "A_2", Some(&tenanted), false), "A");
     let mut long = journal(Phase::Over);
     for number in 0..40 {
         long.history = long.with_itself();
         (long.from, long.to) = (format!("A_{}", number + 2), format!("A_{}", number + 3));
     }
-    assert_eq!((long.history.len(), other("A", "A_42", Some(&long)).as_str()), (HISTORY, "A_43"));
+    assert_eq!((long.history.len(), other("A", "A_42", Some(&long), true).as_str()), (HISTORY, "A_43"));
 }
 
 #[test]
@@ -149,5 +153,39 @@ fn what_the_api_server_refuses_is_refused_in_the_loop_too() {
             (Err(error), Some(words)) => assert!(error.contains(words), "{error}"),
             (found, _) => panic!("{collection} {migration}: {found:?}"),
         }
+    }
+}
+
+#[test]
+fn the_schema_version_stands_in_the_class_unless_it_has_a_description() {
+    let spec = |schema: serde_json::Value| {
+        let object: ElysiaCollection = serde_json::from_value(json!({
+            "metadata": {"name": "a", "uid": "u"},
+            "spec": {"clusterRef": {"name": "c"}, "collection": "A", "schema": schema,
+                     "migration": {"alias": "Live", "schemaVersion": "7",
+                                   "transform": [{"rename": {"from": "title", "to": "name"}}, {"drop": {"property": "body"}}]}},
+        }))
+        .unwrap();
+        CollectionSpec::validate(&object).unwrap()
+    };
+    let property = |name: &str| json!({"name": name, "dataType": ["text"]});
+    let live = json!({"class": "A", "properties": [property("title"), property("body"), property("mail")]});
+    let made = target_class(&spec(json!({})), &live, "A_2");
+    assert_eq!(made["description"], "schema version 7");
+    assert_eq!(made["properties"], json!([property("name"), property("mail")]));
+    let described = target_class(&spec(json!({"description": "mine"})), &live, "A_2");
+    assert_eq!(described["description"], "mine");
+}
+
+#[test]
+fn other_transformations_are_another_plan_and_another_copy() {
+    let plain = journal(Phase::Copy);
+    let step = |name: &str| serde_json::from_value(json!([{"drop": {"property": name}}])).unwrap();
+    let one = Journal { transform: step("a"), ..plain.clone() };
+    let two = Journal { transform: step("b"), ..plain.clone() };
+    for (left, right) in [(&plain, &one), (&one, &two)] {
+        assert_ne!(left.hash_of("u"), right.hash_of("u"));
+        assert_ne!(left.copy("u"), right.copy("u"));
+        assert_ne!(left.order("u"), right.order("u"));
     }
 }

@@ -7,11 +7,12 @@ use elysia_api::collection::PlanStatus;
 use elysia_api::condition::Reason;
 use serde_json::Value;
 
-use super::super::migration::{self, Act, Journal, Live, Look, Moved, Phase, Standing, Wanted};
+use super::super::migration::{self, Act, Journal, Live, Look, Moved, Phase, Standing, Tenants, Wanted};
 use super::super::observed::ClusterSight;
 use super::super::schema::Difference;
 use super::shown::{approval_command, findings, shown_plan};
 use super::{Part, Plan, Planner, RECHECK, RECHECK_LATER, Step, has_active_copies, measure};
+use crate::copy::ledger::CopyLedger;
 use crate::sight::{BlindnessKind, Sight};
 
 impl<'a> Planner<'a> {
@@ -66,7 +67,14 @@ impl<'a> Planner<'a> {
 
     /// Whether an immutable difference is migrated, and nothing else.
     pub(super) fn migrates(&self) -> bool {
-        let has_objects = matches!(self.observed.holder, Some(Sight::Seen(Some(_))));
+        let is_tenanted =
+            matches!(&self.observed.class, Sight::Seen(Some(class)) if super::super::schema::is_multi_tenant(class));
+        let has_objects = match &self.observed.holder {
+            Some(Sight::Seen(holder)) => holder.is_some(),
+            // Tenants at rest, or very many, are not proved empty, and what they hold is copied.
+            Some(Sight::Unseen(blindness)) => is_tenanted && blindness.kind == BlindnessKind::Unsupported,
+            None => false,
+        };
         let is_active = self.migration().is_some_and(|journal| journal.phase.is_active());
         self.wanted().is_some() && (is_active || has_objects)
     }
@@ -95,6 +103,10 @@ impl<'a> Planner<'a> {
                 self.call_off(journal, look, "another class is live by now");
                 Part::Working(Reason::Migrating, format!("{what}; the migration of {} is ended", journal.from))
             }
+            Some(journal) if !journal.is_rollback && self.transforms_otherwise(journal) => {
+                self.call_off(journal, look, "the spec asks for other transformations by now");
+                Part::Working(Reason::Migrating, format!("{what}; the migration to {} is ended", journal.to))
+            }
             Some(journal) if !self.fits(other.unwrap_or(&journal.wanted_schema)) => {
                 self.call_off(journal, look, "the spec asks for other settings by now");
                 Part::Working(Reason::Migrating, format!("{what}; the migration to {} is ended", journal.to))
@@ -107,7 +119,11 @@ impl<'a> Planner<'a> {
     }
 
     fn fits(&self, class: &Value) -> bool {
-        migration::fits(&self.spec.settings, class, &measure(self.spec, self.observed))
+        migration::fits(&self.spec.settings, self.spec.steps(), class, &measure(self.spec, self.observed))
+    }
+
+    fn transforms_otherwise(&self, journal: &Journal) -> bool {
+        self.wanted().is_some_and(|wanted| wanted.transform != journal.transform)
     }
 
     /// The next act of a migration that has begun and froze nothing yet.
@@ -175,7 +191,7 @@ impl<'a> Planner<'a> {
             self.acts([Act::Write(Box::new(next))]);
             return Part::Working(Reason::Migrating, format!("{what}; {} is gone and is made again", journal.to));
         };
-        let missing = migration::missing_properties(class, other);
+        let missing = migration::left_properties(class, other, &journal.transform);
         if !missing.is_empty() {
             let to = &journal.to;
             self.acts(missing.into_iter().map(|property| Act::AddProperty { class: to.clone(), property }));
@@ -213,8 +229,10 @@ impl<'a> Planner<'a> {
                 }
             }
             Standing::Done(ledger) => {
+                let left_out = self.left_out(journal, &ledger);
+                self.show_with(journal, left_out.as_deref(), false);
                 if (journal.approved || self.may_switch(journal)) && !called_off {
-                    return self.freeze(journal, what);
+                    return self.freeze(class, journal, what);
                 }
                 let at = ledger.finished_at.unwrap_or(ledger.updated_at);
                 if self.now.duration_since(at.max(journal.since)) >= migration::CATCH_UP {
@@ -223,14 +241,19 @@ impl<'a> Planner<'a> {
                         ..journal.at(Phase::Copy, self.now)
                     }))]);
                 }
-                waits(self, format!("its objects are copied to {} and are caught up with", journal.to))
+                let part = waits(self, format!("its objects are copied to {} and are caught up with", journal.to));
+                self.show_with(journal, left_out.as_deref(), true);
+                part
             }
         }
     }
 
     /// Whether the present attempt is approved: by its hash, or by the spec as long as none was stopped.
     fn may_switch(&self, journal: &Journal) -> bool {
-        let is_automatic = self.wanted().is_some_and(|wanted| wanted.is_automatic) && journal.stopped.is_none();
+        // The live name loses what is left out: that is a person's to say.
+        let is_automatic = self.wanted().is_some_and(|wanted| wanted.is_automatic)
+            && journal.stopped.is_none()
+            && !migration::transform::leaves_objects_out(&journal.transform);
         (is_automatic || self.approves(&journal.hash)) && self.spec.rollback.as_deref() != Some(&journal.hash)
     }
 
@@ -280,19 +303,28 @@ impl<'a> Planner<'a> {
         let mut settings = journal.wanted_schema.as_object().cloned().unwrap_or_default();
         settings.remove("class");
         settings.remove("replicationConfig");
-        migration::fits(&settings, class, &measure(self.spec, self.observed))
+        migration::fits(&settings, &[], class, &measure(self.spec, self.observed))
     }
 
     /// From here on nobody writes until the alias is switched.
-    fn freeze(&mut self, journal: &Journal, what: &str) -> Part {
+    fn freeze(&mut self, class: &Value, journal: &Journal, what: &str) -> Part {
         if has_active_copies(self.observed) {
             return Part::Working(
                 Reason::Migrating,
                 format!("{what}; approved, and the copies of its replicas come first"),
             );
         }
-        let shards = self.live_shards().unwrap_or_default();
-        if shards.is_empty() {
+        let has_tenants = journal.tenants.is_some();
+        if has_tenants {
+            match self.tenants_in_the_way() {
+                Ok(None) => {}
+                Ok(Some(why)) => return Part::Stuck(Reason::MigrationBlocked, format!("{what}, and {why}")),
+                Err(why) => return Part::Unknown(Reason::Unknown, format!("{what}; {why}")),
+            }
+        }
+        // Those of tenants have their names, and are called when writing creates none any more.
+        let shards = if has_tenants { Vec::new() } else { self.live_shards().unwrap_or_default() };
+        if shards.is_empty() && !has_tenants {
             return Part::Unknown(Reason::Unknown, format!("{what}; the placement of its shards is not known"));
         }
         if let Some(why) = self.stranger() {
@@ -305,6 +337,10 @@ impl<'a> Planner<'a> {
             read_only_before: None,
             freezing_since: None,
             frozen_since: None,
+            tenants: journal
+                .tenants
+                .as_ref()
+                .map(|_| Tenants { tenancy: Some(class["multiTenancyConfig"].clone()), roll: None }),
             ..journal.at(Phase::Freeze, self.now)
         };
         self.acts([Act::Write(Box::new(next))]);
@@ -344,6 +380,23 @@ impl<'a> Planner<'a> {
         if journal.phase.is_active() && !differs {
             self.call_off(journal, look, "the live class has the declared settings");
         }
+        if let (Phase::Kept, Part::InSync(_), Some(first)) = (journal.phase, &schema, journal.strayed.first())
+            && let Some((name, Sight::Seen(former))) = &look.other
+            && *name == journal.from
+        {
+            if former.is_none() {
+                self.acts([Act::Write(Box::new(journal.at(Phase::Over, self.now)))]);
+                return schema;
+            }
+            let (from, to) = (&journal.from, &journal.to);
+            return Part::Stuck(
+                Reason::MigrationBlocked,
+                format!(
+                    "{} tenants, {first} among them, were created in {from} at the very moment of the switch, and what was written to them is not in {to}. Write it to {to} by hand, then delete {from}: DELETE /v1/schema/{from}",
+                    journal.strayed.len()
+                ),
+            );
+        }
         if journal.phase == Phase::Kept && differs && self.is_kept(journal, look) {
             self.keep_read_only(&journal.from, &journal.shards, look);
         }
@@ -365,6 +418,9 @@ impl<'a> Planner<'a> {
         }
         if let Some(pattern) = &self.observed.protection {
             return Some(format!("{pattern} protects the collection now"));
+        }
+        if !journal.is_rollback && self.transforms_otherwise(journal) {
+            return Some("the spec asks for other transformations by now".to_owned());
         }
         match &look.other {
             Some((_, Sight::Seen(Some(target)))) if self.fits(target) => None,
@@ -403,17 +459,37 @@ impl<'a> Planner<'a> {
     }
 
     fn show(&mut self, journal: &Journal, waits: bool) {
-        let steps = steps(self.spec.migration.as_ref(), journal, self.observed.nodes.len());
+        self.show_with(journal, None, waits);
+    }
+
+    fn show_with(&mut self, journal: &Journal, left_out: Option<&str>, waits: bool) {
+        let steps = steps(self.spec.migration.as_ref(), journal, self.observed.nodes.len(), left_out);
         self.shown = Some(shown(journal, steps, waits));
+    }
+
+    /// What the copy left out, with its numbers, where it may leave anything out.
+    fn left_out(&self, journal: &Journal, ledger: &CopyLedger) -> Option<String> {
+        if !migration::transform::leaves_objects_out(&journal.transform) {
+            return None;
+        }
+        let (from, to) = (&journal.from, &journal.to);
+        Some(match ledger.left_out {
+            Some(left) => format!(
+                "leave {left} of the {} objects of {from} out, as spec.migration.transform says; alias {} leads to the others in {to}",
+                ledger.total, journal.alias
+            ),
+            None => format!("leave objects of {from} out, as spec.migration.transform says; how many is not known"),
+        })
     }
 }
 
 fn shown(journal: &Journal, steps: Vec<String>, waits: bool) -> PlanStatus {
-    // Going back writes over and removes objects of the class that was kept.
-    shown_plan(&journal.hash, "Migrate", journal.is_rollback, steps, waits)
+    // Going back writes over and removes objects of the class that was kept; the live name loses what is left out.
+    let is_destructive = journal.is_rollback || migration::transform::leaves_objects_out(&journal.transform);
+    shown_plan(&journal.hash, "Migrate", is_destructive, steps, waits)
 }
 
-fn steps(wanted: Option<&Wanted>, journal: &Journal, nodes: usize) -> Vec<String> {
+fn steps(wanted: Option<&Wanted>, journal: &Journal, nodes: usize, left_out: Option<&str>) -> Vec<String> {
     let Journal { from, to, alias, .. } = journal;
     let mut steps = if journal.is_rollback {
         vec![
@@ -426,13 +502,22 @@ fn steps(wanted: Option<&Wanted>, journal: &Journal, nodes: usize) -> Vec<String
             format!("copy the objects of {from} to {to}, and catch up"),
         ]
     };
+    steps.extend(journal.transform.iter().map(|step| format!("on the way: {}", migration::transform::words(step))));
+    steps.extend(left_out.map(str::to_owned));
+    if journal.tenants.is_some() {
+        steps.push(format!("let writing create and wake no tenants of {from}, and wake those that are at rest"));
+    }
     steps.extend([
         format!("make {from} read-only and see it at {nodes} nodes; writers get errors from here on"),
         format!("wait {} s for writes in flight", super::super::recreate::SETTLE.as_secs()),
         format!("copy what is left, and compare every object of {from} and {to}; stop if any differs"),
         format!("let alias {alias} lead to {to}, and see it at {nodes} nodes; writers go on from here"),
     ]);
-    steps.push(match wanted.and_then(|wanted| wanted.window) {
+    if journal.tenants.is_some() {
+        steps.push("put the tenants that were at rest back to rest".to_owned());
+    }
+    steps.push(match wanted.and_then(|wanted| wanted.window).filter(|_| journal.tenants.is_none()) {
+        None if journal.tenants.is_some() => format!("keep {from} until a person deletes it"),
         None => format!("keep {from}, read-only, until a person deletes it"),
         Some(window) => {
             format!("keep {from}, read-only, for {} hours, then delete it with its objects", window.as_hours())

@@ -152,7 +152,7 @@ pub fn questions(spec: &CollectionSpec, observed: &Observed, before: &ElysiaColl
     let (Sight::Seen(Some(class)), Sight::Seen(placement)) = (&observed.class, &observed.placement) else {
         return Questions::default();
     };
-    let immutable = schema::differences(&spec.settings, class, &measure(spec, observed))
+    let immutable = migration::transform::differences(&spec.settings, spec.steps(), class, &measure(spec, observed))
         .iter()
         .any(|difference| difference.verdict == Verdict::Recreate);
     let recreate =
@@ -376,7 +376,12 @@ impl Planner<'_> {
             let findings = findings(&part, &part, Some("the collection serves"));
             return self.finish(findings, Vec::new());
         }
-        let drift = schema::differences(&self.spec.settings, class, &measure(self.spec, self.observed));
+        let drift = migration::transform::differences(
+            &self.spec.settings,
+            self.spec.steps(),
+            class,
+            &measure(self.spec, self.observed),
+        );
         let replicas = self.replicas(class);
         let schema = self.schema(class, &drift, matches!(replicas, Part::Working(..)));
         let schema = self.beside_migration(&drift, schema);

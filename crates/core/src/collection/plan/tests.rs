@@ -151,6 +151,16 @@ fn missing_replicas_are_copied_then_the_factor_is_raised_then_it_is_proved() {
     check(&json!({}), &proved, "True AsDeclared []");
     proved.replicas = Some(lists([5, 4, 5]));
     check(&json!({}), &proved, "False ReplicasDiffer []");
+    // Writers are at work: what one lists and another does not is there when it is asked for by id. It has to be known of all.
+    for (gaps, expected) in [
+        (vec![("a", 0), ("b", 0), ("c", 0)], "True AsDeclared []"),
+        (vec![("a", 0), ("b", 1), ("c", 0)], "False ReplicasDiffer []"),
+        (vec![("a", 0), ("b", 0)], "False ReplicasDiffer []"),
+    ] {
+        let gap = |(node, missing): (&str, i64)| (node.to_owned(), repair::Gap { missing });
+        proved.repair.gaps = Some(Sight::Seen(gaps.into_iter().map(gap).collect()));
+        check(&json!({}), &proved, expected);
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use parquet::schema::types::ColumnPath;
 use serde_json::{Map, Value};
 
 use super::super::columns::{Columns, ID, Kind};
+use super::super::level::ZSTD_USUAL;
 use super::super::part::{EncodeError, PART_ROOM};
 use super::leaf::{Leaf, Values, date, number};
 use super::schema::schema;
@@ -156,6 +157,12 @@ fn mismatch() -> ParquetError {
     ParquetError::General("a column has another type than its schema".to_owned())
 }
 
+/// Of vectors a harder search saves nothing and takes its time: signs and exponents are alike, which the fastest level
+/// finds as well, and the rest is as good as random. Whoever asks for more than is usual gets it.
+fn of_vectors(level: u8) -> u8 {
+    if level <= ZSTD_USUAL { 1 } else { level }
+}
+
 fn properties(columns: &Columns, level: u8) -> Result<WriterProperties, ParquetError> {
     let mut builder = WriterProperties::builder()
         .set_created_by(concat!("elysia-operator ", env!("CARGO_PKG_VERSION")).to_owned())
@@ -169,7 +176,9 @@ fn properties(columns: &Columns, level: u8) -> Result<WriterProperties, ParquetE
             path.extend(["list", "element"].map(str::to_owned));
         }
         let path = ColumnPath::new(path);
+        let vectors = Compression::ZSTD(ZstdLevel::try_new(of_vectors(level).into())?);
         builder = builder
+            .set_column_compression(path.clone(), vectors)
             .set_column_dictionary_enabled(path.clone(), false)
             .set_column_encoding(path.clone(), Encoding::BYTE_STREAM_SPLIT)
             .set_column_statistics_enabled(path, EnabledStatistics::None);

@@ -4,7 +4,7 @@
 //! preflight ─▶ every blocker, or none      before the first write: each part that will be used has its hash
 //! receipt   ─▶ running                     from here on the restore is resumed, not begun again
 //! class, tenants ─▶ parts, one by one      each is hashed again in memory, and its objects are compared with their digest,
-//!                                          before one of them is handed out
+//!                                          before one of them is handed out ([`flow`])
 //! receipt   ─▶ part done …
 //! aliases   ─▶ receipt: done               those of the backup that are not there
 //! ```
@@ -15,6 +15,7 @@ mod aliases;
 mod blocker;
 mod checked;
 mod class;
+mod flow;
 mod objects;
 mod preflight;
 mod receipt;
@@ -32,6 +33,7 @@ pub use aliases::AliasState;
 pub use blocker::Blocker;
 pub use class::class_for;
 pub(crate) use class::needed;
+use flow::Left;
 pub(crate) use objects::batches;
 pub(super) use objects::transformed;
 pub(super) use preflight::is_chosen;
@@ -47,13 +49,12 @@ use super::opened::part_name;
 use super::part::DecodeError;
 use super::ports::{ObjectSource, Store, Stretch, Target};
 use super::seal::Key;
+use super::stages::StageTime;
 use super::stored::StoredError;
 use super::transform::{Select, Step, Unconverted};
 use super::verify::Fault;
-use super::write::beside;
 use crate::ports::{Clock, PortError};
 use crate::retry::{Faults, Patience, Retry, Stop, with_retry};
-use checked::Unfit;
 
 /// What becomes of an object whose id is taken.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
@@ -112,6 +113,22 @@ pub struct Order {
 pub struct Progress {
     /// Objects of parts that were read, whatever became of them.
     pub objects: AtomicU64,
+    /// Bytes of the parts that were fetched.
+    pub read_bytes: AtomicU64,
+    /// About the bytes of the objects that were written.
+    pub written_bytes: AtomicU64,
+    /// Time of waiting for the store.
+    pub fetching: StageTime,
+    /// Time of decoding and of transformations.
+    pub decoding: StageTime,
+    /// Time of waiting for the servers.
+    pub writing: StageTime,
+    /// What `objects` is in the end; 0: not known yet.
+    pub total: AtomicU64,
+    /// Bytes of parts of which every object was dealt with.
+    pub bytes: AtomicU64,
+    /// Bytes of all parts that are restored; 0: not known yet.
+    pub total_bytes: AtomicU64,
 }
 
 /// Why a restore ends early.
@@ -202,29 +219,30 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         }
         let transformation = Arc::new(transformation);
         let roll = source.indexes.first().map(|(_, own)| by_tenant(&own.roll)).unwrap_or_default();
-        for (place, index) in &source.indexes {
-            let run = &source.chain.runs()[*place];
-            let columns = Arc::new(index.columns.clone());
-            for part in index.parts.iter().filter(|part| preflight::is_chosen(&self.order.select, part)) {
+        let parts = source.indexes.iter().flat_map(|(_, index)| &index.parts);
+        let chosen = parts.filter(|part| preflight::is_chosen(&self.order.select, part));
+        let (objects, bytes) =
+            chosen.fold((0, 0), |(objects, bytes), part| (objects + part.contents.objects, bytes + part.file.bytes));
+        self.progress.total.store(objects, Ordering::Relaxed);
+        self.progress.total_bytes.store(bytes, Ordering::Relaxed);
+        let before = receipt.done.clone();
+        let left = source.indexes.iter().flat_map(|(place, index)| {
+            let (run, columns) = (&source.chain.runs()[*place], Arc::new(index.columns.clone()));
+            let chosen = index.parts.iter().filter(|part| preflight::is_chosen(&self.order.select, part));
+            chosen.map(move |part| {
                 let name = part_name(*place, &run.manifest.run, &part.file.key);
-                if receipt.done.contains(&name) {
-                    self.progress.objects.fetch_add(part.contents.objects, Ordering::Relaxed);
-                    continue;
-                }
-                let bytes = self.call(async || run.file(self.store, &part.file).await).await?;
-                let bytes = bytes.map_err(RestoreError::Damaged)?;
-                let (data, columns, also) = (run.manifest.data, columns.clone(), part.clone());
-                let groups = beside(move || checked::checked(bytes, data, &columns, &also)).await?;
-                let groups = groups.map_err(|unfit| match unfit {
-                    Unfit::Undecodable(source) => RestoreError::Undecodable { key: name.clone(), source },
-                    Unfit::Fault(fault) => RestoreError::Damaged(fault),
-                })?;
-                let counts = self.part((&source, &roll), *place, part, groups, &transformation).await?;
-                receipt.counts.join(counts);
-                receipt.done.insert(name);
-                self.save(&receipt).await?;
+                Left { place: *place, run, columns: columns.clone(), part, name }
+            })
+        });
+        let left = left.filter(|left| {
+            let is_done = before.contains(&left.name);
+            if is_done {
+                self.progress.objects.fetch_add(left.part.contents.objects, Ordering::Relaxed);
+                self.progress.bytes.fetch_add(left.part.file.bytes, Ordering::Relaxed);
             }
-        }
+            !is_done
+        });
+        self.flow(left, (&source, &roll), &transformation, &mut receipt).await?;
         let tenants = source.indexes.first().and_then(|(_, own)| own.tenants.as_ref());
         let rested =
             tenants.into_iter().flatten().filter(|it| it.activity == "COLD" && receipt.made.contains(&it.name));

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::flow::Decoded;
 use super::preflight::Origin;
 use super::{Conflict, Counts, RestoreError, Restorer};
+use crate::backup::digest::object_digest;
 use crate::backup::living::{Broken, Group, LivingPart};
 use crate::backup::manifest::{ByTenant, Part};
 use crate::backup::part::Groups;
 use crate::backup::ports::{Store, Target};
 use crate::backup::transform::{Made, Transformation, Unconverted};
-use crate::backup::write::{LANES, beside};
+use crate::backup::write::beside;
 use crate::category::Category;
 use crate::object::Object;
 use crate::ports::{Clock, PortError};
@@ -23,7 +25,7 @@ const BATCH_OBJECTS: usize = 500;
 const BATCH_BYTES: usize = 4 << 20;
 
 impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
-    /// One part, group by group: no more of it is decoded than is being written.
+    /// One part, group by group; answers whether anybody wants more.
     pub(super) async fn part(
         &self,
         (origin, roll): (&Origin, &ByTenant<'_>),
@@ -31,36 +33,41 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         part: &Part,
         groups: Groups,
         transformation: &Arc<Transformation>,
-    ) -> Result<Counts, RestoreError> {
-        let mut counts = Counts::default();
+        decoded: &mpsc::Sender<Decoded<'_>>,
+    ) -> Result<bool, RestoreError> {
         let mut living = LivingPart::new(self.store, &origin.chain, roll, place, part, groups);
         loop {
-            let group = self.call(async || living.next().await).await?.map_err(|broken| match broken {
+            let group = self.call(async || living.next().await);
+            let group = self.progress.decoding.of(self.clock, group).await?.map_err(|broken| match broken {
                 Broken::Fault(fault) => RestoreError::Damaged(fault),
                 Broken::Undecodable(source) => RestoreError::Undecodable { key: part.file.key.clone(), source },
             })?;
-            let Some(Group { objects, read }) = group else { return Ok(counts) };
+            let Some(Group { objects, read }) = group else { return Ok(true) };
             let dead = read - objects.len() as u64;
             let transformation = transformation.clone();
-            let (objects, made) = beside(move || transformed(&transformation, objects)).await??;
-            counts.join(made);
+            let made = beside(move || transformed(&transformation, objects));
+            let (objects, made) = self.progress.decoding.of(self.clock, made).await??;
             self.progress.objects.fetch_add(dead + made.all(), Ordering::Relaxed);
-            let batches = batches(&objects).map(|batch| self.batch(part.tenant.as_deref(), batch));
-            let mut done = stream::iter(batches).buffer_unordered(LANES);
-            while let Some(written) = done.try_next().await? {
-                counts.join(written);
+            if decoded.send(Decoded::Group(objects, made)).await.is_err() {
+                return Ok(false);
             }
         }
     }
 
-    async fn batch(&self, tenant: Option<&str>, objects: &[Object]) -> Result<Counts, RestoreError> {
+    /// One call's objects. Where they may be there already as they are to be written, those that are stay untouched.
+    pub(super) async fn batch(
+        &self,
+        tenant: Option<&str>,
+        objects: &[Object],
+        is_compared: bool,
+    ) -> Result<Counts, RestoreError> {
         if self.stop.is_set() {
             return Err(RestoreError::Stopped);
         }
         let mut counts = Counts::default();
         let mut mixed: Vec<Object> = Vec::new();
         let mut whole: Vec<&Object> = Vec::with_capacity(objects.len());
-        if matches!(self.order.conflict, Conflict::Skip | Conflict::Merge) {
+        if is_compared || matches!(self.order.conflict, Conflict::Skip | Conflict::Merge) {
             let ids: Vec<Uuid> = objects.iter().map(|object| object.id).collect();
             let there = self.call(async || self.target.fetch(tenant, &ids).await).await?;
             let there: std::collections::BTreeMap<_, _> = there.into_iter().map(|it| (it.id, it)).collect();
@@ -68,6 +75,8 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
                 match there.get(&object.id) {
                     None => whole.push(object),
                     Some(_) if self.order.conflict == Conflict::Skip => counts.skipped += 1,
+                    Some(was) if is_compared && is_equal(was, object) => counts.unchanged += 1,
+                    Some(_) if self.order.conflict == Conflict::Overwrite => whole.push(object),
                     Some(was) => mixed.push(merged(was, object)),
                 }
             }
@@ -78,6 +87,8 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         counts.merged = mixed.len() as u64;
         whole.extend(&mixed);
         self.put(tenant, &whole).await?;
+        let bytes = whole.iter().map(|object| object.bytes()).sum::<usize>();
+        self.progress.written_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.progress.objects.fetch_add(counts.all(), Ordering::Relaxed);
         Ok(counts)
     }
@@ -107,6 +118,11 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
             None => Ok(()),
         }
     }
+}
+
+/// Whether nothing would change: properties that are `null` and those that are absent are the same.
+fn is_equal(was: &Object, object: &Object) -> bool {
+    was == object || object_digest(was) == object_digest(object)
 }
 
 /// Objects as they are to be written, and what became of the others.

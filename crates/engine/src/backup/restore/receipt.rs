@@ -30,6 +30,8 @@ pub struct Counts {
     pub written: u64,
     /// Left as they were.
     pub skipped: u64,
+    /// To be written over, and equal to what was there.
+    pub unchanged: u64,
     /// Written over what was there, which kept what only it had.
     pub merged: u64,
     /// Not selected.
@@ -44,6 +46,7 @@ impl Counts {
     pub(super) fn join(&mut self, other: Self) {
         self.written += other.written;
         self.skipped += other.skipped;
+        self.unchanged += other.unchanged;
         self.merged += other.merged;
         self.unselected += other.unselected;
         self.unconverted += other.unconverted;
@@ -51,7 +54,7 @@ impl Counts {
     }
 
     pub(super) fn all(self) -> u64 {
-        self.written + self.skipped + self.merged + self.unselected + self.unconverted
+        self.written + self.skipped + self.unchanged + self.merged + self.unselected + self.unconverted
     }
 }
 

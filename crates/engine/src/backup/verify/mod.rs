@@ -15,6 +15,7 @@ use super::native;
 use super::opened::Chain;
 use super::ports::{Mode, Store};
 use super::seal::Key;
+use super::stamp;
 use super::stored::{self, StoredError, document};
 use crate::checkpoint::Digest;
 use crate::ports::{Clock, PortError};
@@ -119,6 +120,6 @@ pub async fn record<S: Store, C: Clock>(store: &S, run: &str, owner: &Owner, clo
     let verified =
         Verified { format: FORMAT.to_owned(), version: FORMAT_VERSION, at: clock.now(), manifest: Digest::of(&bytes) };
     let key = layout::in_run(run, layout::VERIFIED);
-    store.put(&key, document(&verified), Mode::Overwrite).await?;
+    stamp::changing(store, run, store.put(&key, document(&verified), Mode::Overwrite)).await?;
     Ok(true)
 }

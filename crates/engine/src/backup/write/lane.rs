@@ -65,7 +65,8 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
             objects.iter().try_for_each(|(object, digest)| part.push_digested(object, digest))?;
             Ok(part)
         };
-        let part = beside(encode).await?.map_err(|source| unencoded(reading, source))?;
+        let encoded = self.writer.progress.encoding.of(self.writer.clock, beside(encode)).await?;
+        let part = encoded.map_err(|source| unencoded(reading, source))?;
         let is_full = part.is_full();
         lane.part = Some(part);
         if is_full { self.close_part(reading, lane).await } else { Ok(()) }
@@ -73,7 +74,9 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
 
     pub(super) async fn close_part(&self, reading: &Reading<'_>, lane: &mut Lane<'_, S>) -> Result<(), WriteError> {
         let Some(part) = lane.part.take() else { return Ok(()) };
-        let finished = beside(move || part.finish()).await?.map_err(|source| unencoded(reading, source))?;
+        let finished = beside(move || part.finish());
+        let finished = self.writer.progress.encoding.of(self.writer.clock, finished).await?;
+        let finished = finished.map_err(|source| unencoded(reading, source))?;
         let Some(Finished { bytes, contents, first, last }) = finished else { return Ok(()) };
         let key = layout::part(reading.name, lane.tenant, lane.slice, lane.read.parts.len(), self.writer.order.data);
         let file = self.file(key, bytes).await?;

@@ -13,6 +13,7 @@
 mod base;
 mod error;
 mod lane;
+mod lanes;
 mod objects;
 mod woken;
 
@@ -24,6 +25,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 pub use error::WriteError;
+use lanes::Lanes;
 pub use woken::{Woken, put_back, woken};
 
 use super::catalogue;
@@ -38,6 +40,7 @@ use super::manifest::{
 use super::opened::Chain;
 use super::ports::{Described, Got, Mode, ObjectSource, Put, Store, TenantState};
 use super::seal::{Key, SealError, Sealer};
+use super::stages::StageTime;
 use super::stored::{self, StoredError, document};
 use crate::checkpoint::Digest;
 use crate::ports::{Clock, PortError};
@@ -120,8 +123,18 @@ pub fn filter_note(filter: &Expression, key: Option<&Key>) -> FilterNote {
 pub struct Progress {
     /// Objects that were read.
     pub objects: AtomicU64,
+    /// Objects that there are, for whoever shows how far it is; 0: not known. Whoever counted them sets it.
+    pub total: AtomicU64,
     /// Bytes of parts that were written.
     pub bytes: AtomicU64,
+    /// About the bytes of the objects that were read.
+    pub read_bytes: AtomicU64,
+    /// Time of waiting for pages.
+    pub reading: StageTime,
+    /// Time of choosing, encoding and encrypting.
+    pub encoding: StageTime,
+    /// Time of waiting for the store.
+    pub writing: StageTime,
 }
 
 /// Names of tenants that a message has at most.
@@ -155,6 +168,7 @@ struct Job<'a, 'b, S, O, C> {
     writer: &'a Writer<'b, S, O, C>,
     sealer: Option<Arc<Sealer>>,
     base: Option<Chain>,
+    lanes: Lanes,
 }
 
 impl<S: Store, O: ObjectSource, C: Clock> Writer<'_, S, O, C> {
@@ -169,7 +183,8 @@ impl<S: Store, O: ObjectSource, C: Clock> Writer<'_, S, O, C> {
             described.push(self.describe(name).await?);
         }
         let sealer = order.key.as_ref().map(|key| Sealer::new(key, &order.run)).transpose()?.map(Arc::new);
-        let job = Job { writer: self, sealer, base: self.base().await? };
+        let base = self.base().await?;
+        let job = Job { writer: self, sealer, lanes: Lanes::new(order.lanes, base.as_ref(), self.stop), base };
         self.own(started_at).await?;
         let base = job.base.as_ref().map(noted).unwrap_or_default();
         let begun = Begun {
@@ -181,10 +196,7 @@ impl<S: Store, O: ObjectSource, C: Clock> Writer<'_, S, O, C> {
         };
         let begun = document(&begun);
         self.create(layout::BEGUN, &begun).await?;
-        let mut collections = Vec::new();
-        for (reading, described) in described {
-            collections.push(job.collection(&reading, described).await?);
-        }
+        let mut collections = job.collections(described).await?;
         // What a restore wrote into meanwhile is half of one state and half of another.
         let cluster = &order.owner.cluster;
         let restored = self.call(async || catalogue::restored(self.store, cluster, started_at).await).await?;
@@ -333,17 +345,18 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
     /// Writes a file of the run, encrypted where that was asked for.
     async fn file(&self, key: String, bytes: Vec<u8>) -> Result<FileNote, WriteError> {
         let (sealer, name) = (self.sealer.clone(), key.clone());
-        let (sha256, bytes) = beside(move || {
+        let sealed = beside(move || {
             let bytes = match sealer {
                 Some(sealer) => sealer.seal(&name, bytes)?,
                 None => bytes,
             };
             Ok::<_, SealError>((Digest::of(&bytes), bytes))
-        })
-        .await??;
+        });
+        let Writer { clock, progress, .. } = self.writer;
+        let (sha256, bytes) = progress.encoding.of(*clock, sealed).await??;
         let size = bytes.len() as u64;
-        self.writer.put(&key, bytes.into(), Mode::Overwrite).await?;
-        self.writer.progress.bytes.fetch_add(size, Ordering::Relaxed);
+        progress.writing.of(*clock, self.writer.put(&key, bytes.into(), Mode::Overwrite)).await?;
+        progress.bytes.fetch_add(size, Ordering::Relaxed);
         Ok(FileNote { key, bytes: size, sha256 })
     }
 }

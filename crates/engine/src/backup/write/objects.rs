@@ -2,9 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
-
-use super::base::{BaseStream, LANES_BESIDE_PARTS};
+use super::base::BaseStream;
 use super::lane::{Lane, Read};
 use super::{Cold, Job, MOST_SLICES, Reading, WriteError, beside, bounds, woken};
 use crate::backup::columns::Columns;
@@ -38,7 +36,8 @@ impl<'a> Base<'a> {
 }
 
 impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
-    pub(super) async fn collection(&self, reading: &Reading<'_>, was: Described) -> Result<CollectionNote, WriteError> {
+    pub(super) async fn collection(&self, reading: Reading<'_>, was: Described) -> Result<CollectionNote, WriteError> {
+        let reading = &reading;
         let found = self.base_of(reading).await?;
         let base = found.as_ref().map(|(run, index)| Base::new(run, index));
         let base = base.as_ref();
@@ -48,11 +47,12 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
             None => read.join(self.objects(reading, base, None).await?),
             Some(tenants) => {
                 let notes = notes.insert(Vec::new());
-                for tenant in tenants {
-                    let (note, part) = self.tenant(reading, base, tenant).await?;
+                let units = tenants.into_iter().map(|tenant| self.tenant(reading, base, tenant));
+                let take = |(note, part)| {
                     notes.push(note);
                     read.join(part);
-                }
+                };
+                self.side_by_side(units, take).await?;
             }
         }
         if self.writer.order.mode == RunMode::Full {
@@ -142,7 +142,9 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
         }
         let (source, name) = (self.writer.source, tenant.name.as_str());
         let (store, order, clock) = (self.writer.store, self.writer.order, self.writer.clock);
+        let waking = if is_woken { Some(self.lanes.waking.lock().await) } else { None };
         if is_woken {
+            self.lanes.alive()?;
             // Whoever comes after a worker that dies from here on knows that it was at rest.
             let (run, of) = (order.run.as_str(), (reading.name, name));
             self.writer.call(async || woken::note(store, &order.owner, run, of, clock.now()).await).await?;
@@ -154,6 +156,7 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
             self.writer.call(async || source.set_awake(reading.name, name, false).await).await?;
             self.writer.call(async || woken::forget(store, &order.run).await).await?;
         }
+        drop(waking);
         let read = read?;
         let contents = if self.base.is_some() { sum(&read.roll) } else { sum(&read.parts) };
         Ok((TenantNote { name: tenant.name, activity: tenant.activity, contents: Some(contents) }, read))
@@ -170,16 +173,10 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
         if self.writer.order.mode != RunMode::Full {
             return Ok(all);
         }
-        let slices = self.writer.call(async || self.writer.source.slices(reading.name, tenant).await).await?;
+        let slices = self.call(async || self.writer.source.slices(reading.name, tenant).await).await?;
         let slices = slices.clamp(1, MOST_SLICES);
-        let reads_parts = base.is_some_and(|base| base.run.manifest.base.is_empty());
-        let most = if reads_parts { LANES_BESIDE_PARTS } else { usize::MAX };
         let stretches = (0..slices).map(|slice| self.stretch(reading, base, tenant, slice, slices));
-        let lanes = self.writer.order.lanes.clamp(1, most);
-        let reads: Vec<Read> = stream::iter(stretches).buffered(lanes).try_collect().await?;
-        for read in reads {
-            all.join(read);
-        }
+        self.side_by_side(stretches, |read| all.join(read)).await?;
         Ok(all)
     }
 
@@ -191,6 +188,7 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
         slice: usize,
         slices: usize,
     ) -> Result<Read, WriteError> {
+        let _lane = self.lanes.take().await?;
         let (mut after, until) = bounds(slice, slices);
         let store = self.writer.store;
         let base = base.map(|base| {
@@ -206,11 +204,15 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
             gone: GoneWriter::default(),
             read: Read::nothing(),
         };
-        loop {
-            self.writer.alive()?;
+        let source = self.writer.source;
+        let page = async |after| {
+            self.lanes.alive()?;
             let stretch = Stretch { collection: reading.name, tenant, slice, after, until };
-            let page = self.writer.call(async || self.writer.source.page(stretch).await).await?;
-            let Page { objects, times, replicas } = page;
+            let page = self.call(async || source.page(stretch).await);
+            Ok::<_, WriteError>(self.writer.progress.reading.of(self.writer.clock, page).await?)
+        };
+        let mut next = Some(page(after).await?);
+        while let Some(Page { objects, times, replicas, is_last }) = next.take() {
             lane.read.replicas.join(replicas);
             let Some(last) = objects.last().map(|object| object.id) else { break };
             for (before, object) in std::iter::once(after).chain(objects.iter().map(|it| Some(it.id))).zip(&objects) {
@@ -219,10 +221,17 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
                 }
             }
             self.writer.progress.objects.fetch_add(objects.len() as u64, Ordering::Relaxed);
+            let bytes = objects.iter().map(Object::bytes).sum::<usize>();
+            self.writer.progress.read_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
             after = Some(last);
-            let chosen = self.choose(reading, &mut lane, objects, times).await?;
-            let changed = self.compare(reading, &mut lane, chosen).await?;
-            self.append(reading, &mut lane, changed).await?;
+            let keep = async {
+                let chosen = self.choose(reading, &mut lane, objects, times).await?;
+                let changed = self.compare(reading, &mut lane, chosen).await?;
+                self.append(reading, &mut lane, changed).await
+            };
+            // The servers read the next page while this one is hashed and compressed.
+            let ahead = async { if is_last { Ok(None) } else { page(after).await.map(Some) } };
+            ((), next) = futures::try_join!(keep, ahead)?;
         }
         while let Some(record) = self.next_of_base(&mut lane).await? {
             self.vanished(reading, &mut lane, record).await?;
@@ -244,7 +253,7 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
     ) -> Result<Vec<(Object, [u8; 32])>, WriteError> {
         let filter = reading.filter.clone();
         let mut dimensions = std::mem::take(&mut lane.read.dimensions);
-        let (chosen, dimensions) = beside(move || {
+        let chosen = beside(move || {
             let mut times = times.into_iter();
             let mut chosen = Vec::with_capacity(objects.len());
             for object in objects {
@@ -256,8 +265,8 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
                 }
             }
             (chosen, dimensions)
-        })
-        .await?;
+        });
+        let (chosen, dimensions) = self.writer.progress.encoding.of(self.writer.clock, chosen).await?;
         lane.read.dimensions = dimensions;
         Ok(chosen)
     }
@@ -300,7 +309,7 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
             if let Some(record) = base.now() {
                 return Ok(Some(record));
             }
-            let filled = self.writer.call(async || base.fill().await).await?;
+            let filled = self.call(async || base.fill().await).await?;
             if !filled.map_err(|fault| self.unusable(&fault))? {
                 return Ok(None);
             }

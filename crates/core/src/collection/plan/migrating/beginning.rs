@@ -3,9 +3,10 @@
 use elysia_api::condition::Reason;
 use serde_json::Value;
 
-use super::super::super::migration::{self, Act, Journal, Look, Phase};
+use super::super::super::migration::{self, Act, Journal, Look, Phase, Tenants};
 use super::super::super::schema;
-use super::super::{Part, Planner};
+use super::super::{Part, Planner, RECHECK, RECHECK_LATER};
+use crate::sight::Sight;
 
 impl Planner<'_> {
     /// The journal of a new migration, if nothing is in its way.
@@ -18,12 +19,32 @@ impl Planner<'_> {
         copying: bool,
     ) -> Part {
         let last = self.migration();
-        let kept = last.filter(|last| last.phase == Phase::Kept && other.is_some());
+        // Nothing is copied back into a class with tenants: what tells a class from another one of its name are the names of
+        // its shards, and theirs are the tenants' own. With its former settings another one is made.
+        let kept = last.filter(|last| last.phase == Phase::Kept && last.tenants.is_none() && other.is_some());
         let is_rollback = kept.is_some() && other.is_some_and(|kept| self.fits(kept));
         let is_resumed = |last: &&Journal| {
-            last.phase == Phase::Stopped && last.to == name && last.from == self.spec.collection && other.is_some()
+            last.phase == Phase::Stopped
+                && last.to == name
+                && last.from == self.spec.collection
+                && last.transform == self.spec.steps()
+                && other.is_some()
         };
         let resumed = last.filter(is_resumed);
+        if let Some(kept) = kept.filter(|kept| is_rollback && !kept.transform.is_empty()) {
+            let lost: Vec<String> = kept.transform.iter().map(migration::transform::words).collect();
+            return Part::Stuck(
+                Reason::MigrationBlocked,
+                format!(
+                    "{what}, and it does not go back to {} by itself: objects were transformed on the way ({}), and to copy them back would take from {} what only it still has. To have it live as it was at the switch, without anything that was written since: PUT /v1/aliases/{} with {{\"class\": \"{}\"}}",
+                    kept.from,
+                    lost.join("; "),
+                    kept.from,
+                    kept.alias,
+                    kept.from
+                ),
+            );
+        }
         if let Some(kept) = kept.filter(|_| is_rollback)
             && let Some(part) =
                 self.made_anew((&kept.to, &kept.to_shards), (&kept.from, &kept.shards), &kept.alias, look, what)
@@ -32,6 +53,16 @@ impl Planner<'_> {
         }
         if let Some(why) = self.obstacle(class, (name, other), look, (kept.filter(|_| !is_rollback), resumed)) {
             return Part::Stuck(Reason::MigrationBlocked, format!("{what}, and it cannot be migrated: {why}"));
+        }
+        let is_tenanted = schema::is_multi_tenant(class);
+        if is_tenanted {
+            match self.tenants_in_the_way() {
+                Ok(None) => {}
+                Ok(Some(why)) => {
+                    return Part::Stuck(Reason::MigrationBlocked, format!("{what}, and it cannot be migrated: {why}"));
+                }
+                Err(why) => return Part::Unknown(Reason::Unknown, format!("{what}; {why}")),
+            }
         }
         if copying {
             return Part::Working(Reason::SchemaDrift, format!("{what}; the replicas come first"));
@@ -75,6 +106,9 @@ impl Planner<'_> {
             frozen_since: None,
             switched_at: kept.and_then(|kept| kept.switched_at),
             stopped: resumed.and_then(|last| last.stopped.clone()),
+            transform: if is_rollback { Vec::new() } else { wanted.transform },
+            tenants: is_tenanted.then(Tenants::default),
+            strayed: Vec::new(),
             history: last.map_or_else(Vec::new, Journal::with_itself),
         };
         let journal = Journal { hash: journal.hash_of(&self.spec.uid), ..journal };
@@ -82,6 +116,21 @@ impl Planner<'_> {
         self.show(&journal, is_rollback);
         self.acts([Act::Write(Box::new(journal))]);
         Part::Working(Reason::Migrating, format!("{what}; it is migrated to {to}, and the journal is written first"))
+    }
+
+    /// What about its tenants is in the way; the error says why that is not known.
+    pub(super) fn tenants_in_the_way(&mut self) -> Result<Option<String>, String> {
+        match &self.observed.recreate.tenants {
+            Some(Sight::Seen(tenants)) => Ok(migration::tenants::obstacle(tenants)),
+            Some(Sight::Unseen(blindness)) => {
+                self.recheck = Some(RECHECK_LATER);
+                Err(blindness.message.clone())
+            }
+            None => {
+                self.recheck = Some(RECHECK);
+                Err("its tenants are being looked at".to_owned())
+            }
+        }
     }
 
     /// What is in the way of a new migration, and only a person can change.
@@ -98,8 +147,18 @@ impl Planner<'_> {
                 kept.from, kept.from
             ));
         }
-        if schema::is_multi_tenant(class) || schema::is_multi_tenant(&Value::Object(self.spec.settings.clone())) {
-            return Some("a collection with tenants is not migrated".to_owned());
+        let wanted = Value::Object(self.spec.settings.clone());
+        if let Some(why) = migration::tenants::changes_tenancy(class, &wanted) {
+            return Some(why);
+        }
+        if let Some(last) = self.migration().filter(|last| {
+            last.live() == self.spec.collection && last.phase.has_switched() && !last.transform.is_empty()
+        }) && last.transform == self.spec.steps()
+        {
+            return Some(format!(
+                "spec.migration.transform is what was done on the way to {} already, and would be done once more: remove it, or declare what is to be done now",
+                last.to
+            ));
         }
         if let Some(property) = migration::cross_reference(class)
             .or_else(|| migration::cross_reference(&Value::Object(self.spec.settings.clone())))
@@ -127,7 +186,10 @@ impl Planner<'_> {
                 "{name}, into which a migration that was stopped copied, has other settings. Nobody uses it: delete it, DELETE /v1/schema/{name}"
             ));
         }
-        if other.is_some() && resumed.is_none() && self.migration().is_none_or(|last| last.phase != Phase::Kept) {
+        if other.is_some()
+            && resumed.is_none()
+            && self.migration().is_none_or(|last| last.phase != Phase::Kept || last.tenants.is_some())
+        {
             return Some(format!(
                 "there is a class {name} already, and nothing says that it is this collection's. If nobody needs it, delete it: DELETE /v1/schema/{name}"
             ));

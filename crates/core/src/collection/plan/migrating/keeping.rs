@@ -17,6 +17,18 @@ impl Planner<'_> {
             self.acts([Act::Write(Box::new(journal.at(Phase::Over, self.now)))]);
             return None;
         }
+        if journal.tenants.is_some() {
+            let is_over = wanted
+                .window
+                .zip(journal.switched_at)
+                .is_some_and(|(window, switched)| self.now.duration_since(switched) >= window);
+            let (from, to) = (&journal.from, &journal.to);
+            return is_over.then(|| {
+                format!(
+                    "the time of {from}, which was migrated to {to}, is over; of a collection with tenants it is not known for certain that both are the classes of the switch, so a person deletes it: DELETE /v1/schema/{from}"
+                )
+            });
+        }
         if !self.is_kept(journal, look) || self.keep_read_only(&journal.from, &journal.shards, look) {
             return None;
         }

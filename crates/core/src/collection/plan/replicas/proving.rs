@@ -79,14 +79,16 @@ impl Planner<'_> {
         };
         let mut views = lists.values();
         let first = views.next();
-        if let Some(first) = first
-            && views.all(|view| view == first)
-        {
+        let same = first.filter(|first| views.all(|view| view == *first));
+        // While writers are at work the lists are never the same: they are made one after another. What one node lists and
+        // another does not was asked for by id, and if it is there the replicas are as complete as equal lists show.
+        let complete = || lists.values().max_by_key(|view| view.count).filter(|_| self.none_lacks_any(lists.len()));
+        if let Some(view) = same.or_else(complete) {
             let proof = Proof {
                 at: Time(whole_seconds(self.now)),
-                objects: first.count,
+                objects: view.count,
                 nodes: i64::try_from(lists.len()).unwrap_or(i64::MAX),
-                digest: first.digest.clone(),
+                digest: view.digest.clone(),
                 placement: fingerprint::of(&placement),
             };
             let text = proved_text(shards, what, factor, Some(&proof));
@@ -94,6 +96,12 @@ impl Planner<'_> {
             return Part::InSync(text);
         }
         self.different(class, placement)
+    }
+
+    /// Whether each of so many nodes has everything that any other lists, as far as was asked for by id: all of it.
+    fn none_lacks_any(&self, nodes: usize) -> bool {
+        let Some(Sight::Seen(gaps)) = &self.observed.repair.gaps else { return false };
+        gaps.len() == nodes && gaps.values().all(|gap| gap.missing == 0)
     }
 
     /// The lists differ. What is still missing when it is asked for by id is missing; the rest was written or deleted
@@ -119,7 +127,7 @@ impl Planner<'_> {
             .map(|(node, gap)| format!("{node} lacks at least {}", gap.missing))
             .collect();
         if lacking.is_empty() {
-            let message = "the nodes list different objects, but none that stays missing: writers are at work, it is compared again";
+            let message = "the nodes list different objects, and not every node was asked for what it lacks; it is compared again";
             return Part::Working(Reason::ReplicasDiffer, message.to_owned());
         }
         self.differ = true;
@@ -203,7 +211,8 @@ impl Planner<'_> {
     }
 }
 
-/// The same words in the round of the proof and in every one after it, so that nothing is written at rest.
+/// The same words in the round of the proof and in every one after it, so that nothing is written at rest. What was written
+/// or deleted while the nodes listed is told as they all have it.
 fn proved_text(shards: usize, what: &str, factor: i64, proof: Option<&Proof>) -> String {
     let (objects, nodes) = proof.map_or((0, 0), |proof| (proof.objects, proof.nodes));
     if what == "tenants" {

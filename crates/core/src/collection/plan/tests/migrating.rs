@@ -1,6 +1,8 @@
 //! Migrations: every phase, and everything that can come up in it.
 
 mod kept;
+mod tenants;
+mod transform;
 
 use elysia_api::names;
 use jiff::SignedDuration;
@@ -22,6 +24,10 @@ pub(super) fn act(act: &Act) -> String {
         Act::CreateTarget(class) => format!("create {}", class["class"].as_str().unwrap()),
         Act::AddProperty { class, property } => format!("property {} of {class}", property["name"]),
         Act::SetReadOnly { class, read_only, shards } => format!("{class} {} read-only {read_only}", shards.join("+")),
+        Act::HoldTenants(class) => format!("hold {class}"),
+        Act::ReleaseTenants { class, tenancy } => format!("release {class} {}", tenancy["autoTenantCreation"]),
+        Act::WakeTenants { class, tenants } => format!("wake {} of {class}", tenants.join("+")),
+        Act::RestTenants { class, tenants } => format!("rest {} of {class}", tenants.join("+")),
         Act::Copy(journal) => format!("copy {}→{} {}", journal.from, journal.to, journal.pass),
         Act::EndJob(_) => "end job".to_owned(),
         Act::Switch(_) => "switch".to_owned(),
@@ -69,6 +75,9 @@ fn journal(phase: Phase) -> Journal {
         frozen_since: (phase > Phase::Freeze && frozen).then(|| at(NOW - 10)),
         switched_at: phase.has_switched().then(|| at(NOW - 3000)),
         stopped: None,
+        transform: Vec::new(),
+        tenants: None,
+        strayed: Vec::new(),
         history: Vec::new(),
     };
     Journal { hash: journal.hash_of(UID), ..journal }
@@ -87,6 +96,7 @@ fn says(journal: &Journal, stage: CopyStage) -> CopyLedger {
         written: 9,
         removed: 0,
         behind: None,
+        left_out: None,
         caught_up_to: None,
         compared: None,
         has_begun: true,
