@@ -91,6 +91,10 @@ pub struct CollectionRestoreSpec {
     /// what objects need is compared: properties, vectors and whether there are tenants. Missing tenants are made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip_schema: Option<bool>,
+    /// What becomes of the aliases that led to the collection when it was backed up. Left out: `Restore` where the collection
+    /// keeps its name and `skipSchema` is not set, else `Skip`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aliases: Option<AliasPolicy>,
     /// How long the work may take, e.g. `6h`; `24h` when left out. One that takes longer is ended and has failed; a new
     /// value of `elysia.dev/run-now` goes on where it stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,6 +143,17 @@ pub enum Conflict {
     Merge,
 }
 
+/// What becomes of the aliases of a backed up collection.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum AliasPolicy {
+    /// Those that are not there are made behind the last object, and lead to the restored collection. One that leads to
+    /// another collection is never changed: `status.aliases` tells of it. A collection that has the name of one blocks the
+    /// restore before the first write. Servers below 1.32 have no aliases: that is told as well.
+    Restore,
+    /// None is made.
+    Skip,
+}
+
 /// What the operator saw of the restore. A cache: the receipt beside the backup is what counts.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -158,6 +173,9 @@ pub struct CollectionRestoreStatus {
     /// Objects of the collection, and what became of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub objects: Option<RestoredObjects>,
+    /// Aliases that led to the collection when it was backed up; absent where there were none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aliases: Option<RestoredAliases>,
     /// How fast it goes and how long it takes yet; only while it writes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<WorkProgress>,
@@ -223,4 +241,31 @@ pub struct RestoredObjects {
     /// Properties, not objects, that were left out because they could not be converted and the step says `DropProperty`.
     #[serde(default)]
     pub dropped_properties: i64,
+}
+
+/// Aliases of a backed up collection, and how they stand: first as they were found, in the end as they are.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoredAliases {
+    /// How many lead to the restored collection.
+    pub leading: i64,
+    /// How many are still to be made, behind the last object.
+    #[serde(default)]
+    pub pending: i64,
+    /// How many do not lead to it, and are left as they are.
+    #[serde(default)]
+    pub left: i64,
+    /// Of those that are left at most 20, each with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<LeftAlias>,
+}
+
+/// An alias that was left as it is.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftAlias {
+    /// Its name.
+    pub name: String,
+    /// Why, e.g. `it leads to Other, and stays so`.
+    pub why: String,
 }

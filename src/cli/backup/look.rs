@@ -1,16 +1,20 @@
 //! `backup ls` and `backup show`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use clap::ValueEnum;
 use elysia_core::backup::ledger::DrillNote;
 use elysia_engine::backup::catalogue::{self, Entry, State};
 use elysia_engine::backup::manifest::{Difference, Manifest};
+use elysia_engine::backup::opened::OpenRun;
+use elysia_engine::backup::seal::Key;
+use elysia_engine::ports::PortError;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::bar::size;
-use super::place::{self, StoreArgs};
+use super::place::{self, KeyArgs, StoreArgs};
 use super::stopped;
 use crate::cli::columns::{self, UNKNOWN};
 use crate::cli::health::duration::age;
@@ -18,6 +22,7 @@ use crate::cli::printer::{DOUBTFUL, HEADING, Printer, paint, plain};
 use crate::cli::session::Stop;
 use crate::cli::{Exit, Output, encode};
 use crate::worker::backup::listing::{self, Row};
+use crate::worker::backup::store::AnyStore;
 use crate::worker::backup::{RunState, RunSummary, drilled, summary};
 use crate::worker::jobs::judged::Judged;
 
@@ -75,6 +80,8 @@ impl Asked {
 pub(super) struct ShowArgs {
     /// The run; `latest` is the newest
     run: String,
+    #[command(flatten)]
+    key: KeyArgs,
     /// How to print
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Output,
@@ -144,12 +151,47 @@ pub(super) async fn show(args: &ShowArgs, printer: Printer) -> Result<Exit, Stop
         State::Unfinished(_) | State::Unreadable(_) => None,
     };
     let drilled = found.map_err(|error| stopped(&error.into(), ""))?.map_err(|error| error.to_string());
+    let aliases = aliases(&store, &manifest, args.key.key()?.as_ref()).await?;
     let text = match args.output {
-        Output::Table => whole(&manifest, verified, &drilled),
-        output => encode(&manifest, output)?,
+        Output::Table => whole(&manifest, verified, &drilled, &aliases),
+        output => encode(&Shown { manifest: &manifest, aliases: aliases.as_ref().ok() }, output)?,
     };
     printer.data(&text)?;
     Ok(Exit::Healthy)
+}
+
+/// A run for programs.
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    manifest: &'a Manifest,
+    /// Absent where they cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aliases: Option<&'a BTreeMap<String, Vec<String>>>,
+}
+
+/// The aliases of each collection that has any, from its index; or why they cannot be read.
+async fn aliases(
+    store: &AnyStore,
+    manifest: &Manifest,
+    key: Option<&Key>,
+) -> Result<Result<BTreeMap<String, Vec<String>>, String>, Stop> {
+    let failed = |error: PortError| stopped(&error.into(), "");
+    let run = match OpenRun::open(store, &manifest.run, key).await.map_err(failed)? {
+        Ok(run) => run,
+        Err(fault) => return Ok(Err(fault.to_string())),
+    };
+    let mut out = BTreeMap::new();
+    for note in &manifest.collections {
+        let index = match run.index(store, note).await.map_err(failed)? {
+            Ok(index) => index,
+            Err(fault) => return Ok(Err(fault.to_string())),
+        };
+        if !index.aliases.is_empty() {
+            out.insert(note.name.clone(), index.aliases);
+        }
+    }
+    Ok(Ok(out))
 }
 
 /// The last restore drill of a run.
@@ -172,6 +214,7 @@ pub(super) fn whole(
     manifest: &Manifest,
     verified: Option<Timestamp>,
     drilled: &Result<Option<DrillNote>, String>,
+    aliases: &Result<BTreeMap<String, Vec<String>>, String>,
 ) -> String {
     let seconds = manifest.finished_at.duration_since(manifest.started_at).as_secs();
     let nodes = match manifest.source.nodes {
@@ -228,6 +271,18 @@ pub(super) fn whole(
     for (name, why) in &manifest.lacks {
         writeln!(text, "{}: {} is left out: {}", paint(DOUBTFUL, "note"), plain(name), plain(why)).ok();
     }
+    match aliases {
+        Ok(aliases) => {
+            for (collection, aliases) in aliases {
+                let aliases = aliases.iter().map(|alias| plain(alias)).collect::<Vec<_>>().join(", ");
+                // Writing to a String cannot fail.
+                writeln!(text, "{}: aliases {aliases}", plain(collection)).ok();
+            }
+        }
+        Err(why) => {
+            writeln!(text, "aliases cannot be read: {}", plain(why)).ok();
+        }
+    }
     for note in &manifest.collections {
         for difference in &note.replicas.first {
             let Difference { tenant, id, held, lacking, otherwise } = difference;
@@ -246,7 +301,7 @@ pub(super) fn whole(
 }
 
 /// One run as the catalogue has it, whatever it is.
-pub(super) async fn one(store: &crate::worker::backup::store::AnyStore, run: &str) -> RunSummary {
+pub(super) async fn one(store: &AnyStore, run: &str) -> RunSummary {
     let state = catalogue::look(store, run).await.unwrap_or_else(|error| State::Unreadable(error.into()));
     summary(Entry { run: run.to_owned(), state })
 }

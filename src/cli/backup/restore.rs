@@ -1,5 +1,6 @@
 //! `restore`: one collection of a run, put back from here.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -8,7 +9,7 @@ use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
 use elysia_engine::backup::filter::Expression;
 use elysia_engine::backup::layout;
-use elysia_engine::backup::restore::{Blocker, Conflict, Preflight, Progress, Receipt, State};
+use elysia_engine::backup::restore::{AliasState, Blocker, Conflict, Preflight, Progress, Receipt, State};
 use elysia_engine::backup::transform::Select;
 use elysia_engine::checkpoint::Digest;
 use elysia_engine::retry::Stop as Halt;
@@ -57,6 +58,9 @@ pub(in crate::cli) struct RestoreArgs {
     /// The collection must be there already: make no class
     #[arg(long, conflicts_with_all = ["factor", "shards"])]
     skip_schema: bool,
+    /// What becomes of the aliases that led to the collection; when left out `restore` under the same name, else `skip`
+    #[arg(long, value_enum, value_name = "WHAT")]
+    aliases: Option<AliasArg>,
     /// Only objects with these ids
     #[arg(long, value_name = "ID,…", value_delimiter = ',')]
     objects: Vec<Uuid>,
@@ -115,6 +119,15 @@ enum ConflictArg {
     Merge,
 }
 
+/// What becomes of the aliases of the backup.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum AliasArg {
+    /// Those that are not there are made; one that leads elsewhere stays
+    Restore,
+    /// None is made
+    Skip,
+}
+
 impl From<ConflictArg> for Conflict {
     fn from(conflict: ConflictArg) -> Self {
         match conflict {
@@ -143,7 +156,14 @@ impl RestoreArgs {
                 serde_json::from_str(&text).map_err(|error| refuse(error.to_string()))?
             }
         };
-        Ok(Chosen { select, transform, skip_schema: self.skip_schema, key: self.key.key()?, ..Chosen::default() })
+        Ok(Chosen {
+            select,
+            transform,
+            skip_schema: self.skip_schema,
+            aliases: self.aliases.map(|policy| policy == AliasArg::Restore),
+            key: self.key.key()?,
+            ..Chosen::default()
+        })
     }
 }
 
@@ -159,7 +179,7 @@ pub(super) fn receipt_id(
     conflict: Conflict,
     chosen: &Chosen,
 ) -> String {
-    let Chosen { select, transform, skip_schema: _, key: _, approved: _, must_be_empty: _ } = chosen;
+    let Chosen { select, transform, skip_schema: _, aliases: _, key: _, approved: _, must_be_empty: _ } = chosen;
     let what = serde_json::json!([run, collection, into, target, conflict, select, transform]);
     let mut id = Digest::of(what.to_string().as_bytes()).to_string();
     id.retain(|letter| letter.is_ascii_alphanumeric());
@@ -332,6 +352,10 @@ fn refused(blockers: &[Blocker], work: &RestoreWork, store: &StoreArgs) -> Stop 
         Some(Blocker::NoClass { .. }) => "leave --skip-schema out, and it is made as it was".to_owned(),
         Some(Blocker::NotEmpty { .. }) => "add --into NAME, or --conflict skip, overwrite or merge".to_owned(),
         Some(Blocker::TooFewNodes { nodes, .. }) => format!("add --factor {nodes}"),
+        Some(Blocker::Unhealthy { .. }) => "kubectl elysia health".to_owned(),
+        Some(Blocker::AliasTaken { .. }) => "add --aliases skip".to_owned(),
+        Some(Blocker::Module { .. }) => "enable it in the servers: ENABLE_MODULES".to_owned(),
+        Some(Blocker::ReadOnly { .. }) => format!("kubectl elysia col show {} --shards", work.into),
         Some(Blocker::OtherReceipt { .. }) => "add --receipt NEW-ID".to_owned(),
         _ => "add --into NAME, which makes a collection as it was".to_owned(),
     };
@@ -341,18 +365,19 @@ fn refused(blockers: &[Blocker], work: &RestoreWork, store: &StoreArgs) -> Stop 
 /// What would be done.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Planned<'a> {
-    run: &'a str,
-    collection: &'a str,
-    into: &'a str,
-    conflict: Conflict,
+pub(super) struct Planned<'a> {
+    pub(super) run: &'a str,
+    pub(super) collection: &'a str,
+    pub(super) into: &'a str,
+    pub(super) conflict: Conflict,
     #[serde(skip_serializing_if = "Option::is_none")]
-    objects: Option<u64>,
-    creates_collection: bool,
-    creates_tenants: usize,
-    receipt: &'a str,
-    state: &'static str,
-    blockers: &'a [Blocker],
+    pub(super) objects: Option<u64>,
+    pub(super) creates_collection: bool,
+    pub(super) creates_tenants: usize,
+    pub(super) receipt: &'a str,
+    pub(super) state: &'static str,
+    pub(super) aliases: &'a BTreeMap<String, AliasState>,
+    pub(super) blockers: &'a [Blocker],
 }
 
 fn show_plan(args: &RestoreArgs, work: &RestoreWork, plan: &Preflight, printer: Printer) -> Result<Exit, Stop> {
@@ -371,6 +396,7 @@ fn show_plan(args: &RestoreArgs, work: &RestoreWork, plan: &Preflight, printer: 
             State::Running => "goes on",
             State::Done => "done",
         },
+        aliases: &plan.aliases,
         blockers: &plan.blockers,
     };
     let text = match args.output {
@@ -381,7 +407,7 @@ fn show_plan(args: &RestoreArgs, work: &RestoreWork, plan: &Preflight, printer: 
     Ok(if plan.blockers.is_empty() { Exit::Healthy } else { Exit::Fault })
 }
 
-fn render_plan(planned: &Planned<'_>) -> String {
+pub(super) fn render_plan(planned: &Planned<'_>) -> String {
     let Planned {
         run,
         collection,
@@ -392,6 +418,7 @@ fn render_plan(planned: &Planned<'_>) -> String {
         creates_tenants,
         receipt,
         state,
+        aliases,
         blockers,
     } = planned;
     let objects = objects.map_or_else(|| "?".to_owned(), |objects| objects.to_string());
@@ -404,6 +431,10 @@ fn render_plan(planned: &Planned<'_>) -> String {
         plain(into),
         plain(receipt),
     );
+    for (alias, is) in *aliases {
+        // Writing to a String cannot fail.
+        writeln!(text, "alias      {}: {}", plain(alias), plain(&standing(is))).ok();
+    }
     if blockers.is_empty() {
         // Writing to a String cannot fail.
         writeln!(text, "{}: nothing stands in the way", paint(GOOD, "ok")).ok();
@@ -436,5 +467,17 @@ pub(super) fn render(receipt: &Receipt) -> String {
         }
     }
     text.push('\n');
+    for (alias, is) in &receipt.aliases {
+        // Writing to a String cannot fail.
+        writeln!(text, "alias {}: {}", plain(alias), plain(&standing(is))).ok();
+    }
     text
+}
+
+/// How an alias stands.
+fn standing(is: &AliasState) -> String {
+    is.why_not().unwrap_or_else(|| match is {
+        AliasState::Absent => "is made behind the last object".to_owned(),
+        _ => "leads to it".to_owned(),
+    })
 }

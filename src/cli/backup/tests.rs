@@ -8,7 +8,7 @@ use elysia_engine::backup::manifest::{
     CollectionNote, DataFormat, Difference, FORMAT, FORMAT_VERSION, FileNote, Manifest, NativeNote, Owner,
     ReplicasNote, RunMode, SourceNote,
 };
-use elysia_engine::backup::restore::Conflict;
+use elysia_engine::backup::restore::{AliasState, Blocker, Conflict};
 use elysia_engine::backup::verify::{Depth, Fault, Findings};
 use elysia_engine::checkpoint::Digest;
 use jiff::Timestamp;
@@ -19,7 +19,7 @@ use super::cleanup::days;
 use super::create::doubts;
 use super::look::{Asked, table, whole};
 use super::remove::warning;
-use super::restore::receipt_id;
+use super::restore::{Planned, receipt_id, render_plan};
 use super::verify::{render, told_of_native};
 use crate::worker::backup::{Chosen, RunState, RunSummary, Verdict};
 
@@ -156,7 +156,8 @@ fn what_is_not_known_is_not_zero() {
     };
     let now = at("2026-11-29T18:00:00Z");
     insta::assert_snapshot!("ls_table", text(&table(&[summary(), unfinished(), unreadable.clone()], now)));
-    insta::assert_snapshot!("show", text(&whole(&manifest(), None, &Ok(None))));
+    let aliases = BTreeMap::from([("Articles".to_owned(), vec!["Live".to_owned(), "Papers".to_owned()])]);
+    insta::assert_snapshot!("show", text(&whole(&manifest(), None, &Ok(None), &Ok(aliases))));
     insta::assert_snapshot!("doubts", text(&doubts(&manifest())));
     let warnings = [summary(), unfinished(), unreadable].map(|run| warning(&run, "s3://b/p")).concat();
     insta::assert_snapshot!("rm_warning", text(&warnings));
@@ -219,7 +220,8 @@ fn what_weaviate_wrote_itself_is_said_to_be_so() {
         }),
         ..manifest()
     };
-    let shown = text(&whole(&native, None, &Ok(None)));
+    let shown = text(&whole(&native, None, &Ok(None), &Err("run R is encrypted".to_owned())));
+    assert!(shown.contains("aliases cannot be read: run R is encrypted"), "{shown}");
     let line = shown.lines().find(|line| line.starts_with("native ")).unwrap();
     assert!(line.contains("20261129t161553z-003f, of nodes w-0, w-1;"), "{line}");
     assert!(shown.contains("format     Native"), "{shown}");
@@ -265,4 +267,46 @@ fn the_same_restore_has_the_same_receipt_and_no_other_has() {
     ] {
         assert_ne!(one, other);
     }
+}
+
+#[test]
+fn a_plan_says_what_becomes_of_each_alias() {
+    let elsewhere = AliasState::Elsewhere { collection: "Newer".to_owned() };
+    let old = AliasState::Unknown { version: "1.31.0".to_owned() };
+    let aliases = [
+        ("Live", AliasState::Absent),
+        ("Kept", AliasState::Leads),
+        ("Moved", elsewhere),
+        ("Papers", AliasState::Taken),
+        ("Early", old),
+        ("Left", AliasState::Skipped),
+    ];
+    let aliases = aliases.map(|(alias, state)| (alias.to_owned(), state)).into();
+    let planned = Planned {
+        run: "r1",
+        collection: "Articles",
+        into: "Articles",
+        conflict: Conflict::Fail,
+        objects: Some(9),
+        creates_collection: true,
+        creates_tenants: 0,
+        receipt: "abc",
+        state: "new",
+        aliases: &aliases,
+        blockers: &[Blocker::AliasTaken { alias: "Papers".to_owned() }],
+    };
+    insta::assert_snapshot!(text(&render_plan(&planned)), @r"
+    run        r1
+    from       Articles, 9 objects
+    into       Articles, which is made
+    conflict   Fail
+    receipt    abc, new
+    alias      Early: servers of version 1.31.0 have no aliases
+    alias      Kept: leads to it
+    alias      Left: the restore leaves aliases out
+    alias      Live: is made behind the last object
+    alias      Moved: it leads to Newer, and stays so
+    alias      Papers: a collection has that name
+    blocked: alias Papers cannot be made, since there is a collection of that name: let the restore leave aliases out
+    ");
 }

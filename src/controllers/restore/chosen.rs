@@ -1,7 +1,7 @@
 //! What a restore takes of a run and makes of it, as the engine knows it.
 
 use elysia_api::common::SecretKeyReference;
-use elysia_api::restore::{self as api, TransformStep};
+use elysia_api::restore::{self as api, AliasPolicy, TransformStep};
 use elysia_core::backup::bounded;
 use elysia_core::restore::RestoreSpec;
 use elysia_engine::backup::filter::{Expression, FilterError};
@@ -16,7 +16,15 @@ use crate::worker::jobs::work::ChosenWork;
 pub(super) fn chosen(spec: &RestoreSpec) -> Result<ChosenWork, String> {
     let select = spec.select.as_ref().map(select).transpose()?.unwrap_or_default();
     let transform = steps("spec.transform", &spec.transform)?;
-    Ok(ChosenWork { select, transform, skip_schema: spec.skip_schema })
+    Ok(ChosenWork {
+        select,
+        transform,
+        skip_schema: spec.skip_schema,
+        aliases: spec.aliases.map(|policy| match policy {
+            AliasPolicy::Restore => true,
+            AliasPolicy::Skip => false,
+        }),
+    })
 }
 
 /// What is made of objects; the error says which part of this field cannot be understood. Salts are left open.

@@ -72,6 +72,7 @@ impl World {
             unselected: 0,
             unconverted: 0,
             dropped: 0,
+            aliases: None,
             pace: None,
             has_begun: matches!(stage, Stage::Writing | Stage::Done),
             started_at: now(),
@@ -275,6 +276,7 @@ async fn what_a_restore_chooses_reaches_its_worker_and_its_secrets_only_as_refer
             {"mask": {"property": "mail", "how": {"hash": {"saltSecretRef": {"name": "salts", "key": "mail"}}}}},
         ]);
         object["spec"]["skipSchema"] = json!(true);
+        object["spec"]["aliases"] = json!("Restore");
     });
     // Each is asked for by name before there is a Job.
     for (missing, seed) in [
@@ -296,6 +298,7 @@ async fn what_a_restore_chooses_reaches_its_worker_and_its_secrets_only_as_refer
     let job = world.restore_jobs()[0].clone();
     let work = world.told_restore(&job);
     assert_eq!((work.chosen.skip_schema, work.chosen.transform.len()), (true, 2));
+    assert_eq!(work.chosen.aliases, Some(true));
     assert!(work.chosen.select.takes_tenant("acme") && !work.chosen.select.takes_tenant("other"));
     let job = serde_json::to_value(world.get::<Job>(&job)).unwrap();
     let environment = job.pointer("/spec/template/spec/containers/0/env").unwrap().as_array().unwrap();

@@ -1,6 +1,6 @@
 //! Why work on backups ended early, in words, and whether another attempt can help.
 
-use elysia_engine::backup::restore::RestoreError;
+use elysia_engine::backup::restore::{Blocker, RestoreError};
 use elysia_engine::backup::retire::RetireError;
 use elysia_engine::backup::stored::StoredError;
 use elysia_engine::backup::write::WriteError;
@@ -66,6 +66,7 @@ impl From<RestoreError> for Failure {
             RestoreError::Stored(error) => error.into(),
             RestoreError::Port(error) => error.into(),
             RestoreError::Stopped => Self::of(&error, false),
+            RestoreError::Blocked(ref blockers) => Self::of(&error, !blockers.iter().all(Blocker::is_passing)),
             error => Self::of(&error, true),
         }
     }

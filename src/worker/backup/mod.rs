@@ -31,6 +31,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use elysia_core::cluster::spec::matches_pattern;
+use elysia_core::restore::makes_aliases;
 use elysia_engine::backup::catalogue::{self, State};
 use elysia_engine::backup::filter::Expression;
 use elysia_engine::backup::level::Level;
@@ -260,6 +261,8 @@ pub(crate) struct Chosen {
     pub(crate) transform: Vec<Step>,
     /// Whether the collection must be there already.
     pub(crate) skip_schema: bool,
+    /// Whether aliases of the backup are made, if that is said.
+    pub(crate) aliases: Option<bool>,
     /// What the run is encrypted with.
     pub(crate) key: Option<Key>,
     /// The hash of what a person approved.
@@ -327,7 +330,9 @@ pub async fn plan_restore(work: &RestoreWork, api_key: Option<&SecretString>) ->
 
 /// Whether there is a collection of this name.
 pub(crate) async fn collection_exists(ways: &Ways, name: &str) -> Result<bool, Failure> {
-    Ok(WeaviateTarget::new(ways.clone(), name).class().await?.is_some())
+    let target = WeaviateTarget::new(ways.clone(), name);
+    // An alias of that name has taken its place: the collection behind it is another.
+    Ok(target.own_alias().await?.is_none() && target.class().await?.is_some())
 }
 
 /// Whether a collection holds objects.
@@ -346,6 +351,10 @@ pub(crate) async fn occupied(ways: &Ways, name: &str, tenants: Option<&BTreeSet<
     let ways = with_only_node(ways).await;
     let is_blind = ways.nodes.is_empty();
     let target = WeaviateTarget::new(ways, name);
+    if target.own_alias().await?.is_some() {
+        // The restore itself tells that nothing of this name can be made.
+        return Ok(Occupied::No);
+    }
     let Some(class) = target.class().await? else { return Ok(Occupied::No) };
     if is_blind {
         return Ok(Occupied::Yes(None));
@@ -406,6 +415,7 @@ fn restore_order(work: &RestoreWork, chosen: &Chosen) -> Result<restore::Order, 
         factor: work.factor,
         shards: work.shards,
         skip_schema: chosen.skip_schema,
+        aliases: makes_aliases(chosen.aliases, &work.collection, &work.into, chosen.skip_schema),
         select: chosen.select.clone(),
         transform: chosen.transform.clone(),
         key: chosen.key.clone(),

@@ -138,20 +138,6 @@ impl Mirror for WeaviateTarget {
         ways.common.delete_tenants(name, tenants).await.map_err(|error| port(&error))
     }
 
-    /// Of every node that can be asked at its own address.
-    async fn modules(&self) -> Result<Option<Vec<String>>, PortError> {
-        let mut all: Option<BTreeSet<String>> = None;
-        for client in self.everyone() {
-            let meta = client.meta().await.map_err(|error| port(&error))?;
-            let found: BTreeSet<String> = meta.modules.into_keys().collect();
-            all = Some(match all {
-                Some(before) => before.intersection(&found).cloned().collect(),
-                None => found,
-            });
-        }
-        Ok(all.map(|all| all.into_iter().collect()))
-    }
-
     async fn sees_every_node(&self) -> Result<bool, PortError> {
         let (ways, _) = self.place();
         let nodes = ways.common.nodes().await.map_err(|error| port(&error))?;

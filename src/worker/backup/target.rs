@@ -1,14 +1,16 @@
 //! A Weaviate collection that is restored into.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use elysia_engine::backup::ports::{Target, TenantState};
+use elysia_engine::backup::ports::{Health, Named, Target, TenantState};
 use elysia_engine::object::Object;
 use elysia_engine::ports::{PortError, Refusal};
 use elysia_weaviate::{ActivityStatus, Client, Consistency, ErrorCategory, Page, SchemaRead, Tenant, WeaviateError};
 use serde_json::Value;
 use tokio::time::Instant;
+use tracing::warn;
 use uuid::Uuid;
 
 use super::source::{later, state};
@@ -22,6 +24,9 @@ const TENANTS: usize = 1000;
 const LEARN: Duration = Duration::from_secs(30);
 /// Between two looks at them.
 const POLL: Duration = Duration::from_millis(100);
+
+/// What a shard that cannot be written says of itself.
+const READ_ONLY: &str = "READONLY";
 
 /// One collection.
 pub(crate) struct WeaviateTarget {
@@ -126,6 +131,70 @@ impl Target for WeaviateTarget {
 
     async fn nodes(&self) -> Result<usize, PortError> {
         self.ways.common.nodes().await.map(|nodes| nodes.len()).map_err(|error| port(&error))
+    }
+
+    async fn health(&self) -> Result<Health, PortError> {
+        let nodes = self.ways.common.nodes().await.map_err(|error| port(&error))?;
+        let unhealthy = nodes.iter().filter(|node| !node.is_healthy()).map(|node| node.name.clone()).collect();
+        Ok(Health { nodes: nodes.len(), unhealthy })
+    }
+
+    /// Of every node that can be asked at its own address.
+    async fn modules(&self) -> Result<Option<Vec<String>>, PortError> {
+        let mut all: Option<BTreeSet<String>> = None;
+        for client in self.everyone() {
+            let meta = client.meta().await.map_err(|error| port(&error))?;
+            let found: BTreeSet<String> = meta.modules.into_keys().collect();
+            all = Some(match all {
+                Some(before) => before.intersection(&found).cloned().collect(),
+                None => found,
+            });
+        }
+        Ok(all.map(|all| all.into_iter().collect()))
+    }
+
+    /// One call for all nodes. A key that may not look at nodes sees none: then nothing is said, and a batch that is refused
+    /// says it.
+    async fn read_only(&self) -> Result<Vec<String>, PortError> {
+        let nodes = match self.ways.common.node_shards(Some(&self.name)).await {
+            Ok(nodes) => nodes,
+            Err(error) if error.retryable() => return Err(port(&error)),
+            Err(error) => {
+                warn!(%error, collection = self.name, "it cannot be seen whether shards are read-only");
+                return Ok(Vec::new());
+            }
+        };
+        let shards = nodes.into_iter().flat_map(|node| node.shards);
+        let frozen = shards.filter(|shard| shard.class == self.name && shard.vector_indexing_status == READ_ONLY);
+        Ok(frozen.map(|shard| shard.name).collect::<BTreeSet<_>>().into_iter().collect())
+    }
+
+    async fn own_alias(&self) -> Result<Option<String>, PortError> {
+        match self.ways.common.class(&self.name, SchemaRead::Leader).await {
+            Err(WeaviateError::IsAlias { target, .. }) => Ok(Some(target)),
+            Err(error) => Err(port(&error)),
+            Ok(Some(_)) => Ok(None),
+            // An alias stays when its class is deleted. Whoever may not look at aliases is told by the servers.
+            Ok(None) => match self.ways.common.alias(&self.name).await {
+                Err(error) if error.retryable() => Err(port(&error)),
+                found => Ok(found.ok().flatten()),
+            },
+        }
+    }
+
+    async fn named(&self, name: &str) -> Result<Named, PortError> {
+        match self.ways.common.class(name, SchemaRead::Leader).await {
+            Err(WeaviateError::IsAlias { target, .. }) => return Ok(Named::Alias(target)),
+            Err(error) => return Err(port(&error)),
+            Ok(Some(_)) => return Ok(Named::Collection),
+            Ok(None) => {}
+        }
+        let found = self.ways.common.alias(name).await.map_err(|error| port(&error))?;
+        Ok(found.map_or(Named::Nothing, Named::Alias))
+    }
+
+    async fn make_alias(&self, alias: &str) -> Result<(), PortError> {
+        self.ways.common.create_alias(alias, &self.name).await.map_err(|error| port(&error))
     }
 
     async fn tenants(&self) -> Result<Vec<TenantState>, PortError> {

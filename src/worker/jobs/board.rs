@@ -91,7 +91,7 @@ impl<B: Board> Store for ReceiptBoard<'_, B> {
     }
 
     async fn get(&self, _: &str, most: u64) -> Result<Got, PortError> {
-        Ok(match self.0.read(RECEIPT_KEY).await? {
+        Ok(match self.0.read(RECEIPT_KEY).await?.filter(|text| !text.is_empty()) {
             None => Got::Absent,
             Some(text) if text.len() as u64 > most => Got::TooLarge(text.len() as u64),
             Some(text) => Got::Bytes(text.into()),
@@ -106,8 +106,9 @@ impl<B: Board> Store for ReceiptBoard<'_, B> {
         Ok(Vec::new())
     }
 
-    async fn remove(&self, _: &[String]) -> Result<(), PortError> {
-        Ok(())
+    /// What is empty is none.
+    async fn remove(&self, keys: &[String]) -> Result<(), PortError> {
+        if keys.is_empty() { Ok(()) } else { self.0.write(RECEIPT_KEY, String::new()).await }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The Jobs of backups, restores and copies: what they do around the work itself, and the ledgers in which they say so.
 
+#[cfg(test)]
+mod alias_tests;
 mod backup;
 mod base;
 mod board;

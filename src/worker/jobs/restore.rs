@@ -6,13 +6,14 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
+use elysia_api::restore::{LeftAlias, RestoredAliases};
 use elysia_core::restore::ledger::{Guarded, RestoreLedger, Stage};
 use elysia_engine::backup::catalogue::{self, LATEST};
 use elysia_engine::backup::layout;
 use elysia_engine::backup::manifest::{Index, Manifest};
 use elysia_engine::backup::opened::OpenRun;
 use elysia_engine::backup::ports::Store;
-use elysia_engine::backup::restore::{Conflict, Progress, Receipt, State};
+use elysia_engine::backup::restore::{AliasState, Conflict, Progress, Receipt, State};
 use elysia_engine::backup::retire;
 use elysia_engine::backup::stored;
 use elysia_engine::backup::transform::identity;
@@ -27,6 +28,9 @@ use crate::worker::backup::work::RestoreWork;
 use crate::worker::backup::{Chosen, Failure, Occupied, collection_exists, occupied, restore_chosen, restore_native};
 use crate::worker::clock::SystemClock;
 use crate::worker::profile;
+
+/// Aliases of which the status says why they were left: as every list in a status.
+const MOST_REASONS: usize = 20;
 
 /// Does the work, or as much of it as needs no person; a failure is in the ledger before the Job ends.
 pub(super) async fn run<S: Store, B: Board>(job: &RestoreJob, hands: &Hands<'_, S, B>) -> Result<(), Failure> {
@@ -53,6 +57,7 @@ pub(super) async fn run<S: Store, B: Board>(job: &RestoreJob, hands: &Hands<'_, 
         unselected: 0,
         unconverted: 0,
         dropped: 0,
+        aliases: None,
         pace: None,
         has_begun: former.as_ref().is_some_and(|former| former.has_begun),
         started_at: former.as_ref().filter(|former| former.has_begun).map_or(now, |former| former.started_at),
@@ -157,16 +162,16 @@ impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
         if manifest.native.is_some() {
             if job.chosen != ChosenWork::default() {
                 let message = format!(
-                    "run {} was written by the servers themselves, which restore whole collections as they were: leave out select, transform and skipSchema, or restore a run of the portable engine",
+                    "run {} was written by the servers themselves, which restore whole collections as they were: leave out select, transform, skipSchema and aliases, or restore a run of the portable engine",
                     manifest.run
                 );
                 return Err(Failure::permanent(message));
             }
             return self.natively(&restore, &manifest, found, ledger).await;
         }
-        let ChosenWork { select, transform, skip_schema } = job.chosen.clone();
+        let ChosenWork { select, transform, skip_schema, aliases } = job.chosen.clone();
         let key = hands.key.cloned();
-        let mut chosen = Chosen { select, transform, skip_schema, key, ..Chosen::default() };
+        let mut chosen = Chosen { select, transform, skip_schema, aliases, key, ..Chosen::default() };
         if self.is_guarded() {
             let before = found.as_ref().filter(|receipt| self.was_allowed(receipt));
             // What cannot be read is told by the restore itself, with every other blocker.
@@ -275,6 +280,11 @@ impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
                     ledger.profile = Some(profile::of_restore(&progress));
                     if ledger.done > 0 {
                         (ledger.stage, ledger.has_begun) = (Stage::Writing, true);
+                        if ledger.aliases.is_none()
+                            && let Ok(Some(receipt)) = self.receipt().await
+                        {
+                            ledger.aliases = aliases(&receipt);
+                        }
                     }
                     ledger.updated_at = SystemClock.now();
                     if let Err(error) = save(*board, ledger).await {
@@ -345,6 +355,27 @@ fn waits(ledger: &mut RestoreLedger, run: &str, tenant: Option<String>, protecti
     ledger.stage = Stage::Waiting;
 }
 
+/// How the receipt's aliases stand; `None` where there are none.
+fn aliases(receipt: &Receipt) -> Option<RestoredAliases> {
+    if receipt.aliases.is_empty() {
+        return None;
+    }
+    let mut out = RestoredAliases::default();
+    for (name, state) in &receipt.aliases {
+        match state.why_not() {
+            None if *state == AliasState::Absent => out.pending += 1,
+            None => out.leading += 1,
+            Some(why) => {
+                out.left += 1;
+                if out.reasons.len() < MOST_REASONS {
+                    out.reasons.push(LeftAlias { name: name.clone(), why });
+                }
+            }
+        }
+    }
+    Some(out)
+}
+
 fn number(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
@@ -360,6 +391,7 @@ fn count(ledger: &mut RestoreLedger, receipt: &Receipt) {
     let kept = ledger.skipped.saturating_add(ledger.unchanged);
     ledger.done = ledger.written.saturating_add(kept).saturating_add(ledger.merged).saturating_add(left_out);
     ledger.total = ledger.total.max(ledger.done);
+    ledger.aliases = aliases(receipt);
     ledger.run = Some(receipt.run.clone());
     ledger.has_begun = true;
     ledger.started_at = receipt.started_at;

@@ -52,6 +52,8 @@ pub(super) async fn write_as(
     edit: impl FnOnce(&mut Order),
 ) {
     let cluster = MemoryCluster::new(10, 1);
+    cluster.set_alias("Live", "Aliased");
+    cluster.set_alias("Papers", "Aliased");
     for (name, objects) in collections {
         let object = |number: u32| {
             let id = Uuid::from_u128(u128::from(number) + 1);

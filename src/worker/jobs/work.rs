@@ -78,6 +78,9 @@ pub struct ChosenWork {
     pub transform: Vec<Step>,
     /// Whether the collection must be there already.
     pub skip_schema: bool,
+    /// Whether aliases of the backup are made, if that is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aliases: Option<bool>,
 }
 
 impl ChosenWork {

@@ -4,8 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::backup::BackupStore;
-use crate::restore::BackupReference;
+use crate::backup::{BackupStore, Encryption};
+use crate::restore::{AliasPolicy, BackupReference};
 
 /// The backup that a collection begins with: of a policy, or in a store; exactly one of the two.
 #[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
@@ -26,6 +26,14 @@ pub struct Bootstrap {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[A-Z][_0-9A-Za-z]*$"))]
     pub collection: Option<String>,
+    /// With what the run is encrypted. Left out: with what the policy of `backupRef` encrypts its runs now, or with nothing.
+    /// Of a run that is not encrypted no key is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
+    /// What becomes of the aliases that led to the collection when it was backed up. Left out: `Restore` where `collection`
+    /// is left out or the same, else `Skip`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aliases: Option<AliasPolicy>,
     /// How long the restore may take, e.g. `6h`; `24h` when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), regex(pattern = r"^[1-9][0-9]{0,6}[mh]$"))]

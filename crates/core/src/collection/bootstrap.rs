@@ -207,6 +207,8 @@ pub fn restore(spec: &CollectionSpec) -> Option<CollectionRestore> {
         "conflict": Conflict::Fail,
         "replicationFactor": spec.factor,
         "shards": shards,
+        "encryption": from.encryption,
+        "aliases": from.aliases,
         "deadline": from.deadline,
     });
     let mut restore = CollectionRestore::new(&restore_name(&spec.name), serde_json::from_value(wanted).ok()?);

@@ -285,3 +285,20 @@ fn only_a_restore_of_its_own_is_looked_at() {
     assert_eq!(RestoreView::of(&made("0123456789"), "0123456789"), Some(expected));
     assert_eq!(RestoreView::of(&made("another"), "0123456789"), None);
 }
+
+#[test]
+fn key_and_aliases_are_those_of_the_restore() {
+    let of = |restore_from: &Value| {
+        let spec = CollectionSpec::validate(&object(restore_from)).unwrap();
+        RestoreSpec::validate(&restore(&spec).unwrap()).unwrap()
+    };
+    let plain = of(&from());
+    assert_eq!((plain.key, plain.aliases), (None, None));
+    let mut sealed = from();
+    sealed["encryption"] = json!({"keySecretRef": {"name": "backup-key", "key": "key"}});
+    sealed["aliases"] = json!("Restore");
+    let sealed = of(&sealed);
+    let key = sealed.key.unwrap();
+    assert_eq!((key.name.as_str(), key.key.as_str()), ("backup-key", "key"));
+    assert_eq!(sealed.aliases, Some(elysia_api::restore::AliasPolicy::Restore));
+}

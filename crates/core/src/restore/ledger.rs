@@ -1,6 +1,7 @@
 //! What the worker of a restore says, in a ConfigMap beside the object. It has no owner: what was done once is known
 //! also to an object that is made again under the name.
 
+use elysia_api::restore::RestoredAliases;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +51,9 @@ pub struct RestoreLedger {
     /// Properties that were left out because they could not be converted.
     #[serde(default)]
     pub dropped: i64,
+    /// Aliases of the backup, and how they stand; absent where there are none, or it is not known yet.
+    #[serde(default)]
+    pub aliases: Option<RestoredAliases>,
     /// How fast it goes.
     #[serde(default)]
     pub pace: Option<Pace>,

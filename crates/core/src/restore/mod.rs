@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 use elysia_api::collection::PlanStatus;
 use elysia_api::condition::{ConditionType, Reason};
-use elysia_api::restore::{Conflict, RestorePhase};
+use elysia_api::restore::{Conflict, LeftAlias, RestorePhase, RestoredAliases};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -20,7 +20,7 @@ use crate::feed::{FailedRun, JobState, JobView};
 use crate::sight::Sight;
 use ledger::{Guarded, RestoreLedger, Stage};
 pub use report::{invalid, status};
-pub use spec::RestoreSpec;
+pub use spec::{RestoreSpec, makes_aliases};
 
 /// How soon to look again when something outside has to change first, or while it is under way.
 const RECHECK_LATER: SignedDuration = SignedDuration::from_secs(5);
@@ -293,8 +293,24 @@ fn succeeded(spec: &RestoreSpec, ledger: &RestoreLedger) -> Plan {
             write!(message, ", {count} {what}").ok();
         }
     }
+    if let Some(aliases) = &ledger.aliases {
+        told(&mut message, aliases);
+    }
     let ready = Finding::holds(ConditionType::Ready, Reason::Restored, message);
     rests(RestorePhase::Succeeded, vec![ready], None)
+}
+
+/// What became of aliases. Of those that were left one is named here, the others in the status.
+fn told(message: &mut String, aliases: &RestoredAliases) {
+    let RestoredAliases { leading, pending: _, left, reasons } = aliases;
+    // Writing to a String cannot fail.
+    if *leading > 0 {
+        write!(message, "; {leading} aliases lead to it").ok();
+    }
+    if let Some(LeftAlias { name, why }) = reasons.first() {
+        let more = if *left > 1 { format!(", and {} more", left - 1) } else { String::new() };
+        write!(message, "; alias {name} was left as it is, since {why}{more}").ok();
+    }
 }
 
 /// It was done once. That the collection is gone may be meant: it is told and nothing is done.

@@ -53,6 +53,7 @@ pub fn status(
             unconverted: ledger.unconverted,
             dropped_properties: ledger.dropped,
         });
+        status.aliases.clone_from(&ledger.aliases);
         if plan.phase == RestorePhase::Running && ledger.stage == Stage::Writing {
             status.progress = ledger.pace.map(|pace| pace.told(ledger.updated_at, now));
         }

@@ -1,7 +1,7 @@
 //! A checked restore.
 
 use elysia_api::common::SecretKeyReference;
-use elysia_api::restore::{Conflict, RestoreFrom, Select, TransformStep};
+use elysia_api::restore::{AliasPolicy, Conflict, RestoreFrom, Select, TransformStep};
 use elysia_api::{CollectionRestore, Rules as _, names};
 use jiff::{SignedDuration, Timestamp};
 use kube::core::ResourceExt as _;
@@ -44,6 +44,8 @@ pub struct RestoreSpec {
     pub key: Option<SecretKeyReference>,
     /// Whether the collection must be there already.
     pub skip_schema: bool,
+    /// What becomes of aliases, if that is said.
+    pub aliases: Option<AliasPolicy>,
     /// How long the work may take.
     pub deadline: SignedDuration,
     /// When the object was made.
@@ -54,6 +56,12 @@ pub struct RestoreSpec {
     pub approve: Option<String>,
     /// Whether `elysia.dev/paused` is `"true"`.
     pub paused: bool,
+}
+
+/// Whether aliases of the backup are made. Where nothing is said: under another name nobody expects them to lead to what is
+/// restored beside the collection, and a class that is somebody else's gets none.
+pub fn makes_aliases(asked: Option<bool>, collection: &str, into: &str, skip_schema: bool) -> bool {
+    asked.unwrap_or(collection == into && !skip_schema)
 }
 
 impl RestoreSpec {
@@ -83,6 +91,7 @@ impl RestoreSpec {
             transform: spec.transform.clone(),
             key: spec.encryption.as_ref().map(|encryption| encryption.key_secret_ref.clone()),
             skip_schema: spec.skip_schema.unwrap_or(false),
+            aliases: spec.aliases,
             deadline: backup::deadline(spec.deadline.as_deref())?,
             created: restore.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
             run_now: annotation(names::RUN_NOW_ANNOTATION),

@@ -62,6 +62,7 @@ fn ledger(spec: &RestoreSpec, order: &str, stage: Stage) -> RestoreLedger {
         unselected: 0,
         unconverted: 0,
         dropped: 0,
+        aliases: None,
         pace: None,
         has_begun: stage == Stage::Writing,
         started_at: at("2026-05-01T12:00:05Z"),
@@ -326,6 +327,41 @@ fn what_does_not_go_together_is_refused() {
         let said = RestoreSpec::validate(&object).err().unwrap_or_default();
         assert!(said.contains(why) && said.is_empty() == why.is_empty(), "{spec}: {said}");
     }
+}
+
+#[test]
+fn aliases_come_back_under_the_collections_own_name_or_when_asked() {
+    for (asked, into, skip_schema, makes) in [
+        (None, "Articles", false, true),
+        (None, "Restored", false, false),
+        (None, "Articles", true, false),
+        (Some(true), "Restored", false, true),
+        (Some(true), "Articles", true, true),
+        (Some(false), "Articles", false, false),
+    ] {
+        assert_eq!(makes_aliases(asked, "Articles", into, skip_schema), makes, "{asked:?} {into} {skip_schema}");
+    }
+}
+
+#[test]
+fn what_became_of_aliases_is_told() {
+    let spec = restore(|_| {});
+    let mut seen = observed();
+    let left = |name: &str| LeftAlias { name: name.to_owned(), why: "it leads to Newer, and stays so".to_owned() };
+    let aliases = RestoredAliases { leading: 2, pending: 0, left: 2, reasons: vec![left("Live"), left("Other")] };
+    let done = RestoreLedger { aliases: Some(aliases.clone()), ..ledger(&spec, "o", Stage::Done) };
+    seen.ledger = Sight::Seen(Some(done));
+    let done = plan(&spec, &seen);
+    let message = &done.findings[0].message;
+    let wanted =
+        "; 2 aliases lead to it; alias Live was left as it is, since it leads to Newer, and stays so, and 1 more";
+    assert!(message.ends_with(wanted), "{message}");
+    let object: CollectionRestore = serde_json::from_value(json!({
+        "apiVersion": "elysia.dev/v1alpha1", "kind": "CollectionRestore", "metadata": {"name": "back"},
+        "spec": {"clusterRef": {"name": "search"}, "from": {"backupRef": {"name": "n"}, "run": "r"}, "collection": "A"},
+    }))
+    .unwrap();
+    assert_eq!(status(&object, &spec, &seen, &done, None, seen.now).aliases, Some(aliases));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::filter::Times;
 use super::manifest::{ReplicasNote, SourceNote};
-use super::ports::{Described, Got, Mode, ObjectSource, Page, Put, Store, Stretch, Target, TenantState};
+use super::ports::{Described, Got, Health, Mode, Named, ObjectSource, Page, Put, Store, Stretch, Target, TenantState};
 use crate::category::Category;
 use crate::memory::Fuse;
 use crate::object::Object;
@@ -166,6 +166,11 @@ pub struct MemoryCluster {
     slices: usize,
     nodes: usize,
     version: Option<String>,
+    modules: Option<Vec<String>>,
+    unhealthy: usize,
+    aliases: Arc<Mutex<BTreeMap<String, String>>>,
+    frozen: Vec<String>,
+    refuses_classes: bool,
 }
 
 /// When an object was made and changed, as this cluster tells it: a day after 2024 began for each of its id's last byte.
@@ -202,6 +207,40 @@ impl MemoryCluster {
     #[must_use]
     pub fn with_version(&self, version: &str) -> Self {
         Self { version: Some(version.to_owned()), ..self.clone() }
+    }
+
+    /// The same cluster with servers that have these modules.
+    #[must_use]
+    pub fn with_modules(&self, modules: &[&str]) -> Self {
+        Self { modules: Some(modules.iter().map(|&module| module.to_owned()).collect()), ..self.clone() }
+    }
+
+    /// The same cluster, of whose nodes so many are not healthy.
+    #[must_use]
+    pub fn with_unhealthy(&self, unhealthy: usize) -> Self {
+        Self { unhealthy, ..self.clone() }
+    }
+
+    /// The same cluster, in whose collections shards of these names are read-only.
+    #[must_use]
+    pub fn with_frozen(&self, shards: &[&str]) -> Self {
+        Self { frozen: shards.iter().map(|&shard| shard.to_owned()).collect(), ..self.clone() }
+    }
+
+    /// The same cluster, which refuses every class.
+    #[must_use]
+    pub fn refusing_classes(&self) -> Self {
+        Self { refuses_classes: true, ..self.clone() }
+    }
+
+    /// Lets an alias lead to a collection.
+    pub fn set_alias(&self, alias: &str, collection: &str) {
+        lock(&self.aliases).insert(alias.to_owned(), collection.to_owned());
+    }
+
+    /// Where aliases lead.
+    pub fn aliases(&self) -> BTreeMap<String, String> {
+        lock(&self.aliases).clone()
     }
 
     /// This cluster's collection of that name, to be restored into.
@@ -253,7 +292,9 @@ impl ObjectSource for MemoryCluster {
         self.fuse.alive()?;
         Ok(lock(&self.classes).get(collection).map(|class| Described {
             schema: class.schema.clone(),
-            aliases: Vec::new(),
+            aliases: (self.aliases().into_iter())
+                .filter_map(|(alias, leads_to)| (leads_to == collection).then_some(alias))
+                .collect(),
             tenants: (class.schema["multiTenancyConfig"]["enabled"] == true).then(|| states(class)),
         }))
     }
@@ -302,6 +343,40 @@ impl Target for MemoryCluster {
         Ok(self.nodes)
     }
 
+    async fn health(&self) -> Result<Health, PortError> {
+        let unhealthy = (0..self.unhealthy).map(|node| format!("node-{node}")).collect();
+        Ok(Health { nodes: self.nodes, unhealthy })
+    }
+
+    async fn modules(&self) -> Result<Option<Vec<String>>, PortError> {
+        Ok(self.modules.clone())
+    }
+
+    async fn read_only(&self) -> Result<Vec<String>, PortError> {
+        Ok(self.frozen.clone())
+    }
+
+    async fn own_alias(&self) -> Result<Option<String>, PortError> {
+        Ok(self.aliases().remove(&self.name))
+    }
+
+    async fn named(&self, name: &str) -> Result<Named, PortError> {
+        self.fuse.alive()?;
+        if lock(&self.classes).contains_key(name) {
+            return Ok(Named::Collection);
+        }
+        Ok(self.aliases().remove(name).map_or(Named::Nothing, Named::Alias))
+    }
+
+    async fn make_alias(&self, alias: &str) -> Result<(), PortError> {
+        self.fuse.burn()?;
+        if self.get(&self.name).is_none() || self.get(alias).is_some() || self.aliases().contains_key(alias) {
+            return Err(refuse(format!("alias {alias} cannot be made")));
+        }
+        self.set_alias(alias, &self.name);
+        self.fuse.alive()
+    }
+
     async fn tenants(&self) -> Result<Vec<TenantState>, PortError> {
         self.with(|class| states(class))
     }
@@ -322,6 +397,9 @@ impl Target for MemoryCluster {
         self.fuse.burn()?;
         if self.get(&self.name).is_some() {
             return Err(refuse("the class exists".to_owned()));
+        }
+        if self.refuses_classes {
+            return Err(refuse("the class is not liked".to_owned()));
         }
         self.set(&self.name, MemoryClass { schema: class.clone(), ..MemoryClass::default() });
         self.fuse.alive()

@@ -42,6 +42,7 @@ pub mod seal;
 pub mod stages;
 pub mod stamp;
 pub mod stored;
+mod tally;
 pub mod transform;
 pub mod verify;
 pub mod write;

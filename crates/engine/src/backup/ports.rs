@@ -163,6 +163,26 @@ pub trait ObjectSource: Sync {
     ) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
+/// What a name stands for in a cluster.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Named {
+    /// Nothing.
+    Nothing,
+    /// A collection.
+    Collection,
+    /// An alias that leads to this collection, be it there or not.
+    Alias(String),
+}
+
+/// What the nodes of a cluster say of themselves. One that died may be left out.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Health {
+    /// How many are listed.
+    pub nodes: usize,
+    /// Those of them that do not call themselves healthy.
+    pub unhealthy: Vec<String>,
+}
+
 /// A collection that is restored into.
 pub trait Target: Sync {
     /// The class; `None` when there is none of that name.
@@ -170,6 +190,33 @@ pub trait Target: Sync {
 
     /// Nodes, as far as the cluster says.
     fn nodes(&self) -> impl Future<Output = Result<usize, PortError>> + Send;
+
+    /// The same with those that are not well. Whoever cannot tell calls all of them healthy.
+    fn health(&self) -> impl Future<Output = Result<Health, PortError>> + Send {
+        async { Ok(Health { nodes: self.nodes().await?, unhealthy: Vec::new() }) }
+    }
+
+    /// Modules that every server of it has; `None` where they do not say.
+    fn modules(&self) -> impl Future<Output = Result<Option<Vec<String>>, PortError>> + Send {
+        std::future::ready(Ok(None))
+    }
+
+    /// Shards of the collection that some replica does not let be written, sorted; of tenants their names. Whoever cannot
+    /// tell names none.
+    fn read_only(&self) -> impl Future<Output = Result<Vec<String>, PortError>> + Send {
+        std::future::ready(Ok(Vec::new()))
+    }
+
+    /// Where an alias leads that has the collection's own name; `None` where there is no such alias, or it cannot be told.
+    fn own_alias(&self) -> impl Future<Output = Result<Option<String>, PortError>> + Send {
+        std::future::ready(Ok(None))
+    }
+
+    /// What this name stands for.
+    fn named(&self, name: &str) -> impl Future<Output = Result<Named, PortError>> + Send;
+
+    /// Makes an alias that leads to the collection. One that is there already is never changed.
+    fn make_alias(&self, alias: &str) -> impl Future<Output = Result<(), PortError>> + Send;
 
     /// Tenants that there are.
     fn tenants(&self) -> impl Future<Output = Result<Vec<TenantState>, PortError>> + Send;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Blocker;
 use crate::backup::columns::Columns;
-use crate::backup::restore::{Blocker as OfRestore, unknown_to, unlike};
+use crate::backup::restore::{Blocker as OfRestore, needed, unknown_to, unlike};
 use crate::object::Object;
 
 /// What a class asks of servers: modules, features of their version, nodes.
@@ -51,18 +51,6 @@ fn translated(blocker: OfRestore) -> Option<Blocker> {
 /// Whether objects can be read and written back at all.
 pub(super) fn unreadable(class: &Value) -> Option<String> {
     Columns::of_class(class).err().map(|error| error.to_string())
-}
-
-/// Modules that vectors of the class are computed by, and those that it is configured for.
-fn needed(class: &Value) -> BTreeSet<String> {
-    const NONE: &str = "none";
-    let named = class["vectorConfig"].as_object().into_iter().flatten();
-    let of_named = named.filter_map(|(_, vector)| vector["vectorizer"].as_object()).flat_map(|it| it.keys().cloned());
-    let own = class["vectorizer"].as_str().map(str::to_owned);
-    let configured = class["moduleConfig"].as_object().into_iter().flat_map(|modules| modules.keys().cloned());
-    let all = of_named.chain(own).chain(configured);
-    // Those with other names than their module's are settings of the class, not modules.
-    all.filter(|name| name != NONE && name.contains('-')).collect()
 }
 
 /// Vectors that the servers compute where an object does not bring them.

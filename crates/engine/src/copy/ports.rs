@@ -53,11 +53,6 @@ pub trait Mirror: Target {
     /// Removes tenants with all their objects; one that is not there is no error.
     fn remove_tenants(&self, tenants: &[String]) -> impl Future<Output = Result<(), PortError>> + Send;
 
-    /// Modules that every server of it has; `None` where they do not say.
-    fn modules(&self) -> impl Future<Output = Result<Option<Vec<String>>, PortError>> + Send {
-        std::future::ready(Ok(None))
-    }
-
     /// Whether [`Target::has_objects`] asks every node: else that it found none says little.
     fn sees_every_node(&self) -> impl Future<Output = Result<bool, PortError>> + Send {
         std::future::ready(Ok(true))

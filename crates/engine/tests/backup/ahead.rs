@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use elysia_engine::backup::manifest::{DataFormat, SourceNote};
 use elysia_engine::backup::memory::{MemoryClass, MemoryCluster, MemoryStore};
-use elysia_engine::backup::ports::{Described, ObjectSource, Page, Store as _, Stretch, Target, TenantState};
+use elysia_engine::backup::ports::{Described, Named, ObjectSource, Page, Store as _, Stretch, Target, TenantState};
 use elysia_engine::backup::restore::{Conflict, Progress as Restored, Restorer};
 use elysia_engine::backup::write::{Order, Progress, WriteError, Writer};
 use elysia_engine::memory::FixedClock;
@@ -170,6 +170,14 @@ impl Target for Late<'_> {
 
     async fn nodes(&self) -> Result<usize, PortError> {
         self.cluster.nodes().await
+    }
+
+    async fn named(&self, name: &str) -> Result<Named, PortError> {
+        self.cluster.named(name).await
+    }
+
+    async fn make_alias(&self, alias: &str) -> Result<(), PortError> {
+        self.cluster.make_alias(alias).await
     }
 
     async fn tenants(&self) -> Result<Vec<TenantState>, PortError> {

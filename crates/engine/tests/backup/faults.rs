@@ -153,6 +153,36 @@ async fn objects_that_are_not_what_was_read_are_found_behind_right_hashes() {
 }
 
 #[tokio::test]
+async fn no_object_of_such_a_part_is_restored() {
+    type Rewrite = fn(&mut Vec<elysia_engine::object::Object>);
+    let swap: Rewrite = |all| {
+        let first = all[0].vectors.clone();
+        all[0].vectors = std::mem::replace(&mut all[1].vectors, first);
+    };
+    let changes: [(Rewrite, &str); 3] = [
+        (swap, "holds other objects, properties or vectors than were read"),
+        (|all| drop(all.pop()), "objects, not"),
+        (|all| all.swap(0, 1), "is out of order"),
+    ];
+    for data in FORMATS {
+        for (change, words) in changes {
+            let store = written(data).await;
+            let index: Index = json(&store, &layout::index("Articles"));
+            rewrite(&store, data, change);
+            let target = cluster(0);
+            let order = restore_order("Articles", "Copy", Conflict::Fail);
+            let error = restore(&store, &target, &order).await.unwrap_err();
+            assert!(matches!(error, RestoreError::Damaged(_)), "{error}");
+            assert!(error.to_string().contains(words), "{error}");
+            let objects = target.get("Copy").unwrap().objects;
+            let first = &index.parts[0];
+            let is_of_part = |id: &uuid::Uuid| (first.first..=first.last).contains(id);
+            assert!(!objects.values().flatten().any(|(id, _)| is_of_part(id)), "{data:?}: {words}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_manifest_is_told_by_what_is_wrong_with_it() {
     let whole: Value = json(&written(DataFormat::Parquet).await, layout::MANIFEST);
     let changes: [(&str, Change); 6] = [

@@ -110,6 +110,60 @@ async fn every_blocker_is_named_and_nothing_is_written() {
 }
 
 #[tokio::test]
+async fn what_the_servers_lack_is_named_before_the_first_write() {
+    let store = MemoryStore::default();
+    let source = cluster(30);
+    let mut articles = source.get("Articles").unwrap();
+    articles.schema["vectorConfig"]["title"]["vectorizer"] = json!({"text2vec-ollama": {}});
+    source.set("Articles", articles);
+    write(&store, &source, &order("one", DataFormat::JsonlGzip)).await.unwrap();
+    let mut three = restore_order("Articles", "Copy", Conflict::Fail);
+    three.factor = Some(3);
+    let skip = restore_order("Articles", "Copy", Conflict::Skip);
+    let aliased = cluster(0);
+    aliased.set_alias("Copy", "Gone");
+    for (target, order, words, is_passing) in [
+        (cluster(0).with_modules(&["text2vec-ollama"]), &skip, None, false),
+        (cluster(0).with_modules(&["generative-openai"]), &three, Some("needs module text2vec-ollama"), false),
+        (cluster(0).with_unhealthy(1), &three, Some("node-0 of 3 are not"), true),
+        (aliased, &three, Some("Copy is an alias, which leads to Gone"), false),
+        (taken().with_frozen(&["s1", "s2"]), &skip, Some("2 shards of Copy are read-only, s1 among them"), false),
+    ] {
+        store.tamper("restores/r.json", None);
+        let before = target.get("Copy").map(|class| class.objects);
+        let Some(words) = words else {
+            restore(&store, &target, order).await.unwrap();
+            continue;
+        };
+        let error = restore(&store, &target, order).await.unwrap_err();
+        let RestoreError::Blocked(blockers) = error else { panic!("{error}") };
+        let [blocker] = blockers.as_slice() else { panic!("{blockers:?}") };
+        assert!(blocker.to_string().contains(words), "{blocker}");
+        assert_eq!(blocker.is_passing(), is_passing, "{blocker}");
+        assert_eq!(target.get("Copy").map(|class| class.objects), before);
+        assert!(!store.files().contains_key("restores/r.json"), "{blocker}");
+    }
+    // Of tenants only those that are written have to be writable.
+    let target = cluster(0);
+    target.set("Copy", MemoryClass { schema: class("Copy", true), ..MemoryClass::default() });
+    for (frozen, is_blocked) in [("warm", true), ("nobody", false)] {
+        store.tamper("restores/r.json", None);
+        let order = restore_order("Notes", "Copy", Conflict::Fail);
+        let done = restore(&store, &target.with_frozen(&[frozen]), &order).await;
+        assert_eq!(done.is_err(), is_blocked, "{frozen}: {done:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_class_that_the_servers_refuse_leaves_nothing_half_done() {
+    let (store, _) = backed_up().await;
+    let target = cluster(0).refusing_classes();
+    let error = restore(&store, &target, &restore_order("Articles", "Copy", Conflict::Fail)).await.unwrap_err();
+    assert!(error.to_string().contains("nothing was written: the servers refuse the class"), "{error}");
+    assert!(target.get("Copy").is_none() && !store.files().contains_key("restores/r.json"));
+}
+
+#[tokio::test]
 async fn a_receipt_of_another_restore_is_not_gone_on_with() {
     let (store, _) = backed_up().await;
     restore(&store, &cluster(0), &restore_order("Articles", "Copy", Conflict::Fail)).await.unwrap();

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use elysia_engine::backup::manifest::{DataFormat, SourceNote};
 use elysia_engine::backup::memory::{MemoryCluster, MemoryStore};
 use elysia_engine::backup::ports::{
-    Described, Got, Mode, ObjectSource, Page, Put, Store, Stretch, Target, TenantState,
+    Described, Got, Mode, Named, ObjectSource, Page, Put, Store, Stretch, Target, TenantState,
 };
 use elysia_engine::backup::restore::{self, Conflict, Restorer, State};
 use elysia_engine::backup::verify::{Depth, verify};
@@ -150,6 +150,18 @@ impl<P: Target> Target for Flaky<P> {
 
     async fn nodes(&self) -> Result<usize, PortError> {
         self.through("nodes", self.port.nodes()).await
+    }
+
+    async fn own_alias(&self) -> Result<Option<String>, PortError> {
+        self.through("own_alias", self.port.own_alias()).await
+    }
+
+    async fn named(&self, name: &str) -> Result<Named, PortError> {
+        self.through("named", self.port.named(name)).await
+    }
+
+    async fn make_alias(&self, alias: &str) -> Result<(), PortError> {
+        self.through("make_alias", self.port.make_alias(alias)).await
     }
 
     async fn tenants(&self) -> Result<Vec<TenantState>, PortError> {

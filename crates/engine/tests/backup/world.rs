@@ -114,6 +114,7 @@ pub(crate) fn restore_order(collection: &str, into: &str, conflict: Conflict) ->
         factor: Some(1),
         shards: None,
         skip_schema: false,
+        aliases: true,
         select: Select::default(),
         transform: Vec::new(),
         key: None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use elysia_engine::backup::manifest::SourceNote;
 use elysia_engine::backup::memory::MemoryStore;
-use elysia_engine::backup::ports::{Described, ObjectSource, Page, Stretch, Target, TenantState};
+use elysia_engine::backup::ports::{Described, Named, ObjectSource, Page, Stretch, Target, TenantState};
 use elysia_engine::category::Category;
 use elysia_engine::copy::ports::{Mirror, Side};
 use elysia_engine::copy::state::State;
@@ -401,6 +401,24 @@ impl Target for At {
 
     async fn nodes(&self) -> Result<usize, PortError> {
         Ok(3)
+    }
+
+    async fn named(&self, name: &str) -> Result<Named, PortError> {
+        self.world.call(|inner| {
+            if inner.classes.contains_key(name) {
+                return Ok(Named::Collection);
+            }
+            let is_of = |class: &Class| class.aliases.iter().any(|alias| alias == name);
+            let found = inner.classes.iter().find(|(_, class)| is_of(class));
+            Ok(found.map_or(Named::Nothing, |(class, _)| Named::Alias(class.clone())))
+        })
+    }
+
+    async fn make_alias(&self, alias: &str) -> Result<(), PortError> {
+        self.with(|class, _| {
+            class.aliases.push(alias.to_owned());
+            Ok(())
+        })
     }
 
     async fn tenants(&self) -> Result<Vec<TenantState>, PortError> {

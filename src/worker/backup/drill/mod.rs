@@ -213,6 +213,8 @@ impl<S: Store, G: Ground> Rehearsal<'_, S, G> {
             approved: None,
             must_be_empty: true,
             skip_schema: false,
+            // They lead to the collection itself.
+            aliases: false,
             retry: self.retry,
         })
     }

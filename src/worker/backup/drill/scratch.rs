@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use elysia_engine::backup::ports::{Got, Mode, Put, Store, Target, TenantState};
+use elysia_engine::backup::ports::{Got, Health, Mode, Named, Put, Store, Target, TenantState};
 use elysia_engine::object::Object;
 use elysia_engine::ports::{PortError, Refusal};
 use serde_json::Value;
@@ -76,6 +76,30 @@ impl<T: Target> Target for ScratchTarget<T> {
 
     async fn nodes(&self) -> Result<usize, PortError> {
         self.inner.nodes().await
+    }
+
+    async fn health(&self) -> Result<Health, PortError> {
+        self.inner.health().await
+    }
+
+    async fn modules(&self) -> Result<Option<Vec<String>>, PortError> {
+        self.inner.modules().await
+    }
+
+    async fn read_only(&self) -> Result<Vec<String>, PortError> {
+        self.inner.read_only().await
+    }
+
+    async fn own_alias(&self) -> Result<Option<String>, PortError> {
+        self.inner.own_alias().await
+    }
+
+    async fn named(&self, name: &str) -> Result<Named, PortError> {
+        self.inner.named(name).await
+    }
+
+    async fn make_alias(&self, alias: &str) -> Result<(), PortError> {
+        self.inner.make_alias(alias).await
     }
 
     async fn tenants(&self) -> Result<Vec<TenantState>, PortError> {

@@ -91,6 +91,57 @@ pub enum Blocker {
         /// The tenant that has.
         tenant: Option<String>,
     },
+    /// There is an alias of the collection's name.
+    #[error("{into} is an alias, which leads to {leads_to}: name another collection, or delete the alias")]
+    IntoAlias {
+        /// The name.
+        into: String,
+        /// Where it leads.
+        #[serde(rename = "leadsTo")]
+        leads_to: String,
+    },
+    /// A collection has the name of an alias that is to be made.
+    #[error(
+        "alias {alias} cannot be made, since there is a collection of that name: let the restore leave aliases out"
+    )]
+    AliasTaken {
+        /// The alias.
+        alias: String,
+    },
+    /// A module that the servers lack.
+    #[error(
+        "the class needs module {module}, which not every server has: enable it, or restore into a collection that does without"
+    )]
+    Module {
+        /// Which.
+        module: String,
+    },
+    /// Shards that cannot be written.
+    #[error(
+        "{count} shards of {into} are read-only, {shard} among them: a full disk does that, as well as whoever froze them; \
+         once there is room, set them to READY"
+    )]
+    ReadOnly {
+        /// The collection.
+        into: String,
+        /// How many.
+        count: usize,
+        /// The first.
+        shard: String,
+    },
+    /// More replicas than nodes that are well.
+    #[error(
+        "{factor} replicas need {factor} healthy nodes, and {} of {nodes} are not: wait for them, or ask for fewer replicas",
+        .unhealthy.join(", ")
+    )]
+    Unhealthy {
+        /// Replicas.
+        factor: u64,
+        /// Nodes, whatever they are.
+        nodes: usize,
+        /// Those that are not healthy.
+        unhealthy: Vec<String>,
+    },
     /// More replicas than nodes.
     #[error("{factor} replicas need {factor} nodes, and there are {nodes}: ask for fewer replicas")]
     TooFewNodes {
@@ -151,6 +202,13 @@ pub enum Blocker {
         /// Its cluster.
         target: String,
     },
+}
+
+impl Blocker {
+    /// Whether it may be over by itself in a while.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unhealthy { .. })
+    }
 }
 
 fn in_tenant(tenant: Option<&str>) -> String {

@@ -1,5 +1,7 @@
 //! The class that a backup becomes.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 /// The class of this schema under this name, with these numbers of replicas and shards where they are given. What the
@@ -20,6 +22,18 @@ pub fn class_for(schema: &Value, into: &str, factor: Option<u64>, shards: Option
         }
     }
     class
+}
+
+/// Modules that vectors of the class are computed by, and those that it is configured for.
+pub(crate) fn needed(class: &Value) -> BTreeSet<String> {
+    const NONE: &str = "none";
+    let named = class["vectorConfig"].as_object().into_iter().flatten();
+    let of_named = named.filter_map(|(_, vector)| vector["vectorizer"].as_object()).flat_map(|it| it.keys().cloned());
+    let own = class["vectorizer"].as_str().map(str::to_owned);
+    let configured = class["moduleConfig"].as_object().into_iter().flat_map(|modules| modules.keys().cloned());
+    let all = of_named.chain(own).chain(configured);
+    // Those with other names than their module's are settings of the class, not modules.
+    all.filter(|name| name != NONE && name.contains('-')).collect()
 }
 
 #[cfg(test)]

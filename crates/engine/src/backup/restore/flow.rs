@@ -1,7 +1,7 @@
 //! The parts of a restore on their way, each step beside the others:
 //!
 //! ```text
-//! fetch ─▶ part ─▶ decode, transform ─▶ group ─▶ batches, some in flight ─▶ part done ─▶ receipt
+//! fetch ─▶ part ─▶ decode, compare, transform ─▶ group ─▶ batches, some in flight ─▶ part done ─▶ receipt
 //! ```
 //!
 //! A part is done when all of its objects are confirmed, whichever part the batches beside them are of. What is held is
@@ -17,16 +17,17 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use super::checked::{Unfit, checked};
 use super::objects::batches;
 use super::preflight::Origin;
 use super::{Conflict, Counts, Receipt, RestoreError, Restorer};
 use crate::backup::columns::Columns;
 use crate::backup::manifest::{ByTenant, Part};
 use crate::backup::opened::OpenRun;
-use crate::backup::part::{PART_ROOM, open};
+use crate::backup::part::PART_ROOM;
 use crate::backup::ports::{Store, Target};
 use crate::backup::transform::Transformation;
-use crate::backup::write::LANES;
+use crate::backup::write::{LANES, beside};
 use crate::object::Object;
 use crate::ports::Clock;
 
@@ -137,8 +138,12 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
     ) -> Result<(), RestoreError> {
         while let Some(Fetched { left, bytes, room }) = fetched.recv().await {
             let Left { place, run, columns, part, name } = left.clone();
-            let undecodable = |source| RestoreError::Undecodable { key: name.clone(), source };
-            let groups = open(bytes, run.manifest.data, &columns).map_err(undecodable)?;
+            let (data, also) = (run.manifest.data, part.clone());
+            let groups = beside(move || checked(bytes, data, &columns, &also)).await?;
+            let groups = groups.map_err(|unfit| match unfit {
+                Unfit::Undecodable(source) => RestoreError::Undecodable { key: name.clone(), source },
+                Unfit::Fault(fault) => RestoreError::Damaged(fault),
+            })?;
             let begun = decoded.send(Decoded::Begin(left)).await.is_ok();
             let is_heard = begun && self.part((origin, roll), place, part, groups, transformation, &decoded).await?;
             drop(room);

@@ -3,13 +3,17 @@
 //! ```text
 //! preflight ─▶ every blocker, or none      before the first write: each part that will be used has its hash
 //! receipt   ─▶ running                     from here on the restore is resumed, not begun again
-//! class, tenants ─▶ parts, one by one      each is hashed again in memory before one of its objects is handed out ([`flow`])
-//! receipt   ─▶ part done … ─▶ done
+//! class, tenants ─▶ parts, one by one      each is hashed again in memory, and its objects are compared with their digest,
+//!                                          before one of them is handed out ([`flow`])
+//! receipt   ─▶ part done …
+//! aliases   ─▶ receipt: done               those of the backup that are not there
 //! ```
 //!
 //! A part that was cut off is written again from its beginning, which changes nothing: every object carries its id.
 
+mod aliases;
 mod blocker;
+mod checked;
 mod class;
 mod flow;
 mod objects;
@@ -22,10 +26,13 @@ mod whole;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde_json::Value;
 use uuid::Uuid;
 
+pub use aliases::AliasState;
 pub use blocker::Blocker;
 pub use class::class_for;
+pub(crate) use class::needed;
 use flow::Left;
 pub(crate) use objects::batches;
 pub(super) use objects::transformed;
@@ -79,6 +86,8 @@ pub struct Order {
     pub shards: Option<u64>,
     /// Whether the collection must be there: no class is made.
     pub skip_schema: bool,
+    /// Whether aliases that led to the collection when it was backed up are made where there are none of their names.
+    pub aliases: bool,
     /// What is taken of the collection.
     pub select: Select,
     /// What is made of it, in this order.
@@ -184,7 +193,7 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
     pub async fn restore(&self) -> Result<Receipt, RestoreError> {
         let (found, source) =
             preflight::look(self.store, self.receipts, self.target, self.order, self.clock.now()).await?;
-        let Preflight { class, tenants, mut receipt, is_new, blockers, transformation, .. } = found;
+        let Preflight { class, tenants, mut receipt, is_new, blockers, transformation, aliases, .. } = found;
         if receipt.state == State::Done {
             return Ok(receipt);
         }
@@ -193,11 +202,12 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         };
         let made = receipt.made.len();
         receipt.made.extend(tenants.iter().cloned());
-        if receipt.go_on(self.order) || is_new || receipt.made.len() > made {
+        let is_told_anew = std::mem::replace(&mut receipt.aliases, aliases) != receipt.aliases;
+        if receipt.go_on(self.order) || is_new || is_told_anew || receipt.made.len() > made {
             self.save(&receipt).await?;
         }
         if let Some(class) = &class {
-            self.call(async || self.target.create(class).await).await?;
+            self.create(class, &receipt).await?;
         }
         if !tenants.is_empty() {
             self.call(async || self.target.create_tenants(&tenants).await).await?;
@@ -240,9 +250,25 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         if !rested.is_empty() {
             self.call(async || self.target.rest_tenants(&rested).await).await?;
         }
+        let aliases = source.indexes.first().map(|(_, own)| own.aliases.as_slice()).unwrap_or_default();
+        receipt.aliases = self.make_aliases(aliases).await?;
         receipt.state = State::Done;
         self.save(&receipt).await?;
         Ok(receipt)
+    }
+
+    /// Makes the class. Where the servers refuse it, nothing is left of the restore: no receipt keeps the run from being
+    /// retired, or the collection from being backed up.
+    async fn create(&self, class: &Value, receipt: &Receipt) -> Result<(), RestoreError> {
+        let Err(error) = self.call(async || self.target.create(class).await).await else { return Ok(()) };
+        if !error.retryable && !receipt.has_written() && matches!(self.target.class().await, Ok(None)) {
+            let receipt = [self.order.receipt.clone()];
+            // A key that may write and not remove leaves it: it says that nothing was written.
+            self.receipts.remove(&receipt).await.ok();
+            let message = format!("nothing was written: the servers refuse the class: {}", error.message);
+            return Err(PortError { message, ..error }.into());
+        }
+        Err(error.into())
     }
 
     async fn save(&self, receipt: &Receipt) -> Result<(), RestoreError> {

@@ -1,11 +1,13 @@
 //! Everything that stands in the way of a restore, before its first write.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::receipt::{Receipt, State};
 use super::whole::{Kept, kept};
-use super::{Blocker, Order, standing};
+use super::{AliasState, Blocker, Order, aliases, standing};
 use crate::backup::manifest::{Index, Manifest, Part, RunMode};
 use crate::backup::opened::{Chain, part_name};
 use crate::backup::ports::{Store, Target};
@@ -28,8 +30,8 @@ pub struct Preflight {
     pub class: Option<Value>,
     /// Tenants that have to be made.
     pub tenants: Vec<String>,
-    /// Aliases that led to the collection when it was backed up. They are named, not made: they may lead elsewhere by now.
-    pub aliases: Vec<String>,
+    /// Aliases that led to the collection when it was backed up, and how they stand. What is absent is made.
+    pub aliases: BTreeMap<String, AliasState>,
     /// The receipt, as it is to be.
     pub receipt: Receipt,
     /// Whether there was none.
@@ -75,7 +77,7 @@ pub(super) async fn look<S: Store, R: Store, T: Target>(
         transformation: None,
         class: None,
         tenants: Vec::new(),
-        aliases: Vec::new(),
+        aliases: BTreeMap::new(),
         receipt,
         is_new,
         blockers: Vec::new(),
@@ -84,6 +86,11 @@ pub(super) async fn look<S: Store, R: Store, T: Target>(
         let Receipt { run, into, target, .. } = out.receipt.clone();
         out.receipt = Receipt::begin(order, now);
         out.blockers.push(Blocker::OtherReceipt { run, into, target });
+        return Ok((out, None));
+    }
+    if let Some(leads_to) = target.own_alias().await? {
+        // Its class is another's. One that leads nowhere keeps the name from being a class's all the same.
+        out.blockers.push(Blocker::IntoAlias { into: order.into.clone(), leads_to });
         return Ok((out, None));
     }
     let before = target.class().await?;
@@ -105,9 +112,24 @@ pub(super) async fn look<S: Store, R: Store, T: Target>(
     if let (Some(index), Some(transformation)) = (own, out.transformation.take()) {
         standing::standing(target, class, order, index, transformation.class(), &mut out).await?;
         out.transformation = Some(transformation);
+        named(target, &index.aliases, order, &mut out).await?;
     }
     out.index = own.cloned();
     Ok((out, origin))
+}
+
+/// The aliases of the backup. Once objects are written the restore goes on, and tells in the end which it could not make.
+async fn named<T: Target>(target: &T, aliases: &[String], order: &Order, out: &mut Preflight) -> Result<(), PortError> {
+    if out.receipt.state == State::Done {
+        out.aliases.clone_from(&out.receipt.aliases);
+        return Ok(());
+    }
+    out.aliases = aliases::look(target, aliases, order).await?;
+    if !out.receipt.has_written() {
+        let taken = out.aliases.iter().filter(|(_, state)| **state == AliasState::Taken);
+        out.blockers.extend(taken.map(|(alias, _)| Blocker::AliasTaken { alias: alias.clone() }));
+    }
+    Ok(())
 }
 
 /// Whether anything of a part is taken.
@@ -189,5 +211,4 @@ fn taken(own: &Index, order: &Order, mode: RunMode, out: &mut Preflight) {
             out.blockers.extend(problems.into_iter().map(|problem| Blocker::Transform { problem }));
         }
     }
-    out.aliases.clone_from(&own.aliases);
 }

@@ -1,11 +1,11 @@
 //! What a restore has done, beside the data: whoever finds it goes on, and does nothing twice.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Conflict, Order};
+use super::{AliasState, Conflict, Order};
 use crate::backup::manifest::{FORMAT, FORMAT_VERSION};
 use crate::backup::ports::{Mode, Store};
 use crate::backup::stored::document;
@@ -102,6 +102,10 @@ pub struct Receipt {
     /// Tenants that this restore makes. Those that were at rest are put to rest in the end.
     #[serde(default)]
     pub made: BTreeSet<String>,
+    /// Aliases of the backup, and how they stand: as they were found before the first write, or in the end. Receipts of before
+    /// aliases were restored lack them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub aliases: BTreeMap<String, AliasState>,
 }
 
 impl Receipt {
@@ -124,6 +128,7 @@ impl Receipt {
             counts: Counts::default(),
             done: BTreeSet::new(),
             made: BTreeSet::new(),
+            aliases: BTreeMap::new(),
         }
     }
 

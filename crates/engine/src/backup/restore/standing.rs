@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::class::class_for;
+use super::class::{class_for, needed};
 use super::preflight::{Preflight, is_chosen};
 use super::{Blocker, Conflict, Order, version};
 use crate::backup::columns::Columns;
 use crate::backup::manifest::{Dimensions, Index, Part, TenantNote, note_dimensions, tenants_of};
-use crate::backup::ports::{Target, TenantState};
+use crate::backup::ports::{Health, Target, TenantState};
 use crate::backup::transform::property_type;
 use crate::ports::PortError;
 
@@ -34,11 +34,10 @@ pub(super) async fn standing<T: Target>(
             out.blockers.extend(version::unknown_to(&found, made));
         }
         let class = class_for(made, &order.into, order.factor, order.shards);
-        let factor = class["replicationConfig"]["factor"].as_u64().unwrap_or(1);
-        let nodes = target.nodes().await?;
-        if usize::try_from(factor).is_ok_and(|factor| factor > nodes) {
-            out.blockers.push(Blocker::TooFewNodes { factor, nodes });
-        }
+        let modules = target.modules().await?;
+        let is_missing = |module: &String| modules.as_ref().is_some_and(|modules| !modules.contains(module));
+        out.blockers.extend(needed(&class).into_iter().filter(is_missing).map(|module| Blocker::Module { module }));
+        out.blockers.extend(room(target.health().await?, &class));
         out.class = Some(class);
         out.tenants = wanted.into_iter().map(str::to_owned).collect();
         return Ok(());
@@ -73,6 +72,12 @@ pub(super) async fn standing<T: Target>(
     let resting = wanted.iter().copied().filter(|name| is_written(name)).filter_map(find);
     let resting: Vec<_> = resting.filter(|tenant| !tenant.is_awake()).collect();
     let resting = resting.into_iter();
+    let is_meant = |shard: &String| !has_tenants || is_written(&shard.as_str()) && wanted.contains(&shard.as_str());
+    let read_only: Vec<String> = target.read_only().await?.into_iter().filter(is_meant).collect();
+    if let Some(shard) = read_only.first().filter(|_| !left.is_empty() || !index.roll.is_empty()) {
+        let (into, shard) = (order.into.clone(), shard.clone());
+        out.blockers.push(Blocker::ReadOnly { into, count: read_only.len(), shard });
+    }
     out.blockers.extend(resting.map(|it| Blocker::Asleep {
         into: order.into.clone(),
         tenant: it.name.clone(),
@@ -96,6 +101,17 @@ pub(super) async fn standing<T: Target>(
         }
     }
     Ok(())
+}
+
+/// Whether there are nodes for all replicas of a class that has to be made.
+fn room(health: Health, class: &Value) -> Option<Blocker> {
+    let factor = class["replicationConfig"]["factor"].as_u64().unwrap_or(1);
+    let Health { nodes, unhealthy } = health;
+    let is_more_than = |nodes: usize| usize::try_from(factor).is_ok_and(|factor| factor > nodes);
+    if is_more_than(nodes) {
+        return Some(Blocker::TooFewNodes { factor, nodes });
+    }
+    is_more_than(nodes.saturating_sub(unhealthy.len())).then_some(Blocker::Unhealthy { factor, nodes, unhealthy })
 }
 
 /// What new objects have another number of dimensions than.

@@ -59,10 +59,26 @@ fn any_index(class: &Value, setting: &str) -> bool {
     })
 }
 
+/// The minor version of line 1 that brought aliases.
+const ALIASES: u32 = 32;
+
+/// Whether servers of this version have no aliases yet. Of a version that cannot be read nothing is said.
+pub(super) fn before_aliases(version: &str) -> bool {
+    minor(version).is_some_and(|minor| minor < ALIASES)
+}
+
+/// The minor version, of line 1.
+fn minor(version: &str) -> Option<u32> {
+    let mut numbers = version.trim_start_matches('v').split('.').map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(1)), Some(Ok(minor))) => Some(minor),
+        _ => None,
+    }
+}
+
 /// What servers of this version do not know of the class. Of a version that cannot be read nothing is said.
 pub(crate) fn unknown_to(version: &str, class: &Value) -> Vec<Blocker> {
-    let mut numbers = version.trim_start_matches('v').split('.').map(str::parse::<u32>);
-    let (Some(Ok(1)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else { return Vec::new() };
+    let Some(minor) = minor(version) else { return Vec::new() };
     let unknown = RULES.iter().filter(|rule| rule.minor > minor && (rule.has)(class));
     let blocker = |rule: &Rule| Blocker::Version {
         feature: rule.feature,

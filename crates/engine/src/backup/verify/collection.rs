@@ -10,12 +10,13 @@ use uuid::Uuid;
 
 use super::{Depth, Fault, Findings};
 use crate::backup::columns::Columns;
-use crate::backup::digest::{Contents, object_digest};
+use crate::backup::digest::Contents;
 use crate::backup::manifest::{ByTenant, CollectionNote, DataFormat, GonePart, Index, Part, TenantNote, by_tenant};
 use crate::backup::opened::{Chain, OpenRun};
 use crate::backup::part::open;
 use crate::backup::ports::Store;
 use crate::backup::roll::{self, RollCursor};
+use crate::backup::tally::Tally;
 use crate::backup::write::beside;
 use crate::ports::PortError;
 
@@ -241,35 +242,24 @@ fn decode(
     part: &Part,
     keep: bool,
 ) -> (u64, Option<Fault>, Living) {
-    let key = || part.file.key.clone();
-    let undecodable = |error: &dyn fmt::Display| Fault::Undecodable { key: key(), reason: error.to_string() };
-    let (mut contents, mut last, mut living) = (Contents::default(), None, Living::new());
+    let undecodable =
+        |error: &dyn fmt::Display| Fault::Undecodable { key: part.file.key.clone(), reason: error.to_string() };
+    let (mut tally, mut living) = (Tally::of(part), Living::new());
     let groups = match open(bytes, data, columns) {
         Ok(groups) => groups,
         Err(error) => return (0, Some(undecodable(&error)), living),
     };
     for group in groups {
-        let objects = match group {
-            Ok(objects) => objects,
-            Err(error) => return (contents.objects, Some(undecodable(&error)), living),
-        };
-        for object in &objects {
-            let is_out = last.is_some_and(|last| object.id <= last) || object.id < part.first || object.id > part.last;
-            if is_out {
-                return (contents.objects, Some(Fault::Order { key: key(), id: object.id }), living);
-            }
-            last = Some(object.id);
-            let digest = object_digest(object);
-            contents.add_digest(&digest);
-            if keep {
-                living.push((object.id, digest));
-            }
+        let added = group.map_err(|error| undecodable(&error)).and_then(|objects| {
+            tally.add(&objects, |id, digest| {
+                if keep {
+                    living.push((id, digest));
+                }
+            })
+        });
+        if let Err(fault) = added {
+            return (tally.objects(), Some(fault), living);
         }
     }
-    let fault = if contents.objects == part.contents.objects {
-        (contents != part.contents).then(|| Fault::Objects { key: key() })
-    } else {
-        Some(Fault::Count { key: key(), wanted: part.contents.objects, found: contents.objects })
-    };
-    (contents.objects, fault, living)
+    (tally.objects(), tally.end().err(), living)
 }
