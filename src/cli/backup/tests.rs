@@ -193,7 +193,7 @@ fn what_a_run_lacks_is_said_wherever_it_is_shown() {
     let manifest = Manifest { lacks, ..manifest() };
     let note = "note: Linked is left out: property `by` is a cross-reference";
     assert!(text(&doubts(&manifest)).contains(note));
-    assert!(text(&whole(&manifest, None, &Ok(None))).contains(note));
+    assert!(text(&whole(&manifest, None, &Ok(None), &Ok(BTreeMap::new()))).contains(note));
     assert_eq!(RunSummary::of(&manifest, None).lacks.len(), 1);
 }
 

@@ -109,6 +109,7 @@ impl WorkMetrics {
                 Happened::BackupSuspect | Happened::VerificationFailed => "suspect",
                 Happened::BackupFailed => "failed",
                 Happened::BackupStarted
+                | Happened::CollectionsLeftOut
                 | Happened::DrillPassed
                 | Happened::DrillFailed
                 | Happened::DrillUnfinished
