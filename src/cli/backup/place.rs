@@ -8,12 +8,15 @@ use elysia_engine::backup::layout;
 use elysia_engine::backup::manifest::{Manifest, Owner};
 use elysia_engine::backup::retire::owner;
 use elysia_engine::backup::seal::{Key, NoKey};
+use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::stopped;
+use crate::cli::printer::{Printer, plain};
 use crate::cli::session::Stop;
 use crate::worker::S3Key;
 use crate::worker::backup::Failure;
+use crate::worker::backup::latest::{Latest, latest};
 use crate::worker::backup::store::{self, AnyStore};
 use crate::worker::backup::work::{BucketWork, StoreWork};
 
@@ -176,6 +179,25 @@ pub(in crate::cli) fn own_receipts() -> Option<StoreWork> {
     let read = |name: &str| std::env::var_os(name).filter(|text| !text.is_empty()).map(PathBuf::from);
     let state = read("XDG_STATE_HOME").or_else(|| Some(read("HOME")?.join(".local/state")))?;
     Some(StoreWork::Folder(state.join("kubectl-elysia").to_string_lossy().into_owned()))
+}
+
+/// The run that is to be restored; `latest` is the newest good one.
+pub(super) async fn find_good(
+    store: &AnyStore,
+    run: &str,
+    place: &StoreArgs,
+    printer: Printer,
+) -> Result<Manifest, Stop> {
+    if run != catalogue::LATEST {
+        return find(store, run, place).await;
+    }
+    let next = format!("kubectl elysia backup ls {}", place.again());
+    let Latest { manifest, passed_over } =
+        latest(store, Timestamp::now()).await.map_err(|failure| stopped(&failure, &next))?;
+    for run in passed_over {
+        printer.note(&format!("passed over {}\n", plain(&run)));
+    }
+    Ok(manifest)
 }
 
 /// The run that is meant; `latest` is the newest.

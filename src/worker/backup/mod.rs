@@ -13,6 +13,7 @@
 pub(crate) mod drill;
 pub(crate) mod drilled;
 mod failure;
+pub(crate) mod latest;
 pub(crate) mod native;
 mod replicas;
 mod retirement;

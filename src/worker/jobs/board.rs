@@ -5,13 +5,14 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 use elysia_engine::backup::ports::{Got, Mode, Put, Store};
+use elysia_engine::backup::restore::Receipt;
 use elysia_engine::category::Category;
 use elysia_engine::ports::PortError;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, Patch, PatchParams};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::worker::backup::Failure;
 use crate::worker::{LEDGER_KEY, chain};
@@ -81,17 +82,44 @@ pub(super) async fn save<T: Serialize + Sync, B: Board>(board: &B, ledger: &T) -
     Ok(board.write(LEDGER_KEY, text).await?)
 }
 
-/// A board as the place of one receipt.
-pub(super) struct ReceiptBoard<'a, B>(pub(super) &'a B);
+/// What a receipt on a board says beside what every receipt does: which restore it is of.
+const KNOWN_AS: &str = "knownAs";
+
+/// A board as the place of one restore's receipt. That of another one, which was applied under the name before, is not there
+/// for it, and is written over.
+pub(super) struct ReceiptBoard<'a, B> {
+    pub(super) board: &'a B,
+    /// What the ledger calls the restore.
+    pub(super) known_as: &'a str,
+    /// Whether a receipt that does not say so is of it: of before they said so.
+    pub(super) is_of: &'a (dyn Fn(&Receipt) -> bool + Sync),
+}
+
+impl<B: Board> ReceiptBoard<'_, B> {
+    /// What cannot be read is told whoever's it is.
+    fn is_anothers(&self, text: &str) -> bool {
+        let Ok(receipt) = serde_json::from_str::<Receipt>(text) else { return false };
+        let told: Option<Value> = serde_json::from_str(text).ok();
+        match told.as_ref().and_then(|told| told.get(KNOWN_AS)?.as_str()) {
+            Some(known_as) => known_as != self.known_as,
+            None => !(self.is_of)(&receipt),
+        }
+    }
+}
 
 impl<B: Board> Store for ReceiptBoard<'_, B> {
     async fn put(&self, _: &str, bytes: Bytes, _: Mode) -> Result<Put, PortError> {
-        self.0.write(RECEIPT_KEY, String::from_utf8_lossy(&bytes).into_owned()).await?;
+        let mut text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Ok(Value::Object(mut receipt)) = serde_json::from_str(&text) {
+            receipt.insert(KNOWN_AS.to_owned(), self.known_as.into());
+            text = Value::Object(receipt).to_string();
+        }
+        self.board.write(RECEIPT_KEY, text).await?;
         Ok(Put::Written)
     }
 
     async fn get(&self, _: &str, most: u64) -> Result<Got, PortError> {
-        Ok(match self.0.read(RECEIPT_KEY).await? {
+        Ok(match self.board.read(RECEIPT_KEY).await?.filter(|text| !self.is_anothers(text)) {
             None => Got::Absent,
             Some(text) if text.len() as u64 > most => Got::TooLarge(text.len() as u64),
             Some(text) => Got::Bytes(text.into()),

@@ -12,6 +12,8 @@ mod drill_tests;
 pub(crate) mod judged;
 #[cfg(test)]
 mod native_tests;
+#[cfg(test)]
+mod receipts_tests;
 mod restore;
 #[cfg(test)]
 mod tests;
