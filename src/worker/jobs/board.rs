@@ -82,44 +82,17 @@ pub(super) async fn save<T: Serialize + Sync, B: Board>(board: &B, ledger: &T) -
     Ok(board.write(LEDGER_KEY, text).await?)
 }
 
-/// What a receipt on a board says beside what every receipt does: which restore it is of.
-const KNOWN_AS: &str = "knownAs";
-
-/// A board as the place of one restore's receipt. That of another one, which was applied under the name before, is not there
-/// for it, and is written over.
-pub(super) struct ReceiptBoard<'a, B> {
-    pub(super) board: &'a B,
-    /// What the ledger calls the restore.
-    pub(super) known_as: &'a str,
-    /// Whether a receipt that does not say so is of it: of before they said so.
-    pub(super) is_of: &'a (dyn Fn(&Receipt) -> bool + Sync),
-}
-
-impl<B: Board> ReceiptBoard<'_, B> {
-    /// What cannot be read is told whoever's it is.
-    fn is_anothers(&self, text: &str) -> bool {
-        let Ok(receipt) = serde_json::from_str::<Receipt>(text) else { return false };
-        let told: Option<Value> = serde_json::from_str(text).ok();
-        match told.as_ref().and_then(|told| told.get(KNOWN_AS)?.as_str()) {
-            Some(known_as) => known_as != self.known_as,
-            None => !(self.is_of)(&receipt),
-        }
-    }
-}
+/// A board as the place of one receipt.
+pub(super) struct ReceiptBoard<'a, B>(pub(super) &'a B);
 
 impl<B: Board> Store for ReceiptBoard<'_, B> {
     async fn put(&self, _: &str, bytes: Bytes, _: Mode) -> Result<Put, PortError> {
-        let mut text = String::from_utf8_lossy(&bytes).into_owned();
-        if let Ok(Value::Object(mut receipt)) = serde_json::from_str(&text) {
-            receipt.insert(KNOWN_AS.to_owned(), self.known_as.into());
-            text = Value::Object(receipt).to_string();
-        }
-        self.board.write(RECEIPT_KEY, text).await?;
+        self.0.write(RECEIPT_KEY, String::from_utf8_lossy(&bytes).into_owned()).await?;
         Ok(Put::Written)
     }
 
     async fn get(&self, _: &str, most: u64) -> Result<Got, PortError> {
-        Ok(match self.board.read(RECEIPT_KEY).await?.filter(|text| !self.is_anothers(text)) {
+        Ok(match self.0.read(RECEIPT_KEY).await? {
             None => Got::Absent,
             Some(text) if text.len() as u64 > most => Got::TooLarge(text.len() as u64),
             Some(text) => Got::Bytes(text.into()),
@@ -136,6 +109,63 @@ impl<B: Board> Store for ReceiptBoard<'_, B> {
 
     async fn remove(&self, _: &[String]) -> Result<(), PortError> {
         Ok(())
+    }
+}
+
+/// What a receipt on a board says beside what every receipt does: which restore it is of.
+const KNOWN_AS: &str = "knownAs";
+
+/// A board as the place of one restore's receipt. That of another one, which was applied under the name before, is not there
+/// for it, and is written over.
+pub(super) struct RestoreBoard<'a, B> {
+    pub(super) board: ReceiptBoard<'a, B>,
+    /// What the ledger calls the restore.
+    pub(super) known_as: &'a str,
+    /// Whether a receipt that does not say so is of it: of before they said so.
+    pub(super) is_of: &'a (dyn Fn(&Receipt) -> bool + Sync),
+}
+
+impl<B: Board> RestoreBoard<'_, B> {
+    /// What cannot be read is told whoever's it is.
+    fn is_anothers(&self, bytes: &[u8]) -> bool {
+        let Ok(receipt) = serde_json::from_slice::<Receipt>(bytes) else { return false };
+        let told: Option<Value> = serde_json::from_slice(bytes).ok();
+        match told.as_ref().and_then(|told| told.get(KNOWN_AS)?.as_str()) {
+            Some(known_as) => known_as != self.known_as,
+            None => !(self.is_of)(&receipt),
+        }
+    }
+}
+
+impl<B: Board> Store for RestoreBoard<'_, B> {
+    async fn put(&self, key: &str, bytes: Bytes, mode: Mode) -> Result<Put, PortError> {
+        let bytes = match serde_json::from_slice(&bytes) {
+            Ok(Value::Object(mut receipt)) => {
+                receipt.insert(KNOWN_AS.to_owned(), self.known_as.into());
+                Value::Object(receipt).to_string().into()
+            }
+            _ => bytes,
+        };
+        self.board.put(key, bytes, mode).await
+    }
+
+    async fn get(&self, key: &str, most: u64) -> Result<Got, PortError> {
+        Ok(match self.board.get(key, most).await? {
+            Got::Bytes(bytes) if self.is_anothers(&bytes) => Got::Absent,
+            got => got,
+        })
+    }
+
+    async fn folders(&self, folder: &str) -> Result<Vec<String>, PortError> {
+        self.board.folders(folder).await
+    }
+
+    async fn files(&self, folder: &str, most: usize) -> Result<Vec<String>, PortError> {
+        self.board.files(folder, most).await
+    }
+
+    async fn remove(&self, keys: &[String]) -> Result<(), PortError> {
+        self.board.remove(keys).await
     }
 }
 

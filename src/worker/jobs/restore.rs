@@ -20,7 +20,7 @@ use elysia_engine::ports::Clock as _;
 use tracing::{info, warn};
 
 use super::backup::{Hands, TOLD_EVERY};
-use super::board::{Board, ReceiptBoard, load, save};
+use super::board::{Board, ReceiptBoard, RestoreBoard, load, save};
 use super::work::{ApprovalWork, ChosenWork, RestoreJob};
 use crate::worker::backup::latest::{Latest, latest};
 use crate::worker::backup::work::RestoreWork;
@@ -89,7 +89,7 @@ async fn placed<S: Store, B: Board>(
     let is_strange = retire::owner(hands.store).await?.is_some_and(|owner| owner.cluster != job.restore.target);
     if job.keeps_receipt || is_strange {
         let is_of = |receipt: &Receipt| is_of(job, receipt);
-        let board = ReceiptBoard { board: hands.board, known_as: &job.known_as, is_of: &is_of };
+        let board = RestoreBoard { board: ReceiptBoard(hands.board), known_as: &job.known_as, is_of: &is_of };
         return Work { job, hands, receipts: &board, approval }.carry_out(ledger).await;
     }
     Work { job, hands, receipts: hands.store, approval }.carry_out(ledger).await

@@ -173,7 +173,7 @@ fn what_cannot_be_seen_is_unknown_and_nothing_is_made() {
     fn unseen<T>() -> Sight<T> {
         Sight::unseen(BlindnessKind::Failed, "no answer")
     }
-    for look in [Look { restore: unseen(), ..Look::default() }, Look { restore: Sight::Seen(None), ledger: unseen() }] {
+    for look in [Look { restore: unseen(), ..Look::default() }, Look { ledger: unseen(), ..Look::default() }] {
         for is_there in [false, true] {
             let observed = Observed { bootstrap: look.clone(), ..seen(is_there, None, None) };
             let (_, text) = planned(&object(&from()), &observed, &before(Some(BootstrapPhase::Restoring)));
