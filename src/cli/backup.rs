@@ -1,6 +1,7 @@
 //! `kubectl elysia backup`, `restore` and `catalog`: runs in a store, straight, without any custom resource; but for
 //! `backup schedule`, which makes one.
 
+mod abandon;
 mod bar;
 mod cleanup;
 mod create;
@@ -45,6 +46,8 @@ enum Command {
     Rm(remove::RmArgs),
     /// Delete runs by rules; says what it would do, and does it with --yes
     Cleanup(Box<cleanup::CleanupArgs>),
+    /// Give up a restore that was cut off, so that its collection is backed up again
+    Abandon(Box<abandon::AbandonArgs>),
 }
 
 /// Arguments of `catalog`: the same commands under an older name.
@@ -82,6 +85,7 @@ pub(super) async fn run(args: &BackupArgs, target: &Target, printer: Printer) ->
         Command::Verify(args) => verify::run(args, target, printer).await,
         Command::Rm(args) => remove::run(args, printer).await,
         Command::Cleanup(args) => cleanup::run(args, printer).await,
+        Command::Abandon(args) => abandon::run(args, printer).await,
     };
     session::end(done, printer)
 }

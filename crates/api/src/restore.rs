@@ -114,7 +114,7 @@ pub struct RestoreFrom {
     /// A store, whoever wrote it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<BackupStore>,
-    /// Id of the run, or `latest`: the newest complete one when the restore begins.
+    /// Id of the run, or `latest`: the newest good one when the restore begins.
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[-_0-9A-Za-z]+$"))]
     pub run: String,
 }

@@ -121,7 +121,7 @@ impl Decision {
 }
 
 /// How far clocks may differ.
-const SKEW: SignedDuration = SignedDuration::from_hours(1);
+pub const SKEW: SignedDuration = SignedDuration::from_hours(1);
 
 /// The run that is younger than now by more than clocks differ: this clock is wrong, or that of its writer was.
 pub fn of_the_future(runs: &[Run], now: Timestamp) -> Option<&Run> {

@@ -8,13 +8,16 @@ use elysia_engine::backup::layout;
 use elysia_engine::backup::manifest::{Manifest, Owner};
 use elysia_engine::backup::retire::owner;
 use elysia_engine::backup::seal::{Key, NoKey};
+use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::stopped;
+use crate::cli::printer::{Printer, plain};
 use crate::cli::session::Stop;
 use crate::worker::S3Key;
 use crate::worker::backup::Failure;
 use crate::worker::backup::listing::{self, Reading};
+use crate::worker::backup::latest::{Latest, latest};
 use crate::worker::backup::store::{self, AnyStore};
 use crate::worker::backup::work::{BucketWork, StoreWork};
 
@@ -184,6 +187,25 @@ pub(super) async fn noted(store: &AnyStore, owner: &Owner) {
     if let Err(failure) = listing::note(store, owner, Reading::Changed).await {
         tracing::debug!(%failure, "lists of runs will take longer");
     }
+}
+
+/// The run that is to be restored; `latest` is the newest good one.
+pub(super) async fn find_good(
+    store: &AnyStore,
+    run: &str,
+    place: &StoreArgs,
+    printer: Printer,
+) -> Result<Manifest, Stop> {
+    if run != catalogue::LATEST {
+        return find(store, run, place).await;
+    }
+    let next = format!("kubectl elysia backup ls {}", place.again());
+    let Latest { manifest, passed_over } =
+        latest(store, Timestamp::now()).await.map_err(|failure| stopped(&failure, &next))?;
+    for run in passed_over {
+        printer.note(&format!("passed over {}\n", plain(&run)));
+    }
+    Ok(manifest)
 }
 
 /// The run that is meant; `latest` is the newest.

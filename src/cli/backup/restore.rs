@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::bar::{self, Done};
 use super::create::{expression, interrupted};
-use super::place::{self, KeyArgs, PolicyArgs, StoreArgs, find, open};
+use super::place::{self, KeyArgs, PolicyArgs, StoreArgs, find_good, open};
 use super::stopped;
 use crate::cli::client::chain;
 use crate::cli::printer::{BAD, GOOD, Printer, paint, plain};
@@ -39,7 +39,7 @@ use crate::worker::work::{Endpoints, PatienceWork};
     Exit codes: 0 done, 1 refused, 2 it may be done later, 64 wrong usage"
 )]
 pub(in crate::cli) struct RestoreArgs {
-    /// The run; `latest` is the newest
+    /// The run; `latest` is the newest that is good, and holds everything
     run: String,
     /// The collection in it
     collection: String,
@@ -193,7 +193,7 @@ pub(super) async fn run(args: &RestoreArgs, target: &Target, printer: Printer) -
     }
     let chosen = args.chosen()?;
     let store = args.store.open()?;
-    let manifest = find(&store, &args.run, &args.store).await?;
+    let manifest = find_good(&store, &args.run, &args.store, printer).await?;
     let way = way::open(&args.way, target, printer).await?;
     way.reach().await?;
     let receipts = match &args.receipts {
@@ -220,6 +220,9 @@ pub(super) async fn run(args: &RestoreArgs, target: &Target, printer: Printer) -
         return Err(refused(&plan.blockers, &work, &args.store));
     }
     consent(args, &work, &plan, &way, printer).await?;
+    if work.receipts.as_ref() != Some(&work.store) {
+        printer.note(&unseen(&work));
+    }
     let receipt = carry_out(&work, &chosen, &way, [&store, &receipts], &plan, printer).await?;
     let text = match args.output {
         Output::Table => render(&receipt),
@@ -227,6 +230,16 @@ pub(super) async fn run(args: &RestoreArgs, target: &Target, printer: Printer) -
     };
     printer.data(&text)?;
     Ok(Exit::Healthy)
+}
+
+/// What nobody hears of whose backups are made meanwhile.
+fn unseen(work: &RestoreWork) -> String {
+    format!(
+        "The receipt does not lie beside the runs, so nobody is told of this restore: until it is done, a backup of {} takes\n\
+         what is there of it, and retention may take run {} away. Pause the policies meanwhile (elysia.dev/paused).\n",
+        plain(&work.into),
+        plain(&work.run)
+    )
 }
 
 async fn carry_out(

@@ -8,13 +8,15 @@ use elysia_engine::backup::manifest::{
     CollectionNote, DataFormat, Difference, FORMAT, FORMAT_VERSION, FileNote, Manifest, NativeNote, Owner,
     ReplicasNote, RunMode, SourceNote,
 };
-use elysia_engine::backup::restore::{AliasState, Blocker, Conflict};
+use elysia_engine::backup::restore::{AliasState, Blocker, Conflict, Receipt};
+use elysia_engine::backup::stored::StoredError;
 use elysia_engine::backup::verify::{Depth, Fault, Findings};
 use elysia_engine::checkpoint::Digest;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::super::{Cli, exit_of_parser};
+use super::abandon;
 use super::cleanup::days;
 use super::create::doubts;
 use super::look::{Asked, table, whole};
@@ -95,6 +97,28 @@ fn unfinished() -> RunSummary {
     }
 }
 
+/// Of a restore of `Articles` that was cut off.
+fn receipt(has_written: bool) -> Receipt {
+    serde_json::from_value(serde_json::json!({
+        "format": FORMAT, "version": FORMAT_VERSION, "run": "20261128T161553Z-003f", "collection": "Articles",
+        "into": "Restored", "target": "ai/search", "conflict": "Fail", "state": "Running", "hasWritten": has_written,
+        "startedAt": "2026-11-29T16:15:53Z", "updatedAt": "2026-11-29T16:20:53Z", "done": [],
+        "counts": {"written": 9, "skipped": 0, "merged": 0},
+    }))
+    .unwrap()
+}
+
+#[test]
+fn a_restore_that_is_to_be_given_up_is_shown_first() {
+    let now = at("2026-11-30T16:15:53Z");
+    let unread = || StoredError::Missing("restores/c.json".to_owned());
+    let found =
+        [("a".to_owned(), Ok(receipt(true))), ("b".to_owned(), Ok(receipt(false))), ("c".to_owned(), Err(unread()))];
+    insta::assert_snapshot!("abandon_table", text(&abandon::table(&found.iter().collect::<Vec<_>>(), now)));
+    let warnings: Vec<String> = found.iter().map(|(id, receipt)| abandon::warning(id, receipt, now)).collect();
+    insta::assert_snapshot!("abandon_warning", text(&warnings.join("\n")));
+}
+
 #[test]
 fn help_reads_like_kubectl() {
     for command in [
@@ -106,6 +130,7 @@ fn help_reads_like_kubectl() {
         "backup verify",
         "backup rm",
         "backup cleanup",
+        "backup abandon",
         "restore",
     ] {
         let name = format!("help_{}", command.replace(' ', "_"));

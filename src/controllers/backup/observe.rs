@@ -1,8 +1,8 @@
 //! What a look at a policy gives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use elysia_api::restore::RestorePhase;
+use elysia_api::restore::{LATEST_RUN, RestorePhase};
 use elysia_api::{CollectionRestore, ElysiaCollection, names};
 use elysia_core::backup::{BackupSpec, Observed};
 use elysia_core::collection::bootstrap;
@@ -68,6 +68,24 @@ fn restoring(spec: &BackupSpec, context: &Context) -> BTreeMap<String, String> {
     let beginning = beginning
         .map(|collection| (collection.spec.collection.clone(), bootstrap::restore_name(&collection.name_any())));
     beginning.chain(unfinished.map(|restore| (into(restore), restore.name_any()))).collect()
+}
+
+/// Runs that restores read which may still need them. Ids are told apart by the policies' uids, so those of other stores do
+/// no harm.
+pub(super) fn runs_in_use(context: &Context) -> BTreeSet<String> {
+    let restores = context.stores.restores.state();
+    let unfinished = restores.iter().filter(|restore| is_unfinished(restore) || waits(restore));
+    let runs = unfinished.flat_map(|restore| {
+        let found = restore.status.as_ref().and_then(|status| status.run.clone());
+        [found, Some(restore.spec.from.run.clone())]
+    });
+    runs.flatten().filter(|run| run != LATEST_RUN).collect()
+}
+
+/// Whether it waits for an approval, which is one of this run.
+fn waits(restore: &CollectionRestore) -> bool {
+    let phase = restore.status.as_ref().and_then(|status| status.phase);
+    restore.metadata.deletion_timestamp.is_none() && phase == Some(RestorePhase::NeedsApproval)
 }
 
 /// The classes that are live in the place of those that `ElysiaCollection`s of the policy's cluster declare, by the declared.

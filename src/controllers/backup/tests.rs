@@ -118,6 +118,7 @@ impl World {
 
 mod drill;
 mod migrated;
+mod reading;
 
 fn note(id: &str) -> RunNote {
     RunNote {

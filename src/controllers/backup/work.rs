@@ -10,6 +10,7 @@ use elysia_engine::backup::manifest::{DataFormat, Owner, RunMode};
 use super::super::context::Context;
 use super::super::feed::observe::Target;
 use super::super::store_jobs::{self, Doing, Objects};
+use super::observe::runs_in_use;
 use crate::worker::ENCRYPTION_KEY_VARIABLE;
 use crate::worker::backup::BACKUP_WORK_VARIABLE;
 use crate::worker::backup::work::{BackupHow, BackupWork, ColdWork, CompareWork};
@@ -141,6 +142,8 @@ pub(super) fn objects(
         accept,
         drill,
         left_out,
+        in_use: runs_in_use(context),
+        now: Some((context.now)()),
         max_shrink: spec.max_shrink,
         verify: spec.verify_after_run,
         retention: RetentionWork::of(&spec.retention),

@@ -35,7 +35,8 @@ pub(super) async fn look(spec: &CollectionSpec, before: &ElysiaCollectionStatus,
             }
             let ledger = names::restore_ledger(&name);
             let ledger = store_jobs::beside(&spec.namespace, &ledger, &spec.uid, context).await.ledger;
-            Look { ledger, ..Look::default() }
+            let cluster = super::observe::cluster_of(&spec.namespace, &spec.cluster, context);
+            Look { ledger, cluster_uid: cluster.and_then(|cluster| cluster.uid()), ..Look::default() }
         }
         Err(message) => Look { restore: Sight::unseen(BlindnessKind::Failed, message), ..Look::default() },
     }

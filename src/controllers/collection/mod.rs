@@ -14,7 +14,7 @@ mod repair;
 pub(in crate::controllers) mod verify;
 
 pub use memory::Memory;
-pub(in crate::controllers) use observe::{class_of, cluster_of, open, operation};
+pub(in crate::controllers) use observe::{class_of, cluster_of, exists, open, operation};
 
 use std::sync::Arc;
 

@@ -4,6 +4,9 @@ use elysia_api::backup::BackupStore;
 use elysia_api::common::SecretKeyReference;
 use elysia_api::condition::Reason;
 use elysia_api::{CollectionBackup, CollectionRestore, names};
+use elysia_core::cluster::ClusterSpec;
+use elysia_core::collection::ClusterSight;
+use elysia_core::restore::ledger::{RestoreLedger, Stage};
 use elysia_core::restore::{Missing, Observed, RestoreSpec};
 use elysia_core::sight::Sight;
 use jiff::Timestamp;
@@ -14,6 +17,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::super::ReconcileError;
 use super::super::backup::observe::{into, is_unfinished};
+use super::super::collection::{cluster_of, exists, open};
 use super::super::context::Context;
 use super::super::feed::jobs;
 use super::super::store_jobs::{self, Beside, Way};
@@ -50,8 +54,15 @@ pub(super) async fn observe(spec: &RestoreSpec, context: &Context, now: Timestam
             (Some(store), key, sight)
         }
     };
+    let cluster_uid = Some(way.uid.clone()).filter(|uid| !uid.is_empty());
+    let is_done =
+        |ledger: &RestoreLedger| ledger.stage == Stage::Done && spec.is_told_by(ledger, cluster_uid.as_deref());
+    let is_done = ledger.seen().and_then(Option::as_ref).is_some_and(is_done);
+    let is_there = if is_done { is_there(spec, &way, context).await } else { None };
     let observed = Observed {
         cluster: way.cluster.clone(),
+        cluster_uid,
+        is_there,
         store: sight,
         ledger,
         keeps_notes,
@@ -62,6 +73,16 @@ pub(super) async fn observe(spec: &RestoreSpec, context: &Context, now: Timestam
         now,
     };
     Ok(Scene { observed, way, store, key })
+}
+
+/// Whether the collection that was restored is there. A cluster that does not serve is not asked.
+async fn is_there(spec: &RestoreSpec, way: &Way, context: &Context) -> Option<bool> {
+    if way.cluster != ClusterSight::Fit {
+        return None;
+    }
+    let cluster = cluster_of(&spec.namespace, &spec.cluster, context)?;
+    let clients = open(&cluster, &ClusterSpec::validate(&cluster).ok()?, context).await.ok()?;
+    exists(&clients.common, &spec.into).await.seen().copied()
 }
 
 /// Whether the Secrets are there that the work needs beside those of cluster and store.

@@ -2,12 +2,14 @@
 
 use elysia_api::{CollectionBackup, CollectionRestore, WeaviateCluster};
 use elysia_core::restore::ledger::{Guarded, RestoreLedger, Stage};
+use elysia_weaviate::Client;
 use insta::assert_snapshot;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
 use serde_json::json;
 
 use super::super::fixture::{NAMESPACE, World, advance, manifest, now, shown};
+use crate::runtime::patience::options;
 use crate::worker::LEDGER_KEY;
 use crate::worker::jobs::work::RestoreJob;
 
@@ -122,6 +124,7 @@ async fn it_is_done_once() {
     world.worker_says(&job, Stage::Writing);
     assert_snapshot!(world.back().await, @"PATCH collectionrestores/back/status Ready=False Running");
     world.worker_says(&job, Stage::Done);
+    world.weaviate.seed_class(&json!({"class": "Restored"}));
     assert_snapshot!(world.back().await, @r"
     PATCH collectionrestores/back/status Ready=True Restored
     POST events Normal RestoreSucceeded
@@ -142,6 +145,12 @@ async fn it_is_done_once() {
     assert!(world.restore_conditions().starts_with("Ready=True Restored"), "{}", world.restore_conditions());
     advance(3600);
     assert_eq!(world.back().await, "");
+    // Somebody deletes the collection: that is told, and nothing is done.
+    let address = world.weaviate.address("w-0").parse().unwrap();
+    Client::new(options(address)).unwrap().delete_class("Restored").await.unwrap();
+    world.transcript();
+    assert_snapshot!(world.back().await, @"PATCH collectionrestores/back/status Ready=True CollectionGone");
+    assert_eq!(world.restore_jobs(), Vec::<String>::new());
 }
 
 #[tokio::test]

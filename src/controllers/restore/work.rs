@@ -73,7 +73,7 @@ pub(super) fn objects(
             receipts: None,
             patience: PatienceWork::default(),
         },
-        known_as: spec.receipt(),
+        known_as: spec.known_as(&way.uid),
         protection: way.protection(&spec.into),
         chosen: chosen::chosen(spec)?,
         order: order.to_owned(),

@@ -54,7 +54,7 @@ impl From<WriteError> for Failure {
             WriteError::Stored(error) => error.into(),
             WriteError::Port(error) => error.into(),
             // The next attempt reads the class as it is then.
-            WriteError::Changed(_) | WriteError::Stopped => Self::of(&error, false),
+            WriteError::Changed(_) | WriteError::Restored { .. } | WriteError::Stopped => Self::of(&error, false),
             error => Self::of(&error, true),
         }
     }

@@ -83,18 +83,8 @@ impl Side for WeaviateSource {
 
     /// Shards have names that are drawn when the class is made. Those of tenants are the tenants' own.
     async fn identity(&self, collection: &str) -> Result<Option<String>, PortError> {
-        let common = &self.ways().common;
-        let class = common.class(collection, SchemaRead::Leader).await.map_err(|error| port(&error))?;
-        let Some(class) = class else { return Err(later(format!("there is no collection {collection}"))) };
-        if class["multiTenancyConfig"]["enabled"] == true {
-            return Ok(None);
-        }
-        let names = shard_names(common, collection).await.map_err(|error| port(&error))?;
-        if names.is_empty() {
-            return Ok(None);
-        }
-        let names = names.into_iter().collect::<Vec<_>>().join("/");
-        Ok(Some(Digest::of(names.as_bytes()).to_string()))
+        let found = class_identity(&self.ways().common, collection).await.map_err(|error| port(&error))?;
+        found.ok_or_else(|| later(format!("there is no collection {collection}")))
     }
 
     async fn count(&self, collection: &str) -> Result<Option<u64>, PortError> {
@@ -114,6 +104,20 @@ async fn with_ids(
     let found = client.fetch_selected(collection, tenant, ids, selection, true, Consistency::One).await?;
     let seen = found.into_iter().map(|fetched| whole(fetched, true)).collect();
     Ok(Listing { node: node.to_owned(), seen, is_full: false })
+}
+
+/// What tells a class from others of its name; `None` when there is none of the name, `Some(None)` where nothing does.
+pub(super) async fn class_identity(common: &Client, name: &str) -> Result<Option<Option<String>>, WeaviateError> {
+    let Some(class) = common.class(name, SchemaRead::Leader).await? else { return Ok(None) };
+    if class["multiTenancyConfig"]["enabled"] == true {
+        return Ok(Some(None));
+    }
+    let names = shard_names(common, name).await?;
+    if names.is_empty() {
+        return Ok(Some(None));
+    }
+    let names = names.into_iter().collect::<Vec<_>>().join("/");
+    Ok(Some(Some(Digest::of(names.as_bytes()).to_string())))
 }
 
 async fn shard_names(common: &Client, collection: &str) -> Result<BTreeSet<String>, WeaviateError> {

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tracing::warn;
 use uuid::Uuid;
 
+use super::side::class_identity;
 use super::source::{later, state};
 use super::ways::Ways;
 use crate::worker::sink::{WeaviateSink, port};
@@ -211,6 +212,22 @@ impl Target for WeaviateTarget {
             }
         }
         Ok(false)
+    }
+
+    async fn asks_every_node(&self) -> Result<bool, PortError> {
+        let nodes = self.ways.common.nodes().await.map_err(|error| port(&error))?;
+        // A cluster of one node has that node at its common address.
+        let is_only = nodes.len() == 1 && self.ways.nodes.is_empty();
+        Ok(is_only || nodes.iter().all(|node| self.ways.nodes.iter().any(|way| way.name == node.name)))
+    }
+
+    async fn identity(&self) -> Result<Option<String>, PortError> {
+        match class_identity(&self.ways.common, &self.name).await {
+            Ok(found) => Ok(found.flatten()),
+            // A key that may write objects and not ask for the placement of shards: nothing is told then.
+            Err(WeaviateError::Denied { .. }) => Ok(None),
+            Err(error) => Err(port(&error)),
+        }
     }
 
     async fn any_object(&self, tenant: Option<&str>) -> Result<Option<Object>, PortError> {

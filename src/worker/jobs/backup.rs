@@ -9,7 +9,7 @@ use elysia_core::backup::ledger::{Attempt, BackupLedger, Stage, TOLD_REASONS, TO
 use elysia_core::backup::suspicion::Expectation;
 use elysia_core::backup::zone;
 use elysia_core::cluster::spec::matches_pattern;
-use elysia_core::retention::{Run, decide, of_the_future};
+use elysia_core::retention::{Run, SKEW, decide, of_the_future};
 use elysia_engine::backup::catalogue::{self, State};
 use elysia_engine::backup::manifest::Manifest;
 use elysia_engine::backup::ports::Store;
@@ -334,9 +334,14 @@ pub(super) async fn collections<S: Store, B: Board>(
     };
     let cluster = &job.backup.owner.cluster;
     let restored = catalogue::restored(hands.store, cluster, SystemClock.now()).await?;
-    let is_left_out = |name: &String| job.left_out.contains_key(name) || restored.contains_key(name);
-    names.retain(|name| !is_left_out(name) && name != names::PROBE_COLLECTION);
+    names.retain(|name| name != names::PROBE_COLLECTION);
     names.sort();
+    let why = |name: &String| job.left_out.get(name).cloned().or_else(|| Some(restored.get(name)?.why()));
+    let (left_out, names): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| why(name).is_some());
+    if let (true, Some((first, why))) = (names.is_empty(), left_out.first().and_then(|name| Some((name, why(name)?)))) {
+        // It would count as a run, and hold nothing.
+        return Err(Failure::permanent(format!("there is nothing to back up; collection {first}: {why}")));
+    }
     Ok(names)
 }
 
@@ -350,7 +355,7 @@ async fn compare<S: Store, B: Board>(
     let manifest = &known.manifest;
     let restored = catalogue::restored(hands.store, &manifest.owner.cluster, manifest.started_at).await?;
     let mut left_out: BTreeMap<_, _> =
-        restored.into_iter().map(|(name, id)| (name, format!("restore {id} wrote into it meanwhile"))).collect();
+        restored.iter().map(|(name, restoring)| (name.clone(), restoring.why())).collect();
     left_out.extend(job.left_out.clone());
     let declared: BTreeSet<_> = job.backup.collections.iter().flatten().cloned().collect();
     let is_excluded = |name: &&str| job.backup.exclude.iter().any(|pattern| matches_pattern(pattern, name));
@@ -364,9 +369,14 @@ async fn compare<S: Store, B: Board>(
     // What is excluded, or cannot be written, nobody expects.
     let names = shelf.runs.iter().flat_map(|known| &known.manifest.collections).map(|note| note.name.as_str());
     let excluded: BTreeSet<_> = names.filter(is_excluded).map(str::to_owned).collect();
+    // What the operator knows of ends, or is told of there. Of what a receipt alone says nobody may hear, for ever.
+    let is_interrupted =
+        |name: &str| !job.left_out.contains_key(name) && restored.get(name).is_some_and(|restoring| !restoring.is_over);
+    let (interrupted, expected): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        left_out.clone().into_iter().partition(|(name, _)| is_interrupted(name));
     let left_out_names =
-        job.left_out.keys().chain(left_out.keys()).chain(manifest.lacks.keys()).chain(&excluded).cloned().collect();
-    let expected = Expectation { max_shrink: job.max_shrink, declared, left_out: left_out_names };
+        job.left_out.keys().chain(expected.keys()).chain(manifest.lacks.keys()).chain(&excluded).cloned().collect();
+    let expected = Expectation { max_shrink: job.max_shrink, declared, left_out: left_out_names, interrupted };
     judged::compare(hands.store, shelf, run, &expected, &left_out, SystemClock.now()).await
 }
 
@@ -426,7 +436,11 @@ async fn retired<S: Store, B: Board>(
         let next = "mend it, or remove it with `kubectl elysia backup rm`";
         return Err(Failure::permanent(format!("run {run} cannot be read, so nothing is retired; {next}: {reason}")));
     }
-    let in_use = runs_in_use(hands.store).await?;
+    if let Some(problem) = clocks(job.now, ledger.attempt.as_ref().map(|attempt| attempt.started_at)) {
+        return Err(Failure::permanent(problem));
+    }
+    let mut in_use = runs_in_use(hands.store).await?;
+    in_use.extend(job.in_use.iter().cloned());
     let is_own = |run: &str| is_of_order(job, run);
     let stops: BTreeMap<&str, bool> = shelf
         .runs
@@ -475,6 +489,17 @@ async fn retired<S: Store, B: Board>(
         }
     }
     Ok(())
+}
+
+/// Why runs are not told apart by their age: the worker began long after the operator made its Job, or before it. Either its
+/// pod waited, or one of the two clocks is wrong, and what this worker wrote has a wrong time.
+fn clocks(told: Option<Timestamp>, begun: Option<Timestamp>) -> Option<String> {
+    let (told, begun) = (told?, begun?);
+    (begun.duration_since(told).abs() > SKEW).then(|| {
+        format!(
+            "the operator made this Job at {told} by its clock, and the worker began at {begun} by its own: either its pod waited so long, or one of the clocks is wrong; the next run retires"
+        )
+    })
 }
 
 /// Looked at again: its writer may have finished it meanwhile.

@@ -5,13 +5,14 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 use elysia_engine::backup::ports::{Got, Mode, Put, Store};
+use elysia_engine::backup::restore::Receipt;
 use elysia_engine::category::Category;
 use elysia_engine::ports::PortError;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, Patch, PatchParams};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::worker::backup::Failure;
 use crate::worker::{LEDGER_KEY, chain};
@@ -109,6 +110,63 @@ impl<B: Board> Store for ReceiptBoard<'_, B> {
     /// What is empty is none.
     async fn remove(&self, keys: &[String]) -> Result<(), PortError> {
         if keys.is_empty() { Ok(()) } else { self.0.write(RECEIPT_KEY, String::new()).await }
+    }
+}
+
+/// What a receipt on a board says beside what every receipt does: which restore it is of.
+const KNOWN_AS: &str = "knownAs";
+
+/// A board as the place of one restore's receipt. That of another one, which was applied under the name before, is not there
+/// for it, and is written over.
+pub(super) struct RestoreBoard<'a, B> {
+    pub(super) board: ReceiptBoard<'a, B>,
+    /// What the ledger calls the restore.
+    pub(super) known_as: &'a str,
+    /// Whether a receipt that does not say so is of it: of before they said so.
+    pub(super) is_of: &'a (dyn Fn(&Receipt) -> bool + Sync),
+}
+
+impl<B: Board> RestoreBoard<'_, B> {
+    /// What cannot be read is told whoever's it is.
+    fn is_anothers(&self, bytes: &[u8]) -> bool {
+        let Ok(receipt) = serde_json::from_slice::<Receipt>(bytes) else { return false };
+        let told: Option<Value> = serde_json::from_slice(bytes).ok();
+        match told.as_ref().and_then(|told| told.get(KNOWN_AS)?.as_str()) {
+            Some(known_as) => known_as != self.known_as,
+            None => !(self.is_of)(&receipt),
+        }
+    }
+}
+
+impl<B: Board> Store for RestoreBoard<'_, B> {
+    async fn put(&self, key: &str, bytes: Bytes, mode: Mode) -> Result<Put, PortError> {
+        let bytes = match serde_json::from_slice(&bytes) {
+            Ok(Value::Object(mut receipt)) => {
+                receipt.insert(KNOWN_AS.to_owned(), self.known_as.into());
+                Value::Object(receipt).to_string().into()
+            }
+            _ => bytes,
+        };
+        self.board.put(key, bytes, mode).await
+    }
+
+    async fn get(&self, key: &str, most: u64) -> Result<Got, PortError> {
+        Ok(match self.board.get(key, most).await? {
+            Got::Bytes(bytes) if self.is_anothers(&bytes) => Got::Absent,
+            got => got,
+        })
+    }
+
+    async fn folders(&self, folder: &str) -> Result<Vec<String>, PortError> {
+        self.board.folders(folder).await
+    }
+
+    async fn files(&self, folder: &str, most: usize) -> Result<Vec<String>, PortError> {
+        self.board.files(folder, most).await
+    }
+
+    async fn remove(&self, keys: &[String]) -> Result<(), PortError> {
+        self.board.remove(keys).await
     }
 }
 

@@ -23,7 +23,7 @@ use tracing::{info, warn};
 
 use super::backup::{Hands, TOLD_EVERY, tell, trouble};
 use super::board::{Board, save};
-use super::judged::Shelf;
+use super::judged::{Known, Shelf};
 use super::work::{BackupJob, DrillWork};
 use crate::worker::backup::drill::{Closeness, Ground, Rehearsal, Removed, Scratch, remove};
 use crate::worker::backup::{Failure, drilled, retry};
@@ -114,7 +114,9 @@ pub(super) async fn drill<S: Store, B: Board, G: Ground>(
     ledger: &mut BackupLedger,
     shelf: &mut Shelf,
 ) -> Result<(), Failure> {
-    let Some(known) = shelf.runs.iter_mut().find(|known| !known.is_suspect()) else {
+    // Of a run without a collection nothing could come back otherwise.
+    let is_fit = |known: &&mut Known| !known.is_suspect() && !known.manifest.collections.is_empty();
+    let Some(known) = shelf.runs.iter_mut().find(is_fit) else {
         return Err(Failure::permanent("there is no good run to drill; see: kubectl elysia backup ls"));
     };
     let run = known.manifest.run.clone();

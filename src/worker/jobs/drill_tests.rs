@@ -54,6 +54,7 @@ fn cluster() -> MemoryCluster {
         schema: schema("Notes", true),
         tenants: [("cold".to_owned(), "COLD".to_owned()), ("warm".to_owned(), "HOT".to_owned())].into(),
         objects: [("cold".to_owned(), objects(4)), ("warm".to_owned(), objects(6))].into(),
+        ..MemoryClass::default()
     };
     cluster.set("Articles", articles);
     cluster.set("Notes", notes);

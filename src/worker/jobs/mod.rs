@@ -17,6 +17,8 @@ mod lacking_tests;
 #[cfg(test)]
 mod native_tests;
 mod rate;
+#[cfg(test)]
+mod receipts_tests;
 mod restore;
 mod room;
 #[cfg(test)]

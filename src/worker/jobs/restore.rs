@@ -21,9 +21,10 @@ use elysia_engine::ports::Clock as _;
 use tracing::{info, warn};
 
 use super::backup::{Hands, TOLD_EVERY};
-use super::board::{Board, ReceiptBoard, load, save};
+use super::board::{Board, ReceiptBoard, RestoreBoard, load, save};
 use super::rate::{Rate, pace};
 use super::work::{ApprovalWork, ChosenWork, RestoreJob};
+use crate::worker::backup::latest::{Latest, latest};
 use crate::worker::backup::work::RestoreWork;
 use crate::worker::backup::{Chosen, Failure, Occupied, collection_exists, occupied, restore_chosen, restore_native};
 use crate::worker::clock::SystemClock;
@@ -97,10 +98,22 @@ async fn placed<S: Store, B: Board>(
 ) -> Result<(), Failure> {
     let is_strange = retire::owner(hands.store).await?.is_some_and(|owner| owner.cluster != job.restore.target);
     if job.keeps_receipt || is_strange {
-        let board = ReceiptBoard(hands.board);
-        return Work { job, hands, receipts: &board, is_on_board: true, approval }.carry_out(ledger).await;
+        let is_of = |receipt: &Receipt| is_of(job, receipt);
+        let board = RestoreBoard { board: ReceiptBoard(hands.board), known_as: &job.known_as, is_of: &is_of };
+        return Work { job, hands, receipts: &board, approval }.carry_out(ledger).await;
     }
-    Work { job, hands, receipts: hands.store, is_on_board: false, approval }.carry_out(ledger).await
+    Work { job, hands, receipts: hands.store, approval }.carry_out(ledger).await
+}
+
+/// Whether a receipt is of this restore.
+fn is_of(job: &RestoreJob, receipt: &Receipt) -> bool {
+    let RestoreWork { collection, into, target, conflict, run, .. } = &job.restore;
+    receipt.collection == *collection
+        && receipt.into == *into
+        && receipt.target == *target
+        && receipt.conflict == *conflict
+        && receipt.selection == identity(&job.chosen.select, &job.chosen.transform)
+        && (run == LATEST || receipt.run == *run)
 }
 
 /// One piece of work.
@@ -109,35 +122,19 @@ struct Work<'a, S, R, B> {
     hands: &'a Hands<'a, S, B>,
     /// Where the receipt lies.
     receipts: &'a R,
-    /// Whether that is beside the ledger.
-    is_on_board: bool,
     /// What a person approved and nothing used up.
     approval: Option<&'a ApprovalWork>,
 }
 
 impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
     async fn receipt(&self) -> Result<Option<Receipt>, Failure> {
-        let RestoreWork { collection, into, target, conflict, run, receipt: id, .. } = &self.job.restore;
+        let id = &self.job.restore.receipt;
         let found = stored::read::<Receipt, _>(self.receipts, &layout::receipt(id)).await?.map(|(receipt, _)| receipt);
-        let is_ours = |receipt: &Receipt| {
-            receipt.collection == *collection
-                && receipt.into == *into
-                && receipt.target == *target
-                && receipt.conflict == *conflict
-                && receipt.selection == identity(&self.job.chosen.select, &self.job.chosen.transform)
-                && (run == LATEST || receipt.run == *run)
-        };
         match found {
-            Some(receipt) if !is_ours(&receipt) => {
-                if self.is_on_board {
-                    // A board has one receipt, whatever it is called: that of another restore under the same name.
-                    return Ok(None);
-                }
-                Err(Failure::permanent(format!(
-                    "the receipt {id} is that of another restore, of {} into {} at {}; apply this manifest under another metadata.name",
-                    receipt.run, receipt.into, receipt.target
-                )))
-            }
+            Some(receipt) if !is_of(self.job, &receipt) => Err(Failure::permanent(format!(
+                "the receipt {id} is that of another restore, of {} into {} at {}; apply this manifest under another metadata.name",
+                receipt.run, receipt.into, receipt.target
+            ))),
             found => Ok(found),
         }
     }
@@ -316,11 +313,16 @@ impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
     async fn manifest(&self, receipt: Option<&Receipt>) -> Result<Manifest, Failure> {
         let approved = self.approval.map(|approval| approval.run.as_str());
         let run = receipt.map(|receipt| receipt.run.as_str()).or(approved).unwrap_or(&self.job.restore.run);
+        if run == LATEST {
+            let Latest { manifest, passed_over } = latest(self.hands.store, SystemClock.now()).await?;
+            if !passed_over.is_empty() {
+                info!(run = manifest.run, ?passed_over, "newer runs are not good");
+            }
+            return Ok(manifest);
+        }
         let found = catalogue::find(self.hands.store, run).await?;
-        found.ok_or_else(|| {
-            let what = if run == LATEST { "no run".to_owned() } else { format!("no run {run}") };
-            Failure::permanent(format!("the store has {what} that is complete; see: kubectl elysia backup ls"))
-        })
+        let none = || format!("the store has no run {run} that is complete; see: kubectl elysia backup ls");
+        found.ok_or_else(|| Failure::permanent(none()))
     }
 
     /// Whether nothing is written over, or a person said that it may be. An approval serves this run and this finding.

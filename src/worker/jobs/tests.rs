@@ -247,7 +247,7 @@ async fn a_beginning_goes_when_nobody_can_write_it_any_more() {
 }
 
 /// The receipt of a restore of this run into this collection of the cluster that is backed up.
-fn running(run: &str, into: &str) -> Vec<u8> {
+pub(super) fn running(run: &str, into: &str) -> Vec<u8> {
     let mut text: Value = serde_json::from_slice(&receipt(State::Running)).unwrap();
     text["run"] = json!(run);
     text["into"] = json!(into);
@@ -256,7 +256,7 @@ fn running(run: &str, into: &str) -> Vec<u8> {
 }
 
 /// Four runs, of which a policy that keeps one would keep the last.
-async fn four(bench: &Bench) -> [&'static str; 4] {
+pub(super) async fn four(bench: &Bench) -> [&'static str; 4] {
     let runs = ["20260501T030000Z-aaaa", "20260502T030000Z-bbbb", "20260503T030000Z-cccc", "20260504T030000Z-dddd"];
     for run in runs {
         write(&bench.store, run, &[("Articles", 9), ("Notes", 3)]).await;
@@ -265,7 +265,7 @@ async fn four(bench: &Bench) -> [&'static str; 4] {
     runs
 }
 
-fn keep_one(order: &str) -> BackupJob {
+pub(super) fn keep_one(order: &str) -> BackupJob {
     backup_job(order, |job| job["retention"] = json!({"last": 1}))
 }
 
@@ -369,8 +369,11 @@ async fn what_a_restore_writes_into_is_left_out_and_said() {
     // The engine leaves it out as it does with what was read already.
     write(&bench.store, "20260502T030000Z-bbbb", &[("Articles", 9), ("Notes", 3)]).await;
     let ledger = bench.backup(&backup_job("bbbb", |_| {})).await;
-    let why = ledger.runs[0].left_out.get("Notes").map(String::as_str);
-    assert_eq!((ledger.totals.suspect, why), (0, Some("restore receipt1 wrote into it meanwhile")));
+    let why = "restore receipt1 of run 20260501T030000Z-aaaa wrote into it, was heard of last at 2026-05-01T04:01:00Z and is not over: let it go on, or give it up: kubectl elysia backup abandon receipt1";
+    assert_eq!(ledger.runs[0].left_out.get("Notes").map(String::as_str), Some(why));
+    // Nobody may ever hear of it otherwise.
+    assert_eq!(ledger.runs[0].suspect, [format!("it lacks collection Notes: {why}")]);
+    assert_eq!(ledger.last_success, Some(ledger.runs[1].finished_at));
     // And the Job does not even ask for it.
     let weaviate = FakeWeaviate::start(&["w-0"]).await.unwrap();
     weaviate.seed_class(&json!({"class": "Articles"}));
@@ -378,6 +381,19 @@ async fn what_a_restore_writes_into_is_left_out_and_said() {
     let bench = Bench { ways: at(&weaviate.address("w-0")), ..bench };
     let names = backup::collections(&backup_job("cccc", |_| {}), &bench.hands()).await.unwrap();
     assert_eq!(names, ["Articles"]);
+    // That the operator knows of it is told there.
+    write(&bench.store, "20260503T030000Z-dddd", &[("Articles", 9), ("Notes", 3)]).await;
+    let job =
+        backup_job("dddd", |job| job["leftOut"] = json!({"Notes": "CollectionRestore back into it is not finished"}));
+    assert_eq!(bench.backup(&job).await.runs[0].suspect, Vec::<String>::new());
+    // It is over meanwhile, and the next run has the collection.
+    let mut done: Value = serde_json::from_slice(&running("20260501T030000Z-aaaa", "Notes")).unwrap();
+    (done["state"], done["updatedAt"]) = (json!(State::Done), json!("2099-01-01T00:00:00Z"));
+    bench.store.tamper(&key, Some(serde_json::to_vec(&done).unwrap()));
+    write(&bench.store, "20260504T030000Z-eeee", &[("Articles", 9), ("Notes", 3)]).await;
+    let ledger = bench.backup(&backup_job("eeee", |_| {})).await;
+    let why = ledger.runs[0].left_out.get("Notes").map(String::as_str);
+    assert_eq!((ledger.runs[0].suspect.len(), why), (0, Some("restore receipt1 wrote into it meanwhile")));
 }
 
 pub(super) fn restore_job(edit: impl FnOnce(&mut Value)) -> RestoreJob {

@@ -1,6 +1,6 @@
 //! What the operator tells the worker of a backup or a restore. No secrets: whoever may read the Job reads this.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use elysia_api::backup::NativeOptions;
 use elysia_core::retention::Retention;
@@ -8,7 +8,7 @@ use elysia_engine::backup::filter::Expression;
 use elysia_engine::backup::level::Level;
 use elysia_engine::backup::manifest::RunMode;
 use elysia_engine::backup::transform::{How, Salt, Select, Step};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::worker::backup::work::{BackupWork, RestoreWork};
@@ -38,6 +38,13 @@ pub struct BackupJob {
     /// Collections that are left out, and why.
     #[serde(default)]
     pub left_out: BTreeMap<String, String>,
+    /// Runs that restores read which are not over, as far as the operator knows. Of some no receipt lies beside the runs: of
+    /// those from a volume, or into another cluster than the runs are of.
+    #[serde(default)]
+    pub in_use: BTreeSet<String>,
+    /// The operator's time when it made the Job; absent in Jobs of before it was told.
+    #[serde(default)]
+    pub now: Option<Timestamp>,
     /// By how many of a hundred objects a collection may have shrunk.
     pub max_shrink: u8,
     /// Whether the run is read back.

@@ -47,11 +47,13 @@ pub struct Look {
     pub restore: Sight<Option<RestoreView>>,
     /// What its worker wrote, if that was asked for.
     pub ledger: Sight<Option<RestoreLedger>>,
+    /// Identity of the cluster; `None` where there is none.
+    pub cluster_uid: Option<String>,
 }
 
 impl Default for Look {
     fn default() -> Self {
-        Self { restore: Sight::Seen(None), ledger: Sight::Seen(None) }
+        Self { restore: Sight::Seen(None), ledger: Sight::Seen(None), cluster_uid: None }
     }
 }
 
@@ -143,7 +145,7 @@ pub fn asks(spec: &CollectionSpec, before: &ElysiaCollectionStatus) -> bool {
 /// How the bootstrap stands.
 pub fn state(spec: &CollectionSpec, observed: &Observed, before: &ElysiaCollectionStatus) -> State {
     let is_declared = spec.restore_from.is_some();
-    let Look { restore, ledger } = &observed.bootstrap;
+    let Look { restore, ledger, cluster_uid } = &observed.bootstrap;
     if is_declared {
         match before.bootstrap.as_ref().map(|bootstrap| (bootstrap.phase, bootstrap.run.clone())) {
             Some((BootstrapPhase::Done, run)) => return State::Done { run },
@@ -158,7 +160,7 @@ pub fn state(spec: &CollectionSpec, observed: &Observed, before: &ElysiaCollecti
         Sight::Seen(None) if !is_declared => State::Absent,
         Sight::Seen(None) => match ledger {
             Sight::Unseen(blindness) => State::Unknown(blindness.message.clone()),
-            Sight::Seen(ledger) => of_ledger(spec, ledger.as_ref()),
+            Sight::Seen(ledger) => of_ledger(spec, cluster_uid.as_deref(), ledger.as_ref()),
         },
     }
 }
@@ -178,10 +180,11 @@ fn of_view(view: &RestoreView, is_declared: bool) -> State {
     }
 }
 
-fn of_ledger(spec: &CollectionSpec, ledger: Option<&RestoreLedger>) -> State {
-    let receipt = restore(spec).and_then(|restore| RestoreSpec::validate(&restore).ok()).map(|spec| spec.receipt());
+fn of_ledger(spec: &CollectionSpec, cluster_uid: Option<&str>, ledger: Option<&RestoreLedger>) -> State {
+    let restore = restore(spec).and_then(|restore| RestoreSpec::validate(&restore).ok());
+    let is_told = |ledger: &&RestoreLedger| restore.as_ref().is_some_and(|it| it.is_told_by(ledger, cluster_uid));
     // That of another restore under the same name says nothing of this one.
-    let Some(ledger) = ledger.filter(|ledger| Some(&ledger.receipt) == receipt.as_ref()) else {
+    let Some(ledger) = ledger.filter(is_told) else {
         return State::NotBegun;
     };
     match ledger.stage {

@@ -42,7 +42,11 @@ fn seen(is_there: bool, restore: Option<RestoreView>, ledger: Option<RestoreLedg
         placement: Sight::Seen(Vec::new()),
         operations: Sight::Seen(Vec::new()),
         journal: Sight::Seen(None),
-        bootstrap: Look { restore: Sight::Seen(restore), ledger: Sight::Seen(ledger) },
+        bootstrap: Look {
+            restore: Sight::Seen(restore),
+            ledger: Sight::Seen(ledger),
+            cluster_uid: Some("c".to_owned()),
+        },
         ..Observed::unasked()
     }
 }
@@ -61,12 +65,18 @@ fn view(phase: RestorePhase, has_begun: bool) -> Option<RestoreView> {
 
 fn ledger(stage: Stage, has_begun: bool) -> Option<RestoreLedger> {
     let spec = CollectionSpec::validate(&object(&from())).unwrap();
-    let receipt = RestoreSpec::validate(&restore(&spec).unwrap()).unwrap().receipt();
+    let receipt = RestoreSpec::validate(&restore(&spec).unwrap()).unwrap().known_as("c");
     serde_json::from_value(json!({
         "receipt": receipt, "order": "o", "run": "r1", "stage": stage, "total": 9, "done": 4, "hasBegun": has_begun,
         "startedAt": NOW, "updatedAt": NOW,
     }))
     .unwrap()
+}
+
+/// What the same restore was called into a cluster that was there before.
+fn former() -> String {
+    let spec = CollectionSpec::validate(&object(&from())).unwrap();
+    RestoreSpec::validate(&restore(&spec).unwrap()).unwrap().known_as("b")
 }
 
 fn before(phase: Option<BootstrapPhase>) -> ElysiaCollectionStatus {
@@ -129,6 +139,14 @@ fn it_is_restored_once_and_never_created_empty_meanwhile() {
         (false, None, ledger(Stage::Done, true), None, "CollectionGone [] Stalled Done"),
         (false, None, ledger(Stage::Gone, true), None, "CollectionGone [] Stalled Done"),
         (true, None, ledger(Stage::Done, true), None, "ReplicasInSync Done"),
+        // The cluster was made anew since, and another one was filled then.
+        (
+            false,
+            None,
+            ledger(Stage::Done, true).map(|ledger| RestoreLedger { receipt: former(), ..ledger }),
+            None,
+            "Restoring [restore] Reconciling Pending",
+        ),
         // That of another restore says nothing.
         (
             true,
@@ -155,7 +173,7 @@ fn what_cannot_be_seen_is_unknown_and_nothing_is_made() {
     fn unseen<T>() -> Sight<T> {
         Sight::unseen(BlindnessKind::Failed, "no answer")
     }
-    for look in [Look { restore: unseen(), ..Look::default() }, Look { restore: Sight::Seen(None), ledger: unseen() }] {
+    for look in [Look { restore: unseen(), ..Look::default() }, Look { ledger: unseen(), ..Look::default() }] {
         for is_there in [false, true] {
             let observed = Observed { bootstrap: look.clone(), ..seen(is_there, None, None) };
             let (_, text) = planned(&object(&from()), &observed, &before(Some(BootstrapPhase::Restoring)));

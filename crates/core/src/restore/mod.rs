@@ -30,6 +30,10 @@ const RECHECK_LATER: SignedDuration = SignedDuration::from_secs(5);
 pub struct Observed {
     /// The cluster.
     pub cluster: ClusterSight,
+    /// Identity of the cluster; `None` where there is none.
+    pub cluster_uid: Option<String>,
+    /// Whether the collection is there; `None` where that was not asked, or not answered. It is asked of a restore that is done.
+    pub is_there: Option<bool>,
     /// Whether what the store needs is there; `Seen(Err)` says what is missing.
     pub store: Sight<Result<(), Missing>>,
     /// What the worker wrote; `Seen(None)` before it began.
@@ -128,7 +132,9 @@ fn decide(spec: &RestoreSpec, observed: &Observed) -> Plan {
             let unknown = Finding::unknown(ConditionType::Ready, Reason::Unknown, &blindness.message);
             return rests(RestorePhase::Pending, vec![unknown], Some(RECHECK_LATER));
         }
-        Sight::Seen(ledger) => ledger.as_ref().filter(|ledger| ledger.receipt == spec.receipt()),
+        Sight::Seen(ledger) => {
+            ledger.as_ref().filter(|ledger| spec.is_told_by(ledger, observed.cluster_uid.as_deref()))
+        }
     };
     let is_busy = |name: &str| observed.jobs.iter().any(|job| job.name == name && job.state == JobState::Active);
     let mut approval = None;
@@ -136,6 +142,8 @@ fn decide(spec: &RestoreSpec, observed: &Observed) -> Plan {
     if let Some(ledger) = ledger {
         let is_asked_again = ledger.run_now != spec.run_now;
         match ledger.stage {
+            // What was done once is not taken for what is there.
+            Stage::Done if observed.is_there == Some(false) => return gone(spec, ledger),
             Stage::Done => return succeeded(spec, ledger),
             Stage::Gone => return gone(spec, ledger),
             Stage::Failed if !is_asked_again && !is_busy(&spec.job(&ledger.order)) => {

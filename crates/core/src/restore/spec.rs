@@ -6,7 +6,7 @@ use elysia_api::{CollectionRestore, Rules as _, names};
 use jiff::{SignedDuration, Timestamp};
 use kube::core::ResourceExt as _;
 
-use super::ledger::Guarded;
+use super::ledger::{Guarded, RestoreLedger};
 use crate::backup;
 use crate::fingerprint;
 
@@ -100,8 +100,30 @@ impl RestoreSpec {
         })
     }
 
-    /// What the ledger calls it. No uid: manifests that are applied again restore nothing twice. What takes or makes
-    /// something else of the run is another restore.
+    /// What the ledger calls it. No uid of the object: manifests that are applied again restore nothing twice. But what comes
+    /// from elsewhere, is written otherwise, or goes to a cluster that was made anew is another restore, of which the ledger
+    /// says nothing.
+    pub fn known_as(&self, cluster_uid: &str) -> String {
+        format!("{}-{}", self.wherever(), fingerprint::short(&cluster_uid))
+    }
+
+    /// The same, wherever it goes.
+    fn wherever(&self) -> String {
+        let RestoreFrom { backup_ref, store, run: _ } = &self.from;
+        fingerprint::short(&(self.receipt(), backup_ref, store, &self.collection, self.conflict))
+    }
+
+    /// Whether a ledger speaks of this restore. Of a cluster that is not there nobody knows the uid: then that does not count.
+    pub fn is_told_by(&self, ledger: &RestoreLedger, cluster_uid: Option<&str>) -> bool {
+        let is_known = match cluster_uid {
+            Some(uid) => ledger.receipt == self.known_as(uid),
+            None => ledger.receipt.split_once('-').is_some_and(|(wherever, _)| wherever == self.wherever()),
+        };
+        // As ledgers were called before.
+        is_known || ledger.receipt == self.receipt()
+    }
+
+    /// What a receipt beside the runs goes by. What takes or makes something else of the run is another restore.
     pub fn receipt(&self) -> String {
         let own = ("receipt", &self.namespace, &self.name, &self.cluster, &self.into, &self.from.run);
         let Self { select, transform, .. } = self;

@@ -35,6 +35,8 @@ fn annotated(key: &str, value: &str) -> RestoreSpec {
 fn observed() -> Observed {
     Observed {
         cluster: ClusterSight::Fit,
+        cluster_uid: Some("c".to_owned()),
+        is_there: None,
         store: Sight::Seen(Ok(())),
         ledger: Sight::Seen(None),
         keeps_notes: true,
@@ -48,7 +50,7 @@ fn observed() -> Observed {
 
 fn ledger(spec: &RestoreSpec, order: &str, stage: Stage) -> RestoreLedger {
     RestoreLedger {
-        receipt: spec.receipt(),
+        receipt: spec.known_as("c"),
         order: order.to_owned(),
         run_now: spec.run_now.clone(),
         run: Some("r1".to_owned()),
@@ -129,6 +131,58 @@ fn it_runs_once_and_never_again() {
     // A ledger of another restore under the same name says nothing.
     let other = restore(|object| object["spec"]["into"] = json!("Elsewhere"));
     assert!(plan(&other, &seen).step.is_some());
+}
+
+/// Each is applied under the name of one that was done: its ledger, which nobody deletes, says nothing of them.
+#[test]
+fn what_was_done_answers_for_no_other_restore() {
+    let former = restore(|_| {});
+    let mut seen = observed();
+    let done = ledger(&former, "o", Stage::Done);
+    seen.ledger = Sight::Seen(Some(done.clone()));
+    assert_eq!(shown(&plan(&former, &seen)), "Succeeded Ready:Restored");
+    let edits: [(&str, fn(&mut Value)); 6] = [
+        ("another policy", |it| it["spec"]["from"]["backupRef"]["name"] = json!("weekly")),
+        ("another store", |it| {
+            it["spec"]["from"] = json!({"store": {"s3": {"bucket": "b", "prefix": "p"}}, "run": "latest"});
+        }),
+        ("another collection", |it| it["spec"]["collection"] = json!("Notes")),
+        ("another target", |it| it["spec"]["into"] = json!("Elsewhere")),
+        ("another conflict", |it| it["spec"]["conflict"] = json!("Skip")),
+        ("another run", |it| it["spec"]["from"]["run"] = json!("r2")),
+    ];
+    for (what, edit) in edits {
+        let spec = restore(edit);
+        let found = plan(&spec, &seen);
+        assert!(matches!(found.step, Some(Step::Start { .. })), "{what}: {found:?}");
+        assert!(shown(&found).starts_with("Running !Ready:Running"), "{what}: {found:?}");
+    }
+    // The cluster was made anew and is empty.
+    seen.cluster_uid = Some("d".to_owned());
+    assert!(matches!(plan(&former, &seen).step, Some(Step::Start { .. })));
+    // It is gone: what was done was done.
+    (seen.cluster, seen.cluster_uid) = (ClusterSight::Missing, None);
+    assert_eq!(shown(&plan(&former, &seen)), "Succeeded Ready:Restored");
+    // A ledger of before is believed as it was.
+    seen.cluster_uid = Some("d".to_owned());
+    seen.ledger = Sight::Seen(Some(RestoreLedger { receipt: former.receipt(), ..done }));
+    assert_eq!(shown(&plan(&former, &seen)), "Succeeded Ready:Restored");
+}
+
+#[test]
+fn a_collection_that_is_gone_is_not_said_to_be_restored() {
+    let spec = restore(|_| {});
+    let mut seen = observed();
+    seen.ledger = Sight::Seen(Some(ledger(&spec, "o", Stage::Done)));
+    for (is_there, expected) in [
+        (Some(true), "Succeeded Ready:Restored"),
+        (Some(false), "Succeeded Ready:CollectionGone"),
+        (None, "Succeeded Ready:Restored"),
+    ] {
+        seen.is_there = is_there;
+        let found = plan(&spec, &seen);
+        assert_eq!((shown(&found).as_str(), found.step), (expected, None), "{is_there:?}");
+    }
 }
 
 #[test]

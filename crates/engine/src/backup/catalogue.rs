@@ -159,21 +159,62 @@ async fn receipts_within<S: Store>(
     Ok(receipts)
 }
 
-/// Collections of this cluster that a restore writes into, or did after this moment, each with the receipt's id.
+/// A restore for which a collection is not backed up.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Restoring {
+    /// Id of its receipt.
+    pub id: String,
+    /// The run that it reads.
+    pub run: String,
+    /// When it was heard of last.
+    pub at: Timestamp,
+    /// Whether it is over: else it may go on, or nobody does.
+    pub is_over: bool,
+}
+
+impl Restoring {
+    /// Why a collection is left out, and what to do about it.
+    pub fn why(&self) -> String {
+        let Self { id, run, at, is_over } = self;
+        if *is_over {
+            return format!("restore {id} wrote into it meanwhile");
+        }
+        format!(
+            "restore {id} of run {run} wrote into it, was heard of last at {at} and is not over: let it go on, or give it up: kubectl elysia backup abandon {id}"
+        )
+    }
+}
+
+/// Collections of this cluster that a restore writes into, or did after this moment. One that has written nothing changed
+/// nothing: whatever is in its collection is somebody else's.
 pub async fn restored<S: Store>(
     store: &S,
     cluster: &str,
     since: Timestamp,
-) -> Result<BTreeMap<String, String>, PortError> {
+) -> Result<BTreeMap<String, Restoring>, PortError> {
     // A restore knows the cluster by its name alone, an owner may tell its uid as well: `NAME (UID)`.
     let is_here =
         |target: &str| cluster.strip_prefix(target).is_some_and(|rest| rest.is_empty() || rest.starts_with(" ("));
     let is_meant = |receipt: &Receipt| {
-        is_here(&receipt.target) && (receipt.state == Restored::Running || receipt.updated_at > since)
+        is_here(&receipt.target)
+            && match receipt.state {
+                // Receipts of before this was noted may have written.
+                Restored::Running => receipt.has_written != Some(false),
+                Restored::Done => receipt.updated_at > since,
+            }
     };
-    let found = receipts(store).await?.into_iter();
-    let found = found.filter_map(|(id, receipt)| Some((id, receipt.ok().filter(is_meant)?)));
-    Ok(found.map(|(id, receipt)| (receipt.into, id)).collect())
+    let mut restored: BTreeMap<String, Restoring> = BTreeMap::new();
+    for (id, receipt) in receipts(store).await? {
+        let Some(receipt) = receipt.ok().filter(is_meant) else { continue };
+        let is_over = receipt.state == Restored::Done;
+        let restoring = Restoring { id, run: receipt.run, at: receipt.updated_at, is_over };
+        // One that is not over says more.
+        let kept = restored.entry(receipt.into).or_insert_with(|| restoring.clone());
+        if kept.is_over {
+            *kept = restoring;
+        }
+    }
+    Ok(restored)
 }
 
 /// The run that is meant: this one, or with `latest` the newest that has a manifest.

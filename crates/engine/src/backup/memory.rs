@@ -2,6 +2,7 @@
 //! removed, a class or tenant that is made, woken or put to rest, and each single object that is written.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -154,6 +155,8 @@ pub struct MemoryClass {
     pub tenants: BTreeMap<String, String>,
     /// Objects; those of no tenant under the empty name.
     pub objects: BTreeMap<String, BTreeMap<Uuid, Object>>,
+    /// What tells it from another class of its name.
+    pub number: u64,
 }
 
 /// A cluster in memory: what is read and what is written.
@@ -165,6 +168,8 @@ pub struct MemoryCluster {
     page: usize,
     slices: usize,
     nodes: usize,
+    is_partly_known: bool,
+    made: Arc<AtomicU64>,
     version: Option<String>,
     modules: Option<Vec<String>>,
     unhealthy: usize,
@@ -201,6 +206,12 @@ impl MemoryCluster {
     #[must_use]
     pub fn with_nodes(&self, nodes: usize) -> Self {
         Self { nodes, ..self.clone() }
+    }
+
+    /// The same cluster, not every node of which can be asked.
+    #[must_use]
+    pub fn partly_known(&self) -> Self {
+        Self { is_partly_known: true, ..self.clone() }
     }
 
     /// The same cluster with servers of this version.
@@ -385,6 +396,14 @@ impl Target for MemoryCluster {
         self.with(|class| class.objects.get(tenant.unwrap_or_default()).is_some_and(|objects| !objects.is_empty()))
     }
 
+    async fn asks_every_node(&self) -> Result<bool, PortError> {
+        Ok(!self.is_partly_known)
+    }
+
+    async fn identity(&self) -> Result<Option<String>, PortError> {
+        self.with(|class| (class.schema["multiTenancyConfig"]["enabled"] != true).then(|| class.number.to_string()))
+    }
+
     async fn any_object(&self, tenant: Option<&str>) -> Result<Option<Object>, PortError> {
         self.with(|class| class.objects.get(tenant.unwrap_or_default()).and_then(|all| all.values().next().cloned()))
     }
@@ -401,7 +420,8 @@ impl Target for MemoryCluster {
         if self.refuses_classes {
             return Err(refuse("the class is not liked".to_owned()));
         }
-        self.set(&self.name, MemoryClass { schema: class.clone(), ..MemoryClass::default() });
+        let number = self.made.fetch_add(1, Ordering::Relaxed) + 1;
+        self.set(&self.name, MemoryClass { schema: class.clone(), number, ..MemoryClass::default() });
         self.fuse.alive()
     }
 

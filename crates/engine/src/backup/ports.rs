@@ -224,6 +224,16 @@ pub trait Target: Sync {
     /// Whether there is any object of this tenant.
     fn has_objects(&self, tenant: Option<&str>) -> impl Future<Output = Result<bool, PortError>> + Send;
 
+    /// Whether [`Self::has_objects`] asks every node at its own address: else that it found none proves nothing.
+    fn asks_every_node(&self) -> impl Future<Output = Result<bool, PortError>> + Send {
+        std::future::ready(Ok(true))
+    }
+
+    /// What tells the class from any other that had its name before, or has it after; `None` where nothing does.
+    fn identity(&self) -> impl Future<Output = Result<Option<String>, PortError>> + Send {
+        std::future::ready(Ok(None))
+    }
+
     /// Any object of this tenant, with its vectors: new ones must have as many dimensions. `None` when there is none, or it
     /// cannot be told.
     fn any_object(&self, tenant: Option<&str>) -> impl Future<Output = Result<Option<Object>, PortError>> + Send {

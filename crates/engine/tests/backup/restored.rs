@@ -4,9 +4,11 @@ use bytes::Bytes;
 use elysia_engine::backup::manifest::DataFormat;
 use elysia_engine::backup::memory::{MemoryClass, MemoryCluster, MemoryStore};
 use elysia_engine::backup::ports::{Got, Mode, Put, Store};
-use elysia_engine::backup::restore::{Blocker, Conflict, Counts, Progress, RestoreError, Restorer, contents};
+use elysia_engine::backup::restore::{
+    Blocker, Conflict, Counts, Order as RestoreOrder, Progress, RestoreError, Restorer, contents,
+};
 use elysia_engine::backup::write::{Cold, Order, WriteError};
-use elysia_engine::memory::FixedClock;
+use elysia_engine::memory::{FixedClock, Fuse};
 use elysia_engine::ports::PortError;
 use elysia_engine::retry::Stop;
 use serde_json::json;
@@ -151,6 +153,63 @@ async fn what_the_servers_lack_is_named_before_the_first_write() {
         let order = restore_order("Notes", "Copy", Conflict::Fail);
         let done = restore(&store, &target.with_frozen(&[frozen]), &order).await;
         assert_eq!(done.is_err(), is_blocked, "{frozen}: {done:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_of_which_restores_leave_nothing_is_none() {
+    let (store, source) = backed_up().await;
+    // Killed after its first object.
+    let (target, fuse) = (cluster(0), Fuse::after(4));
+    let restoring = restore_order("Articles", "Articles", Conflict::Skip);
+    let restoring = RestoreOrder { target: "search".to_owned(), ..restoring };
+    target.delete("Articles").unwrap();
+    restore(&store.with_fuse(fuse.clone()), &target.with_fuse(fuse), &restoring).await.unwrap_err();
+    let noted = String::from_utf8(store.files()[&restoring.receipt].to_vec()).unwrap();
+    assert!(noted.contains("\"hasWritten\": true"), "{noted}");
+    let alone = Order { collections: vec!["Articles".to_owned()], ..order("two", DataFormat::Parquet) };
+    let refused = write(&store, &source, &alone).await.unwrap_err();
+    assert!(matches!(&refused, WriteError::Restored { collection, .. } if collection == "Articles"), "{refused}");
+    assert!(refused.to_string().ends_with("kubectl elysia backup abandon r"), "{refused}");
+    assert!(!store.files().contains_key("runs/two/manifest.json"));
+    // The other collection is there all the same.
+    let run = write(&store, &source, &order("three", DataFormat::Parquet)).await.unwrap();
+    assert_eq!(run.collections.iter().map(|note| note.name.as_str()).collect::<Vec<_>>(), ["Notes"]);
+    // Of a restore that has written nothing there is nothing to leave out.
+    let text = noted.replace("\"hasWritten\": true", "\"hasWritten\": false");
+    store.tamper(&restoring.receipt, Some(text.into_bytes()));
+    assert_eq!(write(&store, &source, &order("four", DataFormat::Parquet)).await.unwrap().collections.len(), 2);
+}
+
+/// One replica lost its volume, and the load balancer answers with that one: it lists nothing.
+#[tokio::test]
+async fn a_collection_of_which_not_every_node_can_be_asked_is_not_empty() {
+    let (store, _) = backed_up().await;
+    let empty = || MemoryClass { schema: class("Copy", false), ..MemoryClass::default() };
+    for (conflict, must_be_empty, is_blocked) in [
+        (Conflict::Fail, false, true),
+        (Conflict::Overwrite, true, true),
+        (Conflict::Overwrite, false, false),
+        (Conflict::Skip, false, false),
+    ] {
+        store.tamper("restores/r.json", None);
+        let target = cluster(0).partly_known();
+        target.set("Copy", empty());
+        let mut order = restore_order("Articles", "Copy", conflict);
+        order.must_be_empty = must_be_empty;
+        match restore(&store, &target, &order).await {
+            Err(RestoreError::Blocked(blockers)) if is_blocked => {
+                assert_eq!(blockers, [Blocker::NotProvedEmpty { into: "Copy".to_owned() }], "{conflict:?}");
+                assert!(target.get("Copy").unwrap().objects.is_empty());
+                assert!(!store.files().contains_key(&order.receipt));
+            }
+            done => assert!(done.is_ok() && !is_blocked, "{conflict:?}: {done:?}"),
+        }
+    }
+    // Nothing has to be proved of a collection that is not there, nor of one whose nodes answer.
+    for target in [cluster(0).partly_known(), cluster(0)] {
+        store.tamper("restores/r.json", None);
+        restore(&store, &target, &restore_order("Articles", "Copy", Conflict::Fail)).await.unwrap();
     }
 }
 

@@ -64,6 +64,7 @@ pub(crate) fn cluster(count: u32) -> MemoryCluster {
         schema: class("Notes", true),
         tenants: [("cold".to_owned(), "COLD".to_owned()), ("warm".to_owned(), "HOT".to_owned())].into(),
         objects: [("cold".to_owned(), objects(0..count / 3)), ("warm".to_owned(), objects(0..count / 2))].into(),
+        ..MemoryClass::default()
     };
     cluster.set("Articles", articles);
     cluster.set("Notes", notes);

@@ -110,6 +110,14 @@ impl<T: Target> Target for ScratchTarget<T> {
         self.inner.has_objects(tenant).await
     }
 
+    async fn asks_every_node(&self) -> Result<bool, PortError> {
+        self.inner.asks_every_node().await
+    }
+
+    async fn identity(&self) -> Result<Option<String>, PortError> {
+        self.inner.identity().await
+    }
+
     async fn any_object(&self, tenant: Option<&str>) -> Result<Option<Object>, PortError> {
         self.inner.any_object(tenant).await
     }

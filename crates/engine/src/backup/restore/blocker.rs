@@ -142,6 +142,15 @@ pub enum Blocker {
         /// Those that are not healthy.
         unhealthy: Vec<String>,
     },
+    /// No objects were found, and not every node could be asked.
+    #[error(
+        "{into} is there and cannot be shown to be empty, since not every node can be asked at its own address: name the \
+         addresses of all nodes, restore under another name, or say what becomes of objects whose ids are taken"
+    )]
+    NotProvedEmpty {
+        /// The collection.
+        into: String,
+    },
     /// More replicas than nodes.
     #[error("{factor} replicas need {factor} nodes, and there are {nodes}: ask for fewer replicas")]
     TooFewNodes {

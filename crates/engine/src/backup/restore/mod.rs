@@ -213,7 +213,8 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
             self.call(async || self.target.create_tenants(&tenants).await).await?;
         }
         if !receipt.has_written() {
-            // From here on what is there may be its own.
+            // From here on what is there may be its own, as long as it is this very class.
+            receipt.written_into = self.call(async || self.target.identity().await).await?;
             receipt.has_written = Some(true);
             self.save(&receipt).await?;
         }

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::receipt::{Receipt, State};
-use super::whole::{Kept, kept};
-use super::{AliasState, Blocker, Order, aliases, standing};
+use super::whole::{Kept, Sameness, kept, sameness};
+use super::{AliasState, Blocker, Conflict, Order, aliases, standing};
 use crate::backup::manifest::{Index, Manifest, Part, RunMode};
 use crate::backup::opened::{Chain, part_name};
 use crate::backup::ports::{Store, Target};
@@ -108,6 +108,13 @@ pub(super) async fn look<S: Store, R: Store, T: Target>(
         }
         out.receipt.forget();
     }
+    if class.is_some() && out.receipt.state == State::Running && out.receipt.has_written() {
+        // Or deleted it and made another one.
+        if sameness(target, &out.receipt).await? == Sameness::Other {
+            let message = format!("collection {} was made again while the backup was looked at", order.into);
+            return Err(PortError { category: Category::Weaviate, retryable: true, message }.into());
+        }
+    }
     let own = origin.as_ref().and_then(|origin| origin.indexes.first()).map(|(_, own)| own);
     if let (Some(index), Some(transformation)) = (own, out.transformation.take()) {
         standing::standing(target, class, order, index, transformation.class(), &mut out).await?;
@@ -175,6 +182,9 @@ async fn backup<S: Store, T: Target>(
         match kept(target, class, order, (&chain, &indexes), &out.receipt).await? {
             Kept::All => {}
             Kept::Some => out.receipt.begin_again(),
+            // Whatever is there is asked for again, as if this restore had never been.
+            Kept::Untold if order.conflict == Conflict::Fail || order.must_be_empty => out.receipt.forget(),
+            Kept::Untold => out.receipt.begin_again(),
             Kept::Nothing => out.receipt.forget(),
         }
     }

@@ -91,6 +91,10 @@ pub struct Receipt {
     /// this was noted lack it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub has_written: Option<bool>,
+    /// Which class of the name it writes into, said with `has_written`. Absent where nothing tells classes of one name apart,
+    /// as with tenants, and in receipts of before this was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_into: Option<String>,
     /// When it began.
     pub started_at: Timestamp,
     /// When this was written.
@@ -123,6 +127,7 @@ impl Receipt {
             uid: order.uid.clone(),
             approved: order.approved.clone(),
             has_written: Some(false),
+            written_into: None,
             started_at: now,
             updated_at: now,
             counts: Counts::default(),
@@ -141,6 +146,7 @@ impl Receipt {
     pub(super) fn forget(&mut self) {
         self.begin_again();
         self.has_written = Some(false);
+        self.written_into = None;
     }
 
     /// Begins again with the first part.

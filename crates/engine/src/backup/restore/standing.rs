@@ -92,12 +92,12 @@ pub(super) async fn standing<T: Target>(
     }
     // What a restore that was cut off has written is its own.
     if (order.conflict == Conflict::Fail || order.must_be_empty) && !out.receipt.has_written() {
-        for tenant in beside {
-            if target.has_objects(tenant).await? {
-                let (into, tenant) = (order.into.clone(), tenant.map(str::to_owned));
-                out.blockers.push(Blocker::NotEmpty { into, tenant });
-                break;
-            }
+        let into = order.into.clone();
+        match taken(target, beside).await? {
+            Some(tenant) => out.blockers.push(Blocker::NotEmpty { into, tenant }),
+            // One replica that lost its volume answers for all where it alone is asked.
+            None if !target.asks_every_node().await? => out.blockers.push(Blocker::NotProvedEmpty { into }),
+            None => {}
         }
     }
     Ok(())
@@ -112,6 +112,16 @@ fn room(health: Health, class: &Value) -> Option<Blocker> {
         return Some(Blocker::TooFewNodes { factor, nodes });
     }
     is_more_than(nodes.saturating_sub(unhealthy.len())).then_some(Blocker::Unhealthy { factor, nodes, unhealthy })
+}
+
+/// The first of these tenants that has objects.
+async fn taken<T: Target>(target: &T, tenants: Vec<Option<&str>>) -> Result<Option<Option<String>>, PortError> {
+    for tenant in tenants {
+        if target.has_objects(tenant).await? {
+            return Ok(Some(tenant.map(str::to_owned)));
+        }
+    }
+    Ok(None)
 }
 
 /// What new objects have another number of dimensions than.

@@ -59,6 +59,14 @@ pub enum WriteError {
     /// The class is not what it was when reading began.
     #[error("collection {0} was changed while it was read: its parts do not fit together; begin another run")]
     Changed(String),
+    /// Restores wrote into every collection.
+    #[error("nothing is left to back up; collection {collection}: {why}")]
+    Restored {
+        /// The first of them.
+        collection: String,
+        /// Which restore.
+        why: String,
+    },
     /// The source broke its promise.
     #[error("collection {collection}: object {id} does not come after the one before it")]
     Disorder {

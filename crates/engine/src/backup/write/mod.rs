@@ -203,6 +203,11 @@ impl<S: Store, O: ObjectSource, C: Clock> Writer<'_, S, O, C> {
         let cluster = &order.owner.cluster;
         let restored = self.call(async || catalogue::restored(self.store, cluster, started_at).await).await?;
         collections.retain(|note| !restored.contains_key(&note.name));
+        if let (true, Some(first)) = (collections.is_empty(), order.collections.first()) {
+            // It would count as a run, and hold nothing.
+            let why = restored.get(first).map(catalogue::Restoring::why).unwrap_or_default();
+            return Err(WriteError::Restored { collection: first.clone(), why });
+        }
         collections.sort_by(|one, other| one.name.cmp(&other.name));
         let manifest = Manifest {
             format: FORMAT.to_owned(),
