@@ -16,8 +16,8 @@ use crate::cli::printer::{Printer, plain};
 use crate::cli::session::Stop;
 use crate::worker::S3Key;
 use crate::worker::backup::Failure;
-use crate::worker::backup::listing::{self, Reading};
 use crate::worker::backup::latest::{Latest, latest};
+use crate::worker::backup::listing::{self, Reading};
 use crate::worker::backup::store::{self, AnyStore};
 use crate::worker::backup::work::{BucketWork, StoreWork};
 

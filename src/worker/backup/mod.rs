@@ -14,8 +14,8 @@
 pub(crate) mod drill;
 pub(crate) mod drilled;
 mod failure;
-pub(crate) mod listing;
 pub(crate) mod latest;
+pub(crate) mod listing;
 pub(crate) mod native;
 mod paging;
 mod replicas;

@@ -7,8 +7,8 @@ use elysia_api::backup::DrillState;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::profile::WorkProfile;
 use crate::pace::Pace;
+use crate::profile::WorkProfile;
 
 /// Runs that the ledger tells of, the newest.
 pub const TOLD_RUNS: usize = 10;

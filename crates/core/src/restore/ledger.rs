@@ -5,8 +5,8 @@ use elysia_api::restore::RestoredAliases;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::profile::WorkProfile;
 use crate::pace::Pace;
+use crate::profile::WorkProfile;
 
 /// The ledger of a restore.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -97,6 +97,7 @@ fn tenants(count: u32, activity: &str) -> MemoryCluster {
         schema: class("Notes", true),
         tenants: names().map(|name| (name, activity.to_owned())).collect(),
         objects: names().zip(1..).map(|(name, number)| (name, objects(0..number))).collect(),
+        ..MemoryClass::default()
     };
     cluster.set("Notes", notes);
     cluster

@@ -197,6 +197,7 @@ impl ObjectSource for Restless {
                         objects,
                         times,
                         replicas: ReplicasNote { compared: true, ..Default::default() },
+                        is_last: false,
                     });
                 }
             }
