@@ -5,10 +5,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use elysia_engine::backup::manifest::{DataFormat, SourceNote};
+use elysia_engine::backup::layout;
+use elysia_engine::backup::manifest::{DataFormat, Index, SourceNote};
 use elysia_engine::backup::memory::{MemoryClass, MemoryCluster, MemoryStore};
 use elysia_engine::backup::ports::{Described, Named, ObjectSource, Page, Store as _, Stretch, Target, TenantState};
-use elysia_engine::backup::restore::{Conflict, Progress as Restored, Restorer};
+use elysia_engine::backup::restore::{Conflict, Progress as Restored, Receipt, Restorer};
 use elysia_engine::backup::write::{Order, Progress, WriteError, Writer};
 use elysia_engine::memory::FixedClock;
 use elysia_engine::object::Object;
@@ -251,8 +252,12 @@ async fn a_part_is_done_when_it_is_confirmed_and_the_next_one_does_not_wait_for_
     let receipt = tokio::time::timeout(LONG, restorer.restore()).await.expect("nothing waits for ever").unwrap();
     assert_eq!(receipt.counts.written, 1 + 2 + 3);
     assert_eq!(cluster.get("Copy").unwrap().objects, source.get("Notes").unwrap().objects);
-    let before = target.seen.lock().unwrap().join("\n");
-    assert!(!before.contains("tenant-00"), "not done before it is confirmed: {before}");
+    let index: Index = serde_json::from_slice(&store.files()[&layout::in_run("one", &layout::index("Notes"))]).unwrap();
+    let first = index.parts.iter().find(|part| part.tenant.as_deref() == Some("tenant-00")).unwrap();
+    for before in target.seen.lock().unwrap().iter() {
+        let receipt: Receipt = serde_json::from_str(before).unwrap();
+        assert!(!receipt.done.contains(&first.file.key), "not done before it is confirmed: {before}");
+    }
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     assert_eq!((count(&progress.objects), count(&progress.total)), (6, 6));
     assert_eq!(count(&progress.bytes), count(&progress.total_bytes));

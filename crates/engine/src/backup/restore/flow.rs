@@ -70,10 +70,21 @@ pub(super) enum Decoded<'a> {
     End,
 }
 
+/// What is asked of objects that are there already.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Beside {
+    /// Nothing but what `conflict` asks.
+    Unasked,
+    /// Whether they are as they are to be written: then they stay untouched.
+    Compared,
+    /// The same: one that differs is somebody else's, and ends the restore.
+    Guarded,
+}
+
 /// A part of which something is not confirmed yet.
 struct Open<'a> {
     left: Left<'a>,
-    is_compared: bool,
+    beside: Beside,
     counts: Counts,
     /// Batches that are not confirmed.
     waiting: usize,
@@ -88,10 +99,11 @@ struct Batch {
 }
 
 impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
-    /// Writes these parts, and notes each in the receipt.
+    /// Writes these parts, and notes each in the receipt. `is_guarded`: [`Beside::Guarded`].
     pub(super) async fn flow<'p>(
         &self,
         left: impl Iterator<Item = Left<'p>>,
+        is_guarded: bool,
         source: (&Origin, &ByTenant<'_>),
         transformation: &Arc<Transformation>,
         receipt: &mut Receipt,
@@ -103,7 +115,7 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         let (written, to_note) = mpsc::unbounded_channel();
         let fetch = self.fetch_all(left, &room, fetched);
         let decode = self.decode_all(source, transformation, to_decode, decoded);
-        let write = self.write_all(to_write, written);
+        let write = self.write_all(is_guarded, to_write, written);
         let note = self.note_all(receipt, to_note);
         futures::try_join!(fetch, decode, write, note).map(drop)
     }
@@ -157,6 +169,7 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
     /// Batches of whatever was decoded, some at once.
     async fn write_all(
         &self,
+        is_guarded: bool,
         mut decoded: mpsc::Receiver<Decoded<'_>>,
         written: mpsc::UnboundedSender<(String, Counts)>,
     ) -> Result<(), RestoreError> {
@@ -164,16 +177,16 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         let mut last = 0;
         let mut ready: VecDeque<Batch> = VecDeque::new();
         let mut flying = FuturesUnordered::new();
-        let mut occupied: Option<(Option<String>, bool)> = None;
+        let mut occupied: Option<(Option<String>, Beside)> = None;
         let mut is_over = false;
         loop {
             while flying.len() < LANES
                 && let Some(Batch { number, objects, range }) = ready.pop_front()
                 && let Some(part) = parts.get(&number)
             {
-                let (tenant, is_compared) = (part.left.part.tenant.as_deref().map(str::to_owned), part.is_compared);
+                let (tenant, beside) = (part.left.part.tenant.as_deref().map(str::to_owned), part.beside);
                 flying.push(async move {
-                    let counts = self.batch(tenant.as_deref(), &objects[range], is_compared);
+                    let counts = self.batch(tenant.as_deref(), &objects[range], beside);
                     let counts = self.progress.writing.of(self.clock, counts).await?;
                     Ok::<_, RestoreError>((number, counts))
                 });
@@ -194,9 +207,11 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
                     }
                     Some(Decoded::Begin(left)) => {
                         last += 1;
-                        let is_compared = self.is_compared(left.part.tenant.as_deref(), &mut occupied).await?;
+                        let tenant = left.part.tenant.as_deref();
+                        let beside =
+                            if is_guarded { Beside::Guarded } else { self.beside(tenant, &mut occupied).await? };
                         let counts = Counts::default();
-                        parts.insert(last, Open { left, is_compared, counts, waiting: 0, is_decoded: false });
+                        parts.insert(last, Open { left, beside, counts, waiting: 0, is_decoded: false });
                         continue;
                     }
                     Some(Decoded::Group(objects, counts)) => {
@@ -235,20 +250,21 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
     }
 
     /// Whether objects may be there already as they are to be written. Of a tenant that is empty nothing is asked twice.
-    async fn is_compared(
+    async fn beside(
         &self,
         tenant: Option<&str>,
-        known: &mut Option<(Option<String>, bool)>,
-    ) -> Result<bool, RestoreError> {
+        known: &mut Option<(Option<String>, Beside)>,
+    ) -> Result<Beside, RestoreError> {
         if self.order.conflict != Conflict::Overwrite {
-            return Ok(false);
+            return Ok(Beside::Unasked);
         }
-        if let Some((_, is_compared)) = known.as_ref().filter(|(of, _)| of.as_deref() == tenant) {
-            return Ok(*is_compared);
+        if let Some((_, beside)) = known.as_ref().filter(|(of, _)| of.as_deref() == tenant) {
+            return Ok(*beside);
         }
         let has_objects = self.call(async || self.target.has_objects(tenant).await).await?;
-        *known = Some((tenant.map(str::to_owned), has_objects));
-        Ok(has_objects)
+        let beside = if has_objects { Beside::Compared } else { Beside::Unasked };
+        *known = Some((tenant.map(str::to_owned), beside));
+        Ok(beside)
     }
 
     /// Notes parts that are done: several at once where they were done while the receipt was written.

@@ -193,7 +193,8 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
     pub async fn restore(&self) -> Result<Receipt, RestoreError> {
         let (found, source) =
             preflight::look(self.store, self.receipts, self.target, self.order, self.clock.now()).await?;
-        let Preflight { class, tenants, mut receipt, is_new, blockers, transformation, aliases, .. } = found;
+        let Preflight { class, tenants, mut receipt, is_new, is_guarded, blockers, transformation, aliases, .. } =
+            found;
         if receipt.state == State::Done {
             return Ok(receipt);
         }
@@ -243,7 +244,7 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
             }
             !is_done
         });
-        self.flow(left, (&source, &roll), &transformation, &mut receipt).await?;
+        self.flow(left, is_guarded, (&source, &roll), &transformation, &mut receipt).await?;
         let tenants = source.indexes.first().and_then(|(_, own)| own.tenants.as_ref());
         let rested =
             tenants.into_iter().flatten().filter(|it| it.activity == "COLD" && receipt.made.contains(&it.name));

@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::flow::Decoded;
+use super::flow::{Beside, Decoded};
 use super::preflight::Origin;
-use super::{Conflict, Counts, RestoreError, Restorer};
+use super::{Blocker, Conflict, Counts, RestoreError, Restorer};
 use crate::backup::digest::object_digest;
 use crate::backup::living::{Broken, Group, LivingPart};
 use crate::backup::manifest::{ByTenant, Part};
@@ -59,7 +59,7 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         &self,
         tenant: Option<&str>,
         objects: &[Object],
-        is_compared: bool,
+        beside: Beside,
     ) -> Result<Counts, RestoreError> {
         if self.stop.is_set() {
             return Err(RestoreError::Stopped);
@@ -67,15 +67,22 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         let mut counts = Counts::default();
         let mut mixed: Vec<Object> = Vec::new();
         let mut whole: Vec<&Object> = Vec::with_capacity(objects.len());
-        if is_compared || matches!(self.order.conflict, Conflict::Skip | Conflict::Merge) {
+        if beside != Beside::Unasked || matches!(self.order.conflict, Conflict::Skip | Conflict::Merge) {
             let ids: Vec<Uuid> = objects.iter().map(|object| object.id).collect();
             let there = self.call(async || self.target.fetch(tenant, &ids).await).await?;
             let there: std::collections::BTreeMap<_, _> = there.into_iter().map(|it| (it.id, it)).collect();
             for object in objects {
                 match there.get(&object.id) {
                     None => whole.push(object),
+                    Some(was) if beside == Beside::Guarded => {
+                        if !is_equal(was, object) {
+                            let (into, tenant) = (self.order.into.clone(), tenant.map(str::to_owned));
+                            return Err(RestoreError::Blocked(vec![Blocker::NotEmpty { into, tenant }]));
+                        }
+                        whole.push(object);
+                    }
                     Some(_) if self.order.conflict == Conflict::Skip => counts.skipped += 1,
-                    Some(was) if is_compared && is_equal(was, object) => counts.unchanged += 1,
+                    Some(was) if beside == Beside::Compared && is_equal(was, object) => counts.unchanged += 1,
                     Some(_) if self.order.conflict == Conflict::Overwrite => whole.push(object),
                     Some(was) => mixed.push(merged(was, object)),
                 }

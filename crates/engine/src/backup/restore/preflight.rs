@@ -36,6 +36,9 @@ pub struct Preflight {
     pub receipt: Receipt,
     /// Whether there was none.
     pub is_new: bool,
+    /// Whether objects that are there are somebody else's unless they are what the restore writes: it was cut off before it
+    /// could note a part, and nothing tells the class from another one that was made and filled under its name since.
+    pub is_guarded: bool,
     /// Everything that stands in the way.
     pub blockers: Vec<Blocker>,
 }
@@ -80,6 +83,7 @@ pub(super) async fn look<S: Store, R: Store, T: Target>(
         aliases: BTreeMap::new(),
         receipt,
         is_new,
+        is_guarded: false,
         blockers: Vec::new(),
     };
     if !out.receipt.is_of(order) {
@@ -181,10 +185,13 @@ async fn backup<S: Store, T: Target>(
     if let Some(class) = class.filter(|_| out.receipt.state == State::Running) {
         match kept(target, class, order, (&chain, &indexes), &out.receipt).await? {
             Kept::All => {}
-            Kept::Some => out.receipt.begin_again(),
+            Kept::Begun => {
+                out.is_guarded = order.conflict == Conflict::Fail || order.must_be_empty;
+                out.receipt.begin_again();
+            }
             // Whatever is there is asked for again, as if this restore had never been.
             Kept::Untold if order.conflict == Conflict::Fail || order.must_be_empty => out.receipt.forget(),
-            Kept::Untold => out.receipt.begin_again(),
+            Kept::Some | Kept::Untold => out.receipt.begin_again(),
             Kept::Nothing => out.receipt.forget(),
         }
     }

@@ -26,6 +26,8 @@ pub(super) enum Kept {
     Some,
     /// Nothing: what is there is not the restore's.
     Nothing,
+    /// No part is done, so nothing of it can be asked for: what is there may be the restore's or somebody else's.
+    Begun,
     /// Whatever is there may be the restore's or somebody else's.
     Untold,
 }
@@ -70,9 +72,8 @@ pub(super) async fn kept<T: Target>(
         return Ok(Kept::Nothing);
     }
     let first = firsts(order, (chain, indexes), receipt);
-    let untold = if sameness == Sameness::Same { Kept::All } else { Kept::Untold };
     if first.is_empty() {
-        return Ok(untold);
+        return Ok(if sameness == Sameness::Same { Kept::All } else { Kept::Begun });
     }
     let tenants = if has_tenants { target.tenants().await? } else { Vec::new() };
     let tenants: BTreeMap<&str, bool> = tenants.iter().map(|it| (it.name.as_str(), it.is_awake())).collect();

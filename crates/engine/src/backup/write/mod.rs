@@ -373,16 +373,16 @@ impl<S: Store, O: ObjectSource, C: Clock> Writer<'_, S, O, C> {
 impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
     /// Writes a file of the run, encrypted where that was asked for.
     async fn file(&self, key: String, bytes: Vec<u8>) -> Result<FileNote, WriteError> {
-        let (sealer, name) = (self.sealer.clone(), key.clone());
-        let sealed = beside(move || {
-            let bytes = match sealer {
+        let (with, name) = (self.sealer.clone(), key.clone());
+        let work = beside(move || {
+            let bytes = match with {
                 Some(sealer) => sealer.seal(&name, bytes)?,
                 None => bytes,
             };
             Ok::<_, SealError>((Digest::of(&bytes), bytes))
         });
         let Writer { clock, progress, .. } = self.writer;
-        let (sha256, bytes) = progress.encoding.of(*clock, sealed).await??;
+        let (sha256, bytes) = progress.encoding.of(*clock, work).await??;
         let size = bytes.len() as u64;
         progress.writing.of(*clock, self.writer.put(&key, bytes.into(), Mode::Overwrite)).await?;
         progress.bytes.fetch_add(size, Ordering::Relaxed);
