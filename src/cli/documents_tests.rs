@@ -42,14 +42,13 @@ fn words(command: &str) -> Option<Vec<String>> {
     for character in command.chars() {
         match (quote, character) {
             (Some(open), _) if character == open => quote = None,
-            (Some(_), _) => word.get_or_insert_default().push(character),
             (None, '\'' | '"') => {
                 quote = Some(character);
                 word.get_or_insert_default();
             }
             (None, '|' | '>' | '#' | ';' | '&') if word.is_none() => break,
             (None, ' ') => words.extend(word.take()),
-            (None, _) => word.get_or_insert_default().push(character),
+            (Some(_) | None, _) => word.get_or_insert_default().push(character),
         }
     }
     words.extend(word);

@@ -35,6 +35,7 @@ pub struct Retention {
 
 /// A run as far as its retention is concerned. A run that has no manifest is none.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each says something else of the run")]
 pub struct Run {
     /// Its id.
     pub id: String,

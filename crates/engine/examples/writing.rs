@@ -8,7 +8,6 @@
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
     reason = "a measurement, run by hand"
 )]
 
@@ -96,7 +95,9 @@ fn row(stage: Stage, condition: &str, mut found: Vec<f64>) -> serde_json::Value 
 /// All of them as one part, with what its index says of it.
 fn encoded(objects: &[Object], columns: &Arc<Columns>) -> Vec<u8> {
     let mut part = PartWriter::new(DataFormat::Parquet, columns).unwrap();
-    objects.iter().for_each(|object| part.push(object).unwrap());
+    for object in objects {
+        part.push(object).unwrap();
+    }
     part.finish().unwrap().unwrap().bytes
 }
 
@@ -114,7 +115,9 @@ fn objects(dimensions: usize, count: usize) -> Vec<Object> {
         // Sums of several numbers fall as those of models do: most of them near nothing.
         let mut numbers: Vec<f32> = (0..dimensions).map(|_| (0..4).map(|_| next()).sum::<f32>() - 2.0).collect();
         let length = numbers.iter().map(|number| number * number).sum::<f32>().sqrt();
-        numbers.iter_mut().for_each(|number| *number /= length);
+        for number in &mut numbers {
+            *number /= length;
+        }
         let properties = json!({
             "repo": "elysia",
             "path": format!("crates/engine/src/module_{}/file_{number}.rs", number % 97),

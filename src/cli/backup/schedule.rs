@@ -7,7 +7,7 @@ use elysia_api::names::PLUGIN_MANAGER;
 use elysia_core::backup::BackupSpec;
 use elysia_engine::backup::filter::Expression;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
-use kube::core::ResourceExt as _;
+use kube::core::ResourceExt;
 use serde_json::{Map, Value, json};
 
 use super::create::expression;
@@ -223,7 +223,7 @@ impl ScheduleArgs {
         let question = Question::new::<CollectionBackup>("list", Some(&session.namespace));
         let found =
             session.reader.ask(&question, session.api::<CollectionBackup>().list(&ListParams::default())).await?;
-        let names: Vec<String> = found.items.iter().map(|policy| policy.name_any()).collect();
+        let names: Vec<String> = found.items.iter().map(ResourceExt::name_any).collect();
         match names.as_slice() {
             [only] => Ok(only.clone()),
             [] => Err(Stop::usage(format!(

@@ -163,7 +163,9 @@ fn every_expression_asks_for_what_is_exported() {
         let mut found = Vec::new();
         of_dashboard(&dashboard, &mut found);
         in_dashboards += found.len();
-        found.iter().for_each(|(expression, named)| check(&file, expression, named));
+        for (expression, named) in &found {
+            check(&file, expression, named);
+        }
     }
     let rule = repository().join("charts/elysia-operator/templates/prometheusrule.yaml");
     for expression in of_rules(&fs::read_to_string(&rule).unwrap()) {

@@ -85,7 +85,9 @@ pub(super) fn judge(
     tenant: Option<&str>,
 ) -> (Vec<Seen>, ReplicasNote) {
     // What was asked for by ids comes in any order.
-    listings.iter_mut().for_each(|listing| listing.seen.sort_by_key(|seen| seen.object.id));
+    for listing in &mut listings {
+        listing.seen.sort_by_key(|seen| seen.object.id);
+    }
     let (newest, note) = newest(&listings, reach, before, tenant);
     // They are moved: a copy of every vector would be as much work as to read it.
     let mut lists: Vec<_> = listings.into_iter().map(|listing| listing.seen.into_iter()).collect();

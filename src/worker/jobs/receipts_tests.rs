@@ -96,12 +96,13 @@ async fn a_receipt_on_the_board_blocks_no_other_restore_of_the_name() {
     let on_board = || bench.board.0.lock().unwrap()["receipt.json"].clone();
     // Receipts of before say not which restore they are of.
     for former in [Some(receipt(State::Running)), None] {
-        let mut board = bench.board.0.lock().unwrap();
-        match former {
-            Some(former) => drop(board.insert("receipt.json".to_owned(), String::from_utf8(former).unwrap())),
-            None => drop(board.remove("receipt.json")),
+        {
+            let mut board = bench.board.0.lock().unwrap();
+            match former {
+                Some(former) => drop(board.insert("receipt.json".to_owned(), String::from_utf8(former).unwrap())),
+                None => drop(board.remove("receipt.json")),
+            }
         }
-        drop(board);
         // Nobody listens where objects would go.
         let failed = bench.restore(&job(runs[1], "second")).await.unwrap_err();
         assert!(!failed.contains("is that of another restore"), "{failed}");

@@ -133,6 +133,9 @@ fn it_runs_once_and_never_again() {
     assert!(plan(&other, &seen).step.is_some());
 }
 
+/// What a table makes of a spec.
+type Edit = fn(&mut Value);
+
 /// Each is applied under the name of one that was done: its ledger, which nobody deletes, says nothing of them.
 #[test]
 fn what_was_done_answers_for_no_other_restore() {
@@ -141,7 +144,7 @@ fn what_was_done_answers_for_no_other_restore() {
     let done = ledger(&former, "o", Stage::Done);
     seen.ledger = Sight::Seen(Some(done.clone()));
     assert_eq!(shown(&plan(&former, &seen)), "Succeeded Ready:Restored");
-    let edits: [(&str, fn(&mut Value)); 6] = [
+    let edits: [(&str, Edit); 6] = [
         ("another policy", |it| it["spec"]["from"]["backupRef"]["name"] = json!("weekly")),
         ("another store", |it| {
             it["spec"]["from"] = json!({"store": {"s3": {"bucket": "b", "prefix": "p"}}, "run": "latest"});

@@ -25,7 +25,9 @@ pub fn transformed(properties: &[Value], steps: &[TransformStep]) -> Vec<Value> 
         {
             property["dataType"] = json!([convert.to]);
             if let Some(settings) = property.as_object_mut() {
-                OF_ITS_TYPE.iter().for_each(|key| drop_key(settings, key));
+                for key in OF_ITS_TYPE {
+                    settings.remove(key);
+                }
             }
         }
         if let Some(drop) = drop {
@@ -33,10 +35,6 @@ pub fn transformed(properties: &[Value], steps: &[TransformStep]) -> Vec<Value> 
         }
     }
     properties
-}
-
-fn drop_key(settings: &mut Map<String, Value>, key: &str) {
-    settings.remove(key);
 }
 
 fn find<'a>(properties: &'a mut [Value], name: &str) -> Option<&'a mut Value> {

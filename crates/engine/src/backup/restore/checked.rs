@@ -78,7 +78,9 @@ mod tests {
         let all: Vec<Object> = (1..=3000).map(object).collect();
         for data in [DataFormat::Parquet, DataFormat::JsonlZstd] {
             let mut writer = PartWriter::new(data, &columns).unwrap();
-            all.iter().for_each(|object| writer.push(object).unwrap());
+            for object in &all {
+                writer.push(object).unwrap();
+            }
             let done = writer.finish().unwrap().unwrap();
             let sha256 = Digest::of(&done.bytes);
             let file = FileNote { key: "p".to_owned(), bytes: done.bytes.len() as u64, sha256 };

@@ -32,13 +32,13 @@ impl Planner<'_> {
         };
         let resumed = last.filter(is_resumed);
         if let Some(kept) = kept.filter(|kept| is_rollback && !kept.transform.is_empty()) {
-            let lost: Vec<String> = kept.transform.iter().map(migration::transform::words).collect();
+            let steps: Vec<String> = kept.transform.iter().map(migration::transform::words).collect();
             return Part::Stuck(
                 Reason::MigrationBlocked,
                 format!(
                     "{what}, and it does not go back to {} by itself: objects were transformed on the way ({}), and to copy them back would take from {} what only it still has. To have it live as it was at the switch, without anything that was written since: PUT /v1/aliases/{} with {{\"class\": \"{}\"}}",
                     kept.from,
-                    lost.join("; "),
+                    steps.join("; "),
                     kept.from,
                     kept.alias,
                     kept.from

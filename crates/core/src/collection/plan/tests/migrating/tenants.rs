@@ -34,8 +34,8 @@ fn roll() -> Roll {
     Roll::of(&states(&[("s", "HOT"), ("t", "HOT"), ("u", "COLD")]))
 }
 
-fn held(roll: Option<Roll>) -> Option<Tenants> {
-    Some(Tenants { tenancy: Some(class_of("A", "none")["multiTenancyConfig"].clone()), roll })
+fn held(roll: Option<Roll>) -> Tenants {
+    Tenants { tenancy: Some(class_of("A", "none")["multiTenancyConfig"].clone()), roll }
 }
 
 /// A journal of a collection with tenants, all of whose roll is called from the freeze on.
@@ -45,7 +45,7 @@ fn tenanted(phase: Phase) -> Journal {
         wanted_schema: class_of("A_2", "text2vec-openai"),
         shards: Vec::new(),
         to_shards: Vec::new(),
-        tenants: if phase.is_frozen() { held(Some(roll())) } else { Some(Tenants::default()) },
+        tenants: Some(if phase.is_frozen() { held(Some(roll())) } else { Tenants::default() }),
         ..journal(phase)
     };
     Journal { hash: journal.hash_of(UID), ..journal }
@@ -148,14 +148,14 @@ fn approved_it_notes_how_tenants_are_created_before_anything_is_changed() {
     assert_eq!(picture(&plan), "False Migrating [journal Freeze]");
     let Step::Migration(act) = &plan.steps[0] else { panic!() };
     let Act::Write(written) = act.as_ref() else { panic!() };
-    assert_eq!(written.tenants, held(None));
+    assert_eq!(written.tenants, Some(held(None)));
     assert_eq!(picture(&done(states(&[("s", "HOT"), ("t", "OFFLOADING")]))), "False MigrationBlocked []");
 }
 
 #[test]
 fn the_freeze_step_by_step() {
     let fresh = || Journal {
-        tenants: held(None),
+        tenants: Some(held(None)),
         read_only_before: None,
         freezing_since: None,
         frozen_since: None,
@@ -175,7 +175,7 @@ fn the_freeze_step_by_step() {
     let plan = check_tenants("the roll is called", &called, "False Migrating [journal Freeze]");
     let Step::Migration(act) = &plan.steps[0] else { panic!() };
     let Act::Write(written) = act.as_ref() else { panic!() };
-    assert_eq!(written.tenants, held(Some(roll())));
+    assert_eq!(written.tenants, Some(held(Some(roll()))));
     assert_eq!(written.read_only_before, Some(vec!["t".to_owned()]));
     assert_eq!((written.freezing_since, written.shards.len()), (Some(at(NOW)), 0));
     let offloaded = changed(fresh(), |look| tenants_are(look, "A", states(&[("s", "FROZEN")])));
@@ -201,7 +201,7 @@ fn the_freeze_step_by_step() {
     let late = |tenants: usize, seconds: i64| {
         let states: Vec<TenantState> =
             (0..tenants).map(|number| TenantState { name: format!("t{number}"), status: "HOT".to_owned() }).collect();
-        let journal = Journal { since: at(NOW - seconds), tenants: held(Some(Roll::of(&states))), ..freezing() };
+        let journal = Journal { since: at(NOW - seconds), tenants: Some(held(Some(Roll::of(&states)))), ..freezing() };
         changed(journal, |look| {
             tenants_are(look, "A", states);
             look.read_only.values_mut().for_each(|frozen| *frozen = Some(Vec::new()));
@@ -277,7 +277,7 @@ fn what_was_woken_rests_again_after_the_switch_and_after_a_thaw() {
     let Act::Write(written) = act.as_ref() else { panic!() };
     assert_eq!(written.tenants, Some(Tenants::default()), "the next attempt calls them anew");
     // Stopped before the roll was called: nothing was woken, but writing may create none.
-    let early = Journal { tenants: held(None), read_only_before: None, ..tenanted(Phase::Thaw) };
+    let early = Journal { tenants: Some(held(None)), read_only_before: None, ..tenanted(Phase::Thaw) };
     check_tenants("early", &seen_of(Some(early)), "False Migrating [release A true, journal Copy]");
     let away = changed(tenanted(Phase::Thaw), |look| {
         look.read_only.values_mut().for_each(|frozen| *frozen = Some(Vec::new()));
@@ -325,11 +325,11 @@ fn a_kept_class_with_tenants_is_a_persons_and_its_settings_come_back_in_another_
 fn the_journal_of_very_many_tenants_fits_into_a_config_map() {
     let tenant = |number: usize| TenantState {
         name: format!("{number:064}"),
-        status: if number % 10 == 0 { "COLD" } else { "HOT" }.to_owned(),
+        status: if number.is_multiple_of(10) { "COLD" } else { "HOT" }.to_owned(),
     };
     let many: Vec<TenantState> = (0..migrations::tenants::MOST_TENANTS).map(tenant).collect();
     assert_eq!(migrations::tenants::obstacle(&many), None);
-    let journal = Journal { tenants: held(Some(Roll::of(&many))), ..tenanted(Phase::Freeze) };
+    let journal = Journal { tenants: Some(held(Some(Roll::of(&many)))), ..tenanted(Phase::Freeze) };
     let bytes = serde_json::to_string_pretty(&journal).unwrap().len();
     assert!(bytes < 200_000, "{bytes}");
 }
