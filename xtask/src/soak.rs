@@ -4,6 +4,7 @@ mod backup;
 mod faults;
 mod fuzz;
 mod gitops;
+mod programs;
 
 use std::fs;
 use std::time::{Duration, Instant};
