@@ -206,7 +206,17 @@ pub(super) async fn run(args: &RestoreArgs, target: &Target, printer: Printer) -
         output => encode(&receipt, output)?,
     };
     printer.data(&text)?;
+    printer.note(&not_made(&plan.aliases));
     Ok(Exit::Healthy)
+}
+
+/// Aliases are named alone: they may lead elsewhere by now, and clients with them.
+fn not_made(aliases: &[String]) -> String {
+    if aliases.is_empty() {
+        return String::new();
+    }
+    let names = aliases.iter().map(|alias| plain(alias)).collect::<Vec<_>>().join(", ");
+    format!("aliases that led to it when it was backed up, and are not made: {names}\n")
 }
 
 async fn carry_out(
@@ -350,6 +360,8 @@ struct Planned<'a> {
     objects: Option<u64>,
     creates_collection: bool,
     creates_tenants: usize,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    aliases: &'a [String],
     receipt: &'a str,
     state: &'static str,
     blockers: &'a [Blocker],
@@ -365,6 +377,7 @@ fn show_plan(args: &RestoreArgs, work: &RestoreWork, plan: &Preflight, printer: 
         objects: note.map(|note| note.contents.objects),
         creates_collection: plan.class.is_some(),
         creates_tenants: plan.tenants.len(),
+        aliases: &plan.aliases,
         receipt: &work.receipt,
         state: match plan.receipt.state {
             _ if plan.is_new => "new",
@@ -390,6 +403,7 @@ fn render_plan(planned: &Planned<'_>) -> String {
         objects,
         creates_collection,
         creates_tenants,
+        aliases,
         receipt,
         state,
         blockers,
@@ -404,6 +418,7 @@ fn render_plan(planned: &Planned<'_>) -> String {
         plain(into),
         plain(receipt),
     );
+    text.push_str(&not_made(aliases));
     if blockers.is_empty() {
         // Writing to a String cannot fail.
         writeln!(text, "{}: nothing stands in the way", paint(GOOD, "ok")).ok();
@@ -437,4 +452,30 @@ pub(super) fn render(receipt: &Receipt) -> String {
     }
     text.push('\n');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aliases_are_named() {
+        assert_eq!(not_made(&[]), "");
+        let aliases = ["News".to_owned(), "Papers".to_owned()];
+        let planned = Planned {
+            run: "r",
+            collection: "A",
+            into: "B",
+            conflict: Conflict::Fail,
+            objects: Some(3),
+            creates_collection: true,
+            creates_tenants: 0,
+            aliases: &aliases,
+            receipt: "id",
+            state: "new",
+            blockers: &[],
+        };
+        assert!(render_plan(&planned).contains("backed up, and are not made: News, Papers\n"));
+        assert_eq!(serde_json::json!(planned)["aliases"], serde_json::json!(aliases));
+    }
 }
