@@ -403,7 +403,6 @@ fn show_plan(args: &RestoreArgs, work: &RestoreWork, plan: &Preflight, printer: 
         objects: note.map(|note| note.contents.objects),
         creates_collection: plan.class.is_some(),
         creates_tenants: plan.tenants.len(),
-        aliases: &plan.aliases,
         receipt: &work.receipt,
         state: match plan.receipt.state {
             _ if plan.is_new => "new",
@@ -430,7 +429,6 @@ pub(super) fn render_plan(planned: &Planned<'_>) -> String {
         objects,
         creates_collection,
         creates_tenants,
-        aliases,
         receipt,
         state,
         aliases,

@@ -201,7 +201,7 @@ impl Soak {
             }
         }
         self.again(source, &servers, &mut rows[first..])?;
-        // A run names them and a restore makes none: they may lead elsewhere by now.
+        // Under another name a restore makes none unless it is asked to.
         let (status, aliases) = servers.get("w-0", "/v1/aliases")?;
         ensure!(status == 200 && aliases["aliases"] == json!([]), "a restore made aliases: {aliases}");
         Ok(())
