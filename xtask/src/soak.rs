@@ -4,6 +4,8 @@ mod backup;
 mod faults;
 mod fuzz;
 mod gitops;
+mod programs;
+mod shapes;
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -24,7 +26,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 #[derive(Args)]
 pub(crate) struct SoakArguments {
-    /// Which one: `backup`, `cold-start`, `collections`, `faults`, `feeds`, `fuzz`, `gitops`
+    /// Which one: `backup`, `cold-start`, `collections`, `faults`, `feeds`, `fuzz`, `gitops`, `shapes`
     name: String,
     /// With `fuzz`: only these of `archive`, `line`, `lines`, `resume`; all four beside each other when left out
     targets: Vec<String>,
@@ -49,8 +51,11 @@ pub(crate) fn run(arguments: &SoakArguments) -> Result<()> {
         "feeds" => feeds(),
         "fuzz" => fuzz::run(arguments.minutes, &arguments.targets, arguments.keep),
         "gitops" => gitops::run(&arguments.weaviate),
+        "shapes" => shapes::run(),
         other => {
-            bail!("there is no soak `{other}`; there are: backup, cold-start, collections, faults, feeds, fuzz, gitops")
+            bail!(
+                "there is no soak `{other}`; there are: backup, cold-start, collections, faults, feeds, fuzz, gitops, shapes"
+            )
         }
     }
 }

@@ -10,7 +10,8 @@
 //! | [`Client::meta`], [`Client::nodes`], [`Client::shard_counts`], [`Client::statistics`] | `GET /v1/meta`, `nodes`, `cluster/statistics` | yes |
 //! | [`Client::node_shards`] | `GET /v1/nodes?output=verbose` | yes |
 //! | [`Client::classes`], [`Client::class`] | `GET /v1/schema`, `schema/{class}` | yes |
-//! | [`Client::create_class`] | `POST /v1/schema` | yes: the second is `Invalid` ("already exists") |
+//! | [`Client::create_class`] | `POST /v1/schema` | yes: the second is `Invalid` ("already exists"); then [`Client::add_named_vectors`] |
+//! | [`Client::add_named_vectors`] | `GET`, `PUT /v1/schema/{class}` | yes, unless somebody else wrote between: the last wins |
 //! | [`Client::update_class`] | `PUT /v1/schema/{class}` | yes, unless somebody else wrote between: the last wins |
 //! | [`Client::add_property`] | `POST /v1/schema/{class}/properties` | yes: the second is `Invalid`, or a success when it follows at once |
 //! | [`Client::delete_class`] | `DELETE /v1/schema/{class}` | **no**: the name may belong to a new class by now |
@@ -80,5 +81,5 @@ pub use replica::AtReplica;
 pub use replication::{
     OperationId, ReplicationKind, ReplicationOperation, ReplicationState, ShardReplicas, ShardingState,
 };
-pub use schema::{ActivityStatus, SchemaRead, ShardInfo, ShardStatus, Tenant};
+pub use schema::{ActivityStatus, SchemaRead, ShardInfo, ShardStatus, Tenant, has_named_vectors};
 pub use shards::{HeldShard, NodeShards};

@@ -170,8 +170,32 @@ impl Client {
     }
 
     /// `POST /v1/schema`. Refused with 422 when the class exists.
+    ///
+    /// A class that has the vector without a name *and* named ones, which were added to it later, is refused as a whole
+    /// ("forbidden", 1.35.2 and 1.38.2). It is made as it came to be: without the named ones, and then
+    /// [`Client::add_named_vectors`]. Cut off in between, it lacks them.
     pub async fn create_class(&self, class: &Value) -> Result<(), WeaviateError> {
-        self.done(Rest::new(Method::POST, &["schema"]).body(class)).await
+        let Some(first) = before_named_vectors(class) else {
+            return self.done(Rest::new(Method::POST, &["schema"]).body(class)).await;
+        };
+        self.done(Rest::new(Method::POST, &["schema"]).body(&first)).await?;
+        self.add_named_vectors(class).await
+    }
+
+    /// Gives the class of that name the named vectors of this one that it lacks, by a PUT of what is there with them. One
+    /// that lacks none is left as it is.
+    pub async fn add_named_vectors(&self, class: &Value) -> Result<(), WeaviateError> {
+        let name = class_name(class);
+        // Of a class that is not there the PUT says so.
+        let mut there = self.class(name, SchemaRead::Leader).await?.unwrap_or_else(|| class.clone());
+        let lacking = lacking_vectors(&there, class);
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        for (vector, config) in lacking {
+            there["vectorConfig"][vector] = config;
+        }
+        self.update_class(name, &there).await
     }
 
     /// `PUT /v1/schema/{class}` with a **whole** class, from a GET: what is left out is reset to defaults, and there is
@@ -262,6 +286,31 @@ fn tenants_body(tenants: &[Tenant]) -> Value {
         ref status => json!({ "name": tenant.name, "activityStatus": status.as_str() }),
     };
     tenants.iter().map(status).collect()
+}
+
+/// What has to be made of a class before its named vectors can be added; `None` when it can be made as it is. With named
+/// vectors alone a class has no `vectorIndexConfig` of its own.
+fn before_named_vectors(class: &Value) -> Option<Value> {
+    let has_both = class["vectorIndexConfig"].is_object() && named_vectors(class).next().is_some();
+    let mut first = class.clone();
+    first.as_object_mut().filter(|_| has_both)?.remove("vectorConfig");
+    Some(first)
+}
+
+/// The named vectors that this class has and the one that is there lacks, with their settings.
+fn lacking_vectors(there: &Value, class: &Value) -> Vec<(String, Value)> {
+    let lacks = |name: &String| there["vectorConfig"].get(name).is_none();
+    let lacking = named_vectors(class).filter(|(name, _)| lacks(name));
+    lacking.map(|(name, config)| (name.clone(), config.clone())).collect()
+}
+
+fn named_vectors(class: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    class["vectorConfig"].as_object().into_iter().flatten()
+}
+
+/// Whether a class has every named vector of this one.
+pub fn has_named_vectors(there: &Value, class: &Value) -> bool {
+    lacking_vectors(there, class).is_empty()
 }
 
 fn class_name(class: &Value) -> &str {

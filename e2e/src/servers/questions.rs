@@ -79,6 +79,23 @@ impl Servers {
         self.rest.get(&format!("{}{path}", self.rest(node)?))
     }
 
+    /// The body of a POST to a path of one node, which must be answered by 200.
+    pub fn post(&self, node: &str, path: &str, body: &Value) -> Result<Value> {
+        self.rest.send(&format!("{}{path}", self.rest(node)?), body)
+    }
+
+    /// The body of a PUT to a path of one node, which must be answered by 200.
+    pub fn put(&self, node: &str, path: &str, body: &Value) -> Result<Value> {
+        let (status, answer) = self.rest.put(&format!("{}{path}", self.rest(node)?), body)?;
+        ensure!(status == 200, "PUT {path} at {node}: {status} {answer}");
+        Ok(answer)
+    }
+
+    /// Writes whole objects through one node, as one batch.
+    pub fn put_batch(&self, node: &str, objects: &[Value], consistency: Consistency) -> Result<()> {
+        self.rest.put_batch(&self.rest(node)?, objects, consistency)
+    }
+
     /// Writes the objects with these numbers through one node. The same number is always the same object.
     pub fn put_objects(
         &self,

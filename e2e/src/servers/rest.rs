@@ -82,6 +82,12 @@ impl Rest {
         read(answer.with_context(|| format!("POST {url}"))?)
     }
 
+    /// Status and body of a PUT.
+    pub(crate) fn put(&self, url: &str, body: &Value) -> Result<(u16, Value)> {
+        let answer = self.agent.put(url).send_json(body);
+        read(answer.with_context(|| format!("PUT {url}"))?)
+    }
+
     /// The body of a GET that must be answered by 200.
     pub(crate) fn fetch(&self, url: &str) -> Result<Value> {
         let (status, body) = self.get(url)?;
@@ -128,19 +134,25 @@ impl Rest {
         numbers: Range<u32>,
         consistency: Consistency,
     ) -> Result<Vec<Uuid>> {
-        let url = format!("{rest}/v1/batch/objects?consistency_level={}", consistency.word());
         let all = numbers.collect::<Vec<_>>();
         for numbers in all.chunks(BATCH as usize) {
             let objects = numbers.iter().map(|number| object(class, tenant, *number)).collect::<Vec<_>>();
-            let answer = self.send(&url, &json!({"objects": objects}))?;
-            let answers = answer.as_array().map(Vec::as_slice).unwrap_or_default();
-            ensure!(answers.len() == numbers.len(), "{} answers to {} objects", answers.len(), numbers.len());
-            // 200 says that the batch was read, not that any object was stored.
-            if let Some(refused) = answers.iter().find(|answer| answer["result"]["status"] != "SUCCESS") {
-                bail!("{rest} did not store {} of {class}: {}", refused["id"], refused["result"]);
-            }
+            self.put_batch(rest, &objects, consistency)?;
         }
         Ok(all.into_iter().map(object_id).collect())
+    }
+
+    /// One batch of whole objects, each of which has to be stored.
+    pub(crate) fn put_batch(&self, rest: &str, objects: &[Value], consistency: Consistency) -> Result<()> {
+        let url = format!("{rest}/v1/batch/objects?consistency_level={}", consistency.word());
+        let answer = self.send(&url, &json!({"objects": objects}))?;
+        let answers = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+        ensure!(answers.len() == objects.len(), "{} answers to {} objects", answers.len(), objects.len());
+        // 200 says that the batch was read, not that any object was stored.
+        if let Some(refused) = answers.iter().find(|answer| answer["result"]["status"] != "SUCCESS") {
+            bail!("{rest} did not store {} of {}: {}", refused["id"], refused["class"], refused["result"]);
+        }
+        Ok(())
     }
 
     pub(crate) fn list(&self, rest: &str, class: &str, tenant: Option<&str>) -> Result<Listing> {

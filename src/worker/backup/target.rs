@@ -7,7 +7,9 @@ use std::time::Duration;
 use elysia_engine::backup::ports::{Health, Named, Target, TenantState};
 use elysia_engine::object::Object;
 use elysia_engine::ports::{PortError, Refusal};
-use elysia_weaviate::{ActivityStatus, Client, Consistency, ErrorCategory, Page, SchemaRead, Tenant, WeaviateError};
+use elysia_weaviate::{
+    ActivityStatus, Client, Consistency, ErrorCategory, Page, SchemaRead, Tenant, WeaviateError, has_named_vectors,
+};
 use serde_json::Value;
 use tokio::time::Instant;
 use tracing::warn;
@@ -74,7 +76,7 @@ impl WeaviateTarget {
                     Ok(false) | Err(_) if begun.elapsed() < LEARN => tokio::time::sleep(POLL).await,
                     Ok(false) => {
                         let what = match news {
-                            News::Class => format!("collection {}", self.name),
+                            News::Class(_) => format!("collection {}", self.name),
                             News::Tenant(tenant) => format!("tenant {} of {}", tenant.name, self.name),
                         };
                         return Err(later(format!("{} does not know {what} after {LEARN:?}", client.address())));
@@ -88,7 +90,10 @@ impl WeaviateTarget {
 
     async fn knows(&self, client: &Client, news: News<'_>) -> Result<bool, WeaviateError> {
         match news {
-            News::Class => Ok(client.class(&self.name, SchemaRead::Local).await?.is_some()),
+            News::Class(wanted) => {
+                let found = client.class(&self.name, SchemaRead::Local).await?;
+                Ok(found.is_some_and(|found| has_named_vectors(&found, wanted)))
+            }
             News::Tenant(wanted) => {
                 let found = client.tenant(&self.name, &wanted.name, SchemaRead::Local).await?;
                 Ok(found.is_some_and(|found| found.activity_status == wanted.activity_status))
@@ -119,8 +124,8 @@ impl WeaviateTarget {
 /// What nodes have to learn.
 #[derive(Clone, Copy)]
 enum News<'a> {
-    /// That the class is there.
-    Class,
+    /// That the class is there, with the named vectors of this one.
+    Class(&'a Value),
     /// That a tenant is there, and in this state.
     Tenant(&'a Tenant),
 }
@@ -255,11 +260,13 @@ impl Target for WeaviateTarget {
         let is_again = self.has_asked.swap(true, Ordering::Relaxed);
         match self.ways.common.create_class(class).await {
             Ok(()) => {}
-            // The answer to the first attempt was lost.
-            Err(WeaviateError::Invalid { .. }) if is_again && self.class().await?.is_some() => {}
+            // The answer to the first attempt was lost, or it broke off between the two steps that some classes take.
+            Err(WeaviateError::Invalid { .. }) if is_again && self.class().await?.is_some() => {
+                self.ways.common.add_named_vectors(class).await.map_err(|error| port(&error))?;
+            }
             Err(error) => return Err(port(&error)),
         }
-        self.learned(News::Class).await
+        self.learned(News::Class(class)).await
     }
 
     async fn create_tenants(&self, tenants: &[String]) -> Result<(), PortError> {

@@ -9,10 +9,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
-use elysia_e2e::ground::{Paths, cargo};
+use elysia_e2e::ground::Paths;
 use elysia_e2e::servers::{Servers, ServersOptions};
 use serde_json::{Value, json};
 
+use super::programs::{PLUG_IN, Programs, told};
 use crate::bench::write_feed;
 
 /// Kills, unless `ELYSIA_SOAK_KILLS` says otherwise.
@@ -110,6 +111,7 @@ impl Random {
 
 struct Soak {
     paths: Paths,
+    programs: Programs,
     servers: Servers,
     folder: PathBuf,
     /// Where the run lies that is restored.
@@ -125,24 +127,13 @@ impl Drop for Soak {
 impl Soak {
     fn set() -> Result<Self> {
         let paths = Paths::from_environment();
-        let mut command = cargo(&paths);
-        command.args([
-            "build",
-            "--workspace",
-            "--exclude",
-            "elysia-e2e",
-            "--exclude",
-            "xtask",
-            "--bin",
-            "kubectl-elysia",
-        ]);
-        ensure!(command.status().context("failed to start cargo")?.success(), "the plug-in does not compile");
         let folder = paths.target.join("soak/backup");
         fs::create_dir_all(&folder)?;
         let store = folder.join("kept");
         fs::create_dir_all(&store)?;
+        let programs = Programs::compile(&paths, &folder, &[PLUG_IN])?;
         let servers = Servers::start(ServersOptions::default())?;
-        let soak = Self { paths, servers, folder, store };
+        let soak = Self { paths, programs, servers, folder, store };
         let text = |name: &str| json!({"name": name, "dataType": ["text"]});
         let class = json!({
             "class": COLLECTION, "vectorizer": "none", "shardingConfig": {"desiredCount": 3},
@@ -158,20 +149,12 @@ impl Soak {
     }
 
     fn command(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = Command::new(self.paths.target.join("release/kubectl-elysia"));
-        command.args(arguments).stdin(Stdio::null()).env("NO_COLOR", "1");
-        if !matches!(arguments, ["backup", "ls" | "show" | "verify", ..]) {
-            command.args(["--url", &self.servers.rest("w-0")?, "--grpc", &self.servers.grpc("w-0")?]);
-        }
-        Ok(command)
+        let is_of_the_store = matches!(arguments, ["backup", "ls" | "show" | "verify", ..]);
+        self.programs.plug_in((!is_of_the_store).then_some(&self.servers), arguments)
     }
 
-    /// What a command that must succeed tells as JSON.
     fn told(&self, arguments: &[&str]) -> Result<Value> {
-        let output = self.command(arguments)?.args(["--output", "json"]).output()?;
-        let problem = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{}: {}: {problem}", arguments.join(" "), output.status);
-        serde_json::from_slice(&output.stdout).with_context(|| format!("{} printed no JSON", arguments.join(" ")))
+        told(self.command(arguments)?)
     }
 
     /// Starts a command and kills it at a moment; whether it had ended by then.

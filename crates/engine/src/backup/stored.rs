@@ -69,6 +69,15 @@ pub enum StoredError {
     Port(#[from] PortError),
 }
 
+/// Why no reader would take this file: known before it is written, for it is too late when it is needed.
+pub(super) fn too_much(bytes: &[u8]) -> Option<String> {
+    if u64::try_from(bytes.len()).is_ok_and(|bytes| bytes > DOCUMENT_BYTES) {
+        return Some(format!("it would have {} bytes, and readers take {DOCUMENT_BYTES}", bytes.len()));
+    }
+    (!has_few_values(bytes))
+        .then(|| format!("it would have more than {MOST_VALUES} values, which is what readers take"))
+}
+
 /// A file as it is written.
 pub(crate) fn document<T: Serialize>(value: &T) -> Bytes {
     // Nothing of ours has keys that are no texts, which is all that JSON cannot hold.
@@ -202,11 +211,14 @@ mod tests {
                 format!(r#"{{"format":"elysia-backup","version":1,"collections":[{{"junk":{junk}}}]}}"#),
             ] {
                 assert!(reason::<Manifest>(&text).contains("more than 2000000 values"));
+                assert!(too_much(text.as_bytes()).is_some_and(|reason| reason.contains("more than 2000000 values")));
             }
         }
         let deep = format!("{deep}{}", "]".repeat(100_000));
         let nested = format!(r#"{{"format":"elysia-backup","version":1,"run":{deep}}}"#);
         assert!(reason::<Manifest>(&nested).contains("invalid type"), "no recursion over what is not wanted");
+        let large = vec![b' '; usize::try_from(DOCUMENT_BYTES).unwrap() + 1];
+        assert!(too_much(&large).is_some_and(|reason| reason.contains("bytes")) && too_much(&large[1..]).is_none());
         // Commas in texts are no values.
         assert!(has_few_values(format!(r#"{{"a":"\\\"{}"}}"#, ",".repeat(MOST_VALUES * 2)).as_bytes()));
     }

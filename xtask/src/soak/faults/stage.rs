@@ -2,17 +2,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use elysia_e2e::ground::{Paths, cargo};
+use elysia_e2e::ground::Paths;
 use elysia_e2e::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
 use elysia_e2e::servers::Servers;
 use serde_json::{Value, json};
 
 use super::board::Board;
 use super::copy;
+use crate::soak::programs::{OPERATOR, PLUG_IN, Programs};
 
 /// The collection without tenants.
 pub(super) const ARTICLES: &str = "Articles";
@@ -81,7 +82,7 @@ pub(super) struct Stage {
     pub(super) paths: Paths,
     /// Everything that is made here; removed at the end.
     pub(super) folder: PathBuf,
-    binaries: PathBuf,
+    programs: Programs,
     board: Board,
     endpoints: Value,
 }
@@ -93,23 +94,15 @@ impl Drop for Stage {
 }
 
 impl Stage {
-    /// `ELYSIA_SOAK_BINARIES` names a folder with both binaries; without it they are compiled.
     pub(super) fn set(paths: Paths, servers: &Servers) -> Result<Self> {
-        let binaries = if let Some(folder) = std::env::var_os("ELYSIA_SOAK_BINARIES") {
-            PathBuf::from(folder)
-        } else {
-            let mut command = cargo(&paths);
-            command.args(["build", "--workspace", "--exclude", "elysia-e2e", "--exclude", "xtask", "--bins"]);
-            ensure!(command.status().context("failed to start cargo")?.success(), "the binaries do not compile");
-            paths.target.join("debug")
-        };
         let folder = paths.target.join("soak/faults");
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder)?;
+        let programs = Programs::compile(&paths, &folder, &[OPERATOR, PLUG_IN])?;
         let board = Board::open()?;
         board.write_config(&folder.join("kubeconfig"))?;
         let endpoints = json!({"rest": servers.rest("w-0")?, "grpc": servers.grpc("w-0")?, "nodes": []});
-        Ok(Self { paths, folder, binaries, board, endpoints })
+        Ok(Self { paths, folder, programs, board, endpoints })
     }
 
     /// A Job of a policy.
@@ -144,8 +137,8 @@ impl Stage {
     }
 
     fn worker(&self, command: &str, variable: &str, work: &Value) -> Result<Outcome> {
-        let mut worker = Command::new(self.binaries.join("elysia-operator"));
-        worker.args(["worker", command]).stdin(Stdio::null()).env(variable, work.to_string());
+        let mut worker = self.programs.command(OPERATOR);
+        worker.args(["worker", command]).env(variable, work.to_string());
         worker.env("KUBECONFIG", self.folder.join("kubeconfig"));
         worker.env("ELYSIA_S3_ACCESS_KEY_ID", ACCESS_KEY_ID).env("ELYSIA_S3_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY);
         let output = worker.output().context("failed to start the worker")?;
@@ -201,8 +194,8 @@ impl Stage {
     }
 
     fn plug_in(&self, arguments: &[&str], place: &Place) -> Command {
-        let mut command = Command::new(self.binaries.join("kubectl-elysia"));
-        command.args(arguments).args(&place.arguments).stdin(Stdio::null());
+        let mut command = self.programs.command(PLUG_IN);
+        command.args(arguments).args(&place.arguments);
         command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID).env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY);
         command
     }

@@ -56,6 +56,17 @@ pub enum WriteError {
         /// The first of them.
         first: Vec<String>,
     },
+    /// Its index would be one that nobody reads.
+    #[error(
+        "collection {collection} has too many parts and tenants for one run, of whose index readers would say: {reason}; back up a part of it, by a \
+         filter, or move tenants into another collection"
+    )]
+    TooMuch {
+        /// Which.
+        collection: String,
+        /// What is too much.
+        reason: String,
+    },
     /// The class is not what it was when reading began.
     #[error("collection {0} was changed while it was read: its parts do not fit together; begin another run")]
     Changed(String),

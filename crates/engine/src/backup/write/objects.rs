@@ -16,7 +16,7 @@ use crate::backup::manifest::{
 use crate::backup::opened::OpenRun;
 use crate::backup::ports::{Described, ObjectSource, Page, Store, Stretch, TenantState};
 use crate::backup::roll::{GoneWriter, Record, RollWriter};
-use crate::backup::stored::document;
+use crate::backup::stored::{document, too_much};
 use crate::object::Object;
 use crate::ports::Clock;
 
@@ -90,7 +90,11 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
         let written = sum(&index.parts);
         let is_full = self.writer.order.mode == RunMode::Full;
         let left_out = index.tenants.iter().flatten().filter(|tenant| is_full && tenant.contents.is_none()).count();
-        let note = self.file(layout::index(&index.collection), document(&index).into()).await?;
+        let text = document(&index);
+        if let Some(reason) = too_much(&text) {
+            return Err(WriteError::TooMuch { collection: index.collection, reason });
+        }
+        let note = self.file(layout::index(&index.collection), text.into()).await?;
         Ok(CollectionNote {
             contents: if self.base.is_some() { sum(&index.roll) } else { written },
             written: self.base.is_some().then_some(written),
