@@ -1,6 +1,6 @@
 //! Transcripts of rounds over backup policies.
 
-use elysia_api::{CollectionBackup, CollectionRestore, WeaviateCluster};
+use elysia_api::{CollectionBackup, CollectionRestore};
 use elysia_core::backup::ledger::{Attempt, BackupLedger, RunNote, Stage, Totals};
 use elysia_core::backup::suspicion::MAX_SHRINK;
 use elysia_engine::backup::manifest::DataFormat;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::super::fixture::{NAMESPACE, World, advance, manifest, now, shown};
 use crate::worker::LEDGER_KEY;
-use crate::worker::backup::work::{ColdWork, StoreWork};
+use crate::worker::backup::work::StoreWork;
 use crate::worker::jobs::work::BackupJob;
 
 fn key() -> Secret {
@@ -118,6 +118,7 @@ impl World {
 
 mod drill;
 mod migrated;
+mod native;
 mod reading;
 
 fn note(id: &str) -> RunNote {
@@ -458,51 +459,4 @@ async fn what_is_wrong_with_filter_or_key_is_told_before_there_is_a_job() {
         assert_eq!(world.backup_jobs(), Vec::<String>::new(), "{filter}");
         assert!(!shown.contains("no key: bm8") && !shown.contains("is no key: no key"), "{shown}");
     }
-}
-
-fn native(world: &World) {
-    world.api.edit::<CollectionBackup>(NAMESPACE, "nightly", |object| {
-        object["spec"]["engine"] = json!("Native");
-        object["spec"]["native"] = json!({"cpuPercentage": 20});
-        object["spec"]["verify"] = json!({"afterRun": false});
-    });
-}
-
-#[tokio::test]
-async fn the_worker_is_told_that_the_servers_back_up_themselves() {
-    let mut world = world().await;
-    native(&world);
-    world.nightly().await;
-    let job = world.backup_jobs()[0].clone();
-    let work = world.told_backup(&job);
-    let options = work.native.unwrap();
-    assert_eq!((options.cpu_percentage, options.compression_level, work.verify), (Some(20), None, false));
-    assert_eq!(work.backup.how.cold, ColdWork::Refuse);
-    let limits = world.get::<Job>(&job).spec.unwrap().template.spec.unwrap().containers[0].resources.clone().unwrap();
-    assert_eq!(limits.limits.unwrap()["memory"].0, "384Mi", "files pass through in pieces");
-    // Those of the operator are told nothing of it.
-    let mut world = self::world().await;
-    world.nightly().await;
-    assert_eq!(world.told_backup(&world.backup_jobs()[0]).native, None);
-}
-
-#[tokio::test]
-async fn a_managed_cluster_without_the_module_is_told_before_any_job() {
-    let mut world = world().await;
-    native(&world);
-    let managed = |backup: Value| {
-        move |object: &mut Value| {
-            let spec = json!({"version": "1.38.2", "replicas": 3, "storage": {"size": "1Gi"}, "backup": backup});
-            object["spec"] = json!({"managed": spec});
-        }
-    };
-    world.api.edit::<WeaviateCluster>(NAMESPACE, "search", managed(Value::Null));
-    world.nightly().await;
-    let conditions = world.backup_conditions();
-    assert!(conditions.contains("Stalled=True StoreMissing: engine: Native needs module backup-s3"), "{conditions}");
-    assert!(conditions.contains("set spec.managed.backup.s3"), "{conditions}");
-    assert_eq!(world.backup_jobs(), Vec::<String>::new());
-    world.api.edit::<WeaviateCluster>(NAMESPACE, "search", managed(json!({"s3": {"bucket": "own"}})));
-    world.nightly().await;
-    assert_eq!(world.backup_jobs().len(), 1);
 }

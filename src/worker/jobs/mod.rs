@@ -20,6 +20,9 @@ mod rate;
 #[cfg(test)]
 mod receipts_tests;
 mod restore;
+#[cfg(test)]
+mod restore_tests;
+mod retiring;
 mod room;
 #[cfg(test)]
 mod tests;

@@ -381,4 +381,6 @@ fn of_attempt(own: &Attempt, ledger: &BackupLedger, job: Option<&str>) -> Backup
 #[cfg(test)]
 mod drill_tests;
 #[cfg(test)]
+mod refused_tests;
+#[cfg(test)]
 mod tests;

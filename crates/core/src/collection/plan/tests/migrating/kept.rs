@@ -120,3 +120,138 @@ fn it_does_not_go_back_from_or_to_a_class_that_was_made_anew() {
     let unknown = looked(Some(Journal { to_shards: Vec::new(), ..kept.clone() }));
     assert_eq!(picture(&planned(&back(), &unknown, &[])), "False MigrationBlocked []");
 }
+
+#[test]
+fn the_old_class_goes_when_its_time_is_over_and_only_then() {
+    let kept = |switched: i64| Journal {
+        switched_at: Some(at(NOW - switched)),
+        shards: vec!["s".to_owned()],
+        ..journal(Phase::Kept)
+    };
+    let picture_of = |spec: &Value, observed: &Observed| {
+        picture(&planned(spec, observed, &[])).split_once('[').unwrap().1.to_owned()
+    };
+    assert_eq!(picture_of(&manual(), &looked(Some(kept(3599)))), "]");
+    assert_eq!(picture_of(&manual(), &looked(Some(kept(3600)))), "remove A]");
+    let forever = declared(&json!({"alias": "Live"}));
+    assert_eq!(picture_of(&forever, &looked(Some(kept(1_000_000)))), "]");
+    let unless = |change: fn(&mut Observed)| {
+        let mut observed = looked(Some(kept(3600)));
+        change(&mut observed);
+        picture_of(&manual(), &observed)
+    };
+    assert_eq!(unless(|seen| seen.migration.as_mut().unwrap().rival = Some("n/b".to_owned())), "]");
+    assert_eq!(unless(|seen| seen.protection = Some("A*".to_owned())), "]");
+    assert_eq!(unless(|seen| seen.cluster = ClusterSight::Unfit("x".to_owned())), "]");
+    // Either class is another one by now, or nothing says that it is not.
+    assert_eq!(unless(|seen| seen.placement = Sight::Seen(vec![shard("x", "a"), shard("y", "b")])), "]");
+    assert_eq!(unless(|seen| seen.placement = Sight::unseen(BlindnessKind::Unreachable, "no")), "]");
+    let others = |seen: &mut Observed| {
+        seen.migration.as_mut().unwrap().other_shards = Some(Sight::Seen(vec!["x".to_owned()]));
+    };
+    assert_eq!(unless(others), "]");
+    assert_eq!(
+        unless(|seen| {
+            seen.migration.as_mut().unwrap().other_shards = Some(Sight::unseen(BlindnessKind::Unreachable, "no"));
+        }),
+        "]"
+    );
+    let unknown = looked(Some(Journal { to_shards: Vec::new(), ..kept(3600) }));
+    assert_eq!(picture_of(&manual(), &unknown), "]");
+    // Somebody let the alias lead back: that class is live, and the other one is no rest of a migration.
+    assert!(
+        !unless(|seen| seen.migration.as_mut().unwrap().alias = Sight::Seen(Some("A".to_owned()))).contains("remove")
+    );
+    assert_eq!(
+        unless(|seen| seen.migration.as_mut().unwrap().other = Some(("A".to_owned(), Sight::Seen(None)))),
+        "journal Over]"
+    );
+    assert!(picture(&planned(&manual(), &looked(Some(kept(3600))), &[("elysia.dev/paused", "true")])).ends_with("[]"));
+}
+
+/// The spec declares what the kept class has.
+fn back() -> Value {
+    let mut spec = manual();
+    spec["schema"] = json!({"shardingConfig": {"desiredCount": 2}});
+    spec
+}
+
+#[test]
+fn it_goes_back_to_a_class_that_is_kept_after_an_approval() {
+    let kept = Journal { shards: vec!["s".to_owned()], history: Vec::new(), ..journal(Phase::Kept) };
+    let plan = planned(&back(), &looked(Some(kept.clone())), &[]);
+    assert_eq!(picture(&plan), "False Migrating [journal Approve]");
+    let Step::Migration(act) = &plan.steps[0] else { panic!("{:?}", plan.steps) };
+    let Act::Write(journal) = act.as_ref() else { panic!("{act:?}") };
+    assert_eq!((journal.from.as_str(), journal.to.as_str(), journal.is_rollback), ("A_2", "A", true));
+    assert!(plan.shown.as_ref().unwrap().destructive, "objects of the kept class are written over");
+
+    let at_phase = |phase: Phase, read_only: &[&str]| {
+        let mut observed = looked(Some(Journal { since: at(NOW), phase, ..(**journal).clone() }));
+        let look = observed.migration.as_mut().unwrap();
+        look.alias = Sight::Seen(Some("A_2".to_owned()));
+        look.other = Some(("A".to_owned(), Sight::Seen(Some(class(1)))));
+        let read_only: Vec<String> = read_only.iter().map(ToString::to_string).collect();
+        look.read_only = nodes().into_iter().map(|node| (node, Some(read_only.clone()))).collect();
+        observed.class = Sight::Seen(Some(target()));
+        observed
+    };
+    let picture_at = |phase, read_only: &[&str], annotations: &[(&str, &str)]| {
+        picture(&planned(&back(), &at_phase(phase, read_only), annotations))
+    };
+    assert_eq!(picture_at(Phase::Approve, &["s"], &[]), "False NeedsApproval []");
+    // It stays read-only until then.
+    assert_eq!(picture_at(Phase::Approve, &[], &[]), "False NeedsApproval [A s read-only true]");
+    assert_eq!(
+        picture_at(Phase::Approve, &["s"], &[(names::APPROVE_ANNOTATION, &journal.hash)]),
+        "False Migrating [journal Create]"
+    );
+    // Also with `approval: Auto`: it writes over what is kept.
+    let mut automatic = back();
+    automatic["migration"]["approval"] = json!("Auto");
+    let waiting = at_phase(Phase::Approve, &["s"]);
+    assert_eq!(picture(&planned(&automatic, &waiting, &[])), "False NeedsApproval []");
+    let approved = [(names::APPROVE_ANNOTATION, journal.hash.as_str())];
+    assert_eq!(picture(&planned(&automatic, &waiting, &approved)), "False Migrating [journal Create]");
+    let called_off = [approved[0], (names::ROLLBACK_ANNOTATION, journal.hash.as_str())];
+    assert_eq!(picture(&planned(&automatic, &waiting, &called_off)), "False NeedsApproval []");
+    // Either class was made anew, or it is not known: nothing is copied, and nothing removed.
+    for phase in [Phase::Approve, Phase::Create, Phase::Copy] {
+        let but = |change: fn(&mut Observed)| {
+            let mut observed = at_phase(phase, &["s"]);
+            change(&mut observed);
+            picture(&planned(&back(), &observed, &approved))
+        };
+        assert_eq!(but(|seen| seen.placement = Sight::Seen(vec![shard("x", "a")])), "False MigrationBlocked []");
+        assert_eq!(
+            but(|seen| {
+                seen.migration.as_mut().unwrap().other_shards = Some(Sight::Seen(vec!["x".to_owned()]));
+            }),
+            "False MigrationBlocked []"
+        );
+        assert_eq!(but(|seen| seen.migration.as_mut().unwrap().other_shards = None), "Unknown Unknown []");
+    }
+    assert_eq!(picture_at(Phase::Create, &["s"], &[]), "False Migrating [A s read-only false]");
+    assert_eq!(picture_at(Phase::Create, &[], &[]), "False Migrating [journal Copy]");
+    assert_eq!(picture_at(Phase::Copy, &[], &[]), "False Migrating [copy A_2→A 1]");
+
+    // Called off: the way there is what remains, and its old class is kept for as long as before.
+    let called_off = journal.called_off("no", at(NOW));
+    assert_eq!((called_off.phase, called_off.from.as_str(), called_off.to.as_str()), (Phase::Kept, "A", "A_2"));
+    assert_eq!((&called_off.shards, called_off.switched_at), (&kept.shards, kept.switched_at));
+    assert_eq!((&called_off.to_shards, called_off.compared), (&kept.to_shards, kept.compared));
+    let mut forward = at_phase(Phase::Copy, &[]);
+    forward.holder = None;
+    assert!(picture(&planned(&manual(), &forward, &[])).ends_with("[journal Kept!]"));
+}
+
+#[test]
+fn only_one_class_is_kept_at_a_time() {
+    let mut third = manual();
+    third["schema"] = json!({"shardingConfig": {"desiredCount": 5}});
+    let plan = planned(&third, &looked(Some(journal(Phase::Kept))), &[]);
+    assert_eq!(picture(&plan), "False MigrationBlocked []");
+    let mut gone = looked(Some(journal(Phase::Over)));
+    gone.migration.as_mut().unwrap().other = Some(("A_3".to_owned(), Sight::Seen(None)));
+    assert_eq!(picture(&planned(&third, &gone, &[])), "False Migrating [journal Create]");
+}
