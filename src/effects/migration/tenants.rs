@@ -118,14 +118,22 @@ pub async fn release(
     }
     if let Some(before) = &journal.read_only_before {
         let mut own: BTreeSet<String> = BTreeSet::new();
+        let mut unseen = None;
         for (node, client) in nodes {
             let what = format!("read which tenants of {from} are read-only at {node}");
-            own.extend(proof::read_only_shards(client, from).await.map_err(EffectError::weaviate(what))?);
+            match proof::read_only_shards(client, from).await.map_err(EffectError::weaviate(what)) {
+                Ok(frozen) => own.extend(frozen),
+                Err(error) => unseen = Some(error),
+            }
         }
         let own: Vec<String> = own.into_iter().filter(|tenant| !before.contains(tenant)).collect();
         if !own.is_empty() {
             weaviate::set_read_only(client, from, &own, false).await?;
             return Ok(false);
+        }
+        // A node that stays away must not keep the writers of the others waiting; it is looked at again before the end.
+        if let Some(error) = unseen {
+            return Err(error);
         }
     }
     rest_tenants(client, from, held.at_rest()).await?;

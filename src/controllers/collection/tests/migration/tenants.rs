@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use elysia_testkit::weaviate::Fault;
+
 use super::*;
 
 const TENANTS: [(&str, &str); 3] = [("t1", "HOT"), ("t2", "HOT"), ("t3", "COLD")];
@@ -211,6 +213,29 @@ async fn an_object_that_is_deleted_during_the_freeze_leaves_its_tenants_as_they_
             assert_eq!(world.weaviate.ids("Articles"), five(), "{what}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_object_that_is_deleted_while_a_node_is_away_leaves_its_tenants_writable_at_once() {
+    let mut world = tenanted(&manual()).await;
+    world.declare_tenanted("text2vec-openai");
+    world.until_tenanted("Settle").await;
+    world.api.remove::<ElysiaCollection>(NAMESPACE, "articles");
+    world.weaviate.fault("w-2", Some(Fault::Status(500)));
+    for _ in 0..4 {
+        drop(world.cluster("search").await);
+        advance(10);
+    }
+    assert!(!world.has_frozen_tenants("Articles"), "{}", world.transcript());
+    assert_eq!(world.phase(), "Settle", "not over before every node was seen");
+    world.weaviate.fault("w-2", None);
+    for _ in 0..4 {
+        drop(world.cluster("search").await);
+        advance(10);
+    }
+    assert!(!world.has_frozen_tenants("Articles") && world.creates("Articles"), "{}", world.transcript());
+    assert_eq!(world.weaviate.tenants("Articles"), as_before());
+    assert_eq!(world.phase(), "Stopped");
 }
 
 #[tokio::test]
