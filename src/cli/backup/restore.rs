@@ -214,6 +214,10 @@ pub(super) async fn run(args: &RestoreArgs, target: &Target, printer: Printer) -
             "{} was restored into {} before, as receipt {} says; to restore it again: --receipt NEW-ID\n",
             work.collection, work.into, work.receipt
         ));
+        // Programs are told the same as by the command that did it.
+        if args.output != Output::Table {
+            printer.data(&encode(&plan.receipt, args.output)?)?;
+        }
         return Ok(Exit::Healthy);
     }
     if !plan.blockers.is_empty() {

@@ -16,6 +16,9 @@ pub(super) const OPERATOR: &str = "elysia-operator";
 /// Names a folder with the programs, which are not compiled then.
 const GIVEN: &str = "ELYSIA_SOAK_BINARIES";
 
+/// Has the kernel end the program that `setpriv` becomes.
+const TIED: [&str; 2] = ["--pdeathsig", "KILL"];
+
 /// A folder with the programs of one soak.
 pub(super) struct Programs {
     binaries: PathBuf,
@@ -51,10 +54,11 @@ impl Programs {
         Ok(Self { binaries })
     }
 
-    /// One of the programs.
+    /// One of the programs. It ends with the thread that starts it, which is that of the soak: a restore that went on
+    /// alone would write into the servers that the next soak has at the same addresses.
     pub(super) fn command(&self, name: &str) -> Command {
-        let mut command = Command::new(self.binaries.join(name));
-        command.stdin(Stdio::null()).env("NO_COLOR", "1");
+        let mut command = Command::new("setpriv");
+        command.args(TIED).arg(self.binaries.join(name)).stdin(Stdio::null()).env("NO_COLOR", "1");
         command
     }
 
@@ -81,7 +85,7 @@ fn built(messages: &[u8], name: &str) -> Option<PathBuf> {
 pub(super) fn told(mut command: Command) -> Result<Value> {
     let output = command.args(["--output", "json"]).output().context("failed to start the plug-in")?;
     let problem = String::from_utf8_lossy(&output.stderr);
-    let words = command.get_args().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+    let words = command.get_args().skip(TIED.len()).map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
     ensure!(output.status.success(), "{words}: {}: {problem}", output.status);
     serde_json::from_slice(&output.stdout).with_context(|| format!("{words} printed no JSON; it said: {problem}"))
 }
