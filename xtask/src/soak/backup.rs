@@ -9,7 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
-use elysia_e2e::ground::Paths;
+use elysia_e2e::ground::{Paths, cargo};
 use elysia_e2e::servers::{Servers, ServersOptions};
 use serde_json::{Value, json};
 
