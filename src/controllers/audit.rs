@@ -20,7 +20,7 @@ use crate::effects::EffectError;
 const WORDS_BYTES: usize = 1024;
 
 /// Every verb, as `docs/audit.md` lists them.
-const VERBS: [&str; 21] = [
+const VERBS: [&str; 24] = [
     "create_class",
     "start_restore",
     "add_property",
@@ -34,6 +34,9 @@ const VERBS: [&str; 21] = [
     "set_read_only",
     "set_writable",
     "create_tenants",
+    "hold_tenants",
+    "release_tenants",
+    "wake_tenants",
     "rest_tenants",
     "put_object",
     "make_alias",

@@ -126,7 +126,7 @@ fn of_rules(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     while let Some(line) = lines.next() {
         let depth = line.len() - line.trim_start().len();
-        let Some(first) = line.trim().strip_prefix("expr:") else { continue };
+        let Some(first) = line.trim().trim_start_matches("- ").strip_prefix("expr:") else { continue };
         let mut expression = first.trim().trim_start_matches("|-").to_owned();
         while let Some(line) = lines.next_if(|line| line.len() - line.trim_start().len() > depth) {
             expression.push(' ');

@@ -63,7 +63,7 @@ pub struct RunSummary {
     /// Tenants that were left out.
     pub left_out: usize,
     /// Collections that a run of all lacks, since they cannot be written, and why.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lacks: BTreeMap<String, String>,
     /// What it was to hold, where that is not everything: only runs with the same can be compared.
     #[serde(default, skip_serializing_if = "String::is_empty")]

@@ -68,7 +68,7 @@ fn simulated(paths: &Paths) -> Result<()> {
     fs::create_dir_all(&folder)?;
     let file = folder.join("backup-simulated.json");
     let mut command = cargo(paths);
-    command.args(["test", "--package", "elysia-engine", "--test", "backup", "--", "--ignored", "--nocapture"]);
+    command.args(["test", "--workspace", "--test", "backup", "--", "--ignored", "--nocapture"]);
     command.env("ELYSIA_SOAK_FIGURES", &file);
     ensure!(command.status().context("failed to start cargo")?.success(), "the simulated part of the soak failed");
     println!("{}", fs::read_to_string(&file)?);

@@ -259,7 +259,7 @@ impl<S: Store, G: Ground> Rehearsal<'_, S, G> {
 fn distance(sampled: &Sampled) -> Option<String> {
     const STEPS: f64 = 1e6;
     (sampled.objects > 0)
-        .then(|| format!("{:.6}", (sampled.distance.clamp(0.0, 2.0) * STEPS - 1e-6).ceil().max(0.0) / STEPS))
+        .then(|| format!("{:.6}", ((sampled.distance.clamp(0.0, 2.0) * STEPS - 1e-6).ceil().max(0.0) / STEPS).abs()))
 }
 
 /// Rounded down: 100 is all of them.
