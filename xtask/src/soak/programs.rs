@@ -35,7 +35,7 @@ impl Programs {
         let mut command = cargo(paths);
         // The whole workspace in one go: a package by itself would have its dependencies compiled anew, with other
         // features.
-        command.args(["build", "--workspace", "--exclude", "elysia-e2e", "--exclude", "xtask"]);
+        command.args(["build", "--workspace"]);
         command.args(["--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit());
         for name in names {
             command.args(["--bin", name]);
