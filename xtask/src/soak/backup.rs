@@ -32,7 +32,6 @@ pub(super) fn run() -> Result<()> {
     let wanted = number("ELYSIA_SOAK_KILLS").map_or(Ok(KILLS), usize::try_from)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let seed = number("ELYSIA_SOAK_SEED").unwrap_or(now);
-    simulated(&Paths::from_environment())?;
     println!("{wanted} kills, ELYSIA_SOAK_SEED={seed}");
     let soak = Soak::set()?;
     let mut random = Random(seed | 1);
@@ -58,7 +57,8 @@ pub(super) fn run() -> Result<()> {
     });
     let folder = soak.paths.target.join("soak");
     fs::create_dir_all(&folder)?;
-    fs::write(folder.join("backup.json"), figures.to_string()).context("failed to write the figures")
+    fs::write(folder.join("backup.json"), figures.to_string()).context("failed to write the figures")?;
+    simulated(&soak.paths)
 }
 
 /// A thousand runs and restores with injected faults, by the engine over ports in memory: of the runs 99.9 %, of the restores

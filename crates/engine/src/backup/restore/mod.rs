@@ -191,8 +191,7 @@ pub struct Restorer<'a, S, R, T, C> {
 impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
     /// Restores, or goes on with it. One that is done does nothing, and answers its receipt.
     pub async fn restore(&self) -> Result<Receipt, RestoreError> {
-        let (found, source) =
-            preflight::look(self.store, self.receipts, self.target, self.order, self.clock.now()).await?;
+        let (found, source) = self.look().await?;
         let Preflight { class, tenants, mut receipt, is_new, is_guarded, blockers, transformation, aliases, .. } =
             found;
         if receipt.state == State::Done {
@@ -257,6 +256,15 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         receipt.state = State::Done;
         self.save(&receipt).await?;
         Ok(receipt)
+    }
+
+    /// Looks at everything; once more where a call failed for now, since it writes nothing.
+    async fn look(&self) -> Result<(Preflight, Option<preflight::Origin>), RestoreError> {
+        let look = async || {
+            let looked = preflight::look(self.store, self.receipts, self.target, self.order, self.clock.now()).await;
+            if let Err(StoredError::Port(error)) = looked { Err(error) } else { Ok(looked) }
+        };
+        Ok(self.call(look).await??)
     }
 
     /// Makes the class. Where the servers refuse it, nothing is left of the restore: no receipt keeps the run from being
