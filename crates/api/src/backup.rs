@@ -15,7 +15,7 @@ mod native;
 mod rules;
 mod store;
 
-pub use contents::{Encryption, Incremental, MOST_FILTER_LETTERS, Mode};
+pub use contents::{Encryption, Incremental, MOST_FILTER_LETTERS, Mode, ReplicaComparison};
 pub use native::{NativeCompression, NativeOptions};
 pub use rules::{Drill, Retention, Verification};
 pub use store::{BackupStore, VolumeStore};
@@ -58,8 +58,8 @@ pub use store::{BackupStore, VolumeStore};
         .message("mode: SchemaOnly writes no objects: filter and incremental do not go with it"),
     validation = Rule::new("!has(self.engine) || self.engine != 'Native' || has(self.store.s3)")
         .message("engine: Native goes with store.s3: to a volume Weaviate backs up one node alone, and the operator does not drive that"),
-    validation = Rule::new("!has(self.engine) || self.engine != 'Native' || (!has(self.format) && !has(self.compression) && !has(self.compressionLevel) && !has(self.parallelism))")
-        .message("engine: Native has no format, compression, compressionLevel and parallelism: the servers write files of their own; see native.compressionLevel and native.cpuPercentage"),
+    validation = Rule::new("!has(self.engine) || self.engine != 'Native' || (!has(self.format) && !has(self.compression) && !has(self.compressionLevel) && !has(self.parallelism) && !has(self.compare))")
+        .message("engine: Native has no format, compression, compressionLevel, parallelism and compare: the servers write files of their own; see native.compressionLevel and native.cpuPercentage"),
     validation = Rule::new("!has(self.engine) || self.engine != 'Native' || (!has(self.mode) && !has(self.filter) && !has(self.incremental) && !has(self.encryption))")
         .message("engine: Native has no mode, filter, incremental and encryption: the servers write whole collections as they are"),
     validation = Rule::new("!has(self.engine) || self.engine != 'Native' || !has(self.coldTenants) || self.coldTenants != 'Wake'")
@@ -134,6 +134,11 @@ pub struct CollectionBackupSpec {
     /// there means those tenants that the servers would silently leave out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cold_tenants: Option<ColdTenants>,
+    /// What is asked of the other replicas of each object; `Contents` when left out. `Stamps` makes a run of a cluster with
+    /// several replicas quicker, and does not notice replicas that hold different contents under the same time of the last
+    /// change. It takes effect with the next run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compare: Option<ReplicaComparison>,
     /// Where runs are written. Bucket, prefix, claim and path cannot be changed. The first run marks the place with its
     /// owner, this policy of this cluster: any other may read and restore there, and never writes or deletes.
     #[x_kube(

@@ -1,6 +1,6 @@
 //! The Job of one run. No client here: what goes in decides what comes out.
 
-use elysia_api::backup::{ColdTenants, Compression, Engine, Format, Mode};
+use elysia_api::backup::{ColdTenants, Compression, Engine, Format, Mode, ReplicaComparison};
 use elysia_api::names;
 use elysia_core::backup::{BackupSpec, Intent, Task};
 use elysia_engine::backup::filter::{Expression, FilterError};
@@ -130,7 +130,11 @@ pub(super) fn objects(
                     ColdTenants::Wake => ColdWork::Wake,
                     ColdTenants::Skip => ColdWork::Skip,
                 },
-                compare: CompareWork::default(),
+                compare: match spec.compare {
+                    ReplicaComparison::Contents => CompareWork::Contents,
+                    ReplicaComparison::Stamps => CompareWork::Stamps,
+                    ReplicaComparison::None => CompareWork::None,
+                },
                 lanes: usize::try_from(lanes).ok(),
             },
             patience: PatienceWork::default(),

@@ -90,10 +90,10 @@ impl From<ColdWork> for Cold {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CompareWork {
     /// Ids, times of the last change, properties and vectors: everything is read from every replica.
+    #[default]
     Contents,
     /// Ids and times of the last change: what Weaviate itself goes by, and a tenth of the bytes. Where they differ, the
     /// contents are compared.
-    #[default]
     Stamps,
     /// Nothing: objects come from one replica, and what that one lacks is missing.
     None,
@@ -189,7 +189,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!((backup.how.data, backup.how.cold), (DataFormat::JsonlZstd, ColdWork::Wake));
-        assert_eq!((backup.how.compare, backup.how.lanes, backup.collections), (CompareWork::Stamps, None, None));
+        assert_eq!((backup.how.compare, backup.how.lanes, backup.collections), (CompareWork::Contents, None, None));
         let restore: RestoreWork = serde_json::from_value(json!({
             "run": "r", "collection": "A", "into": "B", "conflict": "Fail", "receipt": "u", "target": "shop/search",
             "endpoints": {"rest": "http://search:8080", "grpc": "http://search:50051"},

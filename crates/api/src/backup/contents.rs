@@ -18,6 +18,20 @@ pub enum Mode {
     SchemaOnly,
 }
 
+/// What a run asks of the replicas of an object beside the one that it reads.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum ReplicaComparison {
+    /// Everything: ids, times of the last change, properties and vectors. What differs is counted and named, and the newest
+    /// state is written. Servers read and send every object once for each of its replicas.
+    #[default]
+    Contents,
+    /// Ids and times of the last change, a tenth of the bytes; where those differ, the contents. Replicas that hold
+    /// different contents under the same time are not told apart.
+    Stamps,
+    /// Nothing: objects come from one replica, and what that one lacks is missing in the run without a word.
+    None,
+}
+
 /// Runs that write only what is not in the run before them.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

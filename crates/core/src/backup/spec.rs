@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use elysia_api::backup::{
-    BackupStore, ColdTenants, Compression, Engine, Format, MOST_FILTER_LETTERS, Mode, NativeOptions,
+    BackupStore, ColdTenants, Compression, Engine, Format, MOST_FILTER_LETTERS, Mode, NativeOptions, ReplicaComparison,
 };
 use elysia_api::common::SecretKeyReference;
 use elysia_api::{CollectionBackup, Rules as _, names};
@@ -65,6 +65,8 @@ pub struct BackupSpec {
     pub key: Option<SecretKeyReference>,
     /// What becomes of tenants that are at rest.
     pub cold_tenants: ColdTenants,
+    /// What is asked of the replicas that are not read.
+    pub compare: ReplicaComparison,
     /// Where runs are written.
     pub store: BackupStore,
     /// When runs begin; `None`: once.
@@ -167,6 +169,7 @@ impl BackupSpec {
                 // Nobody wakes them, and servers of before 1.37 leave them out without a word.
                 Engine::Native => ColdTenants::Refuse,
             }),
+            compare: spec.compare.unwrap_or_default(),
             store: spec.store.clone(),
             timetable: timetable.map_err(|error| format!("spec.schedule.{error}"))?.map(Box::new),
             time_zone: spec.schedule.as_ref().and_then(|schedule| schedule.time_zone.clone()),
