@@ -1,7 +1,7 @@
 //! How fast a collection gets into a backup and out of it: our plug-in, the official Python client by hand, Weaviate's own
 //! backup, and programs that only read or only send what was encoded before, by turns on the same three nodes, factor 3.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
@@ -93,7 +93,8 @@ pub(super) fn run(quick: bool) -> Result<()> {
     let bench = Bench::set()?;
     let mut rows = Vec::new();
     let mut ratios = serde_json::Map::new();
-    for case in &cases {
+    for (number, case) in cases.iter().enumerate() {
+        bench.case.set(number);
         bench.measure(case, rounds, &mut rows, &mut ratios)?;
     }
     catalogue::measure(&bench.stage.paths, quick, &mut rows)?;
@@ -114,6 +115,8 @@ struct Bench {
     bucket: S3Server,
     data: Python,
     real: RealFeed,
+    /// Number of the case that is measured.
+    case: Cell<usize>,
     /// What pandas and `DuckDB` said of each case.
     opened: RefCell<Vec<Value>>,
 }
@@ -140,7 +143,7 @@ impl Bench {
         let data = Python::data(&paths.target)?;
         let real = RealFeed::prepare(&data, &paths.target, &paths.checkout.join("docs"), EMBEDDINGS)?;
         let stage = Stage::set("backup", &programs, environment)?;
-        Ok(Self { stage, bucket, data, real, opened: RefCell::default() })
+        Ok(Self { stage, bucket, data, real, case: Cell::default(), opened: RefCell::default() })
     }
 
     fn measure(
@@ -198,7 +201,7 @@ impl Bench {
             }
             Contender::Python => self.python("read"),
             Contender::Native => {
-                let id = native_id(round);
+                let id = native_id(self.case.get(), round);
                 let body = json!({"id": id, "include": [COLLECTION]});
                 self.native("/v1/backups/s3", &format!("/v1/backups/s3/{id}"), &body)
             }
@@ -222,7 +225,7 @@ impl Bench {
                 self.python("write")?
             }
             Contender::Native => {
-                let id = native_id(rounds - 1);
+                let id = native_id(self.case.get(), rounds - 1);
                 let path = format!("/v1/backups/s3/{id}/restore");
                 self.native(&path, &path, &json!({"include": [COLLECTION]}))?
             }
@@ -321,9 +324,9 @@ fn by_turns(
     Ok(taken)
 }
 
-/// An id of Weaviate's own backup: lower case, one for each round.
-fn native_id(round: usize) -> String {
-    format!("round-{round}-{}", std::process::id())
+/// An id of Weaviate's own backup: lower case, and never one that is there already (422), so one for each round of each case.
+fn native_id(case: usize, round: usize) -> String {
+    format!("case-{case}-round-{round}-{}", std::process::id())
 }
 
 /// Rows of all contenders, and their median rates.
