@@ -38,6 +38,8 @@ const EMBEDDINGS: usize = 3_000;
 struct Case {
     vectors: Vectors,
     objects: usize,
+    /// Whether it is restored as well: servers import a thousand objects a second, so the largest case is not.
+    is_restored: bool,
 }
 
 /// Where vectors come from.
@@ -83,12 +85,13 @@ impl Contender {
 }
 
 pub(super) fn run(quick: bool) -> Result<()> {
-    let random = |dimensions, objects| Case { vectors: Vectors::Random(dimensions), objects };
-    let real = Case { vectors: Vectors::Real, objects: EMBEDDINGS };
+    let random = |dimensions, objects| Case { vectors: Vectors::Random(dimensions), objects, is_restored: true };
+    let real = Case { vectors: Vectors::Real, objects: EMBEDDINGS, is_restored: true };
+    let large = Case { vectors: Vectors::Random(384), objects: 40_000, is_restored: false };
     let (rounds, cases) = if quick {
         (3, vec![random(384, 4_000), real])
     } else {
-        (7, vec![random(384, 1_000), random(384, 10_000), random(1536, 5_000), real])
+        (7, vec![random(384, 1_000), random(384, 10_000), random(1536, 5_000), real, large])
     };
     let bench = Bench::set()?;
     let mut rows = Vec::new();
@@ -179,6 +182,9 @@ impl Bench {
         }
         self.opened.borrow_mut().push(real::open(&self.data, &self.store("parquet").join("runs"), &feed)?);
 
+        if !case.is_restored {
+            return self.stage.delete();
+        }
         let taken = by_turns(rounds, case.objects, |contender, round| self.restore(contender, round, rounds))?;
         let medians = summed(&taken, "restore", &condition, rows)?;
         let [ours, python, native, limit] = positions(&medians)?;
@@ -220,22 +226,25 @@ impl Bench {
                 let receipt = format!("round-{round}");
                 self.plugin(&["restore", "latest", COLLECTION, "--receipt", &receipt], &self.store(format))?
             }
-            Contender::Python => {
-                self.stage.create()?;
-                self.python("write")?
-            }
+            Contender::Python => self.into_new(|| self.python("write"))?,
             Contender::Native => {
                 let id = native_id(self.case.get(), rounds - 1);
                 let path = format!("/v1/backups/s3/{id}/restore");
                 self.native(&path, &path, &json!({"include": [COLLECTION]}))?
             }
-            Contender::Limit => {
-                self.stage.create()?;
-                self.replay()?
-            }
+            Contender::Limit => self.into_new(|| self.replay())?,
         };
         self.stage.counted(took.objects)?;
         Ok(took)
+    }
+
+    /// Makes the collection and fills it. The first is part of a restore, and is in the time of the two others as well.
+    fn into_new(&self, fill: impl FnOnce() -> Result<Figures>) -> Result<Figures> {
+        let started = Instant::now();
+        self.stage.create()?;
+        let creation = started.elapsed().as_secs_f64();
+        let filled = fill()?;
+        Ok(Figures { seconds: filled.seconds + creation, ..filled })
     }
 
     fn plugin(&self, arguments: &[&str], store: &Path) -> Result<Figures> {
@@ -305,7 +314,8 @@ impl Bench {
     }
 }
 
-/// What each of them took, in each round. Nobody always comes first.
+/// What each of them took, in each round. Nobody always comes first, and nobody always after the same one: servers collect
+/// the garbage of whoever came before, and rest while they back up themselves.
 fn by_turns(
     rounds: usize,
     objects: usize,
@@ -314,7 +324,7 @@ fn by_turns(
     let mut taken: BTreeMap<Contender, Vec<Figures>> = BTreeMap::new();
     for round in 0..rounds {
         for turn in 0..CONTENDERS.len() {
-            let contender = CONTENDERS[(round + turn) % CONTENDERS.len()];
+            let contender = CONTENDERS[place(round, turn)];
             let took = go(contender, round).with_context(|| contender.name())?;
             ensure!(took.objects == objects, "{}: {} of {objects} objects", contender.name(), took.objects);
             println!("round {round}: {}: {:.0} objects/s", contender.name(), took.rate());
@@ -322,6 +332,12 @@ fn by_turns(
         }
     }
     Ok(taken)
+}
+
+/// Whose turn it is: rounds begin with another one each, and go through all of them in another stride. Their number is a prime.
+fn place(round: usize, turn: usize) -> usize {
+    let stride = round % (CONTENDERS.len() - 1) + 1;
+    (round + turn * stride) % CONTENDERS.len()
 }
 
 /// An id of Weaviate's own backup: lower case, and never one that is there already (422), so one for each round of each case.
