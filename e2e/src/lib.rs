@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `servers` is a lab beside it: real Weaviate processes without Kubernetes, as many as are wanted at once; `host_operator` runs the operator as a process
-//! beside them, `s3` a server of objects.
+//! beside them, `s3` a server of objects, and `stores` those that speak as Google and Azure do.
 //!
 //! There is one ground for each machine, not for each checkout: its state is in one folder, and everything of it can
 //! be found from there, whoever started it and however it ended. That is what lets `up` work after any kill and lets
@@ -21,3 +21,4 @@ pub mod ground;
 pub mod host_operator;
 pub mod s3;
 pub mod servers;
+pub mod stores;

@@ -1,7 +1,7 @@
 //! A real server that speaks S3, as a process of this machine: versitygw over a folder.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
@@ -17,6 +17,9 @@ use crate::servers::process::{spawn, tied};
 pub const ACCESS_KEY_ID: &str = "ground";
 /// His key.
 pub const SECRET_ACCESS_KEY: &str = "ground-secret-key";
+
+/// What it is told by where its certificate is.
+const CERTIFICATE: &str = "--cert";
 
 const START: Duration = Duration::from_secs(20);
 
@@ -41,6 +44,13 @@ impl S3Server {
         Self::over(folder, address, &[])
     }
 
+    /// The same with `server.crt` and `server.key` of this folder: it is spoken to by `https://` alone.
+    pub fn encrypted(address: &str, buckets: &[&str], certificates: &Path) -> Result<Self> {
+        let plain = Self::start(address, buckets)?;
+        let file = |name: &str| certificates.join(name).display().to_string();
+        plain.beside(&[CERTIFICATE, &file("server.crt"), "--key", &file("server.key")])
+    }
+
     /// A second one over the same objects, told more, such as `--readonly`.
     pub fn beside(&self, more: &[&str]) -> Result<Self> {
         Self::over(Arc::clone(&self.folder), &self.address, more)
@@ -61,7 +71,8 @@ impl S3Server {
 
     /// Where it is.
     pub fn endpoint(&self) -> String {
-        format!("http://{}:{}", self.address, self.port)
+        let scheme = if self.more.iter().any(|word| word == CERTIFICATE) { "https" } else { "http" };
+        format!("{scheme}://{}:{}", self.address, self.port)
     }
 
     /// Ends it at once; its objects stay.
@@ -86,8 +97,12 @@ impl S3Server {
         command.arg(self.folder.path()).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         command.env("ROOT_ACCESS_KEY_ID", ACCESS_KEY_ID).env("ROOT_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY);
         self.child = Some(spawn(command)?);
-        let health = format!("{}/health", self.endpoint());
+        let (host, health) = ((self.address.as_str(), self.port), format!("{}/health", self.endpoint()));
         wait_for_every(Duration::from_millis(50), "the S3 server", START, || {
+            // Nobody here speaks TLS: that it listens has to do.
+            if health.starts_with("https") {
+                return Ok(TcpStream::connect(host).ok().map(drop));
+            }
             let request = ureq::get(&health).config().timeout_global(Some(Duration::from_secs(1))).build();
             Ok(request.call().ok().map(drop))
         })
@@ -95,7 +110,7 @@ impl S3Server {
 }
 
 /// Free at this moment: the listener that found it is gone when this returns.
-fn free_port(address: &str) -> Result<u16> {
+pub(crate) fn free_port(address: &str) -> Result<u16> {
     let listener =
         TcpListener::bind((address, 0)).with_context(|| format!("{address} is no address of this machine"))?;
     Ok(listener.local_addr()?.port())

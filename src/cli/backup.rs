@@ -2,10 +2,12 @@
 //! `backup schedule`, which makes one.
 
 mod abandon;
+mod address;
 mod bar;
 mod cleanup;
 mod create;
 mod drill;
+mod keys;
 mod look;
 mod place;
 mod remove;

@@ -14,6 +14,7 @@ mod rest_tests;
 pub mod restore;
 pub mod run;
 mod store_jobs;
+mod store_place;
 mod watch;
 
 pub use context::Context;

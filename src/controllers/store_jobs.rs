@@ -24,15 +24,14 @@ use serde_json::json;
 
 use super::collection::cluster_of;
 use super::context::Context;
-use super::feed::job::s3_key;
-use super::feed::observe::{Target, has_key, has_volume, unreadable};
+use super::feed::observe::{Target, unreadable};
+use super::store_place;
 use crate::effects::{EffectError, kubernetes};
-use crate::worker::backup::work::{BucketWork, StoreWork};
 use crate::worker::work::{Endpoints, NodeEndpoints};
 use crate::worker::{self, LEDGER_KEY};
 
 /// Where a volume is mounted.
-const MOUNT: &str = "/backups";
+pub(super) const MOUNT: &str = "/backups";
 
 /// Pods of one Job that may fail before it is given up. A backup's begins anew each time, so there are few of them; a
 /// restore's goes on from its receipt.
@@ -121,18 +120,6 @@ fn no_module(spec: &ClusterSpec) -> Option<String> {
     ))
 }
 
-/// Whether what a store needs is there: a pod without it never starts.
-pub(super) async fn store(namespace: &str, store: &BackupStore, context: &Context) -> Sight<Result<(), String>> {
-    if let Some(volume) = &store.volume {
-        return has_volume(namespace, &volume.claim_name, context).await;
-    }
-    match store.s3.as_ref().map(|s3| &s3.credentials_secret_ref) {
-        Some(Some(secret)) => has_key(namespace, secret, context).await,
-        Some(None) => Sight::Seen(Ok(())),
-        None => Sight::Seen(Err("spec.store names nothing".to_owned())),
-    }
-}
-
 /// Whether the key that runs are encrypted with is there, and is one: a worker that finds out only then has failed.
 pub(super) async fn encryption_key(
     namespace: &str,
@@ -157,7 +144,7 @@ pub(super) async fn has_text(
 }
 
 /// The text under a key of a Secret, or what is missing.
-async fn secret_text(
+pub(super) async fn secret_text(
     namespace: &str,
     reference: &SecretKeyReference,
     context: &Context,
@@ -176,21 +163,6 @@ async fn secret_text(
         return Sight::Seen(Err(format!("Secret {name} has no key {key}; add it")));
     }
     Sight::Seen(String::from_utf8(bytes).map_err(|_| format!("key {key} of Secret {name} is no text")))
-}
-
-/// A store as the worker is told of it.
-pub(super) fn store_work(store: &BackupStore) -> StoreWork {
-    if let Some(volume) = &store.volume {
-        return StoreWork::Folder(format!("{MOUNT}/{}", volume.path).trim_end_matches('/').to_owned());
-    }
-    let s3 = store.s3.clone().unwrap_or_default();
-    StoreWork::S3(BucketWork {
-        anonymous: s3.credentials_secret_ref.is_none(),
-        bucket: s3.bucket,
-        prefix: s3.prefix,
-        endpoint: s3.endpoint,
-        region: s3.region,
-    })
 }
 
 /// A cluster as the worker is told of it.
@@ -345,7 +317,7 @@ impl Owner<'_> {
             environment.push(from(worker::API_KEY_VARIABLE, name, key));
         }
         environment.extend(secrets.iter().map(|(variable, secret)| from(variable, &secret.name, &secret.key)));
-        environment.extend(s3_key(store.s3.as_ref().and_then(|s3| s3.credentials_secret_ref.as_ref())));
+        environment.extend(store_place::environment(store));
         let volume = store.volume.as_ref().map(|volume| {
             json!({"name": "store", "persistentVolumeClaim": {"claimName": volume.claim_name, "readOnly": is_read_only}})
         });

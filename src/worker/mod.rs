@@ -24,7 +24,7 @@ pub mod work;
 
 pub(crate) use class::computes_vectors;
 pub(crate) use direct::index_here;
-pub(crate) use s3::S3Key;
+pub(crate) use s3::{S3Key, authorities};
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,6 +49,14 @@ pub const S3_ACCESS_KEY_ID_VARIABLE: &str = "ELYSIA_S3_ACCESS_KEY_ID";
 pub const S3_SECRET_ACCESS_KEY_VARIABLE: &str = "ELYSIA_S3_SECRET_ACCESS_KEY";
 /// Environment variable with the token of a temporary key.
 pub const S3_SESSION_TOKEN_VARIABLE: &str = "ELYSIA_S3_SESSION_TOKEN";
+/// Environment variable with the key file of a service account of Google.
+pub const GCS_SERVICE_ACCOUNT_KEY_VARIABLE: &str = "ELYSIA_GCS_SERVICE_ACCOUNT_KEY";
+/// Environment variable with a key of a storage account of Azure; absent where a signature is there.
+pub const AZURE_ACCOUNT_KEY_VARIABLE: &str = "ELYSIA_AZURE_ACCOUNT_KEY";
+/// Environment variable with a shared access signature of Azure.
+pub const AZURE_SAS_TOKEN_VARIABLE: &str = "ELYSIA_AZURE_SAS_TOKEN";
+/// Environment variable with certificates of authorities, in PEM, that an object store's is trusted by as well.
+pub const STORE_CA_VARIABLE: &str = "ELYSIA_STORE_CA";
 
 /// Environment variable with the index of a pod of an indexed Job, set by Kubernetes.
 const INDEX_VARIABLE: &str = "JOB_COMPLETION_INDEX";

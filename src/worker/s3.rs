@@ -3,6 +3,7 @@
 //! An object's `ETag` and size are its version. Every request asks for that very `ETag`, so bytes of two versions are never
 //! joined; and the engine compares the versions again when it has read all.
 
+mod connection;
 pub(super) mod failure;
 
 use std::io;
@@ -18,11 +19,13 @@ use futures::TryStreamExt as _;
 use globset::{GlobBuilder, GlobMatcher};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
-use object_store::{BackoffConfig, ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore, RetryConfig};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::mpsc;
 
+pub(crate) use self::connection::authorities;
+pub(super) use self::connection::{client_options, retry_config};
 use self::failure::explain;
 use super::work::S3Work;
 
@@ -35,10 +38,8 @@ pub(super) const OBJECTS: usize = 100_000;
 
 /// How long one request may take: a part at 70 KB/s.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a request is tried again: a server that restarts is waited for, and a pod that cannot work says so soon.
-const RETRY_TIMEOUT: Duration = Duration::from_secs(90);
+/// Attempts at a request, beside the time for them in [`retry_config`].
 pub(super) const RETRIES: usize = 12;
 /// Attempts at a part whose bytes broke off in the middle, each with the retries above.
 const PART_ATTEMPTS: u32 = 4;
@@ -108,17 +109,12 @@ pub(super) fn bucket(
     timeout: Duration,
     retries: usize,
 ) -> Result<AmazonS3, object_store::Error> {
-    let options = ClientOptions::new()
-        .with_timeout(timeout)
-        .with_connect_timeout(CONNECT_TIMEOUT)
-        .with_allow_http(work.endpoint.as_deref().is_some_and(|address| address.starts_with("http://")));
-    let backoff =
-        BackoffConfig { init_backoff: Duration::from_millis(200), max_backoff: Duration::from_secs(10), base: 2. };
+    let options = client_options(work.endpoint.as_deref(), work.authorities.as_deref(), timeout)?;
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&work.bucket)
         .with_region(work.region.as_deref().unwrap_or(REGION))
         .with_client_options(options)
-        .with_retry(RetryConfig { backoff, max_retries: retries, retry_timeout: RETRY_TIMEOUT });
+        .with_retry(retry_config(retries));
     if let Some(endpoint) = &work.endpoint {
         builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
     }

@@ -5,8 +5,10 @@ use tokio::io::AsyncRead;
 
 use super::files::FileSource;
 use super::s3::{S3Key, S3Source};
-use super::work::SourceWork;
-use super::{S3_ACCESS_KEY_ID_VARIABLE, S3_SECRET_ACCESS_KEY_VARIABLE, S3_SESSION_TOKEN_VARIABLE, chain};
+use super::work::{S3Work, SourceWork};
+use super::{
+    S3_ACCESS_KEY_ID_VARIABLE, S3_SECRET_ACCESS_KEY_VARIABLE, S3_SESSION_TOKEN_VARIABLE, STORE_CA_VARIABLE, chain,
+};
 
 /// One of the two.
 pub(super) enum WorkSource {
@@ -21,14 +23,24 @@ impl WorkSource {
     pub(super) fn new(work: SourceWork) -> Result<Self, String> {
         let SourceWork::S3(work) = work else { return Ok(Self::Files(FileSource::new(work))) };
         let key = if work.anonymous { None } else { Some(key()?) };
+        let work = S3Work { authorities: work.authorities.or_else(authorities), ..work };
         let source = S3Source::connect(work, key).map_err(|error| chain(&error))?;
         Ok(Self::S3(source))
     }
 }
 
+/// Certificates of authorities, as the operator hands them to a worker.
+pub(super) fn authorities() -> Option<String> {
+    read(STORE_CA_VARIABLE)
+}
+
+/// An environment variable in which something stands.
+pub(super) fn read(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
 /// The key of a bucket, as the operator hands it to a worker.
 pub(super) fn key() -> Result<S3Key, String> {
-    let read = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
     let missing = |name: &str| format!("environment variable {name} is not set");
     Ok(S3Key {
         id: read(S3_ACCESS_KEY_ID_VARIABLE).ok_or_else(|| missing(S3_ACCESS_KEY_ID_VARIABLE))?,

@@ -271,6 +271,9 @@ pub struct S3Work {
     /// Whether requests go unsigned.
     #[serde(default)]
     pub anonymous: bool,
+    /// Certificates of authorities, in PEM, beside those of the system; a worker has them from its environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorities: Option<String>,
     /// Whether the feed goes on from run to run: then there may be no object yet.
     #[serde(default)]
     pub is_followed: bool,

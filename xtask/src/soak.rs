@@ -6,6 +6,7 @@ mod fuzz;
 mod gitops;
 mod programs;
 mod shapes;
+mod stores;
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -26,7 +27,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 #[derive(Args)]
 pub(crate) struct SoakArguments {
-    /// Which one: `backup`, `cold-start`, `collections`, `faults`, `feeds`, `fuzz`, `gitops`, `shapes`
+    /// Which one: `backup`, `cold-start`, `collections`, `faults`, `feeds`, `fuzz`, `gitops`, `shapes`, `stores`
     name: String,
     /// With `fuzz`: only these of `archive`, `line`, `lines`, `resume`; all four beside each other when left out
     targets: Vec<String>,
@@ -52,9 +53,10 @@ pub(crate) fn run(arguments: &SoakArguments) -> Result<()> {
         "fuzz" => fuzz::run(arguments.minutes, &arguments.targets, arguments.keep),
         "gitops" => gitops::run(&arguments.weaviate),
         "shapes" => shapes::run(),
+        "stores" => stores::run(),
         other => {
             bail!(
-                "there is no soak `{other}`; there are: backup, cold-start, collections, faults, feeds, fuzz, gitops, shapes"
+                "there is no soak `{other}`; there are: backup, cold-start, collections, faults, feeds, fuzz, gitops, shapes, stores"
             )
         }
     }

@@ -18,7 +18,7 @@ mod store;
 pub use contents::{Encryption, Incremental, MOST_FILTER_LETTERS, Mode, ReplicaComparison};
 pub use native::{NativeCompression, NativeOptions};
 pub use rules::{Drill, Retention, Verification};
-pub use store::{BackupStore, VolumeStore};
+pub use store::{AzureStore, BackupStore, GcsStore, VolumeStore};
 
 /// A backup policy: what is written, where to, when, how long it is kept and how it is verified.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -57,7 +57,7 @@ pub use store::{BackupStore, VolumeStore};
     validation = Rule::new("!has(self.mode) || self.mode != 'SchemaOnly' || (!has(self.filter) && !has(self.incremental))")
         .message("mode: SchemaOnly writes no objects: filter and incremental do not go with it"),
     validation = Rule::new("!has(self.engine) || self.engine != 'Native' || has(self.store.s3)")
-        .message("engine: Native goes with store.s3: to a volume Weaviate backs up one node alone, and the operator does not drive that"),
+        .message("engine: Native goes with store.s3: to a volume Weaviate backs up one node alone, and its modules for Google and Azure the operator does not drive; use engine: Portable"),
     validation = Rule::new("!has(self.engine) || self.engine != 'Native' || (!has(self.format) && !has(self.compression) && !has(self.compressionLevel) && !has(self.parallelism) && !has(self.compare))")
         .message("engine: Native has no format, compression, compressionLevel, parallelism and compare: the servers write files of their own; see native.compressionLevel and native.cpuPercentage"),
     validation = Rule::new("!has(self.engine) || self.engine != 'Native' || (!has(self.mode) && !has(self.filter) && !has(self.incremental) && !has(self.encryption))")
@@ -139,11 +139,15 @@ pub struct CollectionBackupSpec {
     /// change. It takes effect with the next run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compare: Option<ReplicaComparison>,
-    /// Where runs are written. Bucket, prefix, claim and path cannot be changed. The first run marks the place with its
+    /// Where runs are written. Bucket, account, container, prefix, claim and path cannot be changed. The first run marks the place with its
     /// owner, this policy of this cluster: any other may read and restore there, and never writes or deletes.
     #[x_kube(
         validation = Rule::new("has(self.s3) == has(oldSelf.s3) && (!has(self.s3) || (self.s3.bucket == oldSelf.s3.bucket && (has(self.s3.prefix) ? self.s3.prefix : '') == (has(oldSelf.s3.prefix) ? oldSelf.s3.prefix : '')))")
             .message("bucket and prefix of store.s3 cannot be changed; create another CollectionBackup"),
+        validation = Rule::new("has(self.gcs) == has(oldSelf.gcs) && (!has(self.gcs) || (self.gcs.bucket == oldSelf.gcs.bucket && (has(self.gcs.prefix) ? self.gcs.prefix : '') == (has(oldSelf.gcs.prefix) ? oldSelf.gcs.prefix : '')))")
+            .message("bucket and prefix of store.gcs cannot be changed; create another CollectionBackup"),
+        validation = Rule::new("has(self.azure) == has(oldSelf.azure) && (!has(self.azure) || (self.azure.account == oldSelf.azure.account && self.azure.container == oldSelf.azure.container && (has(self.azure.prefix) ? self.azure.prefix : '') == (has(oldSelf.azure.prefix) ? oldSelf.azure.prefix : '')))")
+            .message("account, container and prefix of store.azure cannot be changed; create another CollectionBackup"),
         validation = Rule::new("has(self.volume) == has(oldSelf.volume) && (!has(self.volume) || (self.volume.claimName == oldSelf.volume.claimName && (has(self.volume.path) ? self.volume.path : '') == (has(oldSelf.volume.path) ? oldSelf.volume.path : '')))")
             .message("claimName and path of store.volume cannot be changed; create another CollectionBackup")
     )]

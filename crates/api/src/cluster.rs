@@ -112,7 +112,11 @@ pub struct Managed {
 
 /// Where the servers may write backups of their own.
 #[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
-#[x_kube(validation = Rule::new("has(self.s3)").message("backup needs s3"))]
+#[x_kube(
+    validation = Rule::new("has(self.s3)").message("backup needs s3"),
+    validation = Rule::new("!has(self.s3) || !has(self.s3.caSecretRef)")
+        .message("backup.s3 has no caSecretRef: Weaviate's servers trust the authorities of their own image alone")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct ManagedBackup {
     /// A bucket, by Weaviate's module `backup-s3`. Policies may name other buckets and prefixes of the same server that

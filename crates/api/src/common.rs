@@ -58,6 +58,10 @@ pub struct S3Store {
     /// requests are not signed, for buckets that anybody may read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<SecretReference>,
+    /// Certificates of authorities, in PEM, that may have signed the server's, e.g. `{name: minio-ca, key: ca.crt}`. They
+    /// are trusted beside those of the system. Left out: those alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_secret_ref: Option<SecretKeyReference>,
 }
 
 /// Says nothing; present means yes.

@@ -72,6 +72,12 @@ pub const S3_ACCESS_KEY_ID: &str = "accessKeyId";
 pub const S3_SECRET_ACCESS_KEY: &str = "secretAccessKey";
 /// Key of the session token there, of temporary credentials.
 pub const S3_SESSION_TOKEN: &str = "sessionToken";
+/// Key of the key file of a service account of Google in the Secret of a store.
+pub const GCS_SERVICE_ACCOUNT_KEY: &str = "serviceAccountKey";
+/// Key of a key of a storage account of Azure in the Secret of a store.
+pub const AZURE_ACCOUNT_KEY: &str = "accountKey";
+/// Key of a shared access signature there.
+pub const AZURE_SAS_TOKEN: &str = "sasToken";
 
 /// Port of the REST API on every Weaviate pod and Service.
 pub const REST_PORT: i32 = 8080;

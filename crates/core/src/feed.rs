@@ -172,9 +172,9 @@ pub enum Content {
     },
 }
 
-/// What makes a folder of a bucket this one and no other. Region and key are only the way to it.
+/// What makes a folder of a bucket this one and no other. Region, key and authorities are only the way to it.
 fn identity<S: Serializer>(store: &S3Store, serializer: S) -> Result<S::Ok, S::Error> {
-    let S3Store { bucket, prefix, endpoint, region: _, credentials_secret_ref: _ } = store;
+    let S3Store { bucket, prefix, endpoint, region: _, credentials_secret_ref: _, ca_secret_ref: _ } = store;
     (endpoint, bucket, prefix).serialize(serializer)
 }
 

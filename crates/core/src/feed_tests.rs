@@ -235,6 +235,8 @@ fn the_way_to_a_bucket_is_no_part_of_the_run_but_the_bucket_is() {
         endpoint: None,
         region: region.map(str::to_owned),
         credentials_secret_ref: secret.map(|name| SecretReference { name: name.to_owned() }),
+        ca_secret_ref: secret
+            .map(|name| elysia_api::common::SecretKeyReference { name: name.to_owned(), key: "ca.crt".to_owned() }),
     };
     let id = |store: S3Store| spec().run_id(&Content::S3 { store, pattern: "*.jsonl".to_owned() });
     let one = id(store("one", None, None));

@@ -2,6 +2,7 @@
 
 mod addons;
 mod alerts;
+mod azurite;
 mod build;
 mod containerd;
 mod control_plane;
@@ -23,6 +24,7 @@ mod up;
 mod volumes;
 
 pub use self::alerts::{Alerts, evaluate_alerts, rendered};
+pub use self::azurite::azurite;
 pub use self::image::{Entry, ImageRecipe};
 pub use self::judge::{Judgement, judge};
 pub use self::kubectl::Kubectl;
@@ -30,8 +32,9 @@ pub use self::modules::downloaded;
 pub use self::network::NODE_ADDRESS;
 pub use self::operator::{DeployTarget, NAMESPACE, OperatorImage, build_operator_image, cargo, deploy};
 pub use self::paths::Paths;
+pub use self::pki::server_certificate;
 pub use self::progress::{elapsed, say, wait_for_every};
-pub use self::up::{DEFAULT_WEAVIATE, Ground, Options, TOOLS_IMAGE, down, s3_server, up, weaviate_server};
+pub use self::up::{DEFAULT_WEAVIATE, Ground, Options, TOOLS_IMAGE, down, gcs_server, s3_server, up, weaviate_server};
 
 pub(crate) use self::host::{program, tail};
 pub(crate) use self::leavings::mounts_under;

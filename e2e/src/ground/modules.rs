@@ -81,6 +81,11 @@ impl Module {
         Self { target: ".", ..Self::tool("alerts", paths.alerts_source(), "1", &["alerts"], 2) }
     }
 
+    /// A server of Google Cloud Storage's XML API: see its own text.
+    pub(crate) fn gcs(paths: &Paths) -> Self {
+        Self { target: ".", ..Self::tool("gcs", paths.gcs_source(), "1", &["gcs"], 2) }
+    }
+
     /// A Weaviate version: pinned in the repository, or else pinned in the cache from its first use on.
     pub(crate) fn weaviate(paths: &Paths, version: &str) -> Result<Self> {
         check_weaviate_version(version)?;

@@ -51,6 +51,16 @@ impl Paths {
         self.checkout.join("e2e/alerts")
     }
 
+    /// The source of the server that speaks as Google Cloud Storage does.
+    pub(crate) fn gcs_source(&self) -> PathBuf {
+        self.checkout.join("e2e/gcs")
+    }
+
+    /// What npm needs to install the emulator of Azure's storage.
+    pub(crate) fn azurite_source(&self) -> PathBuf {
+        self.checkout.join("e2e/ground/azurite")
+    }
+
     pub(crate) fn log(&self, name: &str) -> PathBuf {
         self.state.join("log").join(format!("{name}.log"))
     }

@@ -82,6 +82,21 @@ pub(crate) fn write(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A server's certificate and key for an address of this machine, as `server.crt` and `server.key`, and that of an authority
+/// of its own, `ca.crt`.
+pub fn server_certificate(folder: &Path, address: &str) -> Result<()> {
+    let authority_key = KeyPair::generate()?;
+    let authority = authority();
+    fs::write(folder.join("ca.crt"), authority.self_signed(&authority_key)?.pem())?;
+    let issuer = Issuer::new(authority, authority_key);
+    let key = KeyPair::generate()?;
+    let subject = Subject { name: "a server", kubeconfig: false, ..CLIENT };
+    let mut parameters = parameters(&subject)?;
+    parameters.subject_alt_names.push(SanType::IpAddress(address.parse::<IpAddr>()?));
+    fs::write(folder.join("server.crt"), parameters.signed_by(&key, &issuer)?.pem())?;
+    fs::write(folder.join("server.key"), key.serialize_pem()).context("failed to write a server's key")
+}
+
 fn authority() -> CertificateParams {
     let mut parameters = CertificateParams::default();
     parameters.distinguished_name = DistinguishedName::new();

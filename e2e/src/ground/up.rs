@@ -201,6 +201,13 @@ pub fn s3_server() -> Result<PathBuf> {
     Ok(built.path("versitygw"))
 }
 
+/// The server that speaks as Google Cloud Storage does. Built unless it is in the cache.
+pub fn gcs_server() -> Result<PathBuf> {
+    let paths = Paths::from_environment();
+    let built = ensure_built(&paths, &Compiler::find()?, &Module::gcs(&paths))?;
+    Ok(built.path("gcs"))
+}
+
 fn wanted(name: &str, built: &Built, binary: &str, path: &str) -> Wanted {
     let recipe = ImageRecipe::of_static_binary(name, &built.path(binary), path);
     Wanted { recipe, key: built.hash(binary).to_owned() }

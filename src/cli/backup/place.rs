@@ -9,36 +9,45 @@ use elysia_engine::backup::manifest::{Manifest, Owner};
 use elysia_engine::backup::retire::owner;
 use elysia_engine::backup::seal::{Key, NoKey};
 use jiff::Timestamp;
-use secrecy::SecretString;
 
+use super::address::{AZURE, Address};
+use super::keys::{azure_key, gcs_key, s3_key, variable};
 use super::stopped;
 use crate::cli::printer::{Printer, plain};
 use crate::cli::session::Stop;
-use crate::worker::S3Key;
+use crate::worker::authorities;
 use crate::worker::backup::Failure;
 use crate::worker::backup::latest::{Latest, latest};
 use crate::worker::backup::listing::{self, Reading};
-use crate::worker::backup::store::{self, AnyStore};
-use crate::worker::backup::work::{BucketWork, StoreWork};
+use crate::worker::backup::store::{self, AnyStore, StoreKey};
+use crate::worker::backup::work::{AzureWork, BucketWork, GcsWork, StoreWork};
 
 /// Whose runs are that a person makes, unless they say otherwise.
 pub(super) const BY_HAND: &str = "by-hand";
 
-/// Where runs lie. The key of a bucket is read from the environment, as other tools for S3 read it: arguments are seen
-/// by everybody on the machine.
+/// Where runs lie. The key of a bucket is read from the environment, as other tools for it read it: arguments are seen by
+/// everybody on the machine.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Store")]
 pub(super) struct StoreArgs {
-    /// Where runs lie: `s3://BUCKET/PREFIX`, or a directory. The key of a bucket is read from `AWS_ACCESS_KEY_ID`,
-    /// `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`
+    /// Where runs lie: `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`, or a directory. What opens it
+    /// is read from `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`; from the file that
+    /// `GOOGLE_APPLICATION_CREDENTIALS` names; from `AZURE_STORAGE_KEY` or `AZURE_STORAGE_SAS_TOKEN`
     #[arg(long, env = "ELYSIA_BACKUP_STORE", hide_env_values = true, value_name = "STORE", value_parser = NonEmptyStringValueParser::new())]
     pub(super) store: String,
-    /// Address of the S3 server, e.g. `http://localhost:9000`; Amazon's own when left out
-    #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL", hide_env_values = true)]
+    /// Address of the server, e.g. `http://localhost:9000`; that of Amazon, Google or Azure when left out, and of S3
+    /// what `AWS_ENDPOINT_URL` says
+    #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
-    /// Region of the bucket
+    /// Region of the bucket, of S3
     #[arg(long, env = "AWS_REGION", value_name = "REGION", hide_env_values = true)]
     region: Option<String>,
+    /// Storage account of the container, of Azure
+    #[arg(long, env = "AZURE_STORAGE_ACCOUNT", value_name = "ACCOUNT", hide_env_values = true)]
+    account: Option<String>,
+    /// File with certificates of authorities, in PEM, that may have signed the server's, beside those of the system
+    #[arg(long, env = "ELYSIA_BACKUP_STORE_CA", value_name = "FILE", hide_env_values = true)]
+    store_ca: Option<PathBuf>,
     /// Send no key: for a bucket that anybody may read
     #[arg(long)]
     anonymous: bool,
@@ -52,24 +61,44 @@ impl StoreArgs {
 
     /// The same server, another place.
     pub(super) fn named(&self, place: &str) -> Result<StoreWork, Stop> {
-        let Some(below) = place.strip_prefix("s3://") else {
-            if let Some((scheme, _)) = place.split_once("://") {
-                return Err(Stop::usage(format!("{scheme}:// is not known: write s3://BUCKET/PREFIX, or a directory")));
+        let address = Address::parse(place)?;
+        let (endpoint, anonymous) = (self.endpoint.clone(), self.anonymous);
+        let work = match address {
+            Address::Directory(path) => {
+                let path = std::path::absolute(path)?;
+                return Ok(StoreWork::Folder(path.to_string_lossy().into_owned()));
             }
-            let path = std::path::absolute(PathBuf::from(place))?;
-            return Ok(StoreWork::Folder(path.to_string_lossy().into_owned()));
+            Address::S3 { bucket, prefix } => StoreWork::S3(BucketWork {
+                bucket,
+                prefix,
+                endpoint: endpoint.or_else(|| variable("AWS_ENDPOINT_URL")),
+                region: self.region.clone(),
+                anonymous,
+                authorities: None,
+            }),
+            Address::Gcs { bucket, prefix } => {
+                StoreWork::Gcs(GcsWork { bucket, prefix, endpoint, anonymous, authorities: None })
+            }
+            Address::Azure { container, prefix } => {
+                let account = self.account.clone().filter(|account| !account.is_empty());
+                let account = account.ok_or_else(|| {
+                    Stop::usage(format!("{place}: which storage account? Say --account, or set AZURE_STORAGE_ACCOUNT"))
+                })?;
+                StoreWork::Azure(AzureWork { account, container, prefix, endpoint, anonymous, authorities: None })
+            }
         };
-        let (bucket, prefix) = below.split_once('/').unwrap_or((below, ""));
-        if bucket.is_empty() {
-            return Err(Stop::usage(format!("{place} names no bucket: write s3://BUCKET/PREFIX")));
-        }
-        Ok(StoreWork::S3(BucketWork {
-            bucket: bucket.to_owned(),
-            prefix: prefix.trim_matches('/').to_owned(),
-            endpoint: self.endpoint.clone(),
-            region: self.region.clone(),
-            anonymous: self.anonymous,
-        }))
+        Ok(work.trusting(self.authorities()?))
+    }
+
+    /// Certificates of authorities that are trusted as well, in PEM.
+    fn authorities(&self) -> Result<Option<String>, Stop> {
+        let Some(file) = &self.store_ca else { return Ok(None) };
+        let refuse = |problem: String| {
+            Stop::refused(format!("--store-ca {}: {problem}", file.display()), "name the certificate of the authority")
+        };
+        let pem = std::fs::read_to_string(file).map_err(|error| refuse(error.to_string()))?;
+        authorities(&pem).map_err(refuse)?;
+        Ok(Some(pem))
     }
 
     /// Opens it; no call is made yet.
@@ -80,33 +109,22 @@ impl StoreArgs {
     /// What has to be typed once more to mean the same store.
     pub(super) fn again(&self) -> String {
         let endpoint = self.endpoint.as_ref().map(|endpoint| format!(" --endpoint {endpoint}")).unwrap_or_default();
-        format!("--store {}{endpoint}", self.store)
+        let account = self.account.as_ref().filter(|_| self.store.starts_with(AZURE));
+        let account = account.map(|account| format!(" --account {account}")).unwrap_or_default();
+        let trusted = self.store_ca.as_ref().map(|file| format!(" --store-ca {}", file.display())).unwrap_or_default();
+        format!("--store {}{endpoint}{account}{trusted}", self.store)
     }
 }
 
 /// Opens a store with the key of the environment.
 pub(in crate::cli) fn open(work: &StoreWork) -> Result<AnyStore, Stop> {
     let key = match work {
-        StoreWork::S3(bucket) if !bucket.anonymous => Some(key()?),
-        StoreWork::S3(_) | StoreWork::Folder(_) => None,
+        StoreWork::S3(work) if !work.anonymous => Some(StoreKey::S3(s3_key()?)),
+        StoreWork::Gcs(work) if !work.anonymous => Some(StoreKey::Gcs(gcs_key()?)),
+        StoreWork::Azure(work) if !work.anonymous => Some(StoreKey::Azure(azure_key()?)),
+        StoreWork::S3(_) | StoreWork::Gcs(_) | StoreWork::Azure(_) | StoreWork::Folder(_) => None,
     };
     store::open_by_hand(work, key).map_err(|failure| stopped(&failure, ""))
-}
-
-fn key() -> Result<S3Key, Stop> {
-    let read = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
-    let (id, secret) = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY");
-    let missing = |name: &str| {
-        Stop::refused(
-            format!("environment variable {name} is not set; nothing was asked"),
-            format!("export {id} and {secret}, or say --anonymous for a bucket that anybody may read"),
-        )
-    };
-    Ok(S3Key {
-        id: read(id).ok_or_else(|| missing(id))?,
-        secret: SecretString::from(read(secret).ok_or_else(|| missing(secret))?),
-        token: read("AWS_SESSION_TOKEN").map(Into::into),
-    })
 }
 
 /// With what runs are encrypted.

@@ -84,7 +84,7 @@ pub(in crate::cli) struct RestoreArgs {
     /// Id of the receipt. One that is done is not restored again: for that, another id
     #[arg(long, value_name = "ID")]
     receipt: Option<String>,
-    /// Where the receipt lies: `s3://BUCKET/PREFIX`, or a directory. When left out beside the runs, or for the runs of
+    /// Where the receipt lies: `s3://BUCKET/PREFIX` and the like, or a directory. When left out beside the runs, or for the runs of
     /// another owner in `$XDG_STATE_HOME/kubectl-elysia`
     #[arg(long, value_name = "STORE")]
     receipts: Option<String>,

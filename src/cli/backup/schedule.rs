@@ -10,6 +10,7 @@ use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::core::ResourceExt;
 use serde_json::{Map, Value, json};
 
+use self::place::PlaceArgs;
 use super::create::expression;
 use crate::cli::client::{Question, Reader, complaint};
 use crate::cli::forward;
@@ -77,18 +78,8 @@ pub(super) struct ScheduleArgs {
     /// Keep no run that is older, e.g. `90d`
     #[arg(long, value_name = "TIME", value_parser = NonEmptyStringValueParser::new())]
     max_age: Option<String>,
-    /// Where runs lie: `s3://BUCKET/PREFIX`, or `pvc://CLAIM/PATH`. Cannot be changed later
-    #[arg(long, value_name = "STORE", value_parser = NonEmptyStringValueParser::new())]
-    store: Option<String>,
-    /// Address of the S3 server; Amazon's own when left out
-    #[arg(long, value_name = "URL", requires = "store")]
-    endpoint: Option<String>,
-    /// Region of the bucket
-    #[arg(long, value_name = "REGION", requires = "store")]
-    region: Option<String>,
-    /// Secret with the bucket's key: `accessKeyId` and `secretAccessKey`
-    #[arg(long, value_name = "SECRET", requires = "store")]
-    credentials: Option<String>,
+    #[command(flatten)]
+    place: PlaceArgs,
     /// Of so many runs the first is whole, and the others hold what is new
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(2..=31))]
     full_every: Option<i32>,
@@ -176,7 +167,7 @@ impl ScheduleArgs {
         };
         put("clusterRef", self.cluster.as_ref().map(|name| json!({"name": name})));
         put("collections", (!self.collections.is_empty()).then(|| json!(self.collections)));
-        put("store", self.store()?);
+        put("store", self.place.store()?);
         put(
             "schedule",
             some([
@@ -232,40 +223,6 @@ impl ScheduleArgs {
             ))),
             _ => Err(Stop::usage(format!("which one? There are {} in {}", names.join(", "), session.namespace))),
         }
-    }
-
-    fn store(&self) -> Result<Option<Value>, Stop> {
-        let Some(store) = &self.store else { return Ok(None) };
-        if let Some(below) = store.strip_prefix("pvc://") {
-            let (claim, path) = below.split_once('/').unwrap_or((below, ""));
-            if claim.is_empty() || self.endpoint.is_some() || self.region.is_some() || self.credentials.is_some() {
-                return Err(Stop::usage(format!(
-                    "{store}: a volume is pvc://CLAIM/PATH, without --endpoint, --region and --credentials"
-                )));
-            }
-            let volume = some([
-                ("claimName", Some(claim.into())),
-                ("path", Some(path.trim_matches('/')).filter(|path| !path.is_empty()).map(Value::from)),
-            ]);
-            return Ok(volume.map(|volume| json!({"volume": volume})));
-        }
-        let below = store.strip_prefix("s3://").ok_or_else(|| {
-            Stop::usage(format!(
-                "{store} is no place that a cluster can write to: s3://BUCKET/PREFIX and pvc://CLAIM/PATH are"
-            ))
-        })?;
-        let (bucket, prefix) = below.split_once('/').unwrap_or((below, ""));
-        if bucket.is_empty() {
-            return Err(Stop::usage(format!("{store} names no bucket: write s3://BUCKET/PREFIX")));
-        }
-        let s3 = some([
-            ("bucket", Some(bucket.into())),
-            ("prefix", Some(prefix.trim_matches('/')).filter(|prefix| !prefix.is_empty()).map(Value::from)),
-            ("endpoint", self.endpoint.clone().map(Value::from)),
-            ("region", self.region.clone().map(Value::from)),
-            ("credentialsSecretRef", self.credentials.as_ref().map(|name| json!({"name": name}))),
-        ]);
-        Ok(s3.map(|s3| json!({"s3": s3})))
     }
 }
 
@@ -381,5 +338,6 @@ fn checked(manifest: &Value, is_new: bool) -> Result<(), Stop> {
     BackupSpec::validate(&object).map(drop).map_err(Stop::usage)
 }
 
+mod place;
 #[cfg(test)]
 mod tests;

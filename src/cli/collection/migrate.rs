@@ -210,7 +210,7 @@ fn folder(args: &MigrateArgs) -> Result<PathBuf, Stop> {
     }
     match own_receipts() {
         Some(StoreWork::Folder(folder)) => Ok(PathBuf::from(folder)),
-        Some(StoreWork::S3(_)) | None => Err(Stop::refused(
+        Some(StoreWork::S3(_) | StoreWork::Gcs(_) | StoreWork::Azure(_)) | None => Err(Stop::refused(
             "there is no folder in which could be noted how far the copy is",
             "say where it is to lie: --ledger DIRECTORY",
         )),

@@ -13,6 +13,7 @@ use super::super::ReconcileError;
 use super::super::context::Context;
 use super::super::feed::jobs;
 use super::super::store_jobs::{self, Beside, Way};
+use super::super::store_place;
 
 /// What was seen, and where a worker would read.
 pub(super) struct Scene {
@@ -37,7 +38,7 @@ pub(super) async fn observe(spec: &BackupSpec, context: &Context, now: Timestamp
     let observed = Observed {
         cluster: way.cluster.clone(),
         drill_cluster: drill_way.as_ref().map(|way| way.cluster.clone()),
-        store: store_jobs::store(&spec.namespace, &spec.store, context).await,
+        store: store_place::store(&spec.namespace, &spec.store, context).await,
         key: store_jobs::encryption_key(&spec.namespace, spec.key.as_ref(), context).await,
         no_module: way.no_module.clone(),
         ledger,

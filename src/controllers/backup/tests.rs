@@ -119,6 +119,7 @@ impl World {
 mod drill;
 mod migrated;
 mod native;
+mod places;
 mod reading;
 
 fn note(id: &str) -> RunNote {

@@ -10,6 +10,7 @@ use elysia_engine::backup::manifest::{DataFormat, Owner, RunMode};
 use super::super::context::Context;
 use super::super::feed::observe::Target;
 use super::super::store_jobs::{self, Doing, Objects};
+use super::super::store_place;
 use super::observe::runs_in_use;
 use crate::worker::ENCRYPTION_KEY_VARIABLE;
 use crate::worker::backup::BACKUP_WORK_VARIABLE;
@@ -115,7 +116,7 @@ pub(super) fn objects(
             collections: (!spec.collections.is_empty()).then(|| spec.collections.iter().cloned().collect()),
             exclude: spec.exclude.iter().cloned().collect(),
             endpoints: store_jobs::endpoints(target),
-            store: store_jobs::store_work(&spec.store),
+            store: store_place::store_work(&spec.store),
             how: BackupHow {
                 data: match (spec.format, spec.compression) {
                     (Format::Parquet, Compression::Zstd | Compression::Gzip | Compression::Lz4 | Compression::Auto) => {

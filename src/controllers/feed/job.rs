@@ -15,6 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
 use super::super::context::WorkerImage;
+use super::super::store_place::trusted;
 use super::observe::Target;
 use crate::worker;
 
@@ -324,7 +325,9 @@ fn processed(processed: &Processed) -> Value {
 /// The key of an object store, from its Secret: the kubelet reads it, the Job only names it.
 fn s3_environment(content: &Content) -> Vec<Value> {
     let Content::S3 { store, .. } = content else { return Vec::new() };
-    s3_key(store.credentials_secret_ref.as_ref())
+    let mut variables = s3_key(store.credentials_secret_ref.as_ref());
+    variables.extend(store.ca_secret_ref.as_ref().map(trusted));
+    variables
 }
 
 /// The variables with the key that this Secret holds.

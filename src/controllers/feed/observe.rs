@@ -17,6 +17,7 @@ use kube::api::Api;
 use super::super::ReconcileError;
 use super::super::collection::{class_of, cluster_of, open};
 use super::super::context::Context;
+use super::super::store_place::authorities;
 use super::ledgers::Beside;
 use super::{jobs, ledgers};
 use crate::effects::chain;
@@ -138,6 +139,10 @@ async fn content(spec: &FeedSpec, context: &Context) -> Sight<Result<Content, St
 /// What is in a bucket only a worker sees; that it will find its key is seen here, for a pod without it never starts.
 async fn bucket(spec: &FeedSpec, source: &S3Source, context: &Context) -> Sight<Result<Content, String>> {
     let objects = Content::S3 { store: source.store.clone(), pattern: source.pattern.clone() };
+    match authorities(&spec.namespace, source.store.ca_secret_ref.as_ref(), context).await {
+        Sight::Seen(Ok(())) => {}
+        missing => return missing.map(|found| found.map(|()| objects)),
+    }
     let Some(reference) = &source.store.credentials_secret_ref else { return Sight::Seen(Ok(objects)) };
     has_key(&spec.namespace, reference, context).await.map(|found| found.map(|()| objects))
 }

@@ -21,6 +21,7 @@ use super::super::collection::{cluster_of, exists, open};
 use super::super::context::Context;
 use super::super::feed::jobs;
 use super::super::store_jobs::{self, Beside, Way};
+use super::super::store_place;
 use super::chosen::salts;
 
 /// What was seen, and where a worker would read and write.
@@ -45,7 +46,7 @@ pub(super) async fn observe(spec: &RestoreSpec, context: &Context, now: Timestam
     let (store, key, sight) = match resolve(spec, context) {
         Err(missing) => (None, None, Sight::Seen(Err(missing))),
         Ok((store, key)) => {
-            let sight = store_jobs::store(&spec.namespace, &store, context).await;
+            let sight = store_place::store(&spec.namespace, &store, context).await;
             let missing = |message| Missing { reason: Reason::StoreMissing, message };
             let mut sight = sight.map(|found| found.map_err(missing));
             if sight == Sight::Seen(Ok(())) {

@@ -10,6 +10,7 @@ use elysia_engine::backup::restore::Conflict as EngineConflict;
 use super::super::context::Context;
 use super::super::feed::observe::Target;
 use super::super::store_jobs::{self, Doing, Objects, Way};
+use super::super::store_place;
 use super::chosen;
 use crate::worker::ENCRYPTION_KEY_VARIABLE;
 use crate::worker::backup::RESTORE_WORK_VARIABLE;
@@ -69,7 +70,7 @@ pub(super) fn objects(
             receipt: spec.receipt_of(&way.uid),
             target: spec.target(&way.uid),
             endpoints: store_jobs::endpoints(target),
-            store: store_jobs::store_work(store),
+            store: store_place::store_work(store),
             receipts: None,
             patience: PatienceWork::default(),
         },

@@ -105,12 +105,31 @@ pub enum CompareWork {
 pub enum StoreWork {
     /// A folder of a bucket. The key comes in the variables of S3 that feeds use.
     S3(BucketWork),
+    /// A folder of a bucket of Google. The key of the service account comes in a variable of its own.
+    Gcs(GcsWork),
+    /// A folder of a container of Azure. Its key or signature comes in variables of their own.
+    Azure(AzureWork),
     /// A folder of this machine, or of a mounted volume.
     Folder(String),
 }
 
+impl StoreWork {
+    /// The same, whose server's certificate may be signed by these authorities, unless it names some.
+    #[must_use]
+    pub fn trusting(mut self, pem: Option<String>) -> Self {
+        let authorities = match &mut self {
+            Self::S3(work) => &mut work.authorities,
+            Self::Gcs(work) => &mut work.authorities,
+            Self::Azure(work) => &mut work.authorities,
+            Self::Folder(_) => return self,
+        };
+        *authorities = authorities.take().or(pem);
+        self
+    }
+}
+
 /// A folder of a bucket.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BucketWork {
     /// The bucket.
@@ -127,6 +146,51 @@ pub struct BucketWork {
     /// Whether requests go unsigned: a bucket that anybody may read.
     #[serde(default)]
     pub anonymous: bool,
+    /// Certificates of authorities, in PEM, beside those of the system; a worker has them from its environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorities: Option<String>,
+}
+
+/// A folder of a bucket of Google Cloud Storage.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GcsWork {
+    /// The bucket.
+    pub bucket: String,
+    /// Folder in it; its top when empty.
+    #[serde(default)]
+    pub prefix: String,
+    /// Where the server is; Google's own when absent.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// Whether requests go unsigned: a bucket that anybody may read.
+    #[serde(default)]
+    pub anonymous: bool,
+    /// Certificates of authorities, in PEM, beside those of the system; a worker has them from its environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorities: Option<String>,
+}
+
+/// A folder of a container of Azure Blob Storage.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AzureWork {
+    /// The storage account.
+    pub account: String,
+    /// The container.
+    pub container: String,
+    /// Folder in it; its top when empty.
+    #[serde(default)]
+    pub prefix: String,
+    /// Where the blob service is; that of Azure's public cloud when absent.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// Whether requests go unsigned: a container that anybody may read.
+    #[serde(default)]
+    pub anonymous: bool,
+    /// Certificates of authorities, in PEM, beside those of the system; a worker has them from its environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorities: Option<String>,
 }
 
 /// One restore.
@@ -197,5 +261,9 @@ mod tests {
         }))
         .unwrap();
         assert_eq!((restore.store, restore.receipts), (StoreWork::Folder("/backups".to_owned()), None));
+        let azure: StoreWork =
+            serde_json::from_value(json!({"azure": {"account": "a", "container": "c", "prefix": "p"}})).unwrap();
+        let StoreWork::Azure(work) = azure.trusting(Some("PEM".to_owned())) else { panic!("another store") };
+        assert_eq!((work.container.as_str(), work.authorities.as_deref()), ("c", Some("PEM")));
     }
 }

@@ -11,7 +11,7 @@ use crate::worker::chain;
 use crate::worker::work::S3Work;
 
 /// The longest piece of a server's own words, in bytes.
-const WORDS: usize = 300;
+pub(in crate::worker) const WORDS: usize = 300;
 
 /// Where a person mends what is wrong.
 pub(in crate::worker) struct Words {
@@ -22,6 +22,7 @@ pub(in crate::worker) struct Words {
     region: &'static str,
     no_key: &'static str,
     rights: &'static str,
+    ca: &'static str,
 }
 
 /// Of a feed.
@@ -33,6 +34,7 @@ const FEED: Words = Words {
     region: "region in the spec",
     no_key: ", or set credentialsSecretRef",
     rights: "list the bucket (s3:ListBucket) and read its objects (s3:GetObject)",
+    ca: CA,
 };
 
 /// Of a backup or a restore that is declared.
@@ -47,7 +49,13 @@ pub(in crate::worker) const BY_HAND: Words = Words {
     region: "--region",
     no_key: ", or leave --anonymous out",
     rights: BACKUP_RIGHTS,
+    ca: CA_BY_HAND,
 };
+
+/// Where certificates of authorities stand, of what is declared.
+pub(in crate::worker) const CA: &str = "caSecretRef in the spec";
+/// The same of the plug-in.
+pub(in crate::worker) const CA_BY_HAND: &str = "--store-ca";
 
 const BACKUP_RIGHTS: &str = "list the bucket (s3:ListBucket), read its objects (s3:GetObject), and write and delete them where \
     that is meant (s3:PutObject, s3:DeleteObject)";
@@ -113,6 +121,16 @@ fn without_code(error: &Error, text: &str, work: &S3Work, words: &Words) -> (Cat
         Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
             (Category::FileSystem, false, denied(work, words))
         }
+        _ if text.contains("redirect without LOCATION") => {
+            (Category::FileSystem, false, wrong_region(work, words, None))
+        }
+        _ => by_kind(error, text, words.ca),
+    }
+}
+
+/// What is known from the kind of error, whatever the server speaks. `ca`: where authorities can be named.
+pub(in crate::worker) fn by_kind(error: &Error, text: &str, ca: &str) -> (Category, bool, String) {
+    match error {
         Error::NotFound { .. } => {
             (Category::FileSystem, true, "it is not there; was it deleted since it was listed?".to_owned())
         }
@@ -120,18 +138,36 @@ fn without_code(error: &Error, text: &str, work: &S3Work, words: &Words) -> (Cat
             let text = format!("a key that is no path: {source}; give the object another key, or make prefix narrower");
             (Category::FileSystem, false, text)
         }
-        _ if text.contains("redirect without LOCATION") => {
-            (Category::FileSystem, false, wrong_region(work, words, None))
-        }
-        _ => {
-            let category = if text.contains("timed out") || text.contains("timeout") {
-                Category::Timeout
-            } else {
-                Category::Network
-            };
-            (category, true, one_line(&format!("the server cannot be asked: {}", cause(error)), WORDS))
-        }
+        _ => match certificate(text, ca) {
+            Some(problem) => (Category::Network, false, problem),
+            None => {
+                let category = if text.contains("timed out") || text.contains("timeout") {
+                    Category::Timeout
+                } else {
+                    Category::Network
+                };
+                (category, true, one_line(&format!("the server cannot be asked: {}", cause(error)), WORDS))
+            }
+        },
     }
+}
+
+/// What is wrong with the certificate that the server shows, and who can do something about it.
+fn certificate(text: &str, ca: &str) -> Option<String> {
+    let (_, why) = text.split_once("invalid peer certificate: ")?;
+    Some(if why.starts_with("UnknownIssuer") {
+        format!("the server's certificate is signed by nobody who is trusted; name its authority's certificate in {ca}")
+    } else if why.contains("CaUsedAsEndEntity") {
+        format!(
+            "the server shows the certificate of an authority as its own; have one signed for it (CA:FALSE, with its name), and name the authority's in {ca}"
+        )
+    } else if why.starts_with("certificate not valid for name") || why.starts_with("NotValidForName") {
+        "the server's certificate is for another name; have one signed with the host of the endpoint as a subject alternative name".to_owned()
+    } else if why.starts_with("certificate expired") || why.starts_with("Expired") {
+        "the server's certificate has ended; renew it".to_owned()
+    } else {
+        one_line(&format!("the server's certificate is not accepted: {why}"), WORDS)
+    })
 }
 
 /// The innermost cause: what stands around it names the request, with its address, again and again.
@@ -158,7 +194,7 @@ fn wrong_region(work: &S3Work, words: &Words, right: Option<&str>) -> String {
 }
 
 /// What is inside this element of an answer in XML.
-fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+pub(in crate::worker) fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     let (inside, _) = rest.split_once(&format!("</{name}>"))?;
     Some(inside.trim()).filter(|inside| !inside.is_empty())

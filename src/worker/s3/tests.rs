@@ -14,6 +14,7 @@ fn work(prefix: &str, pattern: &str) -> S3Work {
         endpoint: Some("http://s3:7070".to_owned()),
         region: None,
         anonymous: false,
+        authorities: None,
         is_followed: false,
     }
 }
@@ -155,6 +156,25 @@ fn what_is_wrong_is_said_with_the_next_step() {
     let failure = explain(&answered(&error("AccessDenied", "")), &anonymous, Some("w/a.jsonl"));
     assert!(failure.message.starts_with("bucket feeds/w/a.jsonl at"), "{}", failure.message);
     assert!(failure.message.ends_with("or set credentialsSecretRef"), "{}", failure.message);
+}
+
+#[test]
+fn a_certificate_that_is_not_trusted_is_said_with_the_next_step() {
+    for (why, words) in [
+        ("UnknownIssuer", "name its authority's certificate in caSecretRef in the spec"),
+        ("Other(OtherError(CaUsedAsEndEntity))", "(CA:FALSE, with its name)"),
+        (
+            "certificate not valid for name \"minio\"; certificate is only valid for [\"a\"]",
+            "with the host of the endpoint",
+        ),
+        ("certificate expired: verification time 2 (UNIX)", "has ended; renew it"),
+        ("BadSignature", "is not accepted: BadSignature"),
+    ] {
+        let failure =
+            explain(&answered(&format!("client error: invalid peer certificate: {why}")), &work("w", "*"), None);
+        assert!(failure.message.contains(words), "{why}: {}", failure.message);
+        assert!(!failure.retryable, "{why}: nobody mends that by waiting");
+    }
 }
 
 /// A server that is not there: asked for real, since the words are the client's.

@@ -5,8 +5,8 @@
 //! Root is needed for a small disk and for a folder that is mounted for reading alone.
 
 mod board;
-mod gate;
-mod stage;
+pub(super) mod gate;
+pub(super) mod stage;
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ use elysia_e2e::servers::{Consistency, Servers, ServersOptions};
 use serde_json::{Value, json};
 
 use self::gate::{Gate, Opening};
-use self::stage::{ARTICLES, Outcome, Place, Stage, TENANTED};
+use self::stage::{ARTICLES, Place, Stage, TENANTED, is_untroubled};
 
 /// Objects of the collection without tenants.
 const OBJECTS: u32 = 500;
@@ -109,7 +109,7 @@ impl Soak {
                 "multiTenancyConfig": {"enabled": tenants, "autoTenantCreation": tenants},
             })
         };
-        let stage = Stage::set(Paths::from_environment(), &servers)?;
+        let stage = Stage::set(Paths::from_environment(), "faults", &servers)?;
         servers.create_class("w-0", &class(ARTICLES, false))?;
         servers.create_class("w-0", &class(TENANTED, true))?;
         servers.put_objects("w-0", ARTICLES, 0..OBJECTS, Consistency::All)?;
@@ -324,33 +324,4 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     let status = std::process::Command::new("cp").arg("--archive").arg(from).arg(to).status();
     ensure!(status.context("failed to start cp")?.success(), "failed to copy {} to {}", from.display(), to.display());
     Ok(())
-}
-
-impl Outcome {
-    /// Why it failed; these words have to be in it.
-    fn failure(&self, words: &str) -> Result<String> {
-        let message = match &self.ledger["attempt"] {
-            Value::Null => &self.ledger["message"],
-            attempt => &attempt["message"],
-        };
-        let message = message.as_str().with_context(|| format!("nothing failed: {self:?}"))?;
-        ensure!(message.contains(words), "`{words}` is not in: {message}");
-        ensure!(self.code != 0, "it failed and says that it did not: {self:?}");
-        Ok(message.to_owned())
-    }
-
-    fn is_done(&self) -> Result<()> {
-        ensure!(self.code == 0 && self.attempt()["stage"] == "Done", "{self:?}");
-        Ok(())
-    }
-
-    fn attempt(&self) -> &Value {
-        &self.ledger["attempt"]
-    }
-}
-
-/// Nothing is told beside the outcome but that nobody knows how large a first run will be.
-fn is_untroubled(outcome: &Outcome) -> bool {
-    let trouble = &outcome.attempt()["trouble"];
-    trouble.as_str().map_or(trouble.is_null(), |told| told.starts_with("nobody knows how large the run will be"))
 }

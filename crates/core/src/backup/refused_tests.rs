@@ -46,11 +46,26 @@ fn what_does_not_go_together_is_refused() {
 #[test]
 fn what_cannot_be_is_refused() {
     for (what, spec, words) in [
-        ("no store", json!({"clusterRef": {"name": "w"}, "store": {}}), "exactly one of store.s3 and store.volume"),
+        (
+            "no store",
+            json!({"clusterRef": {"name": "w"}, "store": {}}),
+            "exactly one of store.s3, store.gcs, store.azure and store.volume",
+        ),
         (
             "two stores",
             json!({"clusterRef": {"name": "w"}, "store": {"s3": {"bucket": "b"}, "volume": {"claimName": "c"}}}),
-            "exactly one of store.s3 and store.volume",
+            "exactly one of store.s3, store.gcs, store.azure and store.volume",
+        ),
+        (
+            "two buckets",
+            json!({"clusterRef": {"name": "w"}, "store": {
+                "gcs": {"bucket": "bucket"}, "azure": {"account": "account", "container": "backups"}}}),
+            "exactly one of store.s3, store.gcs, store.azure and store.volume",
+        ),
+        (
+            "files of the servers in a bucket of Google",
+            json!({"clusterRef": {"name": "w"}, "store": {"gcs": {"bucket": "bucket"}}, "engine": "Native"}),
+            "its modules for Google and Azure the operator does not drive; use engine: Portable",
         ),
         (
             "gzip in Parquet",

@@ -12,7 +12,8 @@ pub const BACKUP_MODULE: &str = "backup-s3";
 
 /// Switches the module on, beside those that are named already, and tells it its bucket.
 pub(super) fn own_backups(bucket: &S3Store, environment: &mut Vec<EnvVar>) {
-    let S3Store { bucket, prefix, endpoint, region, credentials_secret_ref } = bucket;
+    // A certificate of one's own is refused by the kind.
+    let S3Store { bucket, prefix, endpoint, region, credentials_secret_ref, ca_secret_ref: _ } = bucket;
     match environment.iter_mut().find(|known| known.name == MODULES_VARIABLE) {
         None => environment.push(variable(MODULES_VARIABLE, BACKUP_MODULE)),
         Some(modules) => {

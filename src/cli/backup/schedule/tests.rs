@@ -87,6 +87,41 @@ async fn it_is_made_once_and_then_only_what_is_said_is_changed() {
 }
 
 #[tokio::test]
+async fn runs_lie_at_google_at_azure_or_behind_a_private_authority() {
+    let time = "--cluster wiki --daily 03:05";
+    for (line, store) in [
+        (
+            "--store gs://backups/wiki --credentials google",
+            json!({"gcs": {"bucket": "backups", "prefix": "wiki", "credentialsSecretRef": {"name": "google"}}}),
+        ),
+        (
+            "--store az://backups --account shop --credentials azure",
+            json!({"azure": {"container": "backups", "account": "shop", "credentialsSecretRef": {"name": "azure"}}}),
+        ),
+        (
+            "--store s3://backups --endpoint https://minio:9000 --store-ca minio-ca/ca.crt",
+            json!({"s3": {"bucket": "backups", "endpoint": "https://minio:9000",
+                "caSecretRef": {"name": "minio-ca", "key": "ca.crt"}}}),
+        ),
+    ] {
+        let api = KubernetesApi::new();
+        run(&api, &format!("{time} {line}")).await.unwrap();
+        assert_eq!(spec(&api).unwrap()["store"], store, "{line}");
+    }
+    for (line, words) in [
+        ("--store az://backups/wiki", "needs --account"),
+        ("--store gs://backups --account shop", "nothing else has one"),
+        ("--store gs://backups --region eu-west-1", "--region is for s3://"),
+        ("--store gs://", "names no bucket"),
+        ("--store ftp://b/p", "no place that a cluster can write to"),
+        ("--store pvc://disk/p --store-ca a/b", "without --endpoint"),
+    ] {
+        let error = run(&KubernetesApi::new(), &format!("{time} {line}")).await.unwrap_err();
+        assert!(error.contains(words), "{line}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn without_a_name_the_only_policy_is_meant() {
     let api = KubernetesApi::new();
     let bare = async |line: &str| {

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use elysia_engine::backup::ports::{Got, Mode, Put, Store};
@@ -13,13 +12,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::path::Path;
 use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
 
-use crate::worker::backup::work::BucketWork;
-use crate::worker::s3::failure::{Words, explain_in};
-use crate::worker::s3::{self, S3Key};
-use crate::worker::work::S3Work;
-
-/// How long one request may take: a part of 32 MiB at 110 KB/s.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
+use super::server::Server;
 
 /// Bytes of one request when a file of any size is read for its hash.
 const PIECE_BYTES: u64 = 8 << 20;
@@ -30,45 +23,29 @@ const PIECE_ATTEMPTS: u32 = 4;
 #[derive(Clone)]
 pub(crate) struct Bucket {
     store: Arc<dyn ObjectStore>,
-    work: Arc<S3Work>,
-    words: &'static Words,
+    server: Arc<Server>,
 }
 
 impl std::fmt::Debug for Bucket {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The store knows a key.
-        formatter.debug_struct("Bucket").field("work", &self.work).finish_non_exhaustive()
+        formatter.debug_struct("Bucket").field("server", &self.server).finish_non_exhaustive()
     }
 }
 
 impl Bucket {
-    /// No call is made yet.
-    pub(super) fn connect(
-        work: &BucketWork,
-        key: Option<S3Key>,
-        words: &'static Words,
-        retries: usize,
-    ) -> Result<Self, Error> {
-        let work = described(work);
-        let store = s3::bucket(&work, key, REQUEST_TIMEOUT, retries)?;
-        Ok(Self { store: Arc::new(store), work: Arc::new(work), words })
+    /// Below a prefix of what this server has.
+    pub(super) fn new(store: Arc<dyn ObjectStore>, server: Server) -> Self {
+        Self { store, server: Arc::new(server) }
     }
 
     #[cfg(test)]
     pub(super) fn in_memory(prefix: &str) -> Self {
-        let work = BucketWork {
-            bucket: "backups".to_owned(),
-            prefix: prefix.to_owned(),
-            endpoint: None,
-            region: None,
-            anonymous: false,
-        };
-        let store = Arc::new(object_store::memory::InMemory::new());
-        Self { store, work: Arc::new(described(&work)), words: &crate::worker::s3::failure::BY_HAND }
+        Self::new(Arc::new(object_store::memory::InMemory::new()), Server::in_memory(prefix))
     }
 
     fn path(&self, key: &str) -> Result<Path, PortError> {
-        let whole = match self.work.prefix.trim_matches('/') {
+        let whole = match self.server.prefix() {
             "" => key.to_owned(),
             prefix => format!("{prefix}/{key}"),
         };
@@ -81,13 +58,18 @@ impl Bucket {
 
     /// The key as the engine knows it.
     fn key(&self, path: &Path) -> Option<String> {
-        let prefix = self.work.prefix.trim_matches('/');
+        let prefix = self.server.prefix();
         let below = if prefix.is_empty() { Some(path.as_ref()) } else { path.as_ref().strip_prefix(prefix) };
         below.map(|key| key.trim_start_matches('/').to_owned())
     }
 
     fn failed(&self, error: &Error, path: &Path) -> PortError {
-        explain_in(self.words, error, &self.work, Some(path.as_ref()))
+        self.server.explain(error, Some(path.as_ref()))
+    }
+
+    /// Whether there is no such object. Where it is the bucket that is not there, nothing is known of the object.
+    fn is_absent(&self, error: &Error) -> bool {
+        matches!(error, Error::NotFound { .. }) && !self.server.lacks_bucket(error)
     }
 
     /// A piece of a file as it was when it was looked at, asked for again when it breaks off.
@@ -121,19 +103,20 @@ impl Bucket {
 
     /// Writes where there is nothing. It is looked first: a server that does not know `If-None-Match` ignores it and
     /// writes over what is there. Between the look and the write another may come in then; with a server that knows the
-    /// header (Amazon's, versitygw, `MinIO`, Ceph) nobody can.
+    /// header (Amazon's, versitygw, `MinIO`, Ceph) nobody can. Google (`x-goog-if-generation-match: 0`) and Azure
+    /// (`If-None-Match: *`) promise that of every write.
     async fn create(&self, path: &Path, bytes: Bytes) -> Result<Put, PortError> {
         match self.store.head(path).await {
             Ok(_) => return Ok(Put::Exists),
-            Err(Error::NotFound { .. }) => {}
+            Err(error) if self.is_absent(&error) => {}
             Err(error) => return Err(self.failed(&error, path)),
         }
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         match self.store.put_opts(path, bytes.clone().into(), options).await {
             Ok(_) => Ok(Put::Written),
-            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(Put::Exists),
+            Err(error) if self.server.has_object(&error) => Ok(Put::Exists),
             // It says that it cannot do that.
-            Err(error) if matches!(error, Error::NotImplemented { .. }) || is_unimplemented(&error) => {
+            Err(error) if self.server.may_lack_conditions() && is_unimplemented(&error) => {
                 self.store.put(path, bytes.into()).await.map_err(|error| self.failed(&error, path))?;
                 Ok(Put::Written)
             }
@@ -143,19 +126,7 @@ impl Bucket {
 }
 
 fn is_unimplemented(error: &Error) -> bool {
-    crate::worker::chain(error).contains("<Code>NotImplemented</Code>")
-}
-
-fn described(work: &BucketWork) -> S3Work {
-    S3Work {
-        bucket: work.bucket.clone(),
-        prefix: work.prefix.clone(),
-        pattern: String::new(),
-        endpoint: work.endpoint.clone(),
-        region: work.region.clone(),
-        anonymous: work.anonymous,
-        is_followed: false,
-    }
+    matches!(error, Error::NotImplemented { .. }) || crate::worker::chain(error).contains("<Code>NotImplemented</Code>")
 }
 
 impl Store for Bucket {
@@ -174,7 +145,7 @@ impl Store for Bucket {
         let path = self.path(key)?;
         let answer = match self.store.get(&path).await {
             Ok(answer) => answer,
-            Err(Error::NotFound { .. }) => return Ok(Got::Absent),
+            Err(error) if self.is_absent(&error) => return Ok(Got::Absent),
             Err(error) => return Err(self.failed(&error, &path)),
         };
         // The size comes before the bytes, which need not be read then.
@@ -189,7 +160,7 @@ impl Store for Bucket {
         let path = self.path(key)?;
         let meta = match self.store.head(&path).await {
             Ok(meta) => meta,
-            Err(Error::NotFound { .. }) => return Ok(None),
+            Err(error) if self.is_absent(&error) => return Ok(None),
             Err(error) => return Err(self.failed(&error, &path)),
         };
         let mut hashing = Hashing::default();
@@ -226,8 +197,9 @@ impl Store for Bucket {
         let mut removed = self.store.delete_stream(stream::iter(paths.into_iter().map(Ok)).boxed());
         while let Some(removed) = removed.next().await {
             match removed {
-                Ok(_) | Err(Error::NotFound { .. }) => {}
-                Err(error) => return Err(explain_in(self.words, &error, &self.work, None)),
+                Ok(_) => {}
+                Err(error) if self.is_absent(&error) => {}
+                Err(error) => return Err(self.server.explain(&error, None)),
             }
         }
         Ok(())

@@ -1,7 +1,10 @@
 //! Where runs lie: a bucket or a folder, as the engine's store.
 
+mod azure;
 mod bucket;
 mod folder;
+mod google;
+mod server;
 #[cfg(test)]
 mod tests;
 
@@ -10,14 +13,16 @@ use elysia_engine::backup::ports::{Got, Mode, Put, Store};
 use elysia_engine::checkpoint::Digest;
 use elysia_engine::ports::PortError;
 
+pub(crate) use self::azure::AzureKey;
 use self::bucket::Bucket;
 use self::folder::Folder;
+pub(crate) use self::google::{GcsKey, service_account};
+use self::server::Server;
 use super::failure::Failure;
 use super::work::StoreWork;
-use crate::worker::chain;
-use crate::worker::s3::failure::{BACKUP, BY_HAND, Words};
 use crate::worker::s3::{RETRIES, S3Key};
-use crate::worker::source;
+use crate::worker::source::{self, read};
+use crate::worker::{AZURE_ACCOUNT_KEY_VARIABLE, AZURE_SAS_TOKEN_VARIABLE, GCS_SERVICE_ACCOUNT_KEY_VARIABLE};
 
 /// One of the two.
 #[derive(Clone, Debug)]
@@ -28,33 +33,73 @@ pub(crate) enum AnyStore {
     Folder(Folder),
 }
 
-/// Opens what the work names; the key of a bucket comes from the environment, as the operator hands it to a worker. No
-/// call is made yet.
+/// What opens a bucket.
+pub(crate) enum StoreKey {
+    /// Of S3.
+    S3(S3Key),
+    /// Of Google.
+    Gcs(GcsKey),
+    /// Of Azure.
+    Azure(AzureKey),
+}
+
+/// Who waits, and is told what is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hand {
+    /// A Job, and whoever reads its message.
+    Worker,
+    /// A person at a keyboard.
+    Person,
+}
+
+impl Hand {
+    /// Retries of one request. While a person waits, a few seconds: what writes many files tries each of them again by
+    /// itself.
+    fn retries(self) -> usize {
+        match self {
+            Self::Worker => RETRIES,
+            Self::Person => 3,
+        }
+    }
+}
+
+/// Opens what the work names; the key of a bucket, and authorities, come from the environment, as the operator hands them
+/// to a worker. No call is made yet.
 pub(crate) fn open(work: &StoreWork) -> Result<AnyStore, Failure> {
-    let key = match work {
-        StoreWork::S3(bucket) if !bucket.anonymous => Some(source::key().map_err(Failure::permanent)?),
-        StoreWork::S3(_) | StoreWork::Folder(_) => None,
+    let work = work.clone().trusting(source::authorities());
+    let key = match &work {
+        StoreWork::S3(work) if !work.anonymous => Some(StoreKey::S3(source::key().map_err(Failure::permanent)?)),
+        StoreWork::Gcs(work) if !work.anonymous => {
+            let key = read(GCS_SERVICE_ACCOUNT_KEY_VARIABLE).ok_or_else(|| unset(GCS_SERVICE_ACCOUNT_KEY_VARIABLE))?;
+            Some(StoreKey::Gcs(GcsKey::ServiceAccount(key.into())))
+        }
+        StoreWork::Azure(work) if !work.anonymous => {
+            let account = read(AZURE_ACCOUNT_KEY_VARIABLE).map(|key| AzureKey::Account(key.into()));
+            let key = account.or_else(|| read(AZURE_SAS_TOKEN_VARIABLE).map(|token| AzureKey::Signature(token.into())));
+            let key =
+                key.ok_or_else(|| unset(&format!("{AZURE_ACCOUNT_KEY_VARIABLE} or {AZURE_SAS_TOKEN_VARIABLE}")))?;
+            Some(StoreKey::Azure(key))
+        }
+        StoreWork::S3(_) | StoreWork::Gcs(_) | StoreWork::Azure(_) | StoreWork::Folder(_) => None,
     };
-    open_with(work, key, &BACKUP, RETRIES)
+    open_with(&work, key, Hand::Worker)
+}
+
+fn unset(variable: &str) -> Failure {
+    Failure::permanent(format!("environment variable {variable} is not set"))
 }
 
 /// The same of a person, with the key that they gave.
-pub(crate) fn open_by_hand(work: &StoreWork, key: Option<S3Key>) -> Result<AnyStore, Failure> {
-    open_with(work, key, &BY_HAND, RETRIES_BY_HAND)
+pub(crate) fn open_by_hand(work: &StoreWork, key: Option<StoreKey>) -> Result<AnyStore, Failure> {
+    open_with(work, key, Hand::Person)
 }
 
-/// Retries of one request while a person waits: a few seconds. What writes many files tries each of them again by itself.
-const RETRIES_BY_HAND: usize = 3;
-
-fn open_with(work: &StoreWork, key: Option<S3Key>, words: &'static Words, retries: usize) -> Result<AnyStore, Failure> {
-    match work {
-        StoreWork::S3(work) => {
-            let bucket = Bucket::connect(work, key, words, retries);
-            let bucket = bucket.map_err(|error| Failure::permanent(chain(&error)))?;
-            Ok(AnyStore::Bucket(bucket))
-        }
-        StoreWork::Folder(path) => Ok(AnyStore::Folder(Folder::new(path))),
+fn open_with(work: &StoreWork, key: Option<StoreKey>, hand: Hand) -> Result<AnyStore, Failure> {
+    if let StoreWork::Folder(path) = work {
+        return Ok(AnyStore::Folder(Folder::new(path)));
     }
+    let (store, server) = Server::connect(work, key, hand)?;
+    Ok(AnyStore::Bucket(Bucket::new(store, server)))
 }
 
 impl Store for AnyStore {

@@ -116,3 +116,25 @@ async fn what_another_pod_left_half_written_is_never_written_over() {
     store.put("owner.json", "ours".into(), Mode::Create).await.unwrap();
     assert!((0..1000).all(|number| std::fs::read(hidden(number)).is_ok_and(|bytes| bytes == b"theirs")));
 }
+
+/// Of a store that this machine can reach: `cargo xtask soak stores` names each of its own. The place has to be empty.
+#[tokio::test]
+#[ignore = "needs a store, named by ELYSIA_TEST_STORE as a worker is told of it"]
+async fn a_real_store_keeps_its_promises() {
+    let work: StoreWork = serde_json::from_str(&std::env::var("ELYSIA_TEST_STORE").unwrap()).unwrap();
+    let store = open(&work).unwrap();
+    keeps_its_promises(store.clone()).await;
+    let puts = (0..16).map(|number| store.put("rivals/owner.json", number.to_string().into(), Mode::Create));
+    let written = futures::future::join_all(puts).await;
+    assert_eq!(written.iter().filter(|put| **put == Ok(Put::Written)).count(), 1, "{written:?}");
+    assert_eq!(written.iter().filter(|put| **put == Ok(Put::Exists)).count(), 15, "{written:?}");
+    // More than a list of Azure or Google holds at once is deleted in one go.
+    let many: Vec<String> = (0..600).map(|number| format!("many/{number:03}")).collect();
+    for keys in many.chunks(50) {
+        let puts = keys.iter().map(|key| store.put(key, "x".into(), Mode::Overwrite));
+        assert!(futures::future::join_all(puts).await.iter().all(Result::is_ok));
+    }
+    assert_eq!(store.files("many", 1000).await.unwrap(), many);
+    store.remove(&many).await.unwrap();
+    assert_eq!(store.files("many", 1000).await.unwrap(), [""; 0]);
+}

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 
 /// Which requests pass.
 #[derive(Clone, Copy)]
-pub(super) enum Opening {
+pub(in crate::soak) enum Opening {
     /// Every third is refused.
     EveryThirdRefused,
     /// None passes.
@@ -18,7 +18,7 @@ pub(super) enum Opening {
 }
 
 /// The gate. Behind it each connection has one request.
-pub(super) struct Gate {
+pub(in crate::soak) struct Gate {
     endpoint: String,
     refused: Arc<AtomicUsize>,
     closed: Arc<AtomicBool>,
@@ -28,11 +28,13 @@ const REFUSAL: &str =
     "<?xml version=\"1.0\"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>";
 
 impl Gate {
-    pub(super) fn before(endpoint: &str, opening: Opening) -> Result<Self> {
-        let target = endpoint.trim_start_matches("http://").to_owned();
+    pub(in crate::soak) fn before(endpoint: &str, opening: Opening) -> Result<Self> {
+        // What stands behind the host is said again by whoever asks.
+        let (host, path) = endpoint.trim_start_matches("http://").split_once('/').unwrap_or((endpoint, ""));
+        let target = host.trim_start_matches("http://").to_owned();
         let listener = TcpListener::bind(("127.0.0.1", 0)).context("no port for a gate")?;
         let gate = Self {
-            endpoint: format!("http://{}", listener.local_addr()?),
+            endpoint: format!("http://{}/{path}", listener.local_addr()?).trim_end_matches('/').to_owned(),
             refused: Arc::default(),
             closed: Arc::default(),
         };
@@ -59,12 +61,12 @@ impl Gate {
         Ok(gate)
     }
 
-    pub(super) fn endpoint(&self) -> String {
+    pub(in crate::soak) fn endpoint(&self) -> String {
         self.endpoint.clone()
     }
 
     /// Requests that did not pass.
-    pub(super) fn refused(&self) -> usize {
+    pub(in crate::soak) fn refused(&self) -> usize {
         self.refused.load(Ordering::Relaxed)
     }
 }
@@ -73,7 +75,8 @@ impl Drop for Gate {
     fn drop(&mut self) {
         self.closed.store(true, Ordering::Relaxed);
         // Wakes the thread that waits for the next one.
-        drop(TcpStream::connect(self.endpoint.trim_start_matches("http://")));
+        let host = self.endpoint.trim_start_matches("http://").split('/').next().unwrap_or_default();
+        drop(TcpStream::connect(host));
     }
 }
 
