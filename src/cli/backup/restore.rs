@@ -1,5 +1,7 @@
 //! `restore`: one collection of a run, put back from here.
 
+mod refused;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -17,6 +19,7 @@ use elysia_weaviate::{Client, SchemaRead};
 use serde::Serialize;
 use uuid::Uuid;
 
+use self::refused::refused;
 use super::bar::{self, Done};
 use super::create::{expression, interrupted};
 use super::place::{self, KeyArgs, PolicyArgs, StoreArgs, find_good, open};
@@ -357,26 +360,6 @@ async fn count(way: &Way, name: &str) -> (Option<u64>, Vec<String>) {
         blind.push("tenants that are not active".to_owned());
     }
     (most, blind)
-}
-
-fn refused(blockers: &[Blocker], work: &RestoreWork, store: &StoreArgs) -> Stop {
-    let all = blockers.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    let next = match blockers.first() {
-        Some(Blocker::Damaged { .. }) => format!("kubectl elysia backup verify {} {}", work.run, store.again()),
-        Some(Blocker::NoCollection { .. } | Blocker::LeftOut { .. }) => {
-            format!("kubectl elysia backup show {} {}", work.run, store.again())
-        }
-        Some(Blocker::NoClass { .. }) => "leave --skip-schema out, and it is made as it was".to_owned(),
-        Some(Blocker::NotEmpty { .. }) => "add --into NAME, or --conflict skip, overwrite or merge".to_owned(),
-        Some(Blocker::TooFewNodes { nodes, .. }) => format!("add --factor {nodes}"),
-        Some(Blocker::Unhealthy { .. }) => "kubectl elysia health".to_owned(),
-        Some(Blocker::AliasTaken { .. }) => "add --aliases skip".to_owned(),
-        Some(Blocker::Module { .. }) => "enable it in the servers: ENABLE_MODULES".to_owned(),
-        Some(Blocker::ReadOnly { .. }) => format!("kubectl elysia col show {} --shards", work.into),
-        Some(Blocker::OtherReceipt { .. }) => "add --receipt NEW-ID".to_owned(),
-        _ => "add --into NAME, which makes a collection as it was".to_owned(),
-    };
-    Stop::refused(format!("{all}; nothing was changed"), next)
 }
 
 /// What would be done.

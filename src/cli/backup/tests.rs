@@ -214,9 +214,9 @@ fn runs_are_asked_for_by_state() {
 
 #[test]
 fn what_a_run_lacks_is_said_wherever_it_is_shown() {
-    let lacks = BTreeMap::from([("Linked".to_owned(), "property `by` is a cross-reference".to_owned())]);
+    let lacks = BTreeMap::from([("Linked".to_owned(), "its vectors are made of its references".to_owned())]);
     let manifest = Manifest { lacks, ..manifest() };
-    let note = "note: Linked is left out: property `by` is a cross-reference";
+    let note = "note: Linked is left out: its vectors are made of its references";
     assert!(text(&doubts(&manifest)).contains(note));
     assert!(text(&whole(&manifest, None, &Ok(None), &Ok(BTreeMap::new()))).contains(note));
     assert_eq!(RunSummary::of(&manifest, None).lacks.len(), 1);
