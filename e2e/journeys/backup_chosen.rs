@@ -118,8 +118,9 @@ async fn of_all_on_a_volume(stage: &Stage, nodes: &Nodes) {
         }))
         .await;
     stage.restored("linked", RestorePhase::Succeeded).await;
-    let found = nodes.first().object_references("LinkedAgain", None, object.id, &["of".to_owned()]).await.unwrap();
-    let found = found.unwrap().properties["of"].clone();
+    let of = ["of".to_owned()];
+    let found = nodes.first().object_references("LinkedAgain", None, object.id, &of, Consistency::Quorum).await;
+    let found = found.unwrap().unwrap().properties["of"].clone();
     let beacons: Vec<_> = found.as_array().unwrap().iter().map(|it| it["beacon"].clone()).collect();
     assert_eq!(beacons, [json!(gone), json!(here)], "in their order, and also to what is not there");
     stage

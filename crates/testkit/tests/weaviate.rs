@@ -127,7 +127,7 @@ async fn references_are_added_behind_one_another_whatever_they_lead_to() {
     assert_eq!((told[1].0, told[1].1.starts_with("ref batch: object with id")), (4, true));
     let page = Page { class: "Books", tenant: None, after: None, limit: 10 };
     let listed = node.page_references(page, &["by".to_owned()]).await.expect("a page");
-    let found = node.object_references("Books", None, book, &["by".to_owned()]).await.expect("an answer");
+    let found = node.object_references("Books", None, book, &["by".to_owned()], Consistency::Quorum).await.expect("an answer");
     assert_eq!(found.as_ref(), listed.get(&book));
     let kept = found.expect("it is there").properties["by"].clone();
     let beacons: Vec<_> = kept.as_array().expect("a list").iter().map(|it| it["beacon"].clone()).collect();

@@ -107,18 +107,20 @@ impl Client {
         Ok(objects.into_iter().map(|object| (object.id, object.kept(properties))).collect())
     }
 
-    /// The references of one object, as one replica has them; `None` when there is no such object.
+    /// The references of one object, as so many replicas have them; `None` when they know of none. QUORUM and ALL **repair**
+    /// what they read.
     pub async fn object_references(
         &self,
         class: &str,
         tenant: Option<&str>,
         id: Uuid,
         properties: &[String],
+        consistency: Consistency,
     ) -> Result<Option<KeptReferences>, WeaviateError> {
         let text = id.to_string();
         let rest = Rest::get(&["objects", class, &text])
             .maybe("tenant", tenant)
-            .query("consistency_level", Consistency::One.as_str());
+            .query("consistency_level", consistency.as_str());
         Ok(self.optional::<Listed>(rest).await?.map(|object| object.kept(properties)))
     }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use elysia_engine::backup::references::References;
 use elysia_engine::category::Category;
 use elysia_engine::ports::PortError;
-use elysia_weaviate::{Client, Consistency, KeptReferences, Page as Query, Selection, WeaviateError};
+use elysia_weaviate::{Client, Consistency, FetchedObject, KeptReferences, Page as Query, Selection, WeaviateError};
 use uuid::Uuid;
 
 use super::replicas::Seen;
@@ -32,7 +32,7 @@ impl From<WeaviateError> for Unlisted {
     }
 }
 
-/// Gives objects of a page their references. One that was deleted meanwhile is left out.
+/// Gives objects of a page their references. One that the majority has no more is left out.
 pub(super) async fn join(
     client: &Client,
     query: Query<'_>,
@@ -48,16 +48,25 @@ pub(super) async fn join(
             return Ok(out.into_values().collect());
         }
         let found = client.fetch_selected(class, tenant, &left, selection, true, Consistency::One).await?;
-        let (mut there, mut kept) = (Vec::new(), BTreeMap::new());
-        for fetched in found {
-            // One that only the search found was deleted in between.
-            if let Some(it) = client.object_references(class, tenant, fetched.id, selection.references()).await? {
-                kept.insert(fetched.id, it);
-                there.push(whole(fetched, true));
+        let mut found: BTreeMap<Uuid, FetchedObject> = found.into_iter().map(|it| (it.id, it)).collect();
+        let (mut there, mut kept, mut again) = (Vec::new(), BTreeMap::new(), Vec::new());
+        for id in left {
+            let fetched = found.remove(&id);
+            // What one replica lacks is not gone: it may be late, and another one than was listed.
+            let consistency = if fetched.is_some() { Consistency::One } else { Consistency::Quorum };
+            let answer = client.object_references(class, tenant, id, selection.references(), consistency).await?;
+            match (fetched, answer) {
+                (Some(fetched), Some(answer)) => {
+                    kept.insert(id, answer);
+                    there.push(whole(fetched, true));
+                }
+                (None, None) => {}
+                (Some(_), None) | (None, Some(_)) => again.push(id),
             }
         }
-        let (settled, again) = paired(there, kept, references)?;
+        let (settled, unlike) = paired(there, kept, references)?;
         out.extend(settled);
+        again.extend(unlike);
         left = again;
     }
     match left.first() {

@@ -140,9 +140,16 @@ impl Target for MemoryCluster {
     }
 
     async fn put(&self, tenant: Option<&str>, objects: &[&Object]) -> Result<Vec<Refusal>, PortError> {
-        let references = self.with(|class| References::of_class(&class.schema))?;
+        let schema = self.with(|class| class.schema.clone())?;
+        let references = References::of_class(&schema);
         for object in objects {
             self.fuse.burn()?;
+            let has = |name: &String| schema["properties"].as_array().into_iter().flatten().any(|it| it["name"] == **name);
+            let mut lists = object.properties.iter().filter(|(_, value)| value.as_array().is_some_and(Vec::is_empty));
+            if let Some((name, _)) = lists.find(|(name, _)| !has(name)) {
+                let error = refuse(format!("nobody knows the type of the list `{name}`"));
+                return Ok(vec![Refusal { id: object.id, error }]);
+            }
             if let Some((property, beacon)) = references.of(object).find(|(_, beacon)| !self.is_there(tenant, beacon)) {
                 let error = refuse(format!("invalid cref: 'cref' {}:{property}: no object {beacon} found", self.name));
                 return Ok(vec![Refusal { id: object.id, error }]);

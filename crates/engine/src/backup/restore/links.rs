@@ -10,7 +10,7 @@
 //! References are only ever added, so that a call whose answer is lost may have added them or not. Whoever cannot know what
 //! is there looks first, writes objects with others than they should have anew without any, and looks again in the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -28,10 +28,34 @@ use crate::ports::{Clock, PortError, Refusal};
 pub(super) struct Links {
     /// Which properties are references.
     pub(super) references: References,
+    /// Properties that the class lacks while objects are written.
+    pub(super) deferred: BTreeSet<String>,
     /// Whether they are written once all objects are.
     pub(super) is_after: bool,
     /// Whether no attempt before this one can have written any.
     pub(super) is_sure: bool,
+}
+
+impl Links {
+    /// An object as it is written before its references are.
+    pub(super) fn bare(&self, object: &Object, pass: Pass) -> Object {
+        let mut bare = self.references.without(object);
+        if pass == Pass::Objects {
+            self.deferred.iter().for_each(|property| drop(bare.properties.remove(property)));
+        }
+        bare
+    }
+
+    /// Whether that is not the object itself.
+    pub(super) fn is_bare_else(&self, object: &Object) -> bool {
+        !self.deferred.is_empty() || self.references.has(object)
+    }
+
+    /// Whether an object has a list of none in a property that was not there yet when it was written.
+    fn is_incomplete(&self, object: &Object) -> bool {
+        let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
+        self.deferred.iter().any(|property| object.properties.get(property).is_some_and(is_empty))
+    }
 }
 
 /// What is done with parts.
@@ -51,6 +75,18 @@ struct Unlinked<'a> {
 }
 
 impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
+    /// Gives these objects, which are there, what was deferred: lists of none, and references.
+    pub(super) async fn link_behind(
+        &self,
+        tenant: Option<&str>,
+        objects: &[Object],
+        links: &Links,
+    ) -> Result<(), RestoreError> {
+        let incomplete: Vec<&Object> = objects.iter().filter(|object| links.is_incomplete(object)).collect();
+        self.put(tenant, &incomplete, links, Pass::References).await?;
+        self.link(tenant, &objects.iter().collect::<Vec<_>>(), links).await
+    }
+
     /// Gives these objects, which are there, their references.
     pub(super) async fn link(
         &self,
@@ -69,7 +105,7 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
             if !is_sure {
                 let found = self.unlinked(tenant, &objects, links).await?;
                 let anew: Vec<Object> =
-                    found.iter().filter(|it| it.is_anew).map(|it| links.references.without(it.object)).collect();
+                    found.iter().filter(|it| it.is_anew).map(|it| links.bare(it.object, Pass::References)).collect();
                 if !anew.is_empty() {
                     refused = firm(self.target.put(tenant, &anew.iter().collect::<Vec<_>>()).await?)?;
                 }

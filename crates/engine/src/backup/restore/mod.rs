@@ -263,7 +263,7 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         self.progress.total.store(objects, Ordering::Relaxed);
         self.progress.total_bytes.store(bytes, Ordering::Relaxed);
         let is_after = leading::is_after(transformation.class(), &receipt.deferred) && !references.is_empty();
-        let links = Links { references, is_after, is_sure: is_new };
+        let links = Links { references, deferred: receipt.deferred.clone(), is_after, is_sure: is_new };
         let mut manner = Manner { pass: Pass::Objects, is_guarded, links: &links };
         let read = (&source, &roll, &transformation);
         self.parts(manner, read, &mut receipt).await?;

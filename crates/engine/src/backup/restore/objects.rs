@@ -69,7 +69,7 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
             return Err(RestoreError::Stopped);
         }
         if pass == Pass::References {
-            self.link(tenant, &objects.iter().collect::<Vec<_>>(), links).await?;
+            self.link_behind(tenant, objects, links).await?;
             return Ok(Counts::default());
         }
         let mut counts = Counts::default();
@@ -84,7 +84,7 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
                     None => whole.push(object),
                     Some(was) if beside == Beside::Guarded => {
                         // It may have been cut off before its references were written.
-                        let bare = |object| links.references.without(object);
+                        let bare = |object| links.bare(object, Pass::Objects);
                         if !is_equal(&bare(was), &bare(object)) {
                             let (into, tenant) = (self.order.into.clone(), tenant.map(str::to_owned));
                             return Err(RestoreError::Blocked(vec![Blocker::NotEmpty { into, tenant }]));
@@ -105,7 +105,7 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         counts.written = whole.len() as u64;
         counts.merged = mixed.len() as u64;
         whole.extend(&mixed);
-        self.put(tenant, &whole, links).await?;
+        self.put(tenant, &whole, links, pass).await?;
         if !links.is_after {
             self.link(tenant, &whole, links).await?;
         }
@@ -116,13 +116,18 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
     }
 
     /// Writes objects without their references.
-    async fn put(&self, tenant: Option<&str>, objects: &[&Object], links: &Links) -> Result<(), RestoreError> {
+    pub(super) async fn put(
+        &self,
+        tenant: Option<&str>,
+        objects: &[&Object],
+        links: &Links,
+        pass: Pass,
+    ) -> Result<(), RestoreError> {
         if objects.is_empty() {
             return Ok(());
         }
-        let referring = objects.iter().filter(|object| links.references.has(object));
-        let bare: BTreeMap<Uuid, Object> =
-            referring.map(|object| (object.id, links.references.without(object))).collect();
+        let other = objects.iter().filter(|object| links.is_bare_else(object));
+        let bare: BTreeMap<Uuid, Object> = other.map(|object| (object.id, links.bare(object, pass))).collect();
         let mut left: Vec<&Object> = objects.iter().map(|object| bare.get(&object.id).unwrap_or(object)).collect();
         let mut refused = None;
         let put = async || {
