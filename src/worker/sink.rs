@@ -7,7 +7,8 @@ use elysia_engine::chunk;
 use elysia_engine::object::{Object, Vector, Vectors};
 use elysia_engine::ports::{PortError, Refusal, Sink};
 use elysia_weaviate::{
-    BatchEncoder, Client, Consistency, ErrorCategory, NewReference, ObjectError, ObjectRef, ReadFrom, VectorRef, WeaviateError,
+    BatchEncoder, Client, Consistency, ErrorCategory, NewReference, ObjectError, ObjectRef, ReadFrom, VectorRef,
+    WeaviateError,
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
@@ -105,10 +106,10 @@ impl WeaviateSink {
         let (class, consistency) = (self.class.as_str(), self.consistency);
         let mut refusals = Vec::new();
         for some in references.chunks(REFERENCES) {
-            let add =
-                |node: Client| async move { node.add_references(class, tenant, some, consistency).await };
+            let add = |node: Client| async move { node.add_references(class, tenant, some, consistency).await };
             let refused = self.nodes.once(add).await?;
-            let named = |error: &ObjectError| some.get(error.index).map(|it| Refusal { id: it.id, error: refusal(error) });
+            let named =
+                |error: &ObjectError| some.get(error.index).map(|it| Refusal { id: it.id, error: refusal(error) });
             refusals.extend(refused.iter().filter_map(named));
         }
         Ok(refusals)

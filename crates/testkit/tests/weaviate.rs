@@ -112,7 +112,8 @@ async fn references_are_added_behind_one_another_whatever_they_lead_to() {
     assert!(early.to_string().contains("reference property to nonexistent class"), "{early}");
     node.create_class(&class("People", "People")).await.expect("it leads to itself");
     node.create_class(&class("Books", "People")).await.expect("created");
-    let bad = node.add_property("Books", &json!({ "name": "in", "dataType": ["Shelves"] })).await.expect_err("no class");
+    let bad =
+        node.add_property("Books", &json!({ "name": "in", "dataType": ["Shelves"] })).await.expect_err("no class");
     assert!(bad.to_string().contains("invalid dataType: [Shelves]"), "{bad}");
     let book = Uuid::from_u128(1);
     fake.seed_objects("Books", "shard0", "w-0", [book].into_iter());
@@ -127,7 +128,8 @@ async fn references_are_added_behind_one_another_whatever_they_lead_to() {
     assert_eq!((told[1].0, told[1].1.starts_with("ref batch: object with id")), (4, true));
     let page = Page { class: "Books", tenant: None, after: None, limit: 10 };
     let listed = node.page_references(page, &["by".to_owned()]).await.expect("a page");
-    let found = node.object_references("Books", None, book, &["by".to_owned()], Consistency::Quorum).await.expect("an answer");
+    let found =
+        node.object_references("Books", None, book, &["by".to_owned()], Consistency::Quorum).await.expect("an answer");
     assert_eq!(found.as_ref(), listed.get(&book));
     let kept = found.expect("it is there").properties["by"].clone();
     let beacons: Vec<_> = kept.as_array().expect("a list").iter().map(|it| it["beacon"].clone()).collect();

@@ -121,8 +121,7 @@ mod tests {
 
     #[test]
     fn an_object_is_what_both_say_of_one_change() {
-        let references =
-            References::of_class(&json!({"properties": [{"name": "by", "dataType": ["Person"]}]}));
+        let references = References::of_class(&json!({"properties": [{"name": "by", "dataType": ["Person"]}]}));
         let beacon = format!("weaviate://localhost/Person/{}", Uuid::from_u128(9));
         let by = json!([{"beacon": beacon, "href": "/v1/objects/Person/9"}]);
         let all = [kept(1, 5, by.clone()), kept(2, 6, by.clone()), kept(4, 5, by), kept(5, 5, Value::Null)].into();
@@ -136,8 +135,7 @@ mod tests {
 
     #[test]
     fn a_reference_that_no_server_takes_back_ends_the_run() {
-        let references =
-            References::of_class(&json!({"properties": [{"name": "by", "dataType": ["Person"]}]}));
+        let references = References::of_class(&json!({"properties": [{"name": "by", "dataType": ["Person"]}]}));
         let by = json!([{"beacon": "weaviate://localhost/Person/9", "classification": {"overallCount": 3}}]);
         let error = paired(vec![seen(1, 5)], [kept(1, 5, by)].into(), &references).unwrap_err();
         assert!(matches!(error, Unlisted::Port(error) if !error.retryable && error.message.contains("classification")));

@@ -303,7 +303,10 @@ async fn list(
         seen = linked::join(client, query, selection, references, seen).await?;
         if is_full && seen.is_empty() {
             // A page of none is the last one.
-            return Err(Unlisted::Port(later(format!("objects of {} were deleted while they were listed", query.class))));
+            return Err(Unlisted::Port(later(format!(
+                "objects of {} were deleted while they were listed",
+                query.class
+            ))));
         }
     }
     Ok(Listing { node: node.to_owned(), seen, is_full })

@@ -183,7 +183,14 @@ impl Soak {
         self.circle(source, &servers, shape, rows)?;
         for (format, run) in &source.runs {
             for collection in source.collections.keys() {
-                self.row(source, &servers, shape, (format, run), [collection, &restored_name(collection, format)], rows);
+                self.row(
+                    source,
+                    &servers,
+                    shape,
+                    (format, run),
+                    [collection, &restored_name(collection, format)],
+                    rows,
+                );
             }
         }
         self.again(source, &servers, &mut rows[first..])?;
@@ -199,7 +206,10 @@ impl Soak {
         let [first, second] = CIRCLE;
         let waits = self.restored(servers, shape.factor, &[run, first, first], &source.store);
         let words = waits.err().map(|error| format!("{error:#}")).unwrap_or_default();
-        ensure!(words.contains(&format!("waits for collection {second}")), "{first} is restored without {second}: {words}");
+        ensure!(
+            words.contains(&format!("waits for collection {second}")),
+            "{first} is restored without {second}: {words}"
+        );
         for name in [second, first] {
             let (name, _) = source.collections.get_key_value(name).context("it was backed up")?;
             self.row(source, servers, shape, (format, run), [name, name], rows);

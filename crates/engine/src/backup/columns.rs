@@ -216,7 +216,8 @@ mod tests {
 
     #[test]
     fn vectors_that_are_made_of_references_are_refused() {
-        let class = json!({"vectorConfig": {"v": {"vectorizer": {"ref2vec-centroid": {"referenceProperties": ["by"]}}}}});
+        let class =
+            json!({"vectorConfig": {"v": {"vectorizer": {"ref2vec-centroid": {"referenceProperties": ["by"]}}}}});
         assert_eq!(Columns::of_class(&class), Err(Unwritable::Centroid(CENTROID)));
     }
 }

@@ -41,7 +41,11 @@ async fn of_all_what_cannot_be_written_is_left_out_and_named() {
     let store = MemoryStore::default();
     let manifest = write(&store, &world(), &of(&ALL, true, Cold::Wake)).await.unwrap();
     assert_eq!(names(&manifest), (vec!["Articles", "Notes"], vec!["Linked", "Rooms"]));
-    assert!(manifest.lacks["Linked"].contains("its vectors are made of its references (ref2vec-centroid)"), "{:?}", manifest.lacks);
+    assert!(
+        manifest.lacks["Linked"].contains("its vectors are made of its references (ref2vec-centroid)"),
+        "{:?}",
+        manifest.lacks
+    );
     assert!(manifest.lacks["Rooms"].contains("1 tenants are offloaded (far is FROZEN)"), "{:?}", manifest.lacks);
     assert!(sound(&store, "one").await.is_sound());
     assert!(store.files().keys().all(|key| !key.contains("Linked") && !key.contains("Rooms")));

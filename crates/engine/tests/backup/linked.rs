@@ -154,10 +154,8 @@ async fn classes_that_lead_to_one_another_are_made_in_either_order() {
         let error = restore(&store, &target, &order).await.unwrap_err();
         assert!(matches!(&error, RestoreError::Waits { class, .. } if class == second), "{error}");
         assert_eq!(target.get(first).unwrap().objects[""].len(), COUNT as usize, "all objects are written");
-        let other = restore::Order {
-            receipt: "restores/s.json".to_owned(),
-            ..restore_order(second, second, Conflict::Fail)
-        };
+        let other =
+            restore::Order { receipt: "restores/s.json".to_owned(), ..restore_order(second, second, Conflict::Fail) };
         restore(&store, &target, &other).await.unwrap();
         let receipt = restore(&store, &target, &order).await.unwrap();
         assert_eq!((receipt.state, receipt.counts.written), (State::Done, u64::from(COUNT)));
@@ -175,8 +173,7 @@ async fn a_target_that_is_not_there_is_named_before_the_first_write() {
     let (store, _) = backed_up(DataFormat::Parquet).await;
     let target = MemoryCluster::new(5, 1);
     let found = blockers(restore(&store, &target, &restore_order("Rooms", "Rooms", Conflict::Fail)).await.unwrap_err());
-    let absent =
-        Blocker::ReferenceTarget { property: "of".to_owned(), class: "People".to_owned(), is_in_run: true };
+    let absent = Blocker::ReferenceTarget { property: "of".to_owned(), class: "People".to_owned(), is_in_run: true };
     assert_eq!(found, [absent], "People need no Rooms: they come first");
     assert!(found[0].to_string().contains("restore it first"), "{}", found[0]);
     assert!(target.names().is_empty());
@@ -215,10 +212,8 @@ async fn a_choice_of_properties_may_leave_references_out_and_steps_may_rename_th
         json!({"set": {"property": "by", "value": ["x"]}}),
         json!({"where": {"filter": "by = 'x'"}}),
     ] {
-        let order = restore::Order {
-            receipt: "restores/s.json".to_owned(),
-            ..chosen("Books", &json!({}), &json!([step]))
-        };
+        let order =
+            restore::Order { receipt: "restores/s.json".to_owned(), ..chosen("Books", &json!({}), &json!([step])) };
         let found = blockers(restore(&store, &with(&source, &["People"]), &order).await.unwrap_err());
         assert!(found[0].to_string().contains("`by` is People"), "{step}: {}", found[0]);
     }
@@ -251,7 +246,7 @@ async fn conflicts_are_about_references_as_well() {
         assert_eq!((by(3), by(4)), (Some(of_three), of_four), "{conflict:?}");
         let rest = |all: &BTreeMap<Uuid, Object>| {
             let mut all = all.clone();
-            [3, 4].map(|number| all.remove(&id(number)));
+            [3, 4].iter().for_each(|number| drop(all.remove(&id(*number))));
             all
         };
         assert_eq!(rest(&found), rest(&wanted), "{conflict:?}");
@@ -327,7 +322,7 @@ async fn a_circle_killed_at_any_effect_is_closed() {
     let people =
         restore::Order { receipt: "restores/s.json".to_owned(), ..restore_order("People", "People", Conflict::Fail) };
     for effects in 0.. {
-        [&books, &people].map(|order| store.tamper(&order.receipt, None));
+        [&books, &people].iter().for_each(|order| store.tamper(&order.receipt, None));
         let (target, fuse) = (MemoryCluster::new(5, 1), Fuse::after(effects));
         let (dying, also) = (store.with_fuse(fuse.clone()), target.with_fuse(fuse));
         restore(&dying, &also, &books).await.unwrap_err();

@@ -26,7 +26,9 @@ pub(super) fn refused(blockers: &[Blocker], work: &RestoreWork, store: &StoreArg
         Some(Blocker::ReferenceTarget { property, .. }) => {
             format!("add --transform FILE with [{{\"drop\": {{\"property\": \"{property}\"}}}}]")
         }
-        Some(Blocker::ReferencesBehind { .. }) => "leave --conflict out, and restore into an empty collection".to_owned(),
+        Some(Blocker::ReferencesBehind { .. }) => {
+            "leave --conflict out, and restore into an empty collection".to_owned()
+        }
         Some(Blocker::OtherReceipt { .. }) => "add --receipt NEW-ID".to_owned(),
         _ => "add --into NAME, which makes a collection as it was".to_owned(),
     };

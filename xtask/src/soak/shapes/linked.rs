@@ -45,7 +45,11 @@ pub(super) fn fill(servers: &Servers, factor: usize) -> Result<()> {
     servers.create_class("w-0", &class(LINKED, &own, false))?;
     servers.post("w-0", &format!("/v1/schema/{PERSON}/properties"), &reference("wrote", &[LINKED]))?;
     servers.create_class("w-0", &class(ROOMS, &[reference("door", &[ROOMS])], true))?;
-    servers.post("w-0", &format!("/v1/schema/{ROOMS}/tenants"), &json!(TENANTS.map(|(name, _)| json!({"name": name}))))?;
+    servers.post(
+        "w-0",
+        &format!("/v1/schema/{ROOMS}/tenants"),
+        &json!(TENANTS.map(|(name, _)| json!({"name": name}))),
+    )?;
 
     for (class, count) in OBJECTS {
         put(servers, &(0..count).map(|number| plain(class, None, number)).collect::<Vec<_>>())?;
@@ -71,8 +75,15 @@ fn of_linked(number: u32) -> Vec<Value> {
         0 => vec![],
         1 => vec![to("next", LINKED, number)],
         2 => vec![to("by", PERSON, 10_000 + number), to("by", PERSON, number % 200)],
-        3 => (0..4).map(|at| to("about", if at % 2 == 0 { LINKED } else { PERSON }, (number * 31 + at) % 200)).collect(),
-        _ => vec![to("about", PERSON, 7), to("next", LINKED, 399 - number), to("about", LINKED, 7), to("about", PERSON, 7)],
+        3 => {
+            (0..4).map(|at| to("about", if at % 2 == 0 { LINKED } else { PERSON }, (number * 31 + at) % 200)).collect()
+        }
+        _ => vec![
+            to("about", PERSON, 7),
+            to("next", LINKED, 399 - number),
+            to("about", LINKED, 7),
+            to("about", PERSON, 7),
+        ],
     }
 }
 

@@ -144,7 +144,8 @@ impl Target for MemoryCluster {
         let references = References::of_class(&schema);
         for object in objects {
             self.fuse.burn()?;
-            let has = |name: &String| schema["properties"].as_array().into_iter().flatten().any(|it| it["name"] == **name);
+            let has =
+                |name: &String| schema["properties"].as_array().into_iter().flatten().any(|it| it["name"] == **name);
             let mut lists = object.properties.iter().filter(|(_, value)| value.as_array().is_some_and(Vec::is_empty));
             if let Some((name, _)) = lists.find(|(name, _)| !has(name)) {
                 let error = refuse(format!("nobody knows the type of the list `{name}`"));

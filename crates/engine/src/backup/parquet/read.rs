@@ -170,7 +170,8 @@ fn property(cursor: &mut Cursor, kind: Kind) -> Option<Cell<Value>> {
         Values::Text(values) => {
             let text =
                 |bytes: &parquet::data_type::ByteArray| std::str::from_utf8(bytes.data()).ok().map(str::to_owned);
-            let value = |text: String| if kind == Kind::References { references::reference(&text) } else { text.into() };
+            let value =
+                |text: String| if kind == Kind::References { references::reference(&text) } else { text.into() };
             values.get(range)?.iter().map(|bytes| text(bytes).map(value)).collect::<Option<_>>()?
         }
         Values::Int(values) if is_date => values.get(range)?.iter().map(|at| date(*at)).collect::<Option<_>>()?,

@@ -61,9 +61,7 @@ fn primitive(name: &str, kind: Kind, repetition: Repetition) -> Result<TypePtr, 
         | Kind::Numbers
         | Kind::Booleans
         | Kind::Dates
-        | Kind::References => {
-            leaf(name, Physical::BYTE_ARRAY, Some(LogicalType::String), repetition)
-        }
+        | Kind::References => leaf(name, Physical::BYTE_ARRAY, Some(LogicalType::String), repetition),
     }
 }
 

@@ -192,7 +192,9 @@ pub(super) fn leaves(columns: &Columns) -> Vec<Leaf> {
     let mut leaves = vec![Leaf::new(Values::Text(Vec::new()))];
     for column in &columns.properties {
         match column.kind {
-            Kind::Text | Kind::Json | Kind::Texts | Kind::References => leaves.push(Leaf::new(Values::Text(Vec::new()))),
+            Kind::Text | Kind::Json | Kind::Texts | Kind::References => {
+                leaves.push(Leaf::new(Values::Text(Vec::new())))
+            }
             Kind::Int | Kind::Ints | Kind::Date | Kind::Dates => leaves.push(Leaf::new(Values::Int(Vec::new()))),
             Kind::Number | Kind::Numbers => leaves.push(Leaf::new(Values::Double(Vec::new()))),
             Kind::Boolean | Kind::Booleans => leaves.push(Leaf::new(Values::Boolean(Vec::new()))),

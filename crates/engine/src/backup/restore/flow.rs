@@ -168,7 +168,8 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
                 Unfit::Fault(fault) => RestoreError::Damaged(fault),
             })?;
             let begun = decoded.send(Decoded::Begin(left)).await.is_ok();
-            let is_heard = begun && self.part((origin, roll, pass), place, part, groups, transformation, &decoded).await?;
+            let is_heard =
+                begun && self.part((origin, roll, pass), place, part, groups, transformation, &decoded).await?;
             drop(room);
             if !is_heard || decoded.send(Decoded::End).await.is_err() {
                 break;

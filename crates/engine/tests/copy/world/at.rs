@@ -104,12 +104,7 @@ impl Target for At {
         Ok(Vec::new())
     }
 
-    async fn add_references(
-        &self,
-        _: Option<&str>,
-        _: &[&Object],
-        _: &References,
-    ) -> Result<Vec<Refusal>, PortError> {
+    async fn add_references(&self, _: Option<&str>, _: &[&Object], _: &References) -> Result<Vec<Refusal>, PortError> {
         Err(refuse("what has references is not copied"))
     }
 
