@@ -2,7 +2,7 @@
 
 mod refused;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -377,6 +377,8 @@ pub(super) struct Planned<'a> {
     pub(super) receipt: &'a str,
     pub(super) state: &'static str,
     pub(super) aliases: &'a BTreeMap<String, AliasState>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) deferred: &'a BTreeSet<String>,
     pub(super) blockers: &'a [Blocker],
 }
 
@@ -397,6 +399,7 @@ fn show_plan(args: &RestoreArgs, work: &RestoreWork, plan: &Preflight, printer: 
             State::Done => "done",
         },
         aliases: &plan.aliases,
+        deferred: &plan.receipt.deferred,
         blockers: &plan.blockers,
     };
     let text = match args.output {
@@ -419,6 +422,7 @@ pub(super) fn render_plan(planned: &Planned<'_>) -> String {
         receipt,
         state,
         aliases,
+        deferred,
         blockers,
     } = planned;
     let objects = objects.map_or_else(|| "?".to_owned(), |objects| objects.to_string());
@@ -434,6 +438,11 @@ pub(super) fn render_plan(planned: &Planned<'_>) -> String {
     for (alias, is) in *aliases {
         // Writing to a String cannot fail.
         writeln!(text, "alias      {}: {}", plain(alias), plain(&standing(is))).ok();
+    }
+    for property in *deferred {
+        let later = "is added behind the objects, once the collection that it leads to is there";
+        // Writing to a String cannot fail.
+        writeln!(text, "property   {}: {later}", plain(property)).ok();
     }
     if blockers.is_empty() {
         // Writing to a String cannot fail.

@@ -318,6 +318,7 @@ fn a_plan_says_what_becomes_of_each_alias() {
         receipt: "abc",
         state: "new",
         aliases: &aliases,
+        deferred: &["by".to_owned()].into(),
         blockers: &[Blocker::AliasTaken { alias: "Papers".to_owned() }],
     };
     insta::assert_snapshot!(text(&render_plan(&planned)), @r"
@@ -332,6 +333,7 @@ fn a_plan_says_what_becomes_of_each_alias() {
     alias      Live: is made behind the last object
     alias      Moved: it leads to Newer, and stays so
     alias      Papers: a collection has that name
+    property   by: is added behind the objects, once the collection that it leads to is there
     blocked: alias Papers cannot be made, since there is a collection of that name: let the restore leave aliases out
     ");
 }

@@ -13,6 +13,7 @@
 //! | gRPC `Search` | follows references, and leaves out those to objects that are gone (`refcache/resolver.go`): nobody can copy by it |
 //! | an object with references, by `BatchObjects`, `POST` or `PUT` | is refused when one of them leads to no object (`usecases/objects/validation`, `ValidateExistence`) |
 //! | `POST /v1/batch/references` | adds behind those that are there, in the order of the call (`shard_write_merge.go`), and asks for no target; where the class has tenants, target and source must be there (`batch_references_add.go`) |
+//! | the same, to a property with a list of none, or that is no reference | is answered by an error, and written all the same |
 //! | a class | is refused when a property leads to a class that is not there, but for itself (`FindPropertyDataTypeWithRefsAndAuth`); the property can be added once it is |
 //! | a class without tenants | cannot lead to one with tenants; the other way round it can |
 //! | a beacon without a class | gets that of its property when it is written, where that has one (`autodetectToClass`) |
