@@ -1,7 +1,8 @@
 //! A policy that chooses: a filter, runs that build on one another, a key; and a restore that takes some of it and makes
 //! something else of that. Also the person's words for it: a schedule, an approval, and what `health` shows. And a policy of
-//! all collections on a volume, among which is one that cannot be written.
+//! all collections on a volume, one of which leads to another.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use elysia_api::restore::RestorePhase;
 use elysia_api::{CollectionBackup, CollectionRestore, names};
 use elysia_e2e::ground::NODE_ADDRESS;
 use elysia_e2e::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
-use elysia_weaviate::{Consistency, ReadFrom, SchemaRead};
+use elysia_weaviate::{Consistency, NewReference, Object, ReadFrom, SchemaRead};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use kube::api::{Patch, PatchParams};
 use object_store::ObjectStoreExt as _;
@@ -52,8 +53,8 @@ async fn plug_in(stage: &Stage, arguments: &[&str], typed: &str) -> (i32, String
     .await
 }
 
-/// All collections to a volume: one has a cross-reference, which cannot be written, and ends no run; another is excluded. A
-/// restore reads the volume.
+/// All collections to a volume: one leads to another, by a reference that comes back; a third is excluded. A restore reads the
+/// volume.
 async fn of_all_on_a_volume(stage: &Stage, nodes: &Nodes) {
     nodes.create("Scratch", 1, 3).await;
     let linked = json!({
@@ -61,6 +62,22 @@ async fn of_all_on_a_volume(stage: &Stage, nodes: &Nodes) {
         "properties": [{"name": "of", "dataType": ["Articles"]}],
     });
     nodes.first().create_class(&linked).await.unwrap();
+    let article = nodes.ids("Articles").await.into_values().flatten().next().unwrap();
+    let [here, gone] = [article, Uuid::from_u128(1)].map(|id| format!("weaviate://localhost/Articles/{id}"));
+    let object = Object {
+        id: Uuid::from_u128(7),
+        class: "Linked".to_owned(),
+        tenant: None,
+        last_update_time: None,
+        properties: serde_json::Map::new(),
+        vector: None,
+        vectors: BTreeMap::new(),
+    };
+    nodes.first().create_object(&object, Consistency::All).await.unwrap();
+    // A server asks for no target.
+    let references = [&gone, &here].map(|beacon| NewReference { id: object.id, property: "of", beacon });
+    let refused = nodes.first().add_references("Linked", None, &references, Consistency::All).await.unwrap();
+    assert!(refused.is_empty(), "{refused:?}");
     stage
         .apply::<PersistentVolumeClaim>(json!({
             "metadata": {"name": "runs"},
@@ -86,14 +103,26 @@ async fn of_all_on_a_volume(stage: &Stage, nodes: &Nodes) {
         .await;
     let status = stage.backed_up("on-disk", None).await;
     let run = status.run.clone().unwrap();
-    assert_eq!((run.state, run.left_out), (BackupState::Succeeded, 1), "{run:?}");
-    assert!(run.message.as_deref().unwrap_or_default().contains("Linked is left out: property `of`"), "{run:?}");
+    assert_eq!((run.state, run.left_out), (BackupState::Succeeded, 0), "{run:?}");
     let text = fs::read_to_string(folder.join(format!("runs/{}/manifest.json", run.id.unwrap()))).unwrap();
     let manifest: Value = serde_json::from_str(&text).unwrap();
     let names: Vec<_> = manifest["collections"].as_array().unwrap().iter().map(|it| it["name"].clone()).collect();
     assert!(names.contains(&json!("Articles")) && !names.contains(&json!("Scratch")), "{names:?}");
-    let (_, text) = plug_in(stage, &["health"], "").await;
-    assert!(text.contains("leaves out 1 collections"), "{text}");
+    stage
+        .apply::<CollectionRestore>(json!({
+            "metadata": {"name": "linked"},
+            "spec": {
+                "clusterRef": {"name": "search"}, "from": {"backupRef": {"name": "on-disk"}, "run": "latest"},
+                "collection": "Linked", "into": "LinkedAgain",
+            },
+        }))
+        .await;
+    stage.restored("linked", RestorePhase::Succeeded).await;
+    let of = ["of".to_owned()];
+    let found = nodes.first().object_references("LinkedAgain", None, object.id, &of, Consistency::Quorum).await;
+    let found = found.unwrap().unwrap().properties["of"].clone();
+    let beacons: Vec<_> = found.as_array().unwrap().iter().map(|it| it["beacon"].clone()).collect();
+    assert_eq!(beacons, [json!(gone), json!(here)], "in their order, and also to what is not there");
     stage
         .apply::<CollectionRestore>(json!({
             "metadata": {"name": "from-disk"},

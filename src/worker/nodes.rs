@@ -53,11 +53,24 @@ impl Nodes {
                 Err(error) => return Err(port(&error)),
             }
         }
-        Err(last.unwrap_or_else(|| PortError {
-            category: elysia_engine::category::Category::Unknown,
-            retryable: false,
-            message: "there is no node to ask".to_owned(),
-        }))
+        Err(last.unwrap_or_else(nobody))
+    }
+
+    /// Asks one node and no other: for what must not be carried out twice, and may have been when a connection breaks.
+    pub(super) async fn once<T, F>(&self, call: impl FnOnce(Client) -> F) -> Result<T, PortError>
+    where
+        F: Future<Output = Result<T, WeaviateError>>,
+    {
+        let order = self.order(self.turn.fetch_add(1, Ordering::Relaxed), Instant::now());
+        let Some((node, client)) = order.first().and_then(|node| Some((*node, self.clients.get(*node)?))) else {
+            return Err(nobody());
+        };
+        let done = call(client.clone()).await;
+        self.lock()[node] = match &done {
+            Err(error) if error.category() == ErrorCategory::Network => Some(Instant::now() + PASSED_OVER),
+            Ok(_) | Err(_) => None,
+        };
+        done.map_err(|error| port(&error))
     }
 
     /// All nodes, from the one whose turn it is; those that could not be reached a moment ago last.
@@ -71,6 +84,14 @@ impl Nodes {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Option<Instant>>> {
         self.passed_over_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn nobody() -> PortError {
+    PortError {
+        category: elysia_engine::category::Category::Unknown,
+        retryable: false,
+        message: "there is no node to ask".to_owned(),
     }
 }
 

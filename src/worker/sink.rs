@@ -7,7 +7,8 @@ use elysia_engine::chunk;
 use elysia_engine::object::{Object, Vector, Vectors};
 use elysia_engine::ports::{PortError, Refusal, Sink};
 use elysia_weaviate::{
-    BatchEncoder, Client, Consistency, ErrorCategory, ObjectError, ObjectRef, ReadFrom, VectorRef, WeaviateError,
+    BatchEncoder, Client, Consistency, ErrorCategory, NewReference, ObjectError, ObjectRef, ReadFrom, VectorRef,
+    WeaviateError,
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
@@ -19,6 +20,9 @@ use super::nodes::Nodes;
 
 /// Reads under way at once: each is a call of a few milliseconds, and one worker is not alone.
 const READS: usize = 16;
+
+/// References that one call adds: some hundred milliseconds of work for the servers, which write each by itself.
+const REFERENCES: usize = 1_000;
 
 /// What Weaviate answers to a search or a delete by filter while the shards of a class have unequally many replicas
 /// (in the midst of a repair). Writes and reads by id are not affected.
@@ -89,6 +93,25 @@ impl WeaviateSink {
         let outcome = self.nodes.call(send_to).await?;
         let refused = |error: &ObjectError| sent.get(error.index).map(|id| Refusal { id: *id, error: refusal(error) });
         refusals.extend(outcome.errors.iter().filter_map(refused));
+        Ok(refusals)
+    }
+
+    /// Adds references to objects of a tenant, in this order; names those objects of which one was refused. After an error
+    /// any of them may have been added.
+    pub(super) async fn link_in(
+        &self,
+        tenant: Option<&str>,
+        references: &[NewReference<'_>],
+    ) -> Result<Vec<Refusal>, PortError> {
+        let (class, consistency) = (self.class.as_str(), self.consistency);
+        let mut refusals = Vec::new();
+        for some in references.chunks(REFERENCES) {
+            let add = |node: Client| async move { node.add_references(class, tenant, some, consistency).await };
+            let refused = self.nodes.once(add).await?;
+            let named =
+                |error: &ObjectError| some.get(error.index).map(|it| Refusal { id: it.id, error: refusal(error) });
+            refusals.extend(refused.iter().filter_map(named));
+        }
         Ok(refusals)
     }
 

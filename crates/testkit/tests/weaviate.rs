@@ -1,7 +1,9 @@
 //! The fake cluster, seen through the client that the operator uses.
 
 use elysia_testkit::weaviate::{FakeWeaviate, Fault};
-use elysia_weaviate::{Client, ClientOptions, ReplicationState, SchemaRead, ShardStatus, WeaviateError};
+use elysia_weaviate::{
+    Client, ClientOptions, Consistency, NewReference, Page, ReplicationState, SchemaRead, ShardStatus, WeaviateError,
+};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -95,4 +97,42 @@ async fn switches() {
     let off = nodes[0].sharding_state("Articles").await.expect_err("501");
     assert!(matches!(off, WeaviateError::NotSupported { .. }), "{off:?}");
     assert_eq!(fake.transcript(), ["POST /v1/objects at w-0", "POST /v1/objects at w-0"]);
+}
+
+/// As recorded on 1.38.2.
+#[tokio::test]
+async fn references_are_added_behind_one_another_whatever_they_lead_to() {
+    let (fake, nodes) = cluster().await;
+    let node = &nodes[0];
+    let class = |name: &str, to: &str| {
+        let properties = json!([{ "name": "by", "dataType": [to] }]);
+        json!({ "class": name, "shardingConfig": { "desiredCount": 1 }, "properties": properties })
+    };
+    let early = node.create_class(&class("Books", "People")).await.expect_err("nobody is there");
+    assert!(early.to_string().contains("reference property to nonexistent class"), "{early}");
+    node.create_class(&class("People", "People")).await.expect("it leads to itself");
+    node.create_class(&class("Books", "People")).await.expect("created");
+    let bad =
+        node.add_property("Books", &json!({ "name": "in", "dataType": ["Shelves"] })).await.expect_err("no class");
+    assert!(bad.to_string().contains("invalid dataType: [Shelves]"), "{bad}");
+    let book = Uuid::from_u128(1);
+    fake.seed_objects("Books", "shard0", "w-0", [book].into_iter());
+
+    let beacon = |class: &str, number: u128| format!("weaviate://localhost/{class}/{}", Uuid::from_u128(number));
+    let [one, other, nowhere] = [beacon("People", 7), beacon("People", 8), beacon("Shelves", 7)];
+    let new = |id, beacon| NewReference { id, property: "by", beacon };
+    let added = [new(book, &other), new(book, &one), new(book, &other), new(book, &nowhere), new(Uuid::nil(), &one)];
+    let refused = node.add_references("Books", None, &added, Consistency::Quorum).await.expect("an answer");
+    let told: Vec<_> = refused.iter().map(|error| (error.index, error.message.as_str())).collect();
+    assert_eq!(told[0], (3, "target class \"Books\" not found in schema"));
+    assert_eq!((told[1].0, told[1].1.starts_with("ref batch: object with id")), (4, true));
+    let page = Page { class: "Books", tenant: None, after: None, limit: 10 };
+    let listed = node.page_references(page, &["by".to_owned()]).await.expect("a page");
+    let found =
+        node.object_references("Books", None, book, &["by".to_owned()], Consistency::Quorum).await.expect("an answer");
+    assert_eq!(found.as_ref(), listed.get(&book));
+    let kept = found.expect("it is there").properties["by"].clone();
+    let beacons: Vec<_> = kept.as_array().expect("a list").iter().map(|it| it["beacon"].clone()).collect();
+    assert_eq!(beacons, [&other, &one, &other].map(|beacon| json!(beacon)), "in their order, and one twice");
+    assert_eq!(kept[1]["href"], format!("/v1/objects/People/{}", Uuid::from_u128(7)));
 }

@@ -29,6 +29,8 @@
 //! | [`Client::remove_replica`] | `POST /v1/replication/scale` | **no**: look at the sharding state first |
 //! | [`Client::list_ids`], [`Client::list_objects`], [`Client::replica_digest`], [`Client::object_digest`] | `GET /v1/objects?class&after` | yes |
 //! | [`Client::object`] | `GET /v1/objects/{class}/{id}` | yes; QUORUM and ALL repair what they read |
+//! | [`Client::page_references`], [`Client::object_references`] | `GET /v1/objects?class&after`, `objects/{class}/{id}` | yes |
+//! | [`Client::add_references`] | `POST /v1/batch/references` | **no**: they would be there twice; look first |
 //! | [`Client::object_at`] | `GET /v1/objects/{class}/{id}?node_name=` | yes; repairs nothing |
 //! | [`Client::put_object`] | `POST /v1/batch/objects` | yes: it is written over |
 //! | [`Client::create_object`] | `POST /v1/objects` | yes: the second is `Invalid` ("already exists") |
@@ -57,6 +59,7 @@ mod error;
 mod grpc;
 mod objects;
 mod probe;
+mod references;
 mod replica;
 mod replication;
 mod rest;
@@ -77,6 +80,7 @@ pub use grpc::{
     NamedVector, Nearest, ObjectError, ObjectRef, Selection, VectorRef, Vectors,
 };
 pub use objects::{Consistency, Object, Page, ReadFrom};
+pub use references::{KeptReferences, NewReference};
 pub use replica::AtReplica;
 pub use replication::{
     OperationId, ReplicationKind, ReplicationOperation, ReplicationState, ShardReplicas, ShardingState,

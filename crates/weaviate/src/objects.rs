@@ -165,7 +165,11 @@ impl Client {
 }
 
 /// The cursor's promise; without it a walk could skip, or go round for ever.
-fn ascending<'a>(call: &Call, after: Option<Uuid>, ids: impl Iterator<Item = &'a Uuid>) -> Result<(), WeaviateError> {
+pub(crate) fn ascending<'a>(
+    call: &Call,
+    after: Option<Uuid>,
+    ids: impl Iterator<Item = &'a Uuid>,
+) -> Result<(), WeaviateError> {
     let mut last = after;
     for id in ids {
         if last.is_some_and(|last| *id <= last) {

@@ -1,6 +1,8 @@
 //! `restore`: one collection of a run, put back from here.
 
-use std::collections::BTreeMap;
+mod refused;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -17,6 +19,7 @@ use elysia_weaviate::{Client, SchemaRead};
 use serde::Serialize;
 use uuid::Uuid;
 
+use self::refused::refused;
 use super::bar::{self, Done};
 use super::create::{expression, interrupted};
 use super::place::{self, KeyArgs, PolicyArgs, StoreArgs, find_good, open};
@@ -359,26 +362,6 @@ async fn count(way: &Way, name: &str) -> (Option<u64>, Vec<String>) {
     (most, blind)
 }
 
-fn refused(blockers: &[Blocker], work: &RestoreWork, store: &StoreArgs) -> Stop {
-    let all = blockers.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    let next = match blockers.first() {
-        Some(Blocker::Damaged { .. }) => format!("kubectl elysia backup verify {} {}", work.run, store.again()),
-        Some(Blocker::NoCollection { .. } | Blocker::LeftOut { .. }) => {
-            format!("kubectl elysia backup show {} {}", work.run, store.again())
-        }
-        Some(Blocker::NoClass { .. }) => "leave --skip-schema out, and it is made as it was".to_owned(),
-        Some(Blocker::NotEmpty { .. }) => "add --into NAME, or --conflict skip, overwrite or merge".to_owned(),
-        Some(Blocker::TooFewNodes { nodes, .. }) => format!("add --factor {nodes}"),
-        Some(Blocker::Unhealthy { .. }) => "kubectl elysia health".to_owned(),
-        Some(Blocker::AliasTaken { .. }) => "add --aliases skip".to_owned(),
-        Some(Blocker::Module { .. }) => "enable it in the servers: ENABLE_MODULES".to_owned(),
-        Some(Blocker::ReadOnly { .. }) => format!("kubectl elysia col show {} --shards", work.into),
-        Some(Blocker::OtherReceipt { .. }) => "add --receipt NEW-ID".to_owned(),
-        _ => "add --into NAME, which makes a collection as it was".to_owned(),
-    };
-    Stop::refused(format!("{all}; nothing was changed"), next)
-}
-
 /// What would be done.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -394,6 +377,8 @@ pub(super) struct Planned<'a> {
     pub(super) receipt: &'a str,
     pub(super) state: &'static str,
     pub(super) aliases: &'a BTreeMap<String, AliasState>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) deferred: &'a BTreeSet<String>,
     pub(super) blockers: &'a [Blocker],
 }
 
@@ -414,6 +399,7 @@ fn show_plan(args: &RestoreArgs, work: &RestoreWork, plan: &Preflight, printer: 
             State::Done => "done",
         },
         aliases: &plan.aliases,
+        deferred: &plan.receipt.deferred,
         blockers: &plan.blockers,
     };
     let text = match args.output {
@@ -436,6 +422,7 @@ pub(super) fn render_plan(planned: &Planned<'_>) -> String {
         receipt,
         state,
         aliases,
+        deferred,
         blockers,
     } = planned;
     let objects = objects.map_or_else(|| "?".to_owned(), |objects| objects.to_string());
@@ -451,6 +438,11 @@ pub(super) fn render_plan(planned: &Planned<'_>) -> String {
     for (alias, is) in *aliases {
         // Writing to a String cannot fail.
         writeln!(text, "alias      {}: {}", plain(alias), plain(&standing(is))).ok();
+    }
+    for property in *deferred {
+        let later = "is added behind the objects, once the collection that it leads to is there";
+        // Writing to a String cannot fail.
+        writeln!(text, "property   {}: {later}", plain(property)).ok();
     }
     if blockers.is_empty() {
         // Writing to a String cannot fail.

@@ -214,9 +214,9 @@ fn runs_are_asked_for_by_state() {
 
 #[test]
 fn what_a_run_lacks_is_said_wherever_it_is_shown() {
-    let lacks = BTreeMap::from([("Linked".to_owned(), "property `by` is a cross-reference".to_owned())]);
+    let lacks = BTreeMap::from([("Linked".to_owned(), "its vectors are made of its references".to_owned())]);
     let manifest = Manifest { lacks, ..manifest() };
-    let note = "note: Linked is left out: property `by` is a cross-reference";
+    let note = "note: Linked is left out: its vectors are made of its references";
     assert!(text(&doubts(&manifest)).contains(note));
     assert!(text(&whole(&manifest, None, &Ok(None), &Ok(BTreeMap::new()))).contains(note));
     assert_eq!(RunSummary::of(&manifest, None).lacks.len(), 1);
@@ -318,6 +318,7 @@ fn a_plan_says_what_becomes_of_each_alias() {
         receipt: "abc",
         state: "new",
         aliases: &aliases,
+        deferred: &["by".to_owned()].into(),
         blockers: &[Blocker::AliasTaken { alias: "Papers".to_owned() }],
     };
     insta::assert_snapshot!(text(&render_plan(&planned)), @r"
@@ -332,6 +333,7 @@ fn a_plan_says_what_becomes_of_each_alias() {
     alias      Live: is made behind the last object
     alias      Moved: it leads to Newer, and stays so
     alias      Papers: a collection has that name
+    property   by: is added behind the objects, once the collection that it leads to is there
     blocked: alias Papers cannot be made, since there is a collection of that name: let the restore leave aliases out
     ");
 }

@@ -65,7 +65,7 @@ impl From<RestoreError> for Failure {
         match error {
             RestoreError::Stored(error) => error.into(),
             RestoreError::Port(error) => error.into(),
-            RestoreError::Stopped => Self::of(&error, false),
+            RestoreError::Waits { .. } | RestoreError::Stopped => Self::of(&error, false),
             RestoreError::Blocked(ref blockers) => Self::of(&error, !blockers.iter().all(Blocker::is_passing)),
             error => Self::of(&error, true),
         }

@@ -15,6 +15,7 @@ pub(crate) mod drill;
 pub(crate) mod drilled;
 mod failure;
 pub(crate) mod latest;
+mod linked;
 pub(crate) mod listing;
 pub(crate) mod native;
 mod paging;

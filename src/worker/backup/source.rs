@@ -2,7 +2,8 @@
 //!
 //! Objects are listed by a cursor at each node's own address, all nodes at once, and laid side by side: what one replica
 //! lacks another one gives, and what they say of one another goes into the manifest ([`replicas`]). gRPC is asked, which
-//! sends vectors as they are kept; measured on 1.38.2, it answers every property type as REST does.
+//! sends vectors as they are kept; measured on 1.38.2, it answers every property type as REST does. References alone are
+//! asked for by REST, beside it ([`linked`]).
 //!
 //! A listing at a node that holds no replica of a shard has that shard from another node, and is silently without it
 //! once that one has left gossip (`weaviate-lab` §0.2). So either every shard has a node among those that are asked, or
@@ -16,6 +17,7 @@ use std::time::Duration;
 use elysia_engine::backup::filter::Times;
 use elysia_engine::backup::manifest::SourceNote;
 use elysia_engine::backup::ports::{Described, ObjectSource, Page, Stretch, TenantState};
+use elysia_engine::backup::references::References;
 use elysia_engine::category::Category;
 use elysia_engine::object::{Object, Vector, Vectors};
 use elysia_engine::ports::PortError;
@@ -28,6 +30,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::linked::{self, Unlisted};
 use super::paging::{Paging, Whole};
 use super::replicas::{self, Listing, Seen};
 use super::ways::{Node, Ways};
@@ -68,6 +71,8 @@ pub(crate) struct WeaviateSource {
 pub(super) struct Class {
     /// Every property, blobs too.
     pub(super) selection: Selection,
+    /// Those that are references, which are asked for beside it.
+    references: References,
     /// Nodes that hold a replica of each shard.
     shards: BTreeMap<String, BTreeSet<String>>,
     /// Holders that live, as far as the cluster says.
@@ -135,6 +140,7 @@ impl WeaviateSource {
         }
         let class = Class {
             selection: Selection::of_class(schema),
+            references: References::of_class(schema),
             live: shards.values().flatten().filter(|node| live.contains(*node)).cloned().collect(),
             shards,
             pages: Paging::default(),
@@ -243,7 +249,8 @@ impl WeaviateSource {
                     Whole::None => false,
                 };
                 let selection = if is_whole { &class.selection } else { &none };
-                list(node, client, stretch, limit, selection, is_whole)
+                let references = Some(&class.references).filter(|references| is_whole && !references.is_empty());
+                list(node, client, stretch, limit, (selection, is_whole), references)
             });
             match try_join_all(lists).await {
                 Ok(listings) => {
@@ -256,8 +263,9 @@ impl WeaviateSource {
                         return Ok(listings);
                     }
                 }
-                Err(WeaviateError::TooLarge { .. }) if limit > 1 => {}
-                Err(error) => {
+                Err(Unlisted::Port(error)) => return Err(error),
+                Err(Unlisted::Weaviate(WeaviateError::TooLarge { .. })) if limit > 1 => {}
+                Err(Unlisted::Weaviate(error)) => {
                     if matches!(error, WeaviateError::Timeout { .. }) {
                         limit_of.store((limit / 2).max(1), Ordering::Relaxed);
                     }
@@ -277,9 +285,9 @@ async fn list(
     client: &Client,
     stretch: Stretch<'_>,
     limit: usize,
-    selection: &Selection,
-    is_whole: bool,
-) -> Result<Listing, WeaviateError> {
+    (selection, is_whole): (&Selection, bool),
+    references: Option<&References>,
+) -> Result<Listing, Unlisted> {
     let query = Query { class: stretch.collection, tenant: stretch.tenant, after: stretch.after, limit };
     let fetched = client.fetch_page(query, selection, is_whole, Consistency::One).await?;
     let is_full = fetched.len() >= limit;
@@ -290,6 +298,16 @@ async fn list(
         let (class, tenant) = (stretch.collection, stretch.tenant);
         let first = client.fetch_selected(class, tenant, &lowest, selection, is_whole, Consistency::One).await?;
         seen.splice(0..0, first.into_iter().map(|fetched| whole(fetched, is_whole)));
+    }
+    if let Some(references) = references {
+        seen = linked::join(client, query, selection, references, seen).await?;
+        if is_full && seen.is_empty() {
+            // A page of none is the last one.
+            return Err(Unlisted::Port(later(format!(
+                "objects of {} were deleted while they were listed",
+                query.class
+            ))));
+        }
     }
     Ok(Listing { node: node.to_owned(), seen, is_full })
 }

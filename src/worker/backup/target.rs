@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use elysia_engine::backup::ports::{Health, Named, Target, TenantState};
+use elysia_engine::backup::references::{References, Uncopied};
+use elysia_engine::category::Category;
 use elysia_engine::object::Object;
 use elysia_engine::ports::{PortError, Refusal};
 use elysia_weaviate::{
-    ActivityStatus, Client, Consistency, ErrorCategory, Page, SchemaRead, Tenant, WeaviateError, has_named_vectors,
+    ActivityStatus, Client, Consistency, ErrorCategory, NewReference, Page, SchemaRead, Tenant, WeaviateError,
+    has_named_vectors,
 };
 use serde_json::Value;
 use tokio::time::Instant;
@@ -77,6 +80,7 @@ impl WeaviateTarget {
                     Ok(false) => {
                         let what = match news {
                             News::Class(_) => format!("collection {}", self.name),
+                            News::Property(property) => format!("property {property} of {}", self.name),
                             News::Tenant(tenant) => format!("tenant {} of {}", tenant.name, self.name),
                         };
                         return Err(later(format!("{} does not know {what} after {LEARN:?}", client.address())));
@@ -94,11 +98,20 @@ impl WeaviateTarget {
                 let found = client.class(&self.name, SchemaRead::Local).await?;
                 Ok(found.is_some_and(|found| has_named_vectors(&found, wanted)))
             }
+            News::Property(wanted) => {
+                let found = client.class(&self.name, SchemaRead::Local).await?;
+                Ok(found.is_some_and(|found| has_property(&found, wanted)))
+            }
             News::Tenant(wanted) => {
                 let found = client.tenant(&self.name, &wanted.name, SchemaRead::Local).await?;
                 Ok(found.is_some_and(|found| found.activity_status == wanted.activity_status))
             }
         }
+    }
+
+    /// The properties of the class that are references now.
+    async fn references(&self) -> Result<References, PortError> {
+        Ok(self.class().await?.map(|class| References::of_class(&class)).unwrap_or_default())
     }
 
     async fn set(&self, tenants: &[String], activity_status: &ActivityStatus, is_new: bool) -> Result<(), PortError> {
@@ -126,6 +139,8 @@ impl WeaviateTarget {
 enum News<'a> {
     /// That the class is there, with the named vectors of this one.
     Class(&'a Value),
+    /// That the class has a property of this name.
+    Property(&'a str),
     /// That a tenant is there, and in this state.
     Tenant(&'a Tenant),
 }
@@ -240,7 +255,7 @@ impl Target for WeaviateTarget {
             let page = Page { class: &self.name, tenant, after: None, limit: 1 };
             let ids = client.list_ids(page).await.map_err(|error| port(&error))?;
             if !ids.is_empty() {
-                return Ok(self.sink.fetch_in(tenant, &ids).await?.into_iter().next());
+                return Ok(self.fetch(tenant, &ids).await?.into_iter().next());
             }
         }
         Ok(None)
@@ -278,10 +293,49 @@ impl Target for WeaviateTarget {
     }
 
     async fn fetch(&self, tenant: Option<&str>, ids: &[Uuid]) -> Result<Vec<Object>, PortError> {
-        self.sink.fetch_in(tenant, ids).await
+        let references = self.references().await?;
+        let mut found = self.sink.fetch_in(tenant, ids).await?;
+        for object in &mut found {
+            references.settle(object).map_err(|error| uncopied(&error))?;
+        }
+        Ok(found)
     }
 
     async fn put(&self, tenant: Option<&str>, objects: &[&Object]) -> Result<Vec<Refusal>, PortError> {
         self.sink.put_in(tenant, objects).await
     }
+
+    async fn add_references(
+        &self,
+        tenant: Option<&str>,
+        objects: &[&Object],
+        references: &References,
+    ) -> Result<Vec<Refusal>, PortError> {
+        let all: Vec<NewReference<'_>> = (objects.iter().copied())
+            .flat_map(|object| references.of(object).map(move |it| (object.id, it)))
+            .map(|(id, (property, beacon))| NewReference { id, property, beacon })
+            .collect();
+        self.sink.link_in(tenant, &all).await
+    }
+
+    async fn add_property(&self, property: &Value) -> Result<(), PortError> {
+        let name = property["name"].as_str().unwrap_or_default();
+        let has = |class: Option<Value>| class.is_some_and(|class| has_property(&class, name));
+        match self.ways.common.add_property(&self.name, property).await {
+            Ok(()) => {}
+            // The answer to an earlier attempt was lost.
+            Err(WeaviateError::Invalid { .. }) if has(self.class().await?) => {}
+            Err(error) => return Err(port(&error)),
+        }
+        // What is written into a property that a node does not know yet is written over what is there.
+        self.learned(News::Property(name)).await
+    }
+}
+
+fn has_property(class: &Value, name: &str) -> bool {
+    class["properties"].as_array().into_iter().flatten().any(|property| property["name"] == name)
+}
+
+fn uncopied(error: &Uncopied) -> PortError {
+    PortError { category: Category::Weaviate, retryable: false, message: error.to_string() }
 }

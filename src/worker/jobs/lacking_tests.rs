@@ -16,7 +16,7 @@ fn lacks(store: &MemoryStore, run: &str, names: &[&str]) {
     let key = layout::in_run(run, layout::MANIFEST);
     let mut manifest: Value = serde_json::from_slice(&store.files()[&key]).unwrap();
     for name in names {
-        manifest["lacks"][*name] = json!("property `by` is a cross-reference");
+        manifest["lacks"][*name] = json!("its vectors are made of its references");
     }
     store.tamper(&key, Some(serde_json::to_vec(&manifest).unwrap()));
 }
@@ -75,7 +75,7 @@ async fn what_no_run_ever_held_keeps_nothing() {
         assert_eq!(ledger.attempt.unwrap().retired, gone, "{run}");
         assert_eq!(
             ledger.runs[0].words_left_out().as_deref(),
-            Some("Linked is left out: property `by` is a cross-reference; 1 more are left out as well")
+            Some("Linked is left out: its vectors are made of its references; 1 more are left out as well")
         );
     }
 }

@@ -10,6 +10,7 @@
 //! | `date` | timestamp in microseconds, UTC |
 //! | `geoCoordinates` | struct of two doubles |
 //! | those with `[]`, but for `blob` and `geoCoordinates` | list |
+//! | a cross-reference | list of beacons, `weaviate://localhost/CLASS/ID` ([`super::references`]) |
 //! | `object`, `object[]`, `phoneNumber`, and what is not known here | JSON text |
 //! | a vector | list of floats; of a multi-vector a list of lists |
 //!
@@ -21,6 +22,12 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use super::references;
+use super::restore::needed;
+
+/// The module that makes vectors of references.
+const CENTROID: &str = "ref2vec-centroid";
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -50,9 +57,19 @@ pub enum Kind {
     Booleans,
     /// Microseconds since 1970.
     Dates,
+    /// Beacons, as texts.
+    References,
 }
 
 impl Kind {
+    /// Whether the column is a list.
+    pub(super) fn is_list(self) -> bool {
+        match self {
+            Self::Texts | Self::Ints | Self::Numbers | Self::Booleans | Self::Dates | Self::References => true,
+            Self::Text | Self::Int | Self::Number | Self::Boolean | Self::Date | Self::Geo | Self::Json => false,
+        }
+    }
+
     /// Of a data type as Weaviate spells it.
     fn of(data_type: &str) -> Self {
         match data_type {
@@ -67,6 +84,7 @@ impl Kind {
             "number[]" => Self::Numbers,
             "boolean[]" => Self::Booleans,
             "date[]" => Self::Dates,
+            class if references::is_class(class) => Self::References,
             _ => Self::Json,
         }
     }
@@ -109,24 +127,24 @@ pub const ID: &str = "id";
 /// Why a collection cannot be written as columns.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Unwritable {
-    /// A property leads to objects of another class, and no page of a listing says which.
+    /// The servers compute vectors from references, and do so again as soon as references are written back.
     #[error(
-        "property `{0}` is a cross-reference, which cannot be read page by page: leave the collection out, or keep the \
-         other object's id in a uuid property"
+        "its vectors are made of its references ({0}): servers would make them anew while references are written back. \
+         Leave the collection out, or back it up with `engine: Native`"
     )]
-    Reference(String),
+    Centroid(&'static str),
 }
 
 impl Columns {
     /// Those of this class, Weaviate's own JSON.
     pub fn of_class(class: &Value) -> Result<Self, Unwritable> {
+        if needed(class).contains(CENTROID) {
+            return Err(Unwritable::Centroid(CENTROID));
+        }
         let mut properties = Vec::new();
         for property in class["properties"].as_array().into_iter().flatten() {
             let Some(name) = property["name"].as_str() else { continue };
             let data_type = property["dataType"][0].as_str().unwrap_or_default();
-            if data_type.starts_with(|first: char| first.is_ascii_uppercase()) {
-                return Err(Unwritable::Reference(name.to_owned()));
-            }
             properties.push(PropertyColumn { property: name.to_owned(), kind: Kind::of(data_type) });
         }
         // Readers such as DuckDB do not tell capitals from small letters.
@@ -146,6 +164,11 @@ impl Columns {
             .map(|(vector, multi)| VectorColumn { column: free(column(&vector)), vector, multi })
             .collect();
         Ok(Self { properties, vectors, rest: free("_rest".to_owned()) })
+    }
+
+    /// Whether there are references among them.
+    pub fn have_references(&self) -> bool {
+        self.properties.iter().any(|column| column.kind == Kind::References)
     }
 }
 
@@ -184,8 +207,17 @@ mod tests {
     }
 
     #[test]
-    fn references_are_refused() {
-        let class = json!({"properties": [{"name": "by", "dataType": ["Person"]}]});
-        assert_eq!(Columns::of_class(&class), Err(Unwritable::Reference("by".to_owned())));
+    fn references_are_lists_of_beacons() {
+        let class = json!({"properties": [{"name": "by", "dataType": ["Person", "Robot"]}]});
+        let columns = Columns::of_class(&class).unwrap();
+        assert_eq!(columns.properties[0].kind, Kind::References);
+        assert!(columns.have_references() && !Columns::default().have_references());
+    }
+
+    #[test]
+    fn vectors_that_are_made_of_references_are_refused() {
+        let class =
+            json!({"vectorConfig": {"v": {"vectorizer": {"ref2vec-centroid": {"referenceProperties": ["by"]}}}}});
+        assert_eq!(Columns::of_class(&class), Err(Unwritable::Centroid(CENTROID)));
     }
 }

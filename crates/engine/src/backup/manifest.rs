@@ -21,8 +21,14 @@ pub use index::{DIMENSIONS, Dimensions, GonePart, Index, Part, TenantNote, note_
 use super::digest::Contents;
 use crate::checkpoint::Digest;
 
-/// The version that is written, and the highest that is read.
+/// The version that is written.
 pub const FORMAT_VERSION: u32 = 1;
+
+/// The version of an index whose collection has references: readers of before would take their column for something else.
+pub const REFERENCES_VERSION: u32 = 2;
+
+/// The highest version that is read.
+pub const HIGHEST_VERSION: u32 = REFERENCES_VERSION;
 
 /// What `format` says in every file, so that a stray JSON file is not taken for one of ours.
 pub const FORMAT: &str = "elysia-backup";

@@ -1,8 +1,10 @@
 //! The ports of backups in memory: real, small, and able to fail at a chosen effect. An effect is a file that is put or
 //! removed, a class or tenant that is made, woken or put to rest, and each single object that is written.
 
+mod target;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -12,11 +14,11 @@ use uuid::Uuid;
 
 use super::filter::Times;
 use super::manifest::{ReplicasNote, SourceNote};
-use super::ports::{Described, Got, Health, Mode, Named, ObjectSource, Page, Put, Store, Stretch, Target, TenantState};
+use super::ports::{Described, Got, Mode, ObjectSource, Page, Put, Store, Stretch, TenantState};
 use crate::category::Category;
 use crate::memory::Fuse;
 use crate::object::Object;
-use crate::ports::{PortError, Refusal};
+use crate::ports::PortError;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -341,121 +343,5 @@ impl ObjectSource for MemoryCluster {
         self.fuse.burn()?;
         let activity = if awake { "HOT" } else { "COLD" };
         self.collection(collection).with(|class| drop(class.tenants.insert(tenant.to_owned(), activity.to_owned())))
-    }
-}
-
-impl Target for MemoryCluster {
-    async fn class(&self) -> Result<Option<Value>, PortError> {
-        self.fuse.alive()?;
-        Ok(self.get(&self.name).map(|class| class.schema))
-    }
-
-    async fn nodes(&self) -> Result<usize, PortError> {
-        Ok(self.nodes)
-    }
-
-    async fn health(&self) -> Result<Health, PortError> {
-        let unhealthy = (0..self.unhealthy).map(|node| format!("node-{node}")).collect();
-        Ok(Health { nodes: self.nodes, unhealthy })
-    }
-
-    async fn modules(&self) -> Result<Option<Vec<String>>, PortError> {
-        Ok(self.modules.clone())
-    }
-
-    async fn read_only(&self) -> Result<Vec<String>, PortError> {
-        Ok(self.frozen.clone())
-    }
-
-    async fn own_alias(&self) -> Result<Option<String>, PortError> {
-        Ok(self.aliases().remove(&self.name))
-    }
-
-    async fn named(&self, name: &str) -> Result<Named, PortError> {
-        self.fuse.alive()?;
-        if lock(&self.classes).contains_key(name) {
-            return Ok(Named::Collection);
-        }
-        Ok(self.aliases().remove(name).map_or(Named::Nothing, Named::Alias))
-    }
-
-    async fn make_alias(&self, alias: &str) -> Result<(), PortError> {
-        self.fuse.burn()?;
-        if self.get(&self.name).is_none() || self.get(alias).is_some() || self.aliases().contains_key(alias) {
-            return Err(refuse(format!("alias {alias} cannot be made")));
-        }
-        self.set_alias(alias, &self.name);
-        self.fuse.alive()
-    }
-
-    async fn tenants(&self) -> Result<Vec<TenantState>, PortError> {
-        self.with(|class| states(class))
-    }
-
-    async fn has_objects(&self, tenant: Option<&str>) -> Result<bool, PortError> {
-        self.with(|class| class.objects.get(tenant.unwrap_or_default()).is_some_and(|objects| !objects.is_empty()))
-    }
-
-    async fn asks_every_node(&self) -> Result<bool, PortError> {
-        Ok(!self.is_partly_known)
-    }
-
-    async fn identity(&self) -> Result<Option<String>, PortError> {
-        self.with(|class| (class.schema["multiTenancyConfig"]["enabled"] != true).then(|| class.number.to_string()))
-    }
-
-    async fn any_object(&self, tenant: Option<&str>) -> Result<Option<Object>, PortError> {
-        self.with(|class| class.objects.get(tenant.unwrap_or_default()).and_then(|all| all.values().next().cloned()))
-    }
-
-    async fn version(&self) -> Result<Option<String>, PortError> {
-        Ok(self.version.clone())
-    }
-
-    async fn create(&self, class: &Value) -> Result<(), PortError> {
-        self.fuse.burn()?;
-        if self.get(&self.name).is_some() {
-            return Err(refuse("the class exists".to_owned()));
-        }
-        if self.refuses_classes {
-            return Err(refuse("the class is not liked".to_owned()));
-        }
-        let number = self.made.fetch_add(1, Ordering::Relaxed) + 1;
-        self.set(&self.name, MemoryClass { schema: class.clone(), number, ..MemoryClass::default() });
-        self.fuse.alive()
-    }
-
-    async fn create_tenants(&self, tenants: &[String]) -> Result<(), PortError> {
-        for tenant in tenants {
-            self.fuse.burn()?;
-            self.with(|class| drop(class.tenants.insert(tenant.clone(), "HOT".to_owned())))?;
-        }
-        Ok(())
-    }
-
-    async fn rest_tenants(&self, tenants: &[String]) -> Result<(), PortError> {
-        for tenant in tenants {
-            self.fuse.burn()?;
-            self.with(|class| drop(class.tenants.insert(tenant.clone(), "COLD".to_owned())))?;
-        }
-        Ok(())
-    }
-
-    async fn fetch(&self, tenant: Option<&str>, ids: &[Uuid]) -> Result<Vec<Object>, PortError> {
-        self.with(|class| {
-            let objects = class.objects.get(tenant.unwrap_or_default());
-            ids.iter().filter_map(|id| objects?.get(id).cloned()).collect()
-        })
-    }
-
-    async fn put(&self, tenant: Option<&str>, objects: &[&Object]) -> Result<Vec<Refusal>, PortError> {
-        for object in objects {
-            self.fuse.burn()?;
-            self.with(|class| {
-                let all = class.objects.entry(tenant.unwrap_or_default().to_owned()).or_default();
-                drop(all.insert(object.id, (*object).clone()));
-            })?;
-        }
-        Ok(Vec::new())
     }
 }

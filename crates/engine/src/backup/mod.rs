@@ -35,6 +35,7 @@ pub mod opened;
 mod parquet;
 pub mod part;
 pub mod ports;
+pub mod references;
 pub mod restore;
 pub mod retire;
 pub mod roll;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::filter::Times;
 use super::manifest::{ReplicasNote, SourceNote};
+use super::references::References;
 use crate::checkpoint::Digest;
 use crate::object::Object;
 use crate::ports::{PortError, Refusal};
@@ -258,10 +259,22 @@ pub trait Target: Sync {
     /// The objects with these ids, as a majority of replicas knows them.
     fn fetch(&self, tenant: Option<&str>, ids: &[Uuid]) -> impl Future<Output = Result<Vec<Object>, PortError>> + Send;
 
-    /// Writes objects over whatever has their ids; names those that were refused.
+    /// Writes objects over whatever has their ids; names those that were refused. They have no references.
     fn put(
         &self,
         tenant: Option<&str>,
         objects: &[&Object],
     ) -> impl Future<Output = Result<Vec<Refusal>, PortError>> + Send;
+
+    /// Adds the references of objects behind those that they have, each object's in their order; names the objects of which
+    /// one was refused. After an error any of them may have been added.
+    fn add_references(
+        &self,
+        tenant: Option<&str>,
+        objects: &[&Object],
+        references: &References,
+    ) -> impl Future<Output = Result<Vec<Refusal>, PortError>> + Send;
+
+    /// Gives the class one more property, and waits until it can be written.
+    fn add_property(&self, property: &Value) -> impl Future<Output = Result<(), PortError>> + Send;
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 use tokio::sync::Mutex;
 
-use super::manifest::{DOCUMENT_BYTES, FORMAT, FORMAT_VERSION};
+use super::manifest::{DOCUMENT_BYTES, FORMAT, HIGHEST_VERSION};
 use super::ports::{Got, Store};
 use crate::ports::PortError;
 
@@ -46,7 +46,7 @@ pub enum StoredError {
     },
     /// It is of a newer version of this format.
     #[error(
-        "{key} is of version {version} of the format, and this program reads up to {FORMAT_VERSION}: use a newer one"
+        "{key} is of version {version} of the format, and this program reads up to {HIGHEST_VERSION}: use a newer one"
     )]
     Newer {
         /// Which.
@@ -137,7 +137,7 @@ pub(super) fn parse<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, S
         return Err(stray());
     }
     match head.version {
-        Some(version) if version <= u64::from(FORMAT_VERSION) => {}
+        Some(version) if version <= u64::from(HIGHEST_VERSION) => {}
         Some(version) => return Err(StoredError::Newer { key: key.to_owned(), version }),
         None => return Err(unreadable("it has no version".to_owned())),
     }

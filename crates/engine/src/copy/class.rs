@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Blocker;
 use crate::backup::columns::Columns;
+use crate::backup::references::References;
 use crate::backup::restore::{Blocker as OfRestore, needed, unknown_to, unlike};
 use crate::object::Object;
 
@@ -50,6 +51,9 @@ fn translated(blocker: OfRestore) -> Option<Blocker> {
 
 /// Whether objects can be read and written back at all.
 pub(super) fn unreadable(class: &Value) -> Option<String> {
+    if let Some((property, _)) = References::of_class(class).targets().next() {
+        return Some(format!("property `{property}` is a cross-reference, which a copy does not follow"));
+    }
     Columns::of_class(class).err().map(|error| error.to_string())
 }
 

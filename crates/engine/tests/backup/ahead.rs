@@ -9,6 +9,7 @@ use elysia_engine::backup::layout;
 use elysia_engine::backup::manifest::{DataFormat, Index, SourceNote};
 use elysia_engine::backup::memory::{MemoryClass, MemoryCluster, MemoryStore};
 use elysia_engine::backup::ports::{Described, Named, ObjectSource, Page, Store as _, Stretch, Target, TenantState};
+use elysia_engine::backup::references::References;
 use elysia_engine::backup::restore::{Conflict, Progress as Restored, Receipt, Restorer};
 use elysia_engine::backup::write::{Order, Progress, WriteError, Writer};
 use elysia_engine::memory::FixedClock;
@@ -229,6 +230,19 @@ impl Target for Late<'_> {
             self.next.notify_one();
         }
         done
+    }
+
+    async fn add_references(
+        &self,
+        tenant: Option<&str>,
+        objects: &[&Object],
+        references: &References,
+    ) -> Result<Vec<Refusal>, PortError> {
+        self.cluster.add_references(tenant, objects, references).await
+    }
+
+    async fn add_property(&self, property: &Value) -> Result<(), PortError> {
+        self.cluster.add_property(property).await
     }
 }
 

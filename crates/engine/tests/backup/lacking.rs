@@ -8,10 +8,12 @@ use serde_json::json;
 
 use super::world::{class, cluster, order, sound, write};
 
-/// The cluster of every other test, one with a cross-reference, and one of whose tenants one is offloaded.
+/// The cluster of every other test, one whose vectors are made of references, and one of whose tenants one is offloaded.
 fn world() -> MemoryCluster {
     let cluster = cluster(30);
-    let linked = json!({"class": "Linked", "properties": [{"name": "by", "dataType": ["Articles"]}]});
+    let linked = json!({
+        "class": "Linked", "properties": [{"name": "by", "dataType": ["Articles"]}], "vectorizer": "ref2vec-centroid",
+    });
     cluster.set("Linked", MemoryClass { schema: linked, ..MemoryClass::default() });
     let tenants = [("far".to_owned(), "FROZEN".to_owned()), ("here".to_owned(), "HOT".to_owned())].into();
     cluster.set("Rooms", MemoryClass { schema: class("Rooms", true), tenants, ..MemoryClass::default() });
@@ -39,7 +41,11 @@ async fn of_all_what_cannot_be_written_is_left_out_and_named() {
     let store = MemoryStore::default();
     let manifest = write(&store, &world(), &of(&ALL, true, Cold::Wake)).await.unwrap();
     assert_eq!(names(&manifest), (vec!["Articles", "Notes"], vec!["Linked", "Rooms"]));
-    assert!(manifest.lacks["Linked"].contains("property `by` is a cross-reference"), "{:?}", manifest.lacks);
+    assert!(
+        manifest.lacks["Linked"].contains("its vectors are made of its references (ref2vec-centroid)"),
+        "{:?}",
+        manifest.lacks
+    );
     assert!(manifest.lacks["Rooms"].contains("1 tenants are offloaded (far is FROZEN)"), "{:?}", manifest.lacks);
     assert!(sound(&store, "one").await.is_sound());
     assert!(store.files().keys().all(|key| !key.contains("Linked") && !key.contains("Rooms")));

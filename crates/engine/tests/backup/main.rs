@@ -11,6 +11,7 @@ mod incremental;
 mod interleaved;
 mod killed;
 mod lacking;
+mod linked;
 mod meddled;
 mod profile;
 mod restored;

@@ -15,6 +15,7 @@ use elysia_engine::backup::memory::{MemoryCluster, MemoryStore};
 use elysia_engine::backup::ports::{
     Described, Got, Mode, Named, ObjectSource, Page, Put, Store, Stretch, Target, TenantState,
 };
+use elysia_engine::backup::references::References;
 use elysia_engine::backup::restore::{self, Conflict, Restorer, State};
 use elysia_engine::backup::verify::{Depth, verify};
 use elysia_engine::backup::write::{self, Writer, put_back, woken};
@@ -190,6 +191,19 @@ impl<P: Target> Target for Flaky<P> {
 
     async fn put(&self, tenant: Option<&str>, objects: &[&Object]) -> Result<Vec<Refusal>, PortError> {
         self.through("put", self.port.put(tenant, objects)).await
+    }
+
+    async fn add_references(
+        &self,
+        tenant: Option<&str>,
+        objects: &[&Object],
+        references: &References,
+    ) -> Result<Vec<Refusal>, PortError> {
+        self.through("add references", self.port.add_references(tenant, objects, references)).await
+    }
+
+    async fn add_property(&self, property: &Value) -> Result<(), PortError> {
+        self.through("add property", self.port.add_property(property)).await
     }
 }
 

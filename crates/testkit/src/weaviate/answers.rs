@@ -3,11 +3,15 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::references;
 use super::routes::Asked;
 use super::state::{Class, Operation, Reply, State, refusal};
 
 /// The version that the fake claims to be; its answers were recorded from it.
 pub(super) const VERSION: &str = "1.38.2";
+
+/// When every object was written last: the fake has no clock.
+const UPDATED: i64 = 1_800_000_000_000;
 
 pub(super) fn nodes(state: &State, asked: &Asked<'_>) -> Reply {
     let live = state.nodes.iter().filter(|node| !state.is_missing(node));
@@ -90,6 +94,12 @@ pub(super) fn statistics(state: &State) -> Reply {
 }
 
 pub(super) fn add_property(state: &mut State, name: &str, property: &Value) -> Reply {
+    if state.leads_nowhere(name, std::iter::once(property)) {
+        let cause = "reference property to nonexistent class";
+        let (word, types) = (property["name"].as_str().unwrap_or_default(), &property["dataType"]);
+        let types: Vec<_> = types.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        return refusal(422, format!("property '{word}': invalid dataType: [{}]: {cause}", types.join(" ")));
+    }
     let Some(class) = state.classes.get_mut(name) else {
         return (404, None);
     };
@@ -249,7 +259,10 @@ pub(super) fn objects(state: &State, asked: &Asked<'_>) -> Reply {
     let mut ids =
         seen(state, class, asked.node, tenant).filter(|id| after.is_none_or(|after| *id > after)).collect::<Vec<_>>();
     ids.sort_unstable();
-    let objects = ids.into_iter().take(limit).map(|id| json!({ "class": name, "id": id, "properties": {} }));
+    let objects = ids.into_iter().take(limit).map(|id| {
+        let properties = references::of(class, asked.node, id);
+        json!({ "class": name, "id": id, "lastUpdateTimeUnix": UPDATED, "properties": properties })
+    });
     (200, Some(json!({ "deprecations": [], "objects": objects.collect::<Vec<_>>() })))
 }
 
@@ -294,10 +307,8 @@ pub(super) fn object(state: &State, asked: &Asked<'_>, name: &str, id: &str) -> 
         return (404, None);
     };
     let properties = replica.properties.get(&id).cloned().unwrap_or_else(|| json!({}));
-    (
-        200,
-        Some(json!({ "class": name, "id": id, "properties": properties, "lastUpdateTimeUnix": 1_800_000_000_000_i64 })),
-    )
+    let properties = references::with_addresses(properties);
+    (200, Some(json!({ "class": name, "id": id, "properties": properties, "lastUpdateTimeUnix": UPDATED })))
 }
 
 /// `POST /v1/batch/objects`: each object has its own word, and the call is a success.

@@ -3,6 +3,7 @@
 
 mod answers;
 mod backups;
+mod references;
 mod routes;
 mod schema;
 mod state;

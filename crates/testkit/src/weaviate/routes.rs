@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::answers;
 use super::backups;
+use super::references;
 use super::state::{Fault, Reply, State, refusal};
 
 /// A test that sends more has gone wrong.
@@ -88,6 +89,7 @@ fn route(state: &mut State, method: &Method, segments: &[&str], asked: &Asked<'_
         (_, ["replication", ..]) if !state.replica_movement => (501, None),
         (_, ["replication", rest @ ..]) => replication(state, method, rest, asked),
         ("POST", ["batch", "objects"]) => answers::batch(state, &asked.body),
+        ("POST", ["batch", "references"]) => references::batch(state, &asked.body),
         ("POST", ["objects"]) => state.write(&asked.body),
         ("GET", ["objects"]) => answers::objects(state, asked),
         ("GET", ["objects", class, id]) => answers::object(state, asked, class, id),

@@ -114,11 +114,23 @@ impl State {
         if let Some(module) = self.missing_module.as_deref().filter(|module| body["vectorizer"] == **module) {
             return refusal(422, format!("vectorizer: no module with name \"{module}\" present"));
         }
+        if self.leads_nowhere(name, body["properties"].as_array().into_iter().flatten()) {
+            return refusal(422, "bad request: reference property to nonexistent class");
+        }
         if number(body, "/replicationConfig/factor", 1) > self.nodes.len() {
             return refusal(422, "could not find enough weaviate nodes for replication");
         }
         self.seed(body);
         (200, self.classes.get(name).map(|class| class.body.clone()))
+    }
+
+    /// Whether one of these properties of a class leads to a class that is not there; each may lead to its own.
+    pub(super) fn leads_nowhere<'a>(&self, name: &str, mut properties: impl Iterator<Item = &'a Value>) -> bool {
+        properties.any(|property| {
+            let types = property["dataType"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let mut targets = types.filter(|word| word.starts_with(|first: char| first.is_ascii_uppercase()));
+            targets.any(|target| target != name && !self.classes.contains_key(target))
+        })
     }
 
     /// `POST /v1/aliases`. The statuses were measured on 1.38.2 (`weaviate-lab` §9).

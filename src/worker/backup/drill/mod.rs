@@ -21,9 +21,10 @@ use elysia_engine::backup::layout;
 use elysia_engine::backup::manifest::{Manifest, RunMode};
 use elysia_engine::backup::opened::OpenRun;
 use elysia_engine::backup::ports::{Store, Target as _};
+use elysia_engine::backup::references::References;
 use elysia_engine::backup::restore::{self, Blocker, Conflict, RestoreError, Restorer};
 use elysia_engine::backup::seal::Key;
-use elysia_engine::backup::transform::Select;
+use elysia_engine::backup::transform::{Select, Step};
 use elysia_engine::backup::verify::Fault;
 use elysia_engine::backup::verify::compare::Sampled;
 use elysia_engine::backup::verify::drill::{Drill, DrillError, Plan, ReadBack};
@@ -205,7 +206,7 @@ impl<S: Store, G: Ground> Rehearsal<'_, S, G> {
             factor: self.factor,
             shards: None,
             select: Select { tenants, ..Select::default() },
-            transform: Vec::new(),
+            transform: without_references(&index.schema),
             key: self.key.cloned(),
             receipt: layout::receipt("drill"),
             target: String::new(),
@@ -255,6 +256,13 @@ impl<S: Store, G: Ground> Rehearsal<'_, S, G> {
     }
 }
 
+/// References are left out on both sides: they lead to collections that need not be there, and to tenants' objects that
+/// servers would look for.
+fn without_references(class: &serde_json::Value) -> Vec<Step> {
+    let references = References::of_class(class);
+    references.targets().map(|(property, _)| Step::Drop { property: property.to_owned() }).collect()
+}
+
 /// As it is told: rounded up, so that none is 0 that is not.
 fn distance(sampled: &Sampled) -> Option<String> {
     const STEPS: f64 = 1e6;
@@ -294,10 +302,13 @@ fn restore_ended(error: RestoreError) -> Ended {
             first.unwrap_or_else(|| Failure::permanent("the restore cannot begin").into())
         }
         RestoreError::Damaged(fault) => fault_ended(fault),
-        RestoreError::Undecodable { .. } | RestoreError::Refused { .. } | RestoreError::Unconverted(_) => {
-            Ended::Bad(crate::worker::chain(&error))
+        RestoreError::Undecodable { .. }
+        | RestoreError::Refused { .. }
+        | RestoreError::Unlinked { .. }
+        | RestoreError::Unconverted(_) => Ended::Bad(crate::worker::chain(&error)),
+        RestoreError::Stored(_) | RestoreError::Port(_) | RestoreError::Waits { .. } | RestoreError::Stopped => {
+            Failure::from(error).into()
         }
-        RestoreError::Stored(_) | RestoreError::Port(_) | RestoreError::Stopped => Failure::from(error).into(),
     }
 }
 

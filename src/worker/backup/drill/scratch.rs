@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use elysia_engine::backup::ports::{Got, Health, Mode, Named, Put, Store, Target, TenantState};
+use elysia_engine::backup::references::References;
 use elysia_engine::object::Object;
 use elysia_engine::ports::{PortError, Refusal};
 use serde_json::Value;
@@ -149,6 +150,19 @@ impl<T: Target> Target for ScratchTarget<T> {
 
     async fn put(&self, tenant: Option<&str>, objects: &[&Object]) -> Result<Vec<Refusal>, PortError> {
         self.inner.put(tenant, objects).await
+    }
+
+    async fn add_references(
+        &self,
+        tenant: Option<&str>,
+        objects: &[&Object],
+        references: &References,
+    ) -> Result<Vec<Refusal>, PortError> {
+        self.inner.add_references(tenant, objects, references).await
+    }
+
+    async fn add_property(&self, property: &Value) -> Result<(), PortError> {
+        self.inner.add_property(property).await
     }
 }
 

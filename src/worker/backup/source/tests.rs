@@ -17,6 +17,7 @@ fn class(shards: &[(&str, &[&str])], live: &[&str]) -> Class {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     Class {
         selection: Selection::all(),
+        references: References::default(),
         shards: shards.iter().map(|(shard, holders)| ((*shard).to_owned(), names(holders))).collect(),
         live: names(live),
         pages: Paging::default(),

@@ -109,6 +109,18 @@ pub(super) fn tenanted(class: &str, tenant: &str, number: u32) -> Value {
     })
 }
 
+/// A text and a vector, for references to lead to.
+pub(super) fn plain(class: &str, tenant: Option<&str>, number: u32) -> Value {
+    let mut object = json!({
+        "id": id(number), "class": class, "properties": {"title": pick(&TEXTS, number, 60)},
+        "vectors": {"small": vector(number, 60, MANY)},
+    });
+    if let Some(tenant) = tenant {
+        object["tenant"] = tenant.into();
+    }
+    object
+}
+
 fn filled(number: u32) -> Value {
     let (phone, country) = pick(&PHONES, number, 12);
     let mut properties = json!({
@@ -151,7 +163,7 @@ fn detail(number: u32, salt: u32) -> Value {
 }
 
 /// Ids that are spread over every shard and stretch.
-fn id(number: u32) -> Uuid {
+pub(super) fn id(number: u32) -> Uuid {
     key(number, 0)
 }
 

@@ -93,6 +93,16 @@ impl Contents {
         })
     }
 
+    /// The same where what leads to one collection leads to another.
+    pub(super) fn leading(&self, from: &str, to: &str) -> Self {
+        let lead = |text: &String| {
+            let beacons =
+                text.replace(&format!("weaviate://localhost/{from}/"), &format!("weaviate://localhost/{to}/"));
+            beacons.replace(&format!("/v1/objects/{from}/"), &format!("/v1/objects/{to}/"))
+        };
+        Self(self.0.iter().map(|(id, text)| (id.clone(), lead(text))).collect())
+    }
+
     pub(super) fn objects(&self) -> usize {
         self.0.len()
     }

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use elysia_e2e::servers::{Consistency, Servers};
 use serde_json::{Value, json};
 
+use super::linked::{self, LINKED, PERSON, ROOMS};
 use super::objects;
 
 /// Every type of property, and named vectors.
@@ -17,7 +18,7 @@ pub(super) const MIXED: &str = "Mixed";
 /// Tenants.
 pub(super) const TENANTED: &str = "Tenanted";
 /// All of them.
-pub(super) const COLLECTIONS: [&str; 4] = [EVERYTHING, LEGACY, MIXED, TENANTED];
+pub(super) const COLLECTIONS: [&str; 7] = [EVERYTHING, LEGACY, MIXED, TENANTED, LINKED, PERSON, ROOMS];
 /// Leads to [`EVERYTHING`].
 pub(super) const ALIAS: &str = "Whatever";
 
@@ -62,6 +63,7 @@ pub(super) fn fill(servers: &Servers, factor: usize) -> Result<()> {
     for (tenant, count, _) in TENANTS {
         put(servers, &(0..count).map(|number| objects::tenanted(TENANTED, tenant, number)).collect::<Vec<_>>())?;
     }
+    linked::fill(servers, factor)?;
     servers.post("w-0", "/v1/aliases", &json!({"alias": ALIAS, "class": EVERYTHING})).map(drop)
 }
 
@@ -90,7 +92,7 @@ pub(super) fn class(servers: &Servers, collection: &str) -> Result<Value> {
     Ok(body)
 }
 
-fn put(servers: &Servers, objects: &[Value]) -> Result<()> {
+pub(super) fn put(servers: &Servers, objects: &[Value]) -> Result<()> {
     objects.chunks(BATCH).try_for_each(|batch| servers.put_batch("w-0", batch, Consistency::All))
 }
 

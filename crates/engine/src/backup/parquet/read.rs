@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::super::columns::{Columns, Kind};
 use super::super::exact;
 use super::super::part::DecodeError;
+use super::super::references;
 use super::leaf::{Leaf, Values, date, number};
 use super::schema::schema;
 use super::write::leaves;
@@ -150,7 +151,7 @@ struct Cell<T>(Option<T>);
 
 /// A property with one leaf; `None` where the column ends too early.
 fn property(cursor: &mut Cursor, kind: Kind) -> Option<Cell<Value>> {
-    let is_list = matches!(kind, Kind::Texts | Kind::Ints | Kind::Numbers | Kind::Booleans | Kind::Dates);
+    let is_list = kind.is_list();
     let defined = cursor.definition()?;
     let range = if is_list {
         cursor.take(2)?
@@ -169,7 +170,9 @@ fn property(cursor: &mut Cursor, kind: Kind) -> Option<Cell<Value>> {
         Values::Text(values) => {
             let text =
                 |bytes: &parquet::data_type::ByteArray| std::str::from_utf8(bytes.data()).ok().map(str::to_owned);
-            values.get(range)?.iter().map(|bytes| text(bytes).map(Value::String)).collect::<Option<_>>()?
+            let value =
+                |text: String| if kind == Kind::References { references::reference(&text) } else { text.into() };
+            values.get(range)?.iter().map(|bytes| text(bytes).map(value)).collect::<Option<_>>()?
         }
         Values::Int(values) if is_date => values.get(range)?.iter().map(|at| date(*at)).collect::<Option<_>>()?,
         Values::Int(values) => values.get(range)?.iter().map(|value| Value::from(*value)).collect(),

@@ -38,7 +38,7 @@ fn property(name: &str, kind: Kind) -> Result<TypePtr, ParquetError> {
             let group = Type::group_type_builder(name).with_repetition(Repetition::OPTIONAL).with_fields(fields);
             group.build().map(Arc::new)
         }
-        Kind::Texts => list(name, primitive("element", Kind::Text, Repetition::REQUIRED)?),
+        Kind::Texts | Kind::References => list(name, primitive("element", Kind::Text, Repetition::REQUIRED)?),
         Kind::Ints => list(name, primitive("element", Kind::Int, Repetition::REQUIRED)?),
         Kind::Numbers => list(name, primitive("element", Kind::Number, Repetition::REQUIRED)?),
         Kind::Booleans => list(name, primitive("element", Kind::Boolean, Repetition::REQUIRED)?),
@@ -54,9 +54,14 @@ fn primitive(name: &str, kind: Kind, repetition: Repetition) -> Result<TypePtr, 
         Kind::Boolean => leaf(name, Physical::BOOLEAN, None, repetition),
         Kind::Date => leaf(name, Physical::INT64, Some(micros), repetition),
         Kind::Json => leaf(name, Physical::BYTE_ARRAY, Some(LogicalType::Json), repetition),
-        Kind::Text | Kind::Geo | Kind::Texts | Kind::Ints | Kind::Numbers | Kind::Booleans | Kind::Dates => {
-            leaf(name, Physical::BYTE_ARRAY, Some(LogicalType::String), repetition)
-        }
+        Kind::Text
+        | Kind::Geo
+        | Kind::Texts
+        | Kind::Ints
+        | Kind::Numbers
+        | Kind::Booleans
+        | Kind::Dates
+        | Kind::References => leaf(name, Physical::BYTE_ARRAY, Some(LogicalType::String), repetition),
     }
 }
 

@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use super::super::columns::{Columns, ID, Kind};
 use super::super::level::ZSTD_USUAL;
 use super::super::part::{EncodeError, PART_ROOM};
+use super::super::references;
 use super::leaf::{Leaf, Values, date, number};
 use super::schema::schema;
 use crate::object::{Object, Vector};
@@ -191,7 +192,9 @@ pub(super) fn leaves(columns: &Columns) -> Vec<Leaf> {
     let mut leaves = vec![Leaf::new(Values::Text(Vec::new()))];
     for column in &columns.properties {
         match column.kind {
-            Kind::Text | Kind::Json | Kind::Texts => leaves.push(Leaf::new(Values::Text(Vec::new()))),
+            Kind::Text | Kind::Json | Kind::Texts | Kind::References => {
+                leaves.push(Leaf::new(Values::Text(Vec::new())))
+            }
             Kind::Int | Kind::Ints | Kind::Date | Kind::Dates => leaves.push(Leaf::new(Values::Int(Vec::new()))),
             Kind::Number | Kind::Numbers => leaves.push(Leaf::new(Values::Double(Vec::new()))),
             Kind::Boolean | Kind::Booleans => leaves.push(Leaf::new(Values::Boolean(Vec::new()))),
@@ -220,7 +223,7 @@ fn property(leaf: &mut Leaf, kind: Kind, value: Option<&Value>) -> bool {
         text(leaf, &value.to_string());
         return true;
     }
-    let is_list = matches!(kind, Kind::Texts | Kind::Ints | Kind::Numbers | Kind::Booleans | Kind::Dates);
+    let is_list = kind.is_list();
     let items: &[Value] = match value {
         Value::Array(items) if is_list => items.as_slice(),
         Value::Array(_) => &[],
@@ -247,6 +250,12 @@ fn property(leaf: &mut Leaf, kind: Kind, value: Option<&Value>) -> bool {
 fn append(values: &mut Values, kind: Kind, items: &[Value]) -> Option<bool> {
     let is_date = matches!(kind, Kind::Date | Kind::Dates);
     match values {
+        Values::Text(values) if kind == Kind::References => {
+            let beacons: Option<Vec<_>> =
+                items.iter().map(|item| references::only_beacon(item).map(ByteArray::from)).collect();
+            values.append(&mut beacons?);
+            Some(true)
+        }
         Values::Text(values) => {
             let texts: Option<Vec<_>> = items.iter().map(|item| item.as_str().map(ByteArray::from)).collect();
             values.append(&mut texts?);

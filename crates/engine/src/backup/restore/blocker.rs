@@ -181,6 +181,30 @@ pub enum Blocker {
         /// Its type there.
         found: String,
     },
+    /// A cross-reference to a class that is not there.
+    #[error(
+        "property `{property}` leads to collection {class}, which is not there: {}, or restore without the property \
+         (transform: drop)",
+        if *.is_in_run { "restore it first" } else { "nor is it in the run; make it first" }
+    )]
+    ReferenceTarget {
+        /// Which property.
+        property: String,
+        /// Where it leads.
+        class: String,
+        /// Whether the run has it.
+        #[serde(rename = "isInRun")]
+        is_in_run: bool,
+    },
+    /// References that are written behind all objects, into a collection that may have others.
+    #[error(
+        "{into} has tenants, or references that can only be written later: they are written behind all objects, into an \
+         empty collection. Use conflict Fail, or restore without the properties (transform: drop)"
+    )]
+    ReferencesBehind {
+        /// The collection.
+        into: String,
+    },
     /// A vector that the collection lacks, or has of another shape.
     #[error("vector `{vector}` of the backup is {found} in {into}")]
     Vector {

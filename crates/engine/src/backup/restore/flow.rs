@@ -18,6 +18,7 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::checked::{Unfit, checked};
+use super::links::{Links, Pass};
 use super::objects::batches;
 use super::preflight::Origin;
 use super::{Conflict, Counts, Receipt, RestoreError, Restorer};
@@ -81,6 +82,15 @@ pub(super) enum Beside {
     Guarded,
 }
 
+/// How parts are written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner<'a> {
+    pub(super) pass: Pass,
+    /// [`Beside::Guarded`].
+    pub(super) is_guarded: bool,
+    pub(super) links: &'a Links,
+}
+
 /// A part of which something is not confirmed yet.
 struct Open<'a> {
     left: Left<'a>,
@@ -99,11 +109,11 @@ struct Batch {
 }
 
 impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
-    /// Writes these parts, and notes each in the receipt. `is_guarded`: [`Beside::Guarded`].
+    /// Writes these parts, and notes each in the receipt.
     pub(super) async fn flow<'p>(
         &self,
         left: impl Iterator<Item = Left<'p>>,
-        is_guarded: bool,
+        manner: Manner<'_>,
         source: (&Origin, &ByTenant<'_>),
         transformation: &Arc<Transformation>,
         receipt: &mut Receipt,
@@ -114,9 +124,9 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         // A name and a few numbers for each part that was written while the receipt was.
         let (written, to_note) = mpsc::unbounded_channel();
         let fetch = self.fetch_all(left, &room, fetched);
-        let decode = self.decode_all(source, transformation, to_decode, decoded);
-        let write = self.write_all(is_guarded, to_write, written);
-        let note = self.note_all(receipt, to_note);
+        let decode = self.decode_all(source, manner.pass, transformation, to_decode, decoded);
+        let write = self.write_all(manner, to_write, written);
+        let note = self.note_all(receipt, manner.pass, to_note);
         futures::try_join!(fetch, decode, write, note).map(drop)
     }
 
@@ -144,6 +154,7 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
     async fn decode_all<'p>(
         &self,
         (origin, roll): (&Origin, &ByTenant<'_>),
+        pass: Pass,
         transformation: &Arc<Transformation>,
         mut fetched: mpsc::Receiver<Fetched<'p>>,
         decoded: mpsc::Sender<Decoded<'p>>,
@@ -157,7 +168,8 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
                 Unfit::Fault(fault) => RestoreError::Damaged(fault),
             })?;
             let begun = decoded.send(Decoded::Begin(left)).await.is_ok();
-            let is_heard = begun && self.part((origin, roll), place, part, groups, transformation, &decoded).await?;
+            let is_heard =
+                begun && self.part((origin, roll, pass), place, part, groups, transformation, &decoded).await?;
             drop(room);
             if !is_heard || decoded.send(Decoded::End).await.is_err() {
                 break;
@@ -169,7 +181,7 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
     /// Batches of whatever was decoded, some at once.
     async fn write_all(
         &self,
-        is_guarded: bool,
+        manner: Manner<'_>,
         mut decoded: mpsc::Receiver<Decoded<'_>>,
         written: mpsc::UnboundedSender<(String, Counts)>,
     ) -> Result<(), RestoreError> {
@@ -186,7 +198,7 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
             {
                 let (tenant, beside) = (part.left.part.tenant.as_deref().map(str::to_owned), part.beside);
                 flying.push(async move {
-                    let counts = self.batch(tenant.as_deref(), &objects[range], beside);
+                    let counts = self.batch(tenant.as_deref(), &objects[range], beside, manner);
                     let counts = self.progress.writing.of(self.clock, counts).await?;
                     Ok::<_, RestoreError>((number, counts))
                 });
@@ -208,8 +220,11 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
                     Some(Decoded::Begin(left)) => {
                         last += 1;
                         let tenant = left.part.tenant.as_deref();
-                        let beside =
-                            if is_guarded { Beside::Guarded } else { self.beside(tenant, &mut occupied).await? };
+                        let beside = match manner {
+                            Manner { pass: Pass::References, .. } => Beside::Unasked,
+                            Manner { is_guarded: true, .. } => Beside::Guarded,
+                            Manner { .. } => self.beside(tenant, &mut occupied).await?,
+                        };
                         let counts = Counts::default();
                         parts.insert(last, Open { left, beside, counts, waiting: 0, is_decoded: false });
                         continue;
@@ -242,7 +257,9 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
                 && part.waiting == 0
                 && let Some(Open { left, counts, .. }) = parts.remove(&number)
             {
-                self.progress.bytes.fetch_add(left.part.file.bytes, Ordering::Relaxed);
+                if manner.pass == Pass::Objects {
+                    self.progress.bytes.fetch_add(left.part.file.bytes, Ordering::Relaxed);
+                }
                 // Nobody hears it where the receipt could not be written, which ends the restore.
                 let _ = written.send((left.name, counts));
             }
@@ -271,13 +288,19 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
     async fn note_all(
         &self,
         receipt: &mut Receipt,
+        pass: Pass,
         mut written: mpsc::UnboundedReceiver<(String, Counts)>,
     ) -> Result<(), RestoreError> {
         while let Some(first) = written.recv().await {
             let mut next = Some(first);
             while let Some((name, counts)) = next {
-                receipt.counts.join(counts);
-                receipt.done.insert(name);
+                match pass {
+                    Pass::Objects => {
+                        receipt.counts.join(counts);
+                        receipt.done.insert(name);
+                    }
+                    Pass::References => drop(receipt.linked.insert(name)),
+                }
                 next = written.try_recv().ok();
             }
             self.save(receipt).await?;

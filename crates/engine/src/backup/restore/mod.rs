@@ -5,7 +5,7 @@
 //! receipt   ─▶ running                     from here on the restore is resumed, not begun again
 //! class, tenants ─▶ parts, one by one      each is hashed again in memory, and its objects are compared with their digest,
 //!                                          before one of them is handed out ([`flow`])
-//! receipt   ─▶ part done …
+//! receipt   ─▶ part done …                 references go with the objects, or behind all of them ([`links`])
 //! aliases   ─▶ receipt: done               those of the backup that are not there
 //! ```
 //!
@@ -16,6 +16,8 @@ mod blocker;
 mod checked;
 mod class;
 mod flow;
+mod leading;
+mod links;
 mod objects;
 mod preflight;
 mod receipt;
@@ -33,7 +35,8 @@ pub use aliases::AliasState;
 pub use blocker::Blocker;
 pub use class::class_for;
 pub(crate) use class::needed;
-use flow::Left;
+use flow::{Left, Manner};
+use links::{Links, Pass};
 pub(crate) use objects::batches;
 pub(super) use objects::transformed;
 pub(super) use preflight::is_chosen;
@@ -44,14 +47,14 @@ pub(crate) use standing::unlike;
 pub(crate) use version::unknown_to;
 
 use super::digest::Contents;
-use super::manifest::by_tenant;
+use super::manifest::{ByTenant, by_tenant};
 use super::opened::part_name;
 use super::part::DecodeError;
 use super::ports::{ObjectSource, Store, Stretch, Target};
 use super::seal::Key;
 use super::stages::StageTime;
 use super::stored::StoredError;
-use super::transform::{Select, Step, Unconverted};
+use super::transform::{Select, Step, Transformation, Unconverted};
 use super::verify::Fault;
 use crate::ports::{Clock, PortError};
 use crate::retry::{Faults, Patience, Retry, Stop, with_retry};
@@ -159,6 +162,29 @@ pub enum RestoreError {
         /// In the server's words.
         reason: String,
     },
+    /// The servers refuse references of an object.
+    #[error(
+        "references of object {id} are refused: {reason}; what was written stays. Where they lead to a collection that is \
+         still to be restored, restore that, and the same restore goes on; where they lead to what is gone, restore anew \
+         without the property (transform: drop)"
+    )]
+    Unlinked {
+        /// Which.
+        id: Uuid,
+        /// In the server's words.
+        reason: String,
+    },
+    /// A deferred property leads to a class that is still not there.
+    #[error(
+        "all objects are written, and property `{property}` waits for collection {class}, to which it leads: restore that, \
+         and the same restore goes on with the references"
+    )]
+    Waits {
+        /// Which.
+        property: String,
+        /// Where it leads.
+        class: String,
+    },
     /// A file of the store is not what it should be.
     #[error(transparent)]
     Stored(#[from] StoredError),
@@ -192,8 +218,18 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
     /// Restores, or goes on with it. One that is done does nothing, and answers its receipt.
     pub async fn restore(&self) -> Result<Receipt, RestoreError> {
         let (found, source) = self.look().await?;
-        let Preflight { class, tenants, mut receipt, is_new, is_guarded, blockers, transformation, aliases, .. } =
-            found;
+        let Preflight {
+            class,
+            tenants,
+            mut receipt,
+            is_new,
+            is_guarded,
+            references,
+            blockers,
+            transformation,
+            aliases,
+            ..
+        } = found;
         if receipt.state == State::Done {
             return Ok(receipt);
         }
@@ -203,7 +239,7 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         let made = receipt.made.len();
         receipt.made.extend(tenants.iter().cloned());
         let is_told_anew = std::mem::replace(&mut receipt.aliases, aliases) != receipt.aliases;
-        if receipt.go_on(self.order) || is_new || is_told_anew || receipt.made.len() > made {
+        if receipt.go_on(self.order) || is_new || is_told_anew || receipt.made.len() > made || class.is_some() {
             self.save(&receipt).await?;
         }
         if let Some(class) = &class {
@@ -226,24 +262,16 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
             chosen.fold((0, 0), |(objects, bytes), part| (objects + part.contents.objects, bytes + part.file.bytes));
         self.progress.total.store(objects, Ordering::Relaxed);
         self.progress.total_bytes.store(bytes, Ordering::Relaxed);
-        let before = receipt.done.clone();
-        let left = source.indexes.iter().flat_map(|(place, index)| {
-            let (run, columns) = (&source.chain.runs()[*place], Arc::new(index.columns.clone()));
-            let chosen = index.parts.iter().filter(|part| preflight::is_chosen(&self.order.select, part));
-            chosen.map(move |part| {
-                let name = part_name(*place, &run.manifest.run, &part.file.key);
-                Left { place: *place, run, columns: columns.clone(), part, name }
-            })
-        });
-        let left = left.filter(|left| {
-            let is_done = before.contains(&left.name);
-            if is_done {
-                self.progress.objects.fetch_add(left.part.contents.objects, Ordering::Relaxed);
-                self.progress.bytes.fetch_add(left.part.file.bytes, Ordering::Relaxed);
-            }
-            !is_done
-        });
-        self.flow(left, is_guarded, (&source, &roll), &transformation, &mut receipt).await?;
+        let is_after = leading::is_after(transformation.class(), &receipt.deferred) && !references.is_empty();
+        let links = Links { references, deferred: receipt.deferred.clone(), is_after, is_sure: is_new };
+        let mut manner = Manner { pass: Pass::Objects, is_guarded, links: &links };
+        let read = (&source, &roll, &transformation);
+        self.parts(manner, read, &mut receipt).await?;
+        if is_after {
+            self.add_deferred(transformation.class(), &receipt).await?;
+            manner.pass = Pass::References;
+            self.parts(manner, read, &mut receipt).await?;
+        }
         let tenants = source.indexes.first().and_then(|(_, own)| own.tenants.as_ref());
         let rested =
             tenants.into_iter().flatten().filter(|it| it.activity == "COLD" && receipt.made.contains(&it.name));
@@ -256,6 +284,34 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         receipt.state = State::Done;
         self.save(&receipt).await?;
         Ok(receipt)
+    }
+
+    /// One pass over all parts that it has not dealt with yet.
+    async fn parts(
+        &self,
+        manner: Manner<'_>,
+        (source, roll, transformation): (&preflight::Origin, &ByTenant<'_>, &Arc<Transformation>),
+        receipt: &mut Receipt,
+    ) -> Result<(), RestoreError> {
+        let is_first = manner.pass == Pass::Objects;
+        let before = if is_first { receipt.done.clone() } else { receipt.linked.clone() };
+        let left = source.indexes.iter().flat_map(|(place, index)| {
+            let (run, columns) = (&source.chain.runs()[*place], Arc::new(index.columns.clone()));
+            let chosen = index.parts.iter().filter(|part| preflight::is_chosen(&self.order.select, part));
+            chosen.map(move |part| {
+                let name = part_name(*place, &run.manifest.run, &part.file.key);
+                Left { place: *place, run, columns: columns.clone(), part, name }
+            })
+        });
+        let left = left.filter(|left| {
+            let is_done = before.contains(&left.name);
+            if is_done && is_first {
+                self.progress.objects.fetch_add(left.part.contents.objects, Ordering::Relaxed);
+                self.progress.bytes.fetch_add(left.part.file.bytes, Ordering::Relaxed);
+            }
+            !is_done
+        });
+        self.flow(left, manner, (source, roll), transformation, receipt).await
     }
 
     /// Looks at everything; once more where a call failed for now, since it writes nothing.

@@ -1,12 +1,14 @@
 //! One part of a restore: what lives in it, what is selected, what becomes of it, and its way to the servers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::flow::{Beside, Decoded};
+use super::flow::{Beside, Decoded, Manner};
+use super::links::{Links, Pass, firm};
 use super::preflight::Origin;
 use super::{Blocker, Conflict, Counts, RestoreError, Restorer};
 use crate::backup::digest::object_digest;
@@ -16,9 +18,8 @@ use crate::backup::part::Groups;
 use crate::backup::ports::{Store, Target};
 use crate::backup::transform::{Made, Transformation, Unconverted};
 use crate::backup::write::beside;
-use crate::category::Category;
 use crate::object::Object;
-use crate::ports::{Clock, PortError};
+use crate::ports::Clock;
 
 /// Objects of one batch, and their bytes: within some percent of the fastest, with short calls.
 const BATCH_OBJECTS: usize = 500;
@@ -28,7 +29,7 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
     /// One part, group by group; answers whether anybody wants more.
     pub(super) async fn part(
         &self,
-        (origin, roll): (&Origin, &ByTenant<'_>),
+        (origin, roll, pass): (&Origin, &ByTenant<'_>, Pass),
         place: usize,
         part: &Part,
         groups: Groups,
@@ -47,7 +48,9 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
             let transformation = transformation.clone();
             let made = beside(move || transformed(&transformation, objects));
             let (objects, made) = self.progress.decoding.of(self.clock, made).await??;
-            self.progress.objects.fetch_add(dead + made.all(), Ordering::Relaxed);
+            if pass == Pass::Objects {
+                self.progress.objects.fetch_add(dead + made.all(), Ordering::Relaxed);
+            }
             if decoded.send(Decoded::Group(objects, made)).await.is_err() {
                 return Ok(false);
             }
@@ -60,9 +63,14 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         tenant: Option<&str>,
         objects: &[Object],
         beside: Beside,
+        Manner { pass, links, .. }: Manner<'_>,
     ) -> Result<Counts, RestoreError> {
         if self.stop.is_set() {
             return Err(RestoreError::Stopped);
+        }
+        if pass == Pass::References {
+            self.link_behind(tenant, objects, links).await?;
+            return Ok(Counts::default());
         }
         let mut counts = Counts::default();
         let mut mixed: Vec<Object> = Vec::new();
@@ -70,17 +78,21 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         if beside != Beside::Unasked || matches!(self.order.conflict, Conflict::Skip | Conflict::Merge) {
             let ids: Vec<Uuid> = objects.iter().map(|object| object.id).collect();
             let there = self.call(async || self.target.fetch(tenant, &ids).await).await?;
-            let there: std::collections::BTreeMap<_, _> = there.into_iter().map(|it| (it.id, it)).collect();
+            let there: BTreeMap<_, _> = there.into_iter().map(|it| (it.id, it)).collect();
             for object in objects {
                 match there.get(&object.id) {
                     None => whole.push(object),
                     Some(was) if beside == Beside::Guarded => {
-                        if !is_equal(was, object) {
+                        // It may have been cut off before its references were written.
+                        let bare = |object| links.bare(object, Pass::Objects);
+                        if !is_equal(&bare(was), &bare(object)) {
                             let (into, tenant) = (self.order.into.clone(), tenant.map(str::to_owned));
                             return Err(RestoreError::Blocked(vec![Blocker::NotEmpty { into, tenant }]));
                         }
                         whole.push(object);
                     }
+                    // Cut off before its references were written: nobody else's, or no different from it so far.
+                    Some(was) if !links.is_sure && is_begun(was, object, links) => whole.push(object),
                     Some(_) if self.order.conflict == Conflict::Skip => counts.skipped += 1,
                     Some(was) if beside == Beside::Compared && is_equal(was, object) => counts.unchanged += 1,
                     Some(_) if self.order.conflict == Conflict::Overwrite => whole.push(object),
@@ -93,30 +105,35 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         counts.written = whole.len() as u64;
         counts.merged = mixed.len() as u64;
         whole.extend(&mixed);
-        self.put(tenant, &whole).await?;
+        self.put(tenant, &whole, links, pass).await?;
+        if !links.is_after {
+            self.link(tenant, &whole, links).await?;
+        }
         let bytes = whole.iter().map(|object| object.bytes()).sum::<usize>();
         self.progress.written_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.progress.objects.fetch_add(counts.all(), Ordering::Relaxed);
         Ok(counts)
     }
 
-    async fn put(&self, tenant: Option<&str>, objects: &[&Object]) -> Result<(), RestoreError> {
+    /// Writes objects without their references.
+    pub(super) async fn put(
+        &self,
+        tenant: Option<&str>,
+        objects: &[&Object],
+        links: &Links,
+        pass: Pass,
+    ) -> Result<(), RestoreError> {
         if objects.is_empty() {
             return Ok(());
         }
-        let mut left: Vec<&Object> = objects.to_vec();
+        let other = objects.iter().filter(|object| links.is_bare_else(object));
+        let bare: BTreeMap<Uuid, Object> = other.map(|object| (object.id, links.bare(object, pass))).collect();
+        let mut left: Vec<&Object> = objects.iter().map(|object| bare.get(&object.id).unwrap_or(object)).collect();
         let mut refused = None;
         let put = async || {
             let refusals = self.target.put(tenant, &left).await?;
             left.retain(|object| refusals.iter().any(|refusal| refusal.id == object.id));
-            match refusals.into_iter().find(|refusal| !refusal.error.retryable) {
-                Some(refusal) => refused = Some(refusal),
-                None if left.is_empty() => {}
-                None => {
-                    let message = format!("{} objects were refused for now", left.len());
-                    return Err(PortError { category: Category::Weaviate, retryable: true, message });
-                }
-            }
+            refused = firm(refusals)?;
             Ok(())
         };
         self.call(put).await?;
@@ -130,6 +147,14 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
 /// Whether nothing would change: properties that are `null` and those that are absent are the same.
 fn is_equal(was: &Object, object: &Object) -> bool {
     was == object || object_digest(was) == object_digest(object)
+}
+
+/// Whether an object is one that is to be written, with the first of its references, or with none of them, and nothing else.
+fn is_begun(was: &Object, object: &Object, links: &Links) -> bool {
+    let references = &links.references;
+    let (mut there, mut wanted) = (references.of(was), references.of(object));
+    let is_beginning = there.all(|reference| wanted.next() == Some(reference));
+    is_beginning && wanted.next().is_some() && is_equal(&references.without(was), &references.without(object))
 }
 
 /// Objects as they are to be written, and what became of the others.

@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use super::receipt::{Receipt, State};
 use super::whole::{Kept, Sameness, kept, sameness};
-use super::{AliasState, Blocker, Conflict, Order, aliases, standing};
+use super::{AliasState, Blocker, Conflict, Order, aliases, leading, standing};
 use crate::backup::manifest::{Index, Manifest, Part, RunMode};
 use crate::backup::opened::{Chain, part_name};
 use crate::backup::ports::{Store, Target};
+use crate::backup::references::References;
 use crate::backup::stored::{self, StoredError};
 use crate::backup::transform::{Select, Transformation};
 use crate::backup::verify::{Depth, Fault, Look};
@@ -39,6 +40,8 @@ pub struct Preflight {
     /// Whether objects that are there are somebody else's unless they are what the restore writes: it was cut off before it
     /// could note a part, and nothing tells the class from another one that was made and filled under its name since.
     pub is_guarded: bool,
+    /// Properties that are references, in what is written or in what is there.
+    pub references: References,
     /// Everything that stands in the way.
     pub blockers: Vec<Blocker>,
 }
@@ -84,6 +87,7 @@ pub(super) async fn look<S: Store, R: Store, T: Target>(
         receipt,
         is_new,
         is_guarded: false,
+        references: References::default(),
         blockers: Vec::new(),
     };
     if !out.receipt.is_of(order) {
@@ -120,8 +124,12 @@ pub(super) async fn look<S: Store, R: Store, T: Target>(
         }
     }
     let own = origin.as_ref().and_then(|origin| origin.indexes.first()).map(|(_, own)| own);
-    if let (Some(index), Some(transformation)) = (own, out.transformation.take()) {
-        standing::standing(target, class, order, index, transformation.class(), &mut out).await?;
+    if let (Some(origin), Some(index), Some(transformation)) = (&origin, own, out.transformation.take()) {
+        let made = transformation.class();
+        standing::standing(target, class.clone(), order, index, made, &mut out).await?;
+        if out.receipt.state == State::Running {
+            leading::look(store, target, order, origin, (class.as_ref(), made), &mut out).await?;
+        }
         out.transformation = Some(transformation);
         named(target, &index.aliases, order, &mut out).await?;
     }
@@ -223,7 +231,7 @@ fn taken(own: &Index, order: &Order, mode: RunMode, out: &mut Preflight) {
     let selected = order.select.tenants.iter().flatten().filter(|name| !known.contains(name));
     out.blockers.extend(selected.map(|tenant| Blocker::UnknownTenant { tenant: tenant.clone() }));
     match Transformation::of(&own.schema, &order.select, &order.transform) {
-        Ok(transformation) => out.transformation = Some(transformation),
+        Ok(made) => out.transformation = Some(made.into_collection(&order.collection, &order.into)),
         Err(problems) => {
             out.blockers.extend(problems.into_iter().map(|problem| Blocker::Transform { problem }));
         }

@@ -103,6 +103,12 @@ pub struct Receipt {
     pub counts: Counts,
     /// Keys of the parts that are done.
     pub done: BTreeSet<String>,
+    /// Keys of the parts whose references are written as well, where those come behind all objects.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub linked: BTreeSet<String>,
+    /// Properties that the class is made without, since they lead to classes that could not be made before it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub deferred: BTreeSet<String>,
     /// Tenants that this restore makes. Those that were at rest are put to rest in the end.
     #[serde(default)]
     pub made: BTreeSet<String>,
@@ -132,6 +138,8 @@ impl Receipt {
             updated_at: now,
             counts: Counts::default(),
             done: BTreeSet::new(),
+            linked: BTreeSet::new(),
+            deferred: BTreeSet::new(),
             made: BTreeSet::new(),
             aliases: BTreeMap::new(),
         }
@@ -154,6 +162,7 @@ impl Receipt {
         self.has_written = Some(self.has_written());
         self.counts = Counts::default();
         self.done.clear();
+        self.linked.clear();
     }
 
     /// Notes who goes on with it; answers whether that is new.

@@ -149,7 +149,7 @@ async fn dimensions<T: Target>(
 pub(crate) fn unlike(class: &Value, made: &Value, into: &str) -> Vec<Blocker> {
     let mut blockers = Vec::new();
     for property in made["properties"].as_array().into_iter().flatten().filter_map(|it| it["name"].as_str()) {
-        let kind = |class| property_type(class, property).unwrap_or("missing").to_owned();
+        let kind = |class| property_type(class, property).unwrap_or_else(|| "missing".to_owned());
         let (wanted, found) = (kind(made), kind(class));
         if wanted != found {
             let (into, property) = (into.to_owned(), property.to_owned());

@@ -85,6 +85,9 @@ impl Transformation {
                 Ready::Where { .. } => {}
             }
         }
+        if let Some((from, to, references)) = &self.leads {
+            references.lead(&mut object, from, to);
+        }
         Ok(Made::Object { object, dropped })
     }
 }

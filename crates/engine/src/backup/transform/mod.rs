@@ -29,6 +29,7 @@ pub use convert::TargetType;
 pub(in crate::backup) use shape::property_type;
 
 use super::filter::{Expression, Filter, FilterError};
+use super::references::{References, lead_class};
 use crate::checkpoint::Digest;
 use shape::Shape;
 
@@ -244,6 +245,8 @@ pub struct Transformation {
     properties: Option<BTreeSet<String>>,
     filter: Option<Filter>,
     steps: Vec<Ready>,
+    /// Where references lead in the end, which led to the collection itself, and the properties that are references by then.
+    leads: Option<(String, String, References)>,
 }
 
 /// A step that fits what the ones before it left.
@@ -281,7 +284,18 @@ impl Transformation {
             return Err(problems);
         }
         let (ids, properties) = (select.ids.clone(), select.properties.clone());
-        Ok(Self { class: shape.into_class(), ids, properties, filter, steps: ready })
+        Ok(Self { class: shape.into_class(), ids, properties, filter, steps: ready, leads: None })
+    }
+
+    /// The same for a collection that becomes another one: what in it leads to itself leads to that one.
+    #[must_use]
+    pub fn into_collection(mut self, collection: &str, into: &str) -> Self {
+        if collection != into {
+            lead_class(&mut self.class, collection, into);
+            let references = References::of_class(&self.class);
+            self.leads = (!references.is_empty()).then(|| (collection.to_owned(), into.to_owned(), references));
+        }
+        self
     }
 
     /// Whether an object may be left out.

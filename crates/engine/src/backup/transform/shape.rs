@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::{How, Problem, Ready, Step, TargetType, convert};
+use crate::backup::references::type_text;
 
 /// Where modules name the properties that vectors are made from.
 const SOURCES: [&str; 9] = [
@@ -28,11 +29,10 @@ pub(super) struct Shape {
     gone: BTreeMap<String, String>,
 }
 
-/// The type of a property, as the class spells it.
-pub(in crate::backup) fn property_type<'a>(class: &'a Value, name: &str) -> Option<&'a str> {
+/// The type of a property, as the class spells it; of a cross-reference all classes that it leads to.
+pub(in crate::backup) fn property_type(class: &Value, name: &str) -> Option<String> {
     let mut properties = class["properties"].as_array().into_iter().flatten();
-    let property = properties.find(|property| property["name"] == name)?;
-    Some(property["dataType"][0].as_str().unwrap_or("unknown"))
+    properties.find(|property| property["name"] == name).map(type_text)
 }
 
 impl Shape {
@@ -108,7 +108,7 @@ impl Shape {
     fn known(&self, name: &str, at: usize) -> Result<String, Problem> {
         let property = || name.to_owned();
         match (property_type(&self.class, name), self.gone.get(name)) {
-            (Some(data_type), _) => Ok(data_type.to_owned()),
+            (Some(data_type), _) => Ok(data_type),
             (None, Some(how)) => Err(Problem::Gone { at, property: property(), how: how.clone() }),
             (None, None) => Err(Problem::UnknownProperty { at, property: property() }),
         }

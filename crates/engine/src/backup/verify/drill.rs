@@ -176,7 +176,8 @@ impl<S: Store, T: Target, O: ObjectSource, N: Searcher, C: Clock> Drill<'_, S, T
         let indexes = self.call(async || chain.indexes(self.store, name).await).await?.map_err(DrillError::Damaged)?;
         let Some((_, own)) = indexes.first() else { return Err(DrillError::NoCollection(name.clone())) };
         let transformation = Transformation::of(&own.schema, &self.order.select, &self.order.transform);
-        let transformation = Arc::new(transformation.map_err(DrillError::Transform)?);
+        let transformation = transformation.map_err(DrillError::Transform)?;
+        let transformation = Arc::new(transformation.into_collection(name, &self.order.into));
 
         let asleep = self.asleep(own.tenants.is_some()).await?;
         let mut wanted = Wanted::default();

@@ -10,8 +10,8 @@ use crate::backup::digest::{Contents, object_digest};
 use crate::backup::filter::Times;
 use crate::backup::layout;
 use crate::backup::manifest::{
-    ByTenant, CollectionNote, FORMAT, FORMAT_VERSION, Index, Part, ReplicasNote, RunMode, TenantNote, by_tenant,
-    note_dimensions,
+    ByTenant, CollectionNote, FORMAT, FORMAT_VERSION, Index, Part, REFERENCES_VERSION, ReplicasNote, RunMode,
+    TenantNote, by_tenant, note_dimensions,
 };
 use crate::backup::opened::OpenRun;
 use crate::backup::ports::{Described, ObjectSource, Page, Store, Stretch, TenantState};
@@ -65,7 +65,7 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
         let is_sealed = self.sealer.is_some();
         let index = Index {
             format: FORMAT.to_owned(),
-            version: FORMAT_VERSION,
+            version: if reading.columns.have_references() { REFERENCES_VERSION } else { FORMAT_VERSION },
             collection: reading.name.to_owned(),
             schema: was.schema,
             aliases: was.aliases,

@@ -1,6 +1,7 @@
 //! A collection of the world, as the copier writes it.
 
 use elysia_engine::backup::ports::{Named, Target, TenantState};
+use elysia_engine::backup::references::References;
 use elysia_engine::copy::ports::{Mirror, Side as _};
 use elysia_engine::object::Object;
 use elysia_engine::ports::{PortError, Refusal};
@@ -101,6 +102,14 @@ impl Target for At {
             })?;
         }
         Ok(Vec::new())
+    }
+
+    async fn add_references(&self, _: Option<&str>, _: &[&Object], _: &References) -> Result<Vec<Refusal>, PortError> {
+        Err(refuse("what has references is not copied"))
+    }
+
+    async fn add_property(&self, _: &Value) -> Result<(), PortError> {
+        Err(refuse("a copy makes whole classes"))
     }
 }
 
