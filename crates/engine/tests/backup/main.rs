@@ -13,6 +13,8 @@ mod killed;
 mod lacking;
 mod meddled;
 mod profile;
+#[path = "../support/random.rs"]
+mod random;
 mod restored;
 mod retired;
 mod sealed;
