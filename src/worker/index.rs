@@ -212,8 +212,9 @@ fn batch_limits(pace: PaceWork) -> BatchLimits {
 }
 
 pub(super) fn retry(patience: PatienceWork) -> Retry {
-    let Retry { attempts, base, cap } = Retry::default();
+    let Retry { attempts, base, cap, outage } = Retry::default();
     Retry {
+        outage: patience.outage_milliseconds.map_or(outage, Duration::from_millis),
         attempts: patience.attempts.unwrap_or(attempts),
         base: patience.base_milliseconds.map_or(base, Duration::from_millis),
         cap: patience.cap_milliseconds.map_or(cap, Duration::from_millis),

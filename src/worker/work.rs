@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use elysia_engine::checkpoint::Digest;
 use elysia_engine::guard::Approval;
 use elysia_engine::partition::Partition;
+use elysia_engine::retry::OUTAGE;
 use serde::{Deserialize, Serialize};
 
 /// One index run.
@@ -165,10 +166,22 @@ pub struct PatienceWork {
     pub base_milliseconds: Option<u64>,
     /// The longest wait of all, in milliseconds.
     pub cap_milliseconds: Option<u64>,
+    /// How long a call is tried in any case, however many attempts that are, in milliseconds.
+    pub outage_milliseconds: Option<u64>,
     /// Failures in a row at which the circuit breaker opens.
     pub breaker_failures: Option<u32>,
     /// How long it stays open, in milliseconds.
     pub breaker_cooldown_milliseconds: Option<u64>,
+}
+
+impl PatienceWork {
+    /// That of a Job, which nobody watches: it waits for what is away, unless it was said how often a call is tried.
+    pub(crate) fn through_outages(self) -> Self {
+        if self.attempts.is_some() || self.outage_milliseconds.is_some() {
+            return self;
+        }
+        Self { outage_milliseconds: u64::try_from(OUTAGE.as_millis()).ok(), ..self }
+    }
 }
 
 /// Where the files are: exactly one of them.

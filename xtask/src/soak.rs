@@ -1,6 +1,7 @@
 //! `soak`: the long tests. Figures go to `target/soak/`.
 
 mod backup;
+mod engine;
 mod faults;
 mod fuzz;
 mod gitops;
@@ -16,6 +17,8 @@ use clap::Args;
 use elysia_e2e::ground::{DEFAULT_WEAVIATE, Ground, Kubectl, cargo};
 use serde_json::{Value, json};
 
+use engine::Build;
+
 /// Cold starts that are measured.
 const COLD_STARTS: usize = 20;
 /// Time in which a cluster of three nodes has to be Ready.
@@ -27,7 +30,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 #[derive(Args)]
 pub(crate) struct SoakArguments {
-    /// Which one: `backup`, `cold-start`, `collections`, `faults`, `feeds`, `fuzz`, `gitops`, `shapes`, `stores`
+    /// Which one: `backup`, `backup-scale`, `cold-start`, `collections`, `faults`, `feeds`, `fuzz`, `gitops`, `shapes`, `stores`
     name: String,
     /// With `fuzz`: only these of `archive`, `line`, `lines`, `resume`; all four beside each other when left out
     targets: Vec<String>,
@@ -46,6 +49,7 @@ pub(crate) fn run(arguments: &SoakArguments) -> Result<()> {
     ensure!(arguments.targets.is_empty() || arguments.name == "fuzz", "only `fuzz` has targets");
     match arguments.name.as_str() {
         "backup" => backup::run(),
+        "backup-scale" => engine::run("backup-scale", "scale", Build::Release),
         "cold-start" => cold_starts(&arguments.weaviate),
         "collections" => on_the_ground("collections"),
         "faults" => faults::run(),
@@ -56,7 +60,7 @@ pub(crate) fn run(arguments: &SoakArguments) -> Result<()> {
         "stores" => stores::run(),
         other => {
             bail!(
-                "there is no soak `{other}`; there are: backup, cold-start, collections, faults, feeds, fuzz, gitops, shapes, stores"
+                "there is no soak `{other}`; there are: backup, backup-scale, cold-start, collections, faults, feeds, fuzz, gitops, shapes, stores"
             )
         }
     }
@@ -65,15 +69,9 @@ pub(crate) fn run(arguments: &SoakArguments) -> Result<()> {
 /// Workers killed at random moments, and ledgers lost: a thousand simulated with the engine's own oracle, then on the
 /// ground with real workers, operators and servers.
 fn feeds() -> Result<()> {
-    let ground = Ground::running().context("run `cargo xtask up` and `cargo xtask deploy` first")?;
-    let folder = ground.paths().target.join("soak");
-    fs::create_dir_all(&folder)?;
-    let file = folder.join("feeds-simulated.json");
-    let mut command = cargo(ground.paths());
-    command.args(["test", "--package", "elysia-engine", "--test", "replay", "--", "--ignored", "--nocapture"]);
-    command.env("ELYSIA_SOAK_FIGURES", &file);
-    ensure!(command.status().context("failed to start cargo")?.success(), "the simulated part of the soak failed");
-    println!("{}", fs::read_to_string(&file)?);
+    // Told before minutes have passed.
+    Ground::running().context("run `cargo xtask up` and `cargo xtask deploy` first")?;
+    engine::run("feeds-simulated", "replay", Build::Checked)?;
     on_the_ground("feeds")
 }
 

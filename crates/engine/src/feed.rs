@@ -4,6 +4,8 @@
 //! archive again from its beginning. So does it with plain text, unless the source has versions and the file still has
 //! the one that was read. What a file is expected to be is said of its stored bytes.
 
+mod error;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -11,80 +13,19 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use crate::category::Category;
 use crate::checkpoint::{Checkpoint, Digest, Midstate, Position, chain_name};
 use crate::compression::{Compression, Decoded, ReadError};
-use crate::follow::{Look, MAX_FILES, Record, Waiting, is_whole};
+use crate::follow::{Look, Record, Waiting, is_whole};
 use crate::guard::Extent;
-use crate::ports::{FileEntry, PortError, Source};
+use crate::ports::{FileEntry, Source};
 use crate::progress::{Left, Remaining};
 use crate::reader::{Lines, RawLine};
 
+pub use error::FeedError;
+pub(crate) use error::unreadable;
+
 /// How much of a file is read at once to hash it.
 const HASH_BYTES: usize = 256 << 10;
-
-/// Why a feed cannot be read on.
-#[derive(Debug, thiserror::Error)]
-pub enum FeedError {
-    /// A file is not the one for which the run was made.
-    #[error("{file}: the content is not the one this run was made for (sha256 {found}, expected {expected})")]
-    ContentChanged {
-        /// Which file.
-        file: String,
-        /// What it was.
-        expected: Digest,
-        /// What it is.
-        found: Digest,
-    },
-    /// What was indexed of a file is no longer what it begins with.
-    #[error("{file}: the first {offset} bytes, which are indexed, were rewritten: start a new run to read it again")]
-    FileRewritten {
-        /// Which file.
-        file: String,
-        /// How much of it was indexed.
-        offset: u64,
-    },
-    /// A file appeared among those that are done, or went.
-    #[error("the files are not those that were read so far ({done} were done): start a new run to read all again")]
-    FileListChanged {
-        /// How many were done.
-        done: u64,
-    },
-    /// A file is not what it was when its deletes were counted.
-    #[error("{file}: the content changed after its deletes were counted: start a new run, which counts them anew")]
-    ChangedSinceCounted {
-        /// Which file.
-        file: String,
-    },
-    /// More files than a followed feed may have.
-    #[error(
-        "{files} files are more than the {MAX_FILES} of which a feed that goes on from run to run can keep records: have processed ones moved away, or make several feeds"
-    )]
-    TooManyFiles {
-        /// How many there are.
-        files: usize,
-    },
-    /// A file got another version while the run read the source.
-    #[error("{file} was replaced while it was read: start a new run to read all again")]
-    FileReplaced {
-        /// Which file.
-        file: String,
-    },
-    /// A file is an archive that is damaged, or of a kind that is not read.
-    #[error("{file}: {problem}")]
-    FileDamaged {
-        /// Which file.
-        file: String,
-        /// What is wrong with it, where, and what to do.
-        problem: String,
-    },
-    /// Two files have one name.
-    #[error("the source lists {0} twice")]
-    TwoOfOneName(String),
-    /// A file could not be listed or read.
-    #[error(transparent)]
-    Port(#[from] PortError),
-}
 
 /// How far the reading is: what a checkpoint is made of, cheap to take behind every line.
 #[derive(Clone, Debug)]
@@ -488,16 +429,4 @@ fn compare(file: &str, expected: Digest, found: Digest) -> Result<(), FeedError>
         return Ok(());
     }
     Err(FeedError::ContentChanged { file: file.to_owned(), expected, found })
-}
-
-pub(crate) fn unreadable(file: &str, error: &ReadError) -> FeedError {
-    match error {
-        ReadError::Failed(_) => {
-            let message = format!("{file}: {error}");
-            PortError { category: Category::FileSystem, retryable: true, message }.into()
-        }
-        ReadError::Damaged { .. } | ReadError::Cut { .. } | ReadError::Unsupported(_) => {
-            FeedError::FileDamaged { file: file.to_owned(), problem: error.to_string() }
-        }
-    }
 }

@@ -10,7 +10,7 @@ use elysia_engine::backup::layout;
 use elysia_engine::backup::level::Level;
 use elysia_engine::backup::manifest::{DataFormat, Manifest, Owner, RunMode};
 use elysia_engine::backup::restore::{Receipt, State};
-use elysia_engine::backup::write::{Progress, Woken, woken};
+use elysia_engine::backup::write::{Progress, Woken};
 use elysia_engine::retry::Stop as Halt;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -24,7 +24,7 @@ use crate::cli::way::{self, Way, WayArgs};
 use crate::cli::{Exit, Output, Target, encode};
 use crate::worker::backup::store::AnyStore;
 use crate::worker::backup::work::{BackupHow, BackupWork, ColdWork, CompareWork};
-use crate::worker::backup::{Choice, Failure, RunSummary, back_up_chosen, receipts, rest_woken};
+use crate::worker::backup::{Choice, Failure, RunSummary, back_up_chosen, left_awake, receipts, rest_woken};
 use crate::worker::work::{Endpoints, PatienceWork};
 
 /// Arguments of `backup create`.
@@ -200,7 +200,7 @@ pub(super) async fn run(args: &CreateArgs, target: &Target, printer: Printer) ->
     guard_restores(args, &work).await?;
     let (halt, progress, begun) = (Halt::default(), Progress::default(), Timestamp::now());
     let ways = way.ways();
-    guard_woken(args, &work, &store, begun).await?;
+    guard_woken(args, &work, &store, (begun, &halt)).await?;
     let rested = rest_woken(&work.owner, &ways, &store, work.patience, &halt).await;
     rested.map_err(|failure| stopped(&Failure { message: way.explain(&failure.message), ..failure }, ""))?;
     let look = || Done {
@@ -261,11 +261,16 @@ const LONGEST_WAKE: SignedDuration = SignedDuration::from_hours(12);
 
 /// A run of this owner that was killed leaves a tenant awake, and one that is under way has one awake: nobody but a person
 /// knows which it is, until it takes too long.
-async fn guard_woken(args: &CreateArgs, work: &BackupWork, store: &AnyStore, now: Timestamp) -> Result<(), Stop> {
+async fn guard_woken(
+    args: &CreateArgs,
+    work: &BackupWork,
+    store: &AnyStore,
+    (now, halt): (Timestamp, &Halt),
+) -> Result<(), Stop> {
     if args.rest_woken {
         return Ok(());
     }
-    let found = woken(store, &work.owner).await.map_err(|error| stopped(&Failure::from(error), ""))?;
+    let found = left_awake(&work.owner, store, work.patience, halt).await.map_err(|failure| stopped(&failure, ""))?;
     let Some(fresh) = found.into_iter().find(|woken| now.duration_since(woken.at) < LONGEST_WAKE) else {
         return Ok(());
     };

@@ -11,6 +11,7 @@
 //!
 //! What calls this, a Job's worker or a person's plug-in, keeps the ledger; here only runs and receipts are written.
 
+mod awake;
 pub(crate) mod drill;
 pub(crate) mod drilled;
 mod failure;
@@ -38,6 +39,7 @@ use elysia_engine::backup::catalogue::{self, State};
 use elysia_engine::backup::filter::Expression;
 use elysia_engine::backup::level::Level;
 use elysia_engine::backup::manifest::{Manifest, Owner, RunMode};
+use elysia_engine::backup::patient::Patient;
 use elysia_engine::backup::ports::{Store, Target as _};
 use elysia_engine::backup::restore::{self, Preflight, Receipt, Restorer, preflight};
 use elysia_engine::backup::seal::Key;
@@ -46,9 +48,10 @@ use elysia_engine::backup::verify::{self, Depth, Findings};
 use elysia_engine::backup::write::{self, LANES, WriteError, Writer};
 use elysia_engine::backup::{layout, manifest::Part};
 use elysia_engine::ports::Clock as _;
-use elysia_engine::retry::{Retry, Stop};
+use elysia_engine::retry::{Retry, Stop, patiently};
 use secrecy::SecretString;
 
+pub(crate) use self::awake::{left_awake, rest_woken};
 pub use self::failure::Failure;
 pub use self::retirement::{Retired, Verdict, retire, retirement};
 pub use self::runs::{RunState, RunSummary, runs, summary};
@@ -58,6 +61,7 @@ use self::ways::Ways;
 use self::work::{BackupWork, RestoreWork};
 use super::clock::SystemClock;
 use super::index;
+use super::work::PatienceWork;
 
 /// Environment variable with a backup's work as JSON: [`work::BackupWork`].
 pub const BACKUP_WORK_VARIABLE: &str = "ELYSIA_BACKUP_WORK";
@@ -127,13 +131,14 @@ pub(crate) async fn back_up_on<S: Store>(
     stop: &Stop,
     progress: &write::Progress,
 ) -> Result<Result<Manifest, String>, Failure> {
-    let run = match attempt(store, &work.run, &work.owner).await? {
+    let patience = (retry(work.patience), &SystemClock, stop);
+    let run = match attempt(&Patient::new(store, patience), &work.run, &work.owner).await? {
         Attempt::Done(manifest) => return Ok(Ok(*manifest)),
         Attempt::Next(run) => run,
     };
     let collections = match &work.collections {
         Some(names) => names.clone(),
-        None => every_collection(ways, &work.exclude).await?,
+        None => every_collection(ways, &work.exclude, patience).await?,
     };
     let order = write::Order {
         data: work.how.data,
@@ -145,7 +150,7 @@ pub(crate) async fn back_up_on<S: Store>(
         level: choice.level,
         key: choice.key.clone(),
         is_all: choice.is_all || work.collections.is_none(),
-        retry: retry(work.patience),
+        retry: patience.0,
         ..write::Order::new(run, work.owner.clone(), collections)
     };
     if choice.mode == RunMode::Full {
@@ -198,28 +203,14 @@ async fn attempt<S: Store>(store: &S, run: &str, owner: &Owner) -> Result<Attemp
     Err(Failure::permanent(format!("run {run} was begun {MOST_ATTEMPTS} times and never finished")))
 }
 
-/// Puts back to rest the tenants that runs of this owner left awake when they died. None of them may be under way.
-pub(crate) async fn rest_woken<S: Store>(
-    owner: &Owner,
-    ways: &Ways,
-    store: &S,
-    patience: super::work::PatienceWork,
-    stop: &Stop,
-) -> Result<(), Failure> {
-    let left = write::woken(store, owner).await?;
-    if left.is_empty() {
-        return Ok(());
-    }
-    let source = WeaviateSource::new(with_only_node(ways).await, work::CompareWork::None);
-    for woken in left {
-        write::put_back(store, &source, &woken, &SystemClock, (retry(patience), stop)).await?;
-    }
-    Ok(())
-}
-
 /// Every collection that there is, without the scratch collections of drills and those that are excluded.
-pub(crate) async fn every_collection(ways: &Ways, exclude: &[String]) -> Result<Vec<String>, Failure> {
-    let classes = ways.common.classes().await.map_err(|error| Failure::from(super::sink::port(&error)))?;
+pub(super) async fn every_collection(
+    ways: &Ways,
+    exclude: &[String],
+    patience: (Retry, &SystemClock, &Stop),
+) -> Result<Vec<String>, Failure> {
+    let ask = async || ways.common.classes().await.map_err(|error| super::sink::port(&error));
+    let classes = patiently(patience, ask).await?;
     // What a drill restored is another collection's, and gone in a moment.
     let meant = classes.iter().filter(|class| !drill::is_scratch(class));
     let names = meant.filter_map(|class| class["class"].as_str());
@@ -483,7 +474,7 @@ pub(crate) async fn verify_written<S: Store>(
     Ok(findings)
 }
 
-pub(crate) fn retry(patience: super::work::PatienceWork) -> Retry {
+pub(crate) fn retry(patience: PatienceWork) -> Retry {
     index::retry(patience)
 }
 

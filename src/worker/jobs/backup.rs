@@ -10,6 +10,7 @@ use elysia_core::backup::suspicion::Expectation;
 use elysia_core::cluster::spec::matches_pattern;
 use elysia_engine::backup::catalogue;
 use elysia_engine::backup::manifest::Manifest;
+use elysia_engine::backup::patient::Patient;
 use elysia_engine::backup::ports::Store;
 use elysia_engine::backup::retire;
 use elysia_engine::backup::seal::Key;
@@ -34,9 +35,10 @@ use crate::worker::backup::listing::{self, Reading};
 use crate::worker::backup::native::{NativeBackup, Pace, back_up as back_up_natively};
 use crate::worker::backup::ways::Ways;
 use crate::worker::backup::work::{BackupWork, ColdWork};
-use crate::worker::backup::{Choice, Failure, back_up_on, every_collection, rest_woken, verify_written};
+use crate::worker::backup::{Choice, Failure, back_up_on, every_collection, rest_woken, retry, verify_written};
 use crate::worker::clock::SystemClock;
 use crate::worker::profile;
+use crate::worker::work::PatienceWork;
 
 /// How often the ledger says how far the work is: a person looks about so often, and an API server with a hundred
 /// policies has ten small writes in a second.
@@ -52,6 +54,18 @@ pub(super) struct Hands<'a, S, B> {
     pub(super) key: Option<&'a Key>,
     /// How often the servers are asked how far a backup of their own is.
     pub(super) pace: Pace,
+}
+
+impl<S: Store, B> Hands<'_, S, B> {
+    /// The store for what asks it many things: each of the calls is tried. Not for what is patient by itself.
+    pub(super) fn patient(&self, patience: PatienceWork) -> Patient<'_, S, SystemClock> {
+        Patient::new(self.store, (retry(patience), &SystemClock, self.stop))
+    }
+
+    /// The same for the first call: a store that never answered may be misconfigured.
+    pub(super) fn patient_at_first(&self, patience: PatienceWork) -> Patient<'_, S, SystemClock> {
+        Patient::new(self.store, (retry(patience).of_strangers(), &SystemClock, self.stop))
+    }
 }
 
 /// Does the work. What is done already is found in the store and not done again.
@@ -140,12 +154,14 @@ async fn work<S: Store, B: Board, G: Ground>(
 ) -> Result<(), Failure> {
     let owner = &job.backup.owner;
     // Before anything is read: a stranger's place needs a person, whatever else is wrong.
-    if let Some(other) = retire::owner(hands.store).await?.filter(|found| found != owner) {
+    let (patience, first) = (job.backup.patience, hands.patient_at_first(job.backup.patience));
+    if let Some(other) = retire::owner(&first).await?.filter(|found| found != owner) {
         tell(ledger, |attempt| attempt.is_strangers = true);
         return Err(Failure::permanent(format!("the place belongs to {other}, not to {owner}")));
     }
     drill::sweep(job, hands, ground, ledger).await?;
-    let mut shelf = judged::shelf(hands.store, owner).await?;
+    let store = &hands.patient(patience);
+    let mut shelf = judged::shelf(store, owner).await?;
     if let Some(work) = &job.drill {
         drill::drill(job, work, hands, ground, ledger, &mut shelf).await?;
         summarize(ledger, &shelf);
@@ -153,11 +169,11 @@ async fn work<S: Store, B: Board, G: Ground>(
         return save(hands.board, ledger).await;
     }
     if let Some(run) = &job.accept {
-        judged::accept(hands.store, &mut shelf, run).await?;
+        judged::accept(store, &mut shelf, run).await?;
     } else {
         let run = written(job, hands, ledger, &shelf).await?;
         tell(ledger, |attempt| attempt.run = Some(run.clone()));
-        shelf = judged::shelf(hands.store, owner).await?;
+        shelf = judged::shelf(store, owner).await?;
         compare(job, hands, &mut shelf, &run).await?;
         if job.verify {
             read_back(job, hands, ledger, &mut shelf, &run).await?;
@@ -323,10 +339,14 @@ pub(super) async fn collections<S: Store, B: Board>(
 ) -> Result<Vec<String>, Failure> {
     let mut names = match &job.backup.collections {
         Some(declared) => declared.clone(),
-        None => every_collection(hands.ways, &job.backup.exclude).await?,
+        None => {
+            // The cluster is asked for the first time.
+            let retry = retry(job.backup.patience).of_strangers();
+            every_collection(hands.ways, &job.backup.exclude, (retry, &SystemClock, hands.stop)).await?
+        }
     };
     let cluster = &job.backup.owner.cluster;
-    let restored = catalogue::restored(hands.store, cluster, SystemClock.now()).await?;
+    let restored = catalogue::restored(&hands.patient(job.backup.patience), cluster, SystemClock.now()).await?;
     names.retain(|name| name != names::PROBE_COLLECTION);
     names.sort();
     let why = |name: &String| job.left_out.get(name).cloned().or_else(|| Some(restored.get(name)?.why()));
@@ -346,7 +366,8 @@ async fn compare<S: Store, B: Board>(
 ) -> Result<(), Failure> {
     let Some(known) = shelf.runs.iter().find(|known| known.manifest.run == run) else { return Ok(()) };
     let manifest = &known.manifest;
-    let restored = catalogue::restored(hands.store, &manifest.owner.cluster, manifest.started_at).await?;
+    let store = &hands.patient(job.backup.patience);
+    let restored = catalogue::restored(store, &manifest.owner.cluster, manifest.started_at).await?;
     let mut left_out: BTreeMap<_, _> =
         restored.iter().map(|(name, restoring)| (name.clone(), restoring.why())).collect();
     left_out.extend(job.left_out.clone());
@@ -370,7 +391,7 @@ async fn compare<S: Store, B: Board>(
     let left_out_names =
         job.left_out.keys().chain(expected.keys()).chain(manifest.lacks.keys()).chain(&excluded).cloned().collect();
     let expected = Expectation { max_shrink: job.max_shrink, declared, left_out: left_out_names, interrupted };
-    judged::compare(hands.store, shelf, run, &expected, &left_out, SystemClock.now()).await
+    judged::compare(store, shelf, run, &expected, &left_out, SystemClock.now()).await
 }
 
 /// Reads the run back, unless that was done. A store that could not be asked says nothing about the run.
@@ -390,7 +411,8 @@ async fn read_back<S: Store, B: Board>(
     }
     tell(ledger, |attempt| attempt.stage = Stage::Verifying);
     save(hands.board, ledger).await?;
-    let findings = verify_written(hands.store, run, hands.key, &job.backup.owner).await;
+    let store = &hands.patient(job.backup.patience);
+    let findings = verify_written(store, run, hands.key, &job.backup.owner).await;
     let now = SystemClock.now();
     match findings {
         Err(failure) => {
@@ -409,7 +431,7 @@ async fn read_back<S: Store, B: Board>(
         }
         Ok(findings) => {
             let faults = findings.faults.iter().take(TOLD_REASONS).map(ToString::to_string).collect();
-            judged::damaged(hands.store, shelf, run, faults, now).await?;
+            judged::damaged(store, shelf, run, faults, now).await?;
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Runs of all collections that lack one, since it cannot be written or is excluded; and stores without room for a run.
 
-use elysia_core::backup::ledger::{BackupLedger, Stage};
+use elysia_core::backup::ledger::{BackupLedger, Stage, TOLD_RUNS};
 use elysia_engine::backup::layout;
 use elysia_engine::backup::memory::MemoryStore;
 use elysia_engine::backup::ports::Store as _;
@@ -156,4 +156,27 @@ async fn where_nobody_knows_how_much_there_is_the_run_begins_and_says_so() {
     let trouble = ledger.attempt.unwrap().trouble.unwrap();
     assert_eq!(trouble, "nobody knows how large the run will be; the volume has 1 MiB free");
     assert_eq!(tight.store.folders(layout::RUNS).await.unwrap(), [""; 0]);
+}
+
+/// A ConfigMap has 1 MiB at most, and nobody reads the tenth of that.
+const LEDGER_BYTES: usize = 100_000;
+
+#[tokio::test]
+async fn the_ledger_of_a_thousand_collections_stays_small_whatever_its_runs_lack() {
+    let bench = Bench::new();
+    // As long as Weaviate lets them be, nearly.
+    let names: Vec<String> = (0..1_000).map(|number| format!("A{number:0>229}")).collect();
+    let all: Vec<(&str, u32)> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    write(&bench.store, "20260501T030000Z-aaaa", &all).await;
+    let ledger = bench.backup(&backup_job("aaaa", |_| {})).await;
+    assert_eq!((ledger.runs[0].objects, ledger.totals.verified), (1_000, 1));
+    let left_out: Value = names[1..500].iter().map(|name| (name.clone(), json!("is restored"))).collect();
+    for number in 0..TOLD_RUNS {
+        let order = format!("b{number}");
+        write(&bench.store, &format!("20260502T0300{number:02}Z-{order}"), &all[..1]).await;
+        let ledger = bench.backup(&backup_job(&order, |job| job["leftOut"] = left_out.clone())).await;
+        assert_eq!((ledger.runs[0].total_left_out, ledger.runs[0].is_suspect()), (499, true));
+    }
+    let bytes = bench.text().len();
+    assert!(bytes <= LEDGER_BYTES, "{bytes} bytes");
 }

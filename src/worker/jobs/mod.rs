@@ -49,7 +49,8 @@ use super::{API_KEY_VARIABLE, ENCRYPTION_KEY_VARIABLE, MASK_SALT_VARIABLE, Worke
 
 /// Does the work of a policy's Job.
 pub(super) async fn backup_from_environment() -> Result<(), WorkerError> {
-    let job: BackupJob = told(BACKUP_WORK_VARIABLE)?;
+    let mut job: BackupJob = told(BACKUP_WORK_VARIABLE)?;
+    job.backup.patience = job.backup.patience.through_outages();
     info!(namespace = job.backup.namespace, name = job.backup.name, order = job.order, "backing up");
     let stop = stopping(job.deadline_seconds)?;
     let board = board(&job.backup.namespace, &job.ledger).await?;
@@ -64,6 +65,7 @@ pub(super) async fn backup_from_environment() -> Result<(), WorkerError> {
 pub(super) async fn restore_from_environment() -> Result<(), WorkerError> {
     let mut job: RestoreJob = told(RESTORE_WORK_VARIABLE)?;
     job.chosen.season(salt).map_err(WorkerError::Permanent)?;
+    job.restore.patience = job.restore.patience.through_outages();
     info!(namespace = job.restore.namespace, name = job.restore.name, into = job.restore.into, "restoring");
     let stop = stopping(job.deadline_seconds)?;
     let board = board(&job.restore.namespace, &job.ledger).await?;

@@ -12,6 +12,7 @@ use elysia_engine::backup::catalogue::{self, LATEST};
 use elysia_engine::backup::layout;
 use elysia_engine::backup::manifest::{Index, Manifest};
 use elysia_engine::backup::opened::OpenRun;
+use elysia_engine::backup::patient::Patient;
 use elysia_engine::backup::ports::Store;
 use elysia_engine::backup::restore::{AliasState, Conflict, Progress, Receipt, State};
 use elysia_engine::backup::retire;
@@ -26,7 +27,9 @@ use super::rate::{Rate, pace};
 use super::work::{ApprovalWork, ChosenWork, RestoreJob};
 use crate::worker::backup::latest::{Latest, latest};
 use crate::worker::backup::work::RestoreWork;
-use crate::worker::backup::{Chosen, Failure, Occupied, collection_exists, occupied, restore_chosen, restore_native};
+use crate::worker::backup::{
+    Chosen, Failure, Occupied, collection_exists, occupied, restore_chosen, restore_native, retry,
+};
 use crate::worker::clock::SystemClock;
 use crate::worker::profile;
 
@@ -96,7 +99,8 @@ async fn placed<S: Store, B: Board>(
     approval: Option<&ApprovalWork>,
     ledger: &mut RestoreLedger,
 ) -> Result<(), Failure> {
-    let is_strange = retire::owner(hands.store).await?.is_some_and(|owner| owner.cluster != job.restore.target);
+    let first = hands.patient_at_first(job.restore.patience);
+    let is_strange = retire::owner(&first).await?.is_some_and(|owner| owner.cluster != job.restore.target);
     if job.keeps_receipt || is_strange {
         let is_of = |receipt: &Receipt| is_of(job, receipt);
         let board = RestoreBoard { board: ReceiptBoard(hands.board), known_as: &job.known_as, is_of: &is_of };
@@ -128,8 +132,18 @@ struct Work<'a, S, R, B> {
 
 impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
     async fn receipt(&self) -> Result<Option<Receipt>, Failure> {
+        let patience = (retry(self.job.restore.patience), &SystemClock, self.hands.stop);
+        self.receipt_in(&Patient::new(self.receipts, patience)).await
+    }
+
+    /// As it is at this moment, for whoever tells how far the restore is: that goes on only when this is over.
+    async fn receipt_now(&self) -> Result<Option<Receipt>, Failure> {
+        self.receipt_in(self.receipts).await
+    }
+
+    async fn receipt_in(&self, receipts: &impl Store) -> Result<Option<Receipt>, Failure> {
         let id = &self.job.restore.receipt;
-        let found = stored::read::<Receipt, _>(self.receipts, &layout::receipt(id)).await?.map(|(receipt, _)| receipt);
+        let found = stored::read::<Receipt, _>(receipts, &layout::receipt(id)).await?.map(|(receipt, _)| receipt);
         match found {
             Some(receipt) if !is_of(self.job, &receipt) => Err(Failure::permanent(format!(
                 "the receipt {id} is that of another restore, of {} into {} at {}; apply this manifest under another metadata.name",
@@ -141,6 +155,7 @@ impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
 
     async fn carry_out(&self, ledger: &mut RestoreLedger) -> Result<(), Failure> {
         let Self { job, hands, .. } = self;
+        let store = hands.patient(job.restore.patience);
         let found = self.receipt().await?;
         ledger.has_begun |= found.is_some();
         if let Some(receipt) = found.as_ref().filter(|receipt| receipt.state == State::Done) {
@@ -174,8 +189,8 @@ impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
             // What cannot be read is told by the restore itself, with every other blocker.
             if before.is_none()
                 && let Some(note) = note
-                && let Ok(open) = OpenRun::open(hands.store, &manifest.run, hands.key).await?
-                && let Ok(index) = open.index(hands.store, note).await?
+                && let Ok(open) = OpenRun::open(&store, &manifest.run, hands.key).await?
+                && let Ok(index) = open.index(&store, note).await?
                 && !self.is_allowed(ledger, &index, &manifest.run).await?
             {
                 return Ok(());
@@ -228,7 +243,7 @@ impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
             tokio::select! {
                 done = &mut restoring => break done,
                 () = tokio::time::sleep(TOLD_EVERY) => {
-                    if self.receipt().await.is_ok_and(|receipt| receipt.is_some()) {
+                    if self.receipt_now().await.is_ok_and(|receipt| receipt.is_some()) {
                         (ledger.stage, ledger.has_begun) = (Stage::Writing, true);
                     }
                     ledger.updated_at = SystemClock.now();
@@ -278,7 +293,7 @@ impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
                     if ledger.done > 0 {
                         (ledger.stage, ledger.has_begun) = (Stage::Writing, true);
                         if ledger.aliases.is_none()
-                            && let Ok(Some(receipt)) = self.receipt().await
+                            && let Ok(Some(receipt)) = self.receipt_now().await
                         {
                             ledger.aliases = aliases(&receipt);
                         }
@@ -313,14 +328,15 @@ impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
     async fn manifest(&self, receipt: Option<&Receipt>) -> Result<Manifest, Failure> {
         let approved = self.approval.map(|approval| approval.run.as_str());
         let run = receipt.map(|receipt| receipt.run.as_str()).or(approved).unwrap_or(&self.job.restore.run);
+        let store = self.hands.patient(self.job.restore.patience);
         if run == LATEST {
-            let Latest { manifest, passed_over } = latest(self.hands.store, SystemClock.now()).await?;
+            let Latest { manifest, passed_over } = latest(&store, SystemClock.now()).await?;
             if !passed_over.is_empty() {
                 info!(run = manifest.run, ?passed_over, "newer runs are not good");
             }
             return Ok(manifest);
         }
-        let found = catalogue::find(self.hands.store, run).await?;
+        let found = catalogue::find(&store, run).await?;
         let none = || format!("the store has no run {run} that is complete; see: kubectl elysia backup ls");
         found.ok_or_else(|| Failure::permanent(none()))
     }

@@ -9,10 +9,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
-use elysia_e2e::ground::{Paths, cargo};
+use elysia_e2e::ground::Paths;
 use elysia_e2e::servers::{Servers, ServersOptions};
 use serde_json::{Value, json};
 
+use super::engine::{self, Build};
 use super::programs::{PLUG_IN, Programs, told};
 use crate::bench::write_feed;
 
@@ -58,21 +59,9 @@ pub(super) fn run() -> Result<()> {
     let folder = soak.paths.target.join("soak");
     fs::create_dir_all(&folder)?;
     fs::write(folder.join("backup.json"), figures.to_string()).context("failed to write the figures")?;
-    simulated(&soak.paths)
-}
-
-/// A thousand runs and restores with injected faults, by the engine over ports in memory: of the runs 99.9 %, of the restores
-/// 95 % have to succeed, and everything that succeeds has to be what was there.
-fn simulated(paths: &Paths) -> Result<()> {
-    let folder = paths.target.join("soak");
-    fs::create_dir_all(&folder)?;
-    let file = folder.join("backup-simulated.json");
-    let mut command = cargo(paths);
-    command.args(["test", "--workspace", "--test", "backup", "--", "--ignored", "--nocapture"]);
-    command.env("ELYSIA_SOAK_FIGURES", &file);
-    ensure!(command.status().context("failed to start cargo")?.success(), "the simulated part of the soak failed");
-    println!("{}", fs::read_to_string(&file)?);
-    Ok(())
+    // A thousand runs and restores with injected faults, by the engine over ports in memory: of the runs 99.9 %, of the
+    // restores 95 % have to succeed, and everything that succeeds has to be what was there.
+    engine::run("backup-simulated", "backup", Build::Checked)
 }
 
 /// What happened so far.

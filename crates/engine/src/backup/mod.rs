@@ -34,6 +34,7 @@ pub mod native;
 pub mod opened;
 mod parquet;
 pub mod part;
+pub mod patient;
 pub mod ports;
 pub mod references;
 pub mod restore;

@@ -10,17 +10,16 @@ use elysia_engine::backup::manifest::{DataFormat, Index, SourceNote};
 use elysia_engine::backup::memory::{MemoryClass, MemoryCluster, MemoryStore};
 use elysia_engine::backup::ports::{Described, Named, ObjectSource, Page, Store as _, Stretch, Target, TenantState};
 use elysia_engine::backup::references::References;
-use elysia_engine::backup::restore::{Conflict, Progress as Restored, Receipt, Restorer};
-use elysia_engine::backup::write::{Order, Progress, WriteError, Writer};
+use elysia_engine::backup::restore::{Conflict, Progress as Restored, Receipt};
+use elysia_engine::backup::write::{Order, Progress, WriteError};
 use elysia_engine::memory::FixedClock;
 use elysia_engine::object::Object;
 use elysia_engine::ports::{PortError, Refusal};
-use elysia_engine::retry::Stop;
 use serde_json::Value;
 use tokio::sync::{Barrier, Notify};
 use uuid::Uuid;
 
-use super::world::{class, cluster, objects, order, restore_order, sound, write};
+use super::world::{class, cluster, objects, order, restore_order, restore_with, sound, write, write_with};
 
 /// Longer than any of these takes, unless something waits for what never comes.
 const LONG: Duration = Duration::from_secs(20);
@@ -42,9 +41,9 @@ impl<'a> Together<'a> {
     }
 
     async fn write(&self, store: &MemoryStore, order: &Order) -> Result<(), WriteError> {
-        let (clock, stop, progress) = (FixedClock::default(), Stop::default(), Progress::default());
-        let writer = Writer { store, source: self, clock: &clock, stop: &stop, progress: &progress, order };
-        tokio::time::timeout(LONG, writer.write()).await.expect("nothing waits for ever").map(drop)
+        let (clock, progress) = (FixedClock::default(), Progress::default());
+        let writing = write_with(store, self, order, (&clock, &progress));
+        tokio::time::timeout(LONG, writing).await.expect("nothing waits for ever").map(drop)
     }
 }
 
@@ -253,17 +252,9 @@ async fn a_part_is_done_when_it_is_confirmed_and_the_next_one_does_not_wait_for_
     let order = restore_order("Notes", "Copy", Conflict::Fail);
     let cluster = MemoryCluster::new(5, 1).collection("Copy");
     let target = Late { cluster: &cluster, next: Notify::new(), receipts: &store, seen: Mutex::default() };
-    let (clock, stop, progress) = (FixedClock::default(), Stop::default(), Restored::default());
-    let restorer = Restorer {
-        store: &store,
-        receipts: &store,
-        target: &target,
-        clock: &clock,
-        stop: &stop,
-        progress: &progress,
-        order: &order,
-    };
-    let receipt = tokio::time::timeout(LONG, restorer.restore()).await.expect("nothing waits for ever").unwrap();
+    let (clock, progress) = (FixedClock::default(), Restored::default());
+    let restoring = restore_with(&store, &target, &order, (&clock, &progress));
+    let receipt = tokio::time::timeout(LONG, restoring).await.expect("nothing waits for ever").unwrap();
     assert_eq!(receipt.counts.written, 1 + 2 + 3);
     assert_eq!(cluster.get("Copy").unwrap().objects, source.get("Notes").unwrap().objects);
     let index: Index = serde_json::from_slice(&store.files()[&layout::in_run("one", &layout::index("Notes"))]).unwrap();

@@ -8,16 +8,15 @@ use elysia_engine::backup::manifest::{DataFormat, ReplicasNote, SourceNote};
 use elysia_engine::backup::memory::{MemoryCluster, MemoryStore, times_of};
 use elysia_engine::backup::ports::{Described, ObjectSource, Page, Stretch, TenantState};
 use elysia_engine::backup::restore::Conflict;
-use elysia_engine::backup::write::{Order, Progress, Writer};
+use elysia_engine::backup::write::{Order, Progress};
 use elysia_engine::memory::FixedClock;
 use elysia_engine::object::{Object, Vector};
 use elysia_engine::ports::PortError;
-use elysia_engine::retry::Stop;
 use proptest::prelude::*;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::world::{class, id, order, restore, restore_order, sound};
+use super::world::{class, id, order, restore, restore_order, sound, write_with};
 
 /// Ids that writers know.
 const IDS: u8 = 40;
@@ -231,9 +230,7 @@ async fn keeps_its_promise(source: &Restless, store: &MemoryStore, run: &str, ba
         ..order(run, DataFormat::JsonlZstd)
     };
     let promised = source.with(|state| state.promised());
-    let (clock, stop, progress) = (FixedClock::default(), Stop::default(), Progress::default());
-    let writer = Writer { store, source, clock: &clock, stop: &stop, progress: &progress, order: &order };
-    let manifest = writer.write().await.unwrap();
+    let manifest = write_with(store, source, &order, (&FixedClock::default(), &Progress::default())).await.unwrap();
     let findings = sound(store, run).await;
     assert!(findings.is_sound(), "{run}: {:?}", findings.faults);
     let held = restored(store, run, source.name()).await;

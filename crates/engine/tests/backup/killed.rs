@@ -1,5 +1,7 @@
 //! Killed at any effect: either a whole run or none; a restore that is begun again ends as one that was never cut off.
 
+use std::time::Duration;
+
 use elysia_engine::backup::catalogue::{State, list};
 use elysia_engine::backup::manifest::DataFormat;
 use elysia_engine::backup::memory::{MemoryClass, MemoryCluster, MemoryStore};
@@ -12,8 +14,13 @@ use jiff::SignedDuration;
 
 use super::world::{class, cluster, objects, order, owner, restore, restore_order, sound, write};
 
+/// Without any patience.
+const ONCE: Retry = Retry { attempts: 1, base: Duration::ZERO, cap: Duration::ZERO, outage: Duration::ZERO };
+
 #[tokio::test]
 async fn a_backup_killed_at_any_effect_is_a_whole_run_or_none() {
+    let (clock, stop) = (FixedClock::default(), Stop::default());
+    let once = (ONCE, &clock, &stop);
     for data in [DataFormat::Parquet, DataFormat::JsonlZstd] {
         let (mut whole, mut none) = (0, 0);
         for effects in 0.. {
@@ -32,9 +39,8 @@ async fn a_backup_killed_at_any_effect_is_a_whole_run_or_none() {
                 Some(State::Unreadable(error)) => panic!("killed after {effects} effects: {error}"),
             }
             // The next run puts back to rest what was left awake, and goes its way.
-            for left in woken(&store, &owner("nightly")).await.unwrap() {
-                let how = (Retry { attempts: 1, ..Retry::default() }, &Stop::default());
-                put_back(&store, &source, &left, &FixedClock::default(), how).await.unwrap();
+            for left in woken(&store, &owner("nightly"), once).await.unwrap() {
+                put_back(&store, &source, &left, once).await.unwrap();
             }
             let was = cluster(60).get("Notes").unwrap().tenants;
             assert_eq!(source.get("Notes").unwrap().tenants, was, "killed after {effects} effects");
@@ -54,7 +60,8 @@ async fn a_backup_killed_at_any_effect_is_a_whole_run_or_none() {
 #[tokio::test]
 async fn what_was_left_awake_for_long_or_by_others_stays_so() {
     let (store, source) = (MemoryStore::default(), cluster(60));
-    let how = || (Retry { attempts: 1, ..Retry::default() }, Stop::default());
+    let (clock, stop) = (FixedClock::default(), Stop::default());
+    let once = (ONCE, &clock, &stop);
     // Until it is found awake.
     for effects in 0.. {
         if source.get("Notes").unwrap().tenants["cold"] == "HOT" {
@@ -66,18 +73,17 @@ async fn what_was_left_awake_for_long_or_by_others_stays_so() {
             .await
             .unwrap_err();
     }
-    assert_eq!(woken(&store, &owner("other")).await.unwrap(), [], "a stranger's business");
-    let found = woken(&store, &owner("nightly")).await.unwrap();
+    assert_eq!(woken(&store, &owner("other"), once).await.unwrap(), [], "a stranger's business");
+    let found = woken(&store, &owner("nightly"), once).await.unwrap();
     let [left] = found.as_slice() else { panic!("{found:?}") };
     assert_eq!((left.run.as_str(), left.collection.as_str(), left.tenant.as_str()), ("one", "Notes", "cold"));
     let week = Woken { at: left.at - SignedDuration::from_hours(24 * 8), ..left.clone() };
-    let (retry, stop) = how();
-    assert!(!put_back(&store, &source, &week, &FixedClock::default(), (retry, &stop)).await.unwrap());
+    assert!(!put_back(&store, &source, &week, once).await.unwrap());
     assert_eq!(source.get("Notes").unwrap().tenants["cold"], "HOT");
-    assert_eq!(woken(&store, &owner("nightly")).await.unwrap(), [], "and is forgotten");
-    assert!(put_back(&store, &source, left, &FixedClock::default(), (retry, &stop)).await.unwrap());
+    assert_eq!(woken(&store, &owner("nightly"), once).await.unwrap(), [], "and is forgotten");
+    assert!(put_back(&store, &source, left, once).await.unwrap());
     assert_eq!(source.get("Notes").unwrap().tenants["cold"], "COLD");
-    assert!(!put_back(&store, &source, left, &FixedClock::default(), (retry, &stop)).await.unwrap(), "it is at rest");
+    assert!(!put_back(&store, &source, left, once).await.unwrap(), "it is at rest");
 }
 
 #[tokio::test]

@@ -14,6 +14,8 @@ mod lacking;
 mod linked;
 mod meddled;
 mod profile;
+#[path = "../support/random.rs"]
+mod random;
 mod restored;
 mod retired;
 mod sealed;

@@ -7,13 +7,13 @@ use elysia_engine::backup::memory::{MemoryCluster, MemoryStore};
 use elysia_engine::backup::ports::{Got, Mode, Put, Store};
 use elysia_engine::backup::restore::Conflict;
 use elysia_engine::backup::retire::remove_run;
-use elysia_engine::backup::write::{Order, Progress, WriteError, Writer};
+use elysia_engine::backup::write::{Order, Progress, WriteError};
 use elysia_engine::category::Category;
 use elysia_engine::memory::{FixedClock, Fuse};
 use elysia_engine::ports::PortError;
-use elysia_engine::retry::{Retry, Stop};
+use elysia_engine::retry::Retry;
 
-use super::world::{cluster, order, owner, restore, restore_order, sound, write};
+use super::world::{cluster, order, owner, restore, restore_order, sound, write, write_with};
 
 /// A store in which something happens behind each file that is put.
 struct Meddled<F> {
@@ -51,10 +51,7 @@ async fn write_over<F: Fn(&MemoryStore, &str) -> Result<(), PortError> + Sync>(
     after: F,
 ) -> Result<Manifest, WriteError> {
     let store = Meddled { store: store.clone(), after };
-    let (clock, stop, progress) = (FixedClock::default(), Stop::default(), Progress::default());
-    let writer =
-        Writer { store: &store, source: &source, clock: &clock, stop: &stop, progress: &progress, order: &order };
-    writer.write().await
+    write_with(&store, &source, &order, (&FixedClock::default(), &Progress::default())).await
 }
 
 #[tokio::test]

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use elysia_engine::backup::manifest::DataFormat;
 use elysia_engine::backup::memory::MemoryStore;
-use elysia_engine::backup::restore::{self, Conflict, Restorer};
-use elysia_engine::backup::write::{Progress, Writer};
+use elysia_engine::backup::restore::{self, Conflict};
+use elysia_engine::backup::write::Progress;
 use elysia_engine::ports::Clock;
-use elysia_engine::retry::Stop;
 use jiff::Timestamp;
 
-use super::world::{cluster, objects, order, restore_order};
+use super::world::{cluster, objects, order, restore_order, restore_with, write_with};
 
 /// Each look is a second later than the one before.
 #[derive(Default)]
@@ -31,12 +30,10 @@ impl Clock for Seconds {
 
 #[tokio::test]
 async fn bytes_and_times_of_every_stage_are_told() {
-    let (store, source, clock, stop) = (MemoryStore::default(), cluster(30), Seconds::default(), Stop::default());
+    let (store, source, clock) = (MemoryStore::default(), cluster(30), Seconds::default());
     let (progress, mut order) = (Progress::default(), order("one", DataFormat::Parquet));
     order.collections = vec!["Articles".to_owned()];
-    let writer =
-        Writer { store: &store, source: &source, clock: &clock, stop: &stop, progress: &progress, order: &order };
-    let manifest = writer.write().await.unwrap();
+    let manifest = write_with(&store, &source, &order, (&clock, &progress)).await.unwrap();
     let bytes = objects(0..30).values().map(|object| object.bytes() as u64).sum::<u64>();
     assert_eq!(progress.read_bytes.load(Ordering::Relaxed), bytes);
     assert!(progress.bytes.load(Ordering::Relaxed) >= manifest.bytes());
@@ -45,16 +42,7 @@ async fn bytes_and_times_of_every_stage_are_told() {
 
     let (progress, target) = (restore::Progress::default(), cluster(0).collection("Copy"));
     let order = restore_order("Articles", "Copy", Conflict::Fail);
-    let restorer = Restorer {
-        store: &store,
-        receipts: &store,
-        target: &target,
-        clock: &clock,
-        stop: &stop,
-        progress: &progress,
-        order: &order,
-    };
-    restorer.restore().await.unwrap();
+    restore_with(&store, &target, &order, (&clock, &progress)).await.unwrap();
     assert_eq!(progress.read_bytes.load(Ordering::Relaxed), manifest.bytes());
     assert_eq!(progress.written_bytes.load(Ordering::Relaxed), bytes);
     let times = [&progress.fetching, &progress.decoding, &progress.writing];

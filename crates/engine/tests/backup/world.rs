@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use elysia_engine::backup::manifest::{DataFormat, Manifest, Owner};
 use elysia_engine::backup::memory::{MemoryClass, MemoryCluster, MemoryStore};
+use elysia_engine::backup::ports::{ObjectSource, Store, Target};
 use elysia_engine::backup::restore::{self, Conflict, Receipt, RestoreError, Restorer};
 use elysia_engine::backup::transform::Select;
 use elysia_engine::backup::verify::{Depth, Findings, verify};
 use elysia_engine::backup::write::{Cold, Order, Progress, WriteError, Writer};
 use elysia_engine::memory::FixedClock;
 use elysia_engine::object::{Object, Vector};
+use elysia_engine::ports::Clock;
 use elysia_engine::retry::{Retry, Stop};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -89,8 +91,17 @@ pub(crate) fn order(run: &str, data: DataFormat) -> Order {
 }
 
 pub(crate) async fn write(store: &MemoryStore, cluster: &MemoryCluster, order: &Order) -> Result<Manifest, WriteError> {
-    let (clock, stop, progress) = (FixedClock::default(), Stop::default(), Progress::default());
-    Writer { store, source: cluster, clock: &clock, stop: &stop, progress: &progress, order }.write().await
+    write_with(store, cluster, order, (&FixedClock::default(), &Progress::default())).await
+}
+
+/// The same over any ports.
+pub(crate) async fn write_with<S: Store, O: ObjectSource, C: Clock>(
+    store: &S,
+    source: &O,
+    order: &Order,
+    (clock, progress): (&C, &Progress),
+) -> Result<Manifest, WriteError> {
+    Writer { store, source, clock, stop: &Stop::default(), progress, order }.write().await
 }
 
 pub(crate) async fn sound(store: &MemoryStore, run: &str) -> Findings {
@@ -133,9 +144,16 @@ pub(crate) async fn restore(
     target: &MemoryCluster,
     order: &restore::Order,
 ) -> Result<Receipt, RestoreError> {
-    let (clock, stop, progress) = (FixedClock::default(), Stop::default(), restore::Progress::default());
     let target = target.collection(&order.into);
-    let restorer =
-        Restorer { store, receipts: store, target: &target, clock: &clock, stop: &stop, progress: &progress, order };
-    restorer.restore().await
+    restore_with(store, &target, order, (&FixedClock::default(), &restore::Progress::default())).await
+}
+
+/// The same over any ports, with the receipt beside the runs.
+pub(crate) async fn restore_with<S: Store, T: Target, C: Clock>(
+    store: &S,
+    target: &T,
+    order: &restore::Order,
+    (clock, progress): (&C, &restore::Progress),
+) -> Result<Receipt, RestoreError> {
+    Restorer { store, receipts: store, target, clock, stop: &Stop::default(), progress, order }.restore().await
 }

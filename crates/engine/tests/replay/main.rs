@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod oracle;
+#[path = "../support/random.rs"]
+mod random;
 mod soak;
 mod world;
 

@@ -12,6 +12,7 @@ use elysia_engine::window::WindowLimits;
 use serde_json::json;
 
 use crate::oracle::{Line, Oracle, Shape};
+use crate::random::Random;
 use crate::world::World;
 
 /// Kills in all; `ELYSIA_SOAK_KILLS` asks for more.
@@ -23,22 +24,10 @@ const PATHS: u64 = 40;
 /// Most kills of one feed.
 const KILLS_OF_ONE: u64 = 6;
 
-/// xorshift64*: a seed that is printed tells the whole story.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % bound
-    }
-
-    fn one_of(&mut self, paths: &BTreeSet<String>) -> Option<String> {
-        let count = u64::try_from(paths.len()).unwrap();
-        let at = usize::try_from(self.below(count.max(1))).unwrap();
-        paths.iter().nth(at).cloned()
-    }
+fn one_of(random: &mut Random, paths: &BTreeSet<String>) -> Option<String> {
+    let count = u64::try_from(paths.len()).unwrap();
+    let at = usize::try_from(random.below(count.max(1))).unwrap();
+    paths.iter().nth(at).cloned()
 }
 
 fn producer(random: &mut Random) -> Vec<Line> {
@@ -48,7 +37,7 @@ fn producer(random: &mut Random) -> Vec<Line> {
         let fresh = format!("p{}", random.below(PATHS));
         let words = usize::try_from(random.below(12)).unwrap();
         let text = format!("text {} {}", random.below(1_000), "of words ".repeat(words));
-        let line = match (random.below(10), random.one_of(&there)) {
+        let line = match (random.below(10), one_of(random, &there)) {
             (0, _) => Line::Malformed,
             (1 | 2, Some(path)) => Line::modify(&path, &text),
             (3, Some(path)) => Line::describe(&path, &text),
@@ -80,7 +69,7 @@ fn a_thousand_kills_and_lost_ledgers() {
     let mut most_calls = 0;
     while kills < wanted {
         feeds += 1;
-        let mut random = Random(feeds.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut random = Random::of(feeds);
         let feed = producer(&mut random);
         let cut = usize::try_from(random.below(u64::try_from(feed.len()).unwrap())).unwrap();
         let files = [feed[..cut].to_vec(), feed[cut..].to_vec()];

@@ -275,7 +275,11 @@ fn failed(action: &str, path: &Path, error: &io::Error) -> PortError {
     // A disk that is full, or that nobody may write, stays so.
     let retryable = !matches!(
         error.kind(),
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::StorageFull | ErrorKind::InvalidInput
+        ErrorKind::PermissionDenied
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::StorageFull
+            | ErrorKind::QuotaExceeded
+            | ErrorKind::InvalidInput
     );
     let message = format!("failed to {action} {}: {}", path.display(), chain(error));
     PortError { category: Category::FileSystem, retryable, message }

@@ -86,7 +86,7 @@ async fn state<T: Target>(target: &T, alias: &str, order: &Order) -> Result<Alia
 impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
     /// Makes those that are absent; answers how all of them stand then. Hours have passed since they were looked at.
     pub(super) async fn make_aliases(&self, aliases: &[String]) -> Result<BTreeMap<String, AliasState>, RestoreError> {
-        let mut found = self.call(async || look(self.target, aliases, self.order).await).await?;
+        let mut found = look(&self.patient(self.target), aliases, self.order).await?;
         for (alias, is) in &mut found {
             if *is != AliasState::Absent {
                 continue;

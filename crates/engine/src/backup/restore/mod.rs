@@ -50,6 +50,7 @@ use super::digest::Contents;
 use super::manifest::{ByTenant, by_tenant};
 use super::opened::part_name;
 use super::part::DecodeError;
+use super::patient::Patient;
 use super::ports::{ObjectSource, Store, Stretch, Target};
 use super::seal::Key;
 use super::stages::StageTime;
@@ -57,7 +58,7 @@ use super::stored::StoredError;
 use super::transform::{Select, Step, Transformation, Unconverted};
 use super::verify::Fault;
 use crate::ports::{Clock, PortError};
-use crate::retry::{Faults, Patience, Retry, Stop, with_retry};
+use crate::retry::{Retry, Stop, patiently};
 
 /// What becomes of an object whose id is taken.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
@@ -314,13 +315,17 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         self.flow(left, manner, (source, roll), transformation, receipt).await
     }
 
-    /// Looks at everything; once more where a call failed for now, since it writes nothing.
+    /// Looks at everything; again where it changed while it was looked at, since nothing is written.
     async fn look(&self) -> Result<(Preflight, Option<preflight::Origin>), RestoreError> {
+        let (store, receipts, target) =
+            (&self.patient(self.store), &self.patient(self.receipts), &self.patient(self.target));
         let look = async || {
-            let looked = preflight::look(self.store, self.receipts, self.target, self.order, self.clock.now()).await;
+            let looked = preflight::look(store, receipts, target, self.order, self.clock.now()).await;
             if let Err(StoredError::Port(error)) = looked { Err(error) } else { Ok(looked) }
         };
-        Ok(self.call(look).await??)
+        // Its calls were tried already.
+        let retry = self.order.retry.of_strangers();
+        Ok(patiently((retry, self.clock, self.stop), look).await??)
     }
 
     /// Makes the class. Where the servers refuse it, nothing is left of the restore: no receipt keeps the run from being
@@ -344,10 +349,12 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
     }
 
     async fn call<V>(&self, call: impl AsyncFnMut() -> Result<V, PortError>) -> Result<V, PortError> {
-        let faults = Faults::default();
-        let patience =
-            Patience { retry: self.order.retry, clock: self.clock, stop: self.stop, faults: &faults, breaker: None };
-        with_retry(&patience, call).await
+        patiently((self.order.retry, self.clock, self.stop), call).await
+    }
+
+    /// A port for what asks it several times: each of the calls is tried.
+    fn patient<'a, P>(&'a self, port: &'a P) -> Patient<'a, P, C> {
+        Patient::new(port, (self.order.retry, self.clock, self.stop))
     }
 }
 

@@ -18,13 +18,14 @@ use crate::backup::living::{Broken, Group, LivingPart};
 use crate::backup::manifest::{ByTenant, Index, Part, by_tenant};
 use crate::backup::opened::Chain;
 use crate::backup::part::open;
+use crate::backup::patient::Patient;
 use crate::backup::ports::{ObjectSource, Store, Target};
 use crate::backup::restore::{Order, contents, is_chosen, transformed};
 use crate::backup::transform::{Problem, Transformation, Unconverted};
 use crate::backup::write::beside;
 use crate::object::{Object, Vector};
 use crate::ports::{Clock, PortError};
-use crate::retry::{Faults, Patience, Stop, with_retry};
+use crate::retry::{Stop, patiently};
 
 /// Searches in the restored collection.
 pub trait Searcher: Sync {
@@ -169,11 +170,12 @@ struct Run<'a> {
 impl<S: Store, T: Target, O: ObjectSource, N: Searcher, C: Clock> Drill<'_, S, T, O, N, C> {
     /// Compares the collection with the run.
     pub async fn read_back(&self) -> Result<ReadBack, DrillError> {
-        let chain = self.call(async || Chain::open(self.store, &self.order.run, self.order.key.as_ref()).await).await?;
-        let chain = chain.map_err(DrillError::Damaged)?;
+        let patience = (self.order.retry, self.clock, self.stop);
+        let store = &Patient::new(self.store, patience);
+        let chain = Chain::open(store, &self.order.run, self.order.key.as_ref()).await?.map_err(DrillError::Damaged)?;
         let name = &self.order.collection;
         let note = chain.own().manifest.collection(name).ok_or_else(|| DrillError::NoCollection(name.clone()))?;
-        let indexes = self.call(async || chain.indexes(self.store, name).await).await?.map_err(DrillError::Damaged)?;
+        let indexes = chain.indexes(store, name).await?.map_err(DrillError::Damaged)?;
         let Some((_, own)) = indexes.first() else { return Err(DrillError::NoCollection(name.clone())) };
         let transformation = Transformation::of(&own.schema, &self.order.select, &self.order.transform);
         let transformation = transformation.map_err(DrillError::Transform)?;
@@ -290,13 +292,15 @@ impl<S: Store, T: Target, O: ObjectSource, N: Searcher, C: Clock> Drill<'_, S, T
 
     async fn judge(&self, wanted: Wanted, unread: usize) -> Result<ReadBack, DrillError> {
         let Wanted { tenants, objects, sampled, searched, searches } = wanted;
+        // Of some thousand pages none may fail if they are tried as one.
+        let source = Patient::new(self.source, (self.order.retry, self.clock, self.stop));
         let mut out = ReadBack { wanted: objects, unread, sampled, overlap: 1.0, ..ReadBack::default() };
         for (tenant, wanted) in tenants {
             if self.stop.is_set() {
                 return Err(DrillError::Stopped);
             }
             let also = tenant.as_deref();
-            let found = self.call(async || contents(self.source, &self.order.into, also).await).await?;
+            let found = contents(&source, &self.order.into, also).await?;
             out.found += found.objects;
             if found != wanted {
                 out.unequal += 1;
@@ -322,10 +326,7 @@ impl<S: Store, T: Target, O: ObjectSource, N: Searcher, C: Clock> Drill<'_, S, T
     }
 
     async fn call<V>(&self, call: impl AsyncFnMut() -> Result<V, PortError>) -> Result<V, PortError> {
-        let faults = Faults::default();
-        let patience =
-            Patience { retry: self.order.retry, clock: self.clock, stop: self.stop, faults: &faults, breaker: None };
-        with_retry(&patience, call).await
+        patiently((self.order.retry, self.clock, self.stop), call).await
     }
 }
 

@@ -15,7 +15,7 @@ use crate::backup::manifest::CollectionNote;
 use crate::backup::opened::Chain;
 use crate::backup::ports::{Described, ObjectSource, Store};
 use crate::ports::{Clock, PortError};
-use crate::retry::{Faults, Patience, Stop, with_retry};
+use crate::retry::{Stop, patiently};
 
 /// Collections are written side by side where they have so many tenants together at most: what is known of each tenant is
 /// kept until its collection is written, a kilobyte or so.
@@ -114,8 +114,6 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
 
     /// As [`super::Writer::call`], and no longer tried when something else has failed.
     pub(super) async fn call<T>(&self, call: impl AsyncFnMut() -> Result<T, PortError>) -> Result<T, PortError> {
-        let (faults, clock) = (Faults::default(), self.writer.clock);
-        let (retry, stop) = (self.writer.order.retry, &self.lanes.stop);
-        with_retry(&Patience { retry, clock, stop, faults: &faults, breaker: None }, call).await
+        patiently((self.writer.order.retry, self.writer.clock, &self.lanes.stop), call).await
     }
 }

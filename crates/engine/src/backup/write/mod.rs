@@ -39,13 +39,14 @@ use super::manifest::{
     Marker, Owner, RunMode,
 };
 use super::opened::Chain;
+use super::patient::Patient;
 use super::ports::{Described, Got, Mode, ObjectSource, Put, Store, TenantState};
 use super::seal::{Key, SealError, Sealer};
 use super::stages::StageTime;
 use super::stored::{self, StoredError, document};
 use crate::checkpoint::Digest;
 use crate::ports::{Clock, PortError};
-use crate::retry::{Faults, Patience, Retry, Stop, with_retry};
+use crate::retry::{Retry, Stop, patiently};
 
 /// Stretches that are read at once, unless it is said otherwise. Each holds a part, at most 32 MiB, and a page.
 pub const LANES: usize = 4;
@@ -201,7 +202,7 @@ impl<S: Store, O: ObjectSource, C: Clock> Writer<'_, S, O, C> {
         let mut collections = job.collections(described).await?;
         // What a restore wrote into meanwhile is half of one state and half of another.
         let cluster = &order.owner.cluster;
-        let restored = self.call(async || catalogue::restored(self.store, cluster, started_at).await).await?;
+        let restored = catalogue::restored(&self.patient(), cluster, started_at).await?;
         collections.retain(|note| !restored.contains_key(&note.name));
         if let (true, Some(first)) = (collections.is_empty(), order.collections.first()) {
             // It would count as a run, and hold nothing.
@@ -266,8 +267,7 @@ impl<S: Store, O: ObjectSource, C: Clock> Writer<'_, S, O, C> {
             return Err(refuse("this is no run's id".to_owned()));
         }
         let key = self.order.key.as_ref();
-        let chain = self.call(async || Chain::open(self.store, run, key).await).await?;
-        let chain = chain.map_err(|fault| refuse(fault.to_string()))?;
+        let chain = Chain::open(&self.patient(), run, key).await?.map_err(|fault| refuse(fault.to_string()))?;
         let manifest = &chain.own().manifest;
         let filter = self.order.filter.as_ref().map(|filter| filter_note(filter, key).digest);
         let reason = if manifest.owner != self.order.owner {
@@ -292,7 +292,7 @@ impl<S: Store, O: ObjectSource, C: Clock> Writer<'_, S, O, C> {
         let marker = Marker { format: FORMAT.to_owned(), version: FORMAT_VERSION, owner: owner.clone(), since: now };
         self.call(async || self.store.put(layout::OWNER, document(&marker), Mode::Create).await).await?;
         // Read back whatever the answer is: who writes here goes by what the store holds, not by what it said.
-        let found = self.call(async || Ok(stored::read::<Marker, _>(self.store, layout::OWNER).await)).await??;
+        let found = stored::read::<Marker, _>(&self.patient(), layout::OWNER).await?;
         match found {
             Some((marker, _)) if marker.owner == *owner => Ok(()),
             Some((marker, _)) => {
@@ -363,10 +363,12 @@ impl<S: Store, O: ObjectSource, C: Clock> Writer<'_, S, O, C> {
     }
 
     async fn call<T>(&self, call: impl AsyncFnMut() -> Result<T, PortError>) -> Result<T, PortError> {
-        let faults = Faults::default();
-        let patience =
-            Patience { retry: self.order.retry, clock: self.clock, stop: self.stop, faults: &faults, breaker: None };
-        with_retry(&patience, call).await
+        patiently((self.order.retry, self.clock, self.stop), call).await
+    }
+
+    /// The store for what asks it several times: each of the calls is tried.
+    fn patient(&self) -> Patient<'_, S, C> {
+        Patient::new(self.store, (self.order.retry, self.clock, self.stop))
     }
 }
 

@@ -9,10 +9,11 @@ use tracing::{info, warn};
 
 use crate::backup::layout;
 use crate::backup::manifest::{FORMAT, FORMAT_VERSION, Owner};
+use crate::backup::patient::Patient;
 use crate::backup::ports::{Mode, ObjectSource, Store};
 use crate::backup::stored::{self, StoredError, document};
 use crate::ports::{Clock, PortError};
-use crate::retry::{Faults, Patience, Retry, Stop, with_retry};
+use crate::retry::{Retry, Stop, patiently};
 
 /// Notes that are looked at: one is left by each worker that died, and the next run takes it away.
 const MOST_NOTES: usize = 1_000;
@@ -66,7 +67,12 @@ pub(super) async fn forget<S: Store>(store: &S, run: &str) -> Result<(), PortErr
 }
 
 /// What runs of this owner have woken and not put back to rest: those that died, and those that are under way.
-pub async fn woken<S: Store>(store: &S, owner: &Owner) -> Result<Vec<Woken>, PortError> {
+pub async fn woken<S: Store, C: Clock>(
+    store: &S,
+    owner: &Owner,
+    (retry, clock, stop): (Retry, &C, &Stop),
+) -> Result<Vec<Woken>, PortError> {
+    let store = &Patient::new(store, (retry, clock, stop));
     let mut found = Vec::new();
     for key in store.files(layout::WOKEN, MOST_NOTES).await? {
         match stored::read::<Woken, _>(store, &key).await {
@@ -88,20 +94,17 @@ pub async fn put_back<S: Store, O: ObjectSource, C: Clock>(
     store: &S,
     source: &O,
     woken: &Woken,
-    clock: &C,
-    (retry, stop): (Retry, &Stop),
+    patience: (Retry, &C, &Stop),
 ) -> Result<bool, PortError> {
-    let faults = Faults::default();
-    let patience = Patience { retry, clock, stop, faults: &faults, breaker: None };
     let Woken { collection, tenant, run, at, .. } = woken;
-    let described = with_retry(&patience, async || source.describe(collection).await).await?;
+    let described = patiently(patience, async || source.describe(collection).await).await?;
     let tenants = described.and_then(|described| described.tenants).unwrap_or_default();
     let is_awake = tenants.iter().any(|state| state.name == *tenant && state.is_awake());
-    let is_meant = is_awake && clock.now().duration_since(*at) <= REMEMBERED;
+    let is_meant = is_awake && patience.1.now().duration_since(*at) <= REMEMBERED;
     if is_meant {
-        with_retry(&patience, async || source.set_awake(collection, tenant, false).await).await?;
+        patiently(patience, async || source.set_awake(collection, tenant, false).await).await?;
         info!(run, collection, tenant, "put a tenant back to rest that a run had left awake");
     }
-    with_retry(&patience, async || forget(store, run).await).await?;
+    patiently(patience, async || forget(store, run).await).await?;
     Ok(is_meant)
 }
