@@ -5,6 +5,7 @@
 mod ahead;
 mod aliases;
 mod chosen;
+mod computed;
 mod drilled;
 mod faults;
 mod incremental;
@@ -13,6 +14,7 @@ mod killed;
 mod lacking;
 mod meddled;
 mod profile;
+mod resting;
 mod restored;
 mod retired;
 mod sealed;

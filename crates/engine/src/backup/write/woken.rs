@@ -94,12 +94,10 @@ pub async fn put_back<S: Store, O: ObjectSource, C: Clock>(
     let faults = Faults::default();
     let patience = Patience { retry, clock, stop, faults: &faults, breaker: None };
     let Woken { collection, tenant, run, at, .. } = woken;
-    let described = with_retry(&patience, async || source.describe(collection).await).await?;
-    let tenants = described.and_then(|described| described.tenants).unwrap_or_default();
-    let is_awake = tenants.iter().any(|state| state.name == *tenant && state.is_awake());
-    let is_meant = is_awake && clock.now().duration_since(*at) <= REMEMBERED;
+    let state = with_retry(&patience, async || source.tenant(collection, tenant).await).await?;
+    let is_meant = state.is_some_and(|state| state.is_awake()) && clock.now().duration_since(*at) <= REMEMBERED;
     if is_meant {
-        with_retry(&patience, async || source.set_awake(collection, tenant, false).await).await?;
+        with_retry(&patience, async || source.rest(collection, tenant).await).await?;
         info!(run, collection, tenant, "put a tenant back to rest that a run had left awake");
     }
     with_retry(&patience, async || forget(store, run).await).await?;
