@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use elysia_engine::chunk::Chunking;
 use elysia_engine::mapping::{ClassVectors, DataType, Mapping, Unmapped};
+use elysia_engine::vectorizers::{computed_vectors, has_unnamed};
 use serde_json::Value;
 
 /// A collection as far as a feed is concerned.
@@ -38,32 +39,21 @@ pub(super) fn read(
         properties.push((name, DataType::parse(word)));
     }
     let mapping = Mapping::with_chunking(properties, unmapped, names, chunking).map_err(|error| error.to_string())?;
-    Ok(Class { mapping: mapping.with_vectors(vectors(class)), computed_vectors: computed_vectors(class) })
+    Ok(Class {
+        mapping: mapping.with_vectors(vectors(class)),
+        computed_vectors: computed_vectors(class).into_keys().collect(),
+    })
 }
 
-/// A class has named vectors, or the one without a name; one to which named vectors were added later has both, and then
-/// its `vectorIndexConfig` beside them.
 fn vectors(class: &Value) -> ClassVectors {
     let named: BTreeSet<String> =
         class["vectorConfig"].as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
-    ClassVectors { unnamed: named.is_empty() || class["vectorIndexConfig"].is_object(), named }
+    ClassVectors { unnamed: has_unnamed(class), named }
 }
 
 /// Whether the server computes vectors of what is written.
 pub(crate) fn computes_vectors(class: &Value) -> bool {
     !computed_vectors(class).is_empty()
-}
-
-fn computed_vectors(class: &Value) -> BTreeSet<String> {
-    const NONE: &str = "none";
-    if let Some(vectors) = class["vectorConfig"].as_object().filter(|vectors| !vectors.is_empty()) {
-        let is_computed = |config: &Value| {
-            config["vectorizer"].as_object().is_some_and(|modules| modules.keys().any(|module| module != NONE))
-        };
-        return vectors.iter().filter(|(_, config)| is_computed(config)).map(|(name, _)| name.clone()).collect();
-    }
-    let vectorizer = class["vectorizer"].as_str().unwrap_or(NONE);
-    if [NONE, ""].contains(&vectorizer) { BTreeSet::new() } else { BTreeSet::from([String::new()]) }
 }
 
 #[cfg(test)]

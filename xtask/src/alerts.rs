@@ -124,6 +124,7 @@ fn backups() -> Vec<Case> {
     let state = |state: &str, value| always("elysia_backup_state", "nightly", &format!(r#"state="{state}""#), value);
     let drill =
         |state: &str, value| always("elysia_backup_drill_state", "nightly", &format!(r#"state="{state}""#), value);
+    let left_out = |values: &str| of("elysia_backup_collections_left_out", "nightly", "", values);
     let due = |second| always("elysia_backup_due_timestamp_seconds", "nightly", "", second);
     let success = |second| always("elysia_backup_success_timestamp_seconds", "nightly", "", second);
     let memory = |kind: &str, which: &str, value| {
@@ -137,6 +138,10 @@ fn backups() -> Vec<Case> {
         case("ElysiaBackupFailed", 10, &[], vec![state("Succeeded", 1), state("Failed", 0)]),
         case("ElysiaBackupDrillFailed", 10, &["nightly"], vec![drill("Unfinished", 1), drill("Passed", 0)]),
         case("ElysiaBackupDrillFailed", 10, &[], vec![drill("Unfinished", 0), drill("Passed", 1)]),
+        case("ElysiaBackupLeavesOut", 27 * 60, &["nightly"], vec![left_out("2x2000")]),
+        // A night's run made way for a restore, and the next one is whole.
+        case("ElysiaBackupLeavesOut", 27 * 60, &[], vec![left_out("2x1440 0x600")]),
+        case("ElysiaBackupLeavesOut", 20 * 60, &[], vec![left_out("2x2000")]),
         // Due at the beginning, and no good run at all, or only one of before.
         case("ElysiaBackupLate", seven, &["nightly"], vec![due(60)]),
         case("ElysiaBackupLate", seven, &["nightly"], vec![due(60), success(30)]),

@@ -167,6 +167,9 @@ pub struct CollectionRestoreStatus {
     /// The run that is restored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
+    /// Newer runs that were passed over for it, where `run: latest` was asked for; absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passed_over: Option<PassedOverRuns>,
     /// The Job that does the work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
@@ -194,6 +197,28 @@ pub struct CollectionRestoreStatus {
     /// Ready; Running, Reconciling and Stalled only while True.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+}
+
+/// Newer runs than the one that is restored. `latest` takes none that is Suspect, damaged, failed its restore drill or lies in
+/// the future. What was written since the run that is restored is not restored.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PassedOverRuns {
+    /// How many.
+    pub total: i64,
+    /// The newest of them, at most 5, each with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<PassedOverRun>,
+}
+
+/// A run that was passed over.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PassedOverRun {
+    /// Its id.
+    pub run: String,
+    /// Why, e.g. `it is Suspect: Articles has 3 objects, and had 900`.
+    pub why: String,
 }
 
 /// How far a restore is.

@@ -50,4 +50,5 @@ mod settle;
 pub mod step;
 mod tail;
 pub mod validation;
+pub mod vectorizers;
 pub mod window;

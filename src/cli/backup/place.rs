@@ -17,7 +17,7 @@ use crate::cli::printer::{Printer, plain};
 use crate::cli::session::Stop;
 use crate::worker::authorities;
 use crate::worker::backup::Failure;
-use crate::worker::backup::latest::{Latest, latest};
+use crate::worker::backup::latest::{Latest, latest, named};
 use crate::worker::backup::listing::{self, Reading};
 use crate::worker::backup::store::{self, AnyStore, StoreKey};
 use crate::worker::backup::work::{AzureWork, BucketWork, GcsWork, StoreWork};
@@ -220,7 +220,7 @@ pub(super) async fn find_good(
     let next = format!("kubectl elysia backup ls {}", place.again());
     let Latest { manifest, passed_over } =
         latest(store, Timestamp::now()).await.map_err(|failure| stopped(&failure, &next))?;
-    for run in passed_over {
+    for run in named(&passed_over) {
         printer.note(&format!("passed over {}\n", plain(&run)));
     }
     Ok(manifest)

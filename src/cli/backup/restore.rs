@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
 use elysia_engine::backup::filter::Expression;
 use elysia_engine::backup::layout;
-use elysia_engine::backup::restore::{AliasState, Blocker, Conflict, Preflight, Progress, Receipt, State};
+use elysia_engine::backup::restore::{AliasState, Blocker, Computed, Conflict, Preflight, Progress, Receipt, State};
 use elysia_engine::backup::transform::Select;
 use elysia_engine::checkpoint::Digest;
 use elysia_engine::retry::Stop as Halt;
@@ -226,6 +226,7 @@ pub(super) async fn run(args: &RestoreArgs, target: &Target, printer: Printer) -
     if !plan.blockers.is_empty() {
         return Err(refused(&plan.blockers, &work, &args.store));
     }
+    plan.computed.iter().for_each(|it| printer.note(&format!("{}\n", plain(&it.to_string()))));
     consent(args, &work, &plan, &way, printer).await?;
     if work.receipts.as_ref() != Some(&work.store) {
         printer.note(&unseen(&work));
@@ -379,6 +380,7 @@ pub(super) struct Planned<'a> {
     pub(super) aliases: &'a BTreeMap<String, AliasState>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) deferred: &'a BTreeSet<String>,
+    pub(super) computed: &'a [Computed],
     pub(super) blockers: &'a [Blocker],
 }
 
@@ -400,6 +402,7 @@ fn show_plan(args: &RestoreArgs, work: &RestoreWork, plan: &Preflight, printer: 
         },
         aliases: &plan.aliases,
         deferred: &plan.receipt.deferred,
+        computed: &plan.computed,
         blockers: &plan.blockers,
     };
     let text = match args.output {
@@ -423,6 +426,7 @@ pub(super) fn render_plan(planned: &Planned<'_>) -> String {
         state,
         aliases,
         deferred,
+        computed,
         blockers,
     } = planned;
     let objects = objects.map_or_else(|| "?".to_owned(), |objects| objects.to_string());
@@ -435,22 +439,15 @@ pub(super) fn render_plan(planned: &Planned<'_>) -> String {
         plain(into),
         plain(receipt),
     );
-    for (alias, is) in *aliases {
-        // Writing to a String cannot fail.
-        writeln!(text, "alias      {}: {}", plain(alias), plain(&standing(is))).ok();
-    }
+    text.extend(aliases.iter().map(|(it, is)| format!("alias      {}: {}\n", plain(it), plain(&standing(is)))));
     for property in *deferred {
         let later = "is added behind the objects, once the collection that it leads to is there";
         // Writing to a String cannot fail.
         writeln!(text, "property   {}: {later}", plain(property)).ok();
     }
-    if blockers.is_empty() {
-        // Writing to a String cannot fail.
-        writeln!(text, "{}: nothing stands in the way", paint(GOOD, "ok")).ok();
-    }
-    for blocker in *blockers {
-        writeln!(text, "{}: {}", paint(BAD, "blocked"), plain(&blocker.to_string())).ok();
-    }
+    text.extend(computed.iter().map(|it| format!("computed   {}\n", plain(&it.to_string()))));
+    text.extend(blockers.is_empty().then(|| format!("{}: nothing stands in the way\n", paint(GOOD, "ok"))));
+    text.extend(blockers.iter().map(|it| format!("{}: {}\n", paint(BAD, "blocked"), plain(&it.to_string()))));
     text
 }
 

@@ -8,7 +8,7 @@ use elysia_engine::backup::manifest::{
     CollectionNote, DataFormat, Difference, FORMAT, FORMAT_VERSION, FileNote, Manifest, NativeNote, Owner,
     ReplicasNote, RunMode, SourceNote,
 };
-use elysia_engine::backup::restore::{AliasState, Blocker, Conflict, Receipt};
+use elysia_engine::backup::restore::{AliasState, Blocker, Computed, Conflict, Receipt};
 use elysia_engine::backup::stored::StoredError;
 use elysia_engine::backup::verify::{Depth, Fault, Findings};
 use elysia_engine::checkpoint::Digest;
@@ -295,7 +295,7 @@ fn the_same_restore_has_the_same_receipt_and_no_other_has() {
 }
 
 #[test]
-fn a_plan_says_what_becomes_of_each_alias() {
+fn a_plan_says_what_becomes_of_each_alias_and_what_is_computed() {
     let elsewhere = AliasState::Elsewhere { collection: "Newer".to_owned() };
     let old = AliasState::Unknown { version: "1.31.0".to_owned() };
     let aliases = [
@@ -319,6 +319,10 @@ fn a_plan_says_what_becomes_of_each_alias() {
         state: "new",
         aliases: &aliases,
         deferred: &["by".to_owned()].into(),
+        computed: &[
+            Computed { vector: String::new(), module: "text2vec-x".to_owned(), objects: 3 },
+            Computed { vector: "late".to_owned(), module: "text2vec-y".to_owned(), objects: 9 },
+        ],
         blockers: &[Blocker::AliasTaken { alias: "Papers".to_owned() }],
     };
     insta::assert_snapshot!(text(&render_plan(&planned)), @r"
@@ -334,6 +338,8 @@ fn a_plan_says_what_becomes_of_each_alias() {
     alias      Moved: it leads to Newer, and stays so
     alias      Papers: a collection has that name
     property   by: is added behind the objects, once the collection that it leads to is there
+    computed   3 objects have no vector in the backup: module text2vec-x computes it as they are written
+    computed   9 objects have no vector `late` in the backup: module text2vec-y computes it as they are written
     blocked: alias Papers cannot be made, since there is a collection of that name: let the restore leave aliases out
     ");
 }

@@ -114,56 +114,43 @@ pub(in crate::cli) struct Owner {
 impl From<ElysiaCollection> for Owner {
     fn from(object: ElysiaCollection) -> Self {
         let status = object.status.unwrap_or_default();
-        Self {
-            kind: Kind::Collection,
-            metadata: object.metadata,
-            collection: object.spec.collection,
-            plan: status.plan,
-            conditions: status.conditions,
-        }
+        Self::new(Kind::Collection, object.metadata, object.spec.collection, (status.plan, status.conditions))
     }
 }
 
 impl From<IndexSource> for Owner {
     fn from(object: IndexSource) -> Self {
         let status = object.status.unwrap_or_default();
-        Self {
-            kind: Kind::Feed,
-            metadata: object.metadata,
-            collection: object.spec.collection,
-            plan: status.plan,
-            conditions: status.conditions,
-        }
+        Self::new(Kind::Feed, object.metadata, object.spec.collection, (status.plan, status.conditions))
     }
 }
 
 impl From<CollectionBackup> for Owner {
     fn from(object: CollectionBackup) -> Self {
         let status = object.status.unwrap_or_default();
-        Self {
-            kind: Kind::Backup,
-            metadata: object.metadata,
-            collection: object.spec.collections.join(", "),
-            plan: status.plan,
-            conditions: status.conditions,
-        }
+        let collections = object.spec.collections.join(", ");
+        Self::new(Kind::Backup, object.metadata, collections, (status.plan, status.conditions))
     }
 }
 
 impl From<CollectionRestore> for Owner {
     fn from(object: CollectionRestore) -> Self {
         let status = object.status.unwrap_or_default();
-        Self {
-            kind: Kind::Restore,
-            metadata: object.metadata,
-            collection: object.spec.into.unwrap_or(object.spec.collection),
-            plan: status.plan,
-            conditions: status.conditions,
-        }
+        let into = object.spec.into.unwrap_or(object.spec.collection);
+        Self::new(Kind::Restore, object.metadata, into, (status.plan, status.conditions))
     }
 }
 
 impl Owner {
+    fn new(
+        kind: Kind,
+        metadata: ObjectMeta,
+        collection: String,
+        (plan, conditions): (Option<PlanStatus>, Vec<Condition>),
+    ) -> Self {
+        Self { kind, metadata, collection, plan, conditions }
+    }
+
     pub(super) fn name(&self) -> String {
         self.metadata.name.clone().unwrap_or_default()
     }

@@ -64,6 +64,7 @@ impl World {
             order: work.order,
             run_now: work.run_now,
             run: Some("r1".to_owned()),
+            passed_over: None,
             stage,
             total: 9,
             done: if stage == Stage::Done { 9 } else { 4 },

@@ -47,6 +47,7 @@ pub(super) struct BackupGauges {
     bytes: IntGaugeVec,
     seconds: IntGaugeVec,
     runs: IntGaugeVec,
+    left_out: IntGaugeVec,
     stored: IntGaugeVec,
     state: IntGaugeVec,
     phase: IntGaugeVec,
@@ -104,6 +105,11 @@ impl BackupGauges {
                 "elysia_backup_runs",
                 "Runs that a backup's store holds, by all, verified and suspect.",
                 &with("which"),
+            )?,
+            left_out: make.gauge(
+                "elysia_backup_collections_left_out",
+                "Collections that a backup's newest run leaves out.",
+                &OBJECT,
             )?,
             stored: make.gauge(
                 "elysia_backup_stored_bytes",
@@ -179,6 +185,7 @@ impl BackupGauges {
         let newest = ledger.and_then(|ledger| ledger.runs.first());
         set(&self.objects, &labels, newest.map(|run| run.objects));
         set(&self.bytes, &labels, newest.map(|run| run.bytes));
+        set(&self.left_out, &labels, newest.map(RunNote::count_left_out));
         let took = |run: &RunNote| run.finished_at.duration_since(run.started_at).as_secs().max(0);
         set(&self.seconds, &labels, newest.map(took));
         let of = |read: fn(&Totals) -> i64| ledger.map(|ledger| read(&ledger.totals));

@@ -125,7 +125,7 @@ impl WorkMetrics {
             let outcome = match happening.what {
                 Happened::RestoreSucceeded => "succeeded",
                 Happened::RestoreFailed => "failed",
-                Happened::RestoreStarted | Happened::NeedsApproval => continue,
+                Happened::RestoreStarted | Happened::RunsPassedOver | Happened::NeedsApproval => continue,
             };
             self.restores_ended.with_label_values(&[outcome]).inc();
         }

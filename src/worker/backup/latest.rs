@@ -1,12 +1,15 @@
 //! The run that `latest` means to a restore: whoever says so has looked at none, and wants what the newest good backup holds.
 
+use elysia_api::restore::{PassedOverRun, PassedOverRuns};
 use elysia_core::backup::ledger::DrillNote;
+use elysia_core::condition::clipped_to_bytes;
 use elysia_core::retention::SKEW;
 use elysia_core::retention::breadth::Breadth;
 use elysia_engine::backup::catalogue;
 use elysia_engine::backup::layout;
 use elysia_engine::backup::manifest::Manifest;
 use elysia_engine::backup::ports::Store;
+use elysia_engine::backup::stored::StoredError;
 use jiff::Timestamp;
 
 use super::drilled;
@@ -16,31 +19,43 @@ use crate::worker::jobs::judged::{self, Judged};
 /// Runs that a message names: whoever wants all of them lists the store.
 const NAMED: usize = 5;
 
+/// Bytes of what is said of one of them: all of them fit into a status.
+const WHY_BYTES: usize = 300;
+
 /// The run that is meant.
 #[derive(Debug)]
 pub(crate) struct Latest {
     /// It.
     pub(crate) manifest: Manifest,
-    /// Newer ones, and why they were passed over: the newest, at most.
-    pub(crate) passed_over: Vec<String>,
+    /// Newer ones, and why they were passed over.
+    pub(crate) passed_over: PassedOverRuns,
 }
 
-/// The newest run that is not Suspect, damaged, failed by a drill or of the future. Where it holds less than an older good one
+/// The newest run that is not Suspect, damaged, failed by a drill or of the future. One whose manifest cannot be read is damaged;
+/// one that a newer program wrote is not, and ends the search: it would be there for whoever can read it. Where it holds less than an older good one
 /// nobody but a person knows which is meant.
 pub(crate) async fn latest<S: Store>(store: &S, now: Timestamp) -> Result<Latest, Failure> {
     // Their ids begin with their times.
     let mut runs = store.folders(layout::RUNS).await?;
     runs.sort_by(|one, other| other.cmp(one));
-    let mut passed_over = Vec::new();
+    let mut passed_over = PassedOverRuns::default();
     let mut narrow: Option<Latest> = None;
     for run in runs.iter().filter(|run| layout::is_run_id(run)) {
-        let Some(manifest) = catalogue::find(store, run).await? else { continue };
-        if let Some(problem) = problem(store, &manifest, now).await? {
-            if passed_over.len() < NAMED {
-                passed_over.push(format!("run {run}: {problem}"));
+        let manifest = match catalogue::find(store, run).await {
+            Ok(None) => continue,
+            Ok(Some(manifest)) => match problem(store, &manifest, now).await? {
+                None => manifest,
+                Some(problem) => {
+                    pass(&mut passed_over, run, &problem);
+                    continue;
+                }
+            },
+            Err(error @ (StoredError::Unreadable { .. } | StoredError::TooLarge { .. })) => {
+                pass(&mut passed_over, run, &format!("it is damaged: {error}"));
+                continue;
             }
-            continue;
-        }
+            Err(error) => return Err(error.into()),
+        };
         let breadth = judged::breadth(&manifest);
         match &narrow {
             Some(newer) if breadth > judged::breadth(&newer.manifest) => {
@@ -61,14 +76,26 @@ pub(crate) async fn latest<S: Store>(store: &S, now: Timestamp) -> Result<Latest
         return Ok(latest);
     }
     let see = "see: kubectl elysia backup ls";
-    Err(Failure::permanent(if passed_over.is_empty() {
+    Err(Failure::permanent(if passed_over.total == 0 {
         format!("the store has no run that is complete; {see}")
     } else {
         format!(
             "the store has no good run; {}. Name a run to restore that one all the same; {see}",
-            passed_over.join("; ")
+            named(&passed_over).join("; ")
         )
     }))
+}
+
+fn pass(passed_over: &mut PassedOverRuns, run: &str, why: &str) {
+    passed_over.total += 1;
+    if passed_over.runs.len() < NAMED {
+        passed_over.runs.push(PassedOverRun { run: run.to_owned(), why: clipped_to_bytes(why, WHY_BYTES) });
+    }
+}
+
+/// In words, one for each that is named.
+pub(crate) fn named(passed_over: &PassedOverRuns) -> Vec<String> {
+    passed_over.runs.iter().map(|PassedOverRun { run, why }| format!("run {run}: {why}")).collect()
 }
 
 /// Why a run is not taken for one that anybody would restore unseen.

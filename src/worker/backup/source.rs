@@ -406,6 +406,11 @@ impl ObjectSource for WeaviateSource {
         }
     }
 
+    async fn tenant(&self, collection: &str, tenant: &str) -> Result<Option<TenantState>, PortError> {
+        let found = self.ways.common.tenant(collection, tenant, SchemaRead::Leader).await;
+        found.map(|found| found.as_ref().map(state)).map_err(|error| port(&error))
+    }
+
     fn tells_times(&self) -> bool {
         true
     }

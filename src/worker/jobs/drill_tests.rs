@@ -315,3 +315,31 @@ async fn what_could_not_be_done_says_nothing_of_the_run() {
     let error = empty.work(&drill_job("ffff", |_| {})).await.unwrap_err();
     assert!(error.contains("no good run"), "{error}");
 }
+
+/// Of some of whose objects the vectors were never computed: they were there before the vector was.
+fn lacking_cluster() -> MemoryCluster {
+    let cluster = cluster();
+    let mut class = cluster.get("Articles").unwrap();
+    class.schema["vectorizer"] = "text2vec-x".into();
+    class.schema["moduleConfig"] = json!({"text2vec-x": {"model": "m"}});
+    class.schema["vectorConfig"] = json!({"late": {"vectorizer": {"text2vec-y": {}}, "vectorIndexConfig": {}}});
+    let all = class.objects.get_mut("").unwrap();
+    all.values_mut().step_by(2).for_each(|object| drop(object.vectors.remove("")));
+    let late = |object: &mut Object| object.vectors.insert("late".to_owned(), Vector::Single(vec![0.5, 2.0]));
+    all.values_mut().step_by(3).for_each(|object| drop(late(object)));
+    cluster.set("Articles", class);
+    cluster
+}
+
+#[tokio::test]
+async fn a_drill_calls_no_module_and_what_lacks_a_vector_lacks_it_after() {
+    for cluster in [lacking_cluster(), lacking_cluster().with_modules_down()] {
+        let store = MemoryStore::default();
+        write(&store, &cluster, RUN).await;
+        let bench = Bench { store, board: MemoryBoard::default(), ground: MemoryGround::new(cluster) };
+        let ledger = bench.work(&drill_job("dddd", |_| {})).await.unwrap();
+        let drill = ledger.last_drill.unwrap();
+        assert!(drill.has_passed(), "{drill:?}");
+        assert_eq!((drill.objects, bench.ground.cluster.computed()), (22, 0));
+    }
+}

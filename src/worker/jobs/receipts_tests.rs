@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::backup;
 use super::tests::{Bench, at, backup_job, four, receipt, restore_job, running, write, write_as};
-use crate::worker::backup::latest::latest;
+use crate::worker::backup::latest::{Latest, latest};
 
 /// A restore made its receipt, its class was refused, and a person made and filled the collection by hand.
 #[tokio::test]
@@ -145,6 +145,20 @@ async fn latest_is_a_good_run_that_holds_everything() {
     assert_eq!(newest(&bench).await, runs[2]);
     edit(runs[2], "judged.json", &|judged| judged["isDamaged"] = json!(true));
     assert_eq!(newest(&bench).await, runs[1]);
+    // Of one nobody can read the manifest; one of a newer format ends the search, for it may be good.
+    let manifest = layout::in_run("20260506T030000Z-ffff", layout::MANIFEST);
+    bench.store.tamper(&manifest, Some(b"rot".to_vec()));
+    let Latest { manifest: found, passed_over } = latest(&bench.store, Timestamp::now()).await.unwrap();
+    let named: Vec<&str> = passed_over.runs.iter().map(|passed| passed.run.as_str()).collect();
+    let wanted = ["20260506T030000Z-ffff", "20260505T030000Z-eeee", runs[3], runs[2]];
+    assert_eq!((found.run.as_str(), passed_over.total, named), (runs[1], 4, wanted.to_vec()));
+    let words: Vec<&str> = passed_over.runs.iter().map(|passed| passed.why.as_str()).collect();
+    assert!(words[0].starts_with("it is damaged: ") && words[0].contains("cannot be read"), "{words:?}");
+    assert!(words[1].starts_with("it is Suspect: ") && words[2].contains("the clock here says"), "{words:?}");
+    let newer = json!({"format": FORMAT, "version": FORMAT_VERSION + 1});
+    bench.store.tamper(&manifest, Some(serde_json::to_vec(&newer).unwrap()));
+    assert!(newest(&bench).await.contains("use a newer one"));
+    bench.store.tamper(&manifest, None);
     // One came back otherwise.
     let drilled = json!({
         "format": FORMAT, "version": FORMAT_VERSION, "order": "o", "run": runs[1], "at": "2026-05-06T00:00:00Z",
@@ -187,4 +201,6 @@ async fn a_restore_of_the_latest_run_passes_over_one_that_is_suspect() {
     bench.restore(&restore_job(|_| {})).await.unwrap_err();
     let ledger: RestoreLedger = serde_json::from_str(&bench.text()).unwrap();
     assert_eq!((ledger.run.as_deref(), ledger.total), (Some("20260501T030000Z-aaaa"), 9));
+    let passed_over = ledger.passed_over.unwrap();
+    assert_eq!((passed_over.total, passed_over.runs[0].run.as_str()), (1, "20260502T030000Z-bbbb"));
 }

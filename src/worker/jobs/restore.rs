@@ -51,6 +51,7 @@ pub(super) async fn run<S: Store, B: Board>(job: &RestoreJob, hands: &Hands<'_, 
         order: job.order.clone(),
         run_now: job.run_now.clone(),
         run: former.as_ref().and_then(|former| former.run.clone()),
+        passed_over: former.as_ref().and_then(|former| former.passed_over.clone()),
         stage: Stage::Looking,
         total: 0,
         done: 0,
@@ -165,7 +166,7 @@ impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
             ledger.stage = if is_there { Stage::Done } else { Stage::Gone };
             return Ok(());
         }
-        let manifest = self.manifest(found.as_ref()).await?;
+        let manifest = self.manifest(found.as_ref(), ledger).await?;
         let mut restore = job.restore.clone();
         restore.run.clone_from(&manifest.run);
         ledger.run = Some(manifest.run.clone());
@@ -325,16 +326,21 @@ impl<S: Store, R: Store, B: Board> Work<'_, S, R, B> {
     }
 
     /// The run: the receipt's, the approved one, or the one that is asked for.
-    async fn manifest(&self, receipt: Option<&Receipt>) -> Result<Manifest, Failure> {
+    async fn manifest(&self, receipt: Option<&Receipt>, ledger: &mut RestoreLedger) -> Result<Manifest, Failure> {
         let approved = self.approval.map(|approval| approval.run.as_str());
         let run = receipt.map(|receipt| receipt.run.as_str()).or(approved).unwrap_or(&self.job.restore.run);
         let store = self.hands.patient(self.job.restore.patience);
         if run == LATEST {
             let Latest { manifest, passed_over } = latest(&store, SystemClock.now()).await?;
-            if !passed_over.is_empty() {
+            if passed_over.total > 0 {
                 info!(run = manifest.run, ?passed_over, "newer runs are not good");
             }
+            // One that goes on keeps what it said of the run when it was chosen.
+            ledger.passed_over = Some(passed_over).filter(|passed_over| passed_over.total > 0);
             return Ok(manifest);
+        }
+        if ledger.run.as_deref() != Some(run) {
+            ledger.passed_over = None;
         }
         let found = catalogue::find(&store, run).await?;
         let none = || format!("the store has no run {run} that is complete; see: kubectl elysia backup ls");

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::backup::{BackupStore, Encryption};
-use crate::restore::{AliasPolicy, BackupReference};
+use crate::restore::{AliasPolicy, BackupReference, PassedOverRuns};
 
 /// The backup that a collection begins with: of a policy, or in a store; exactly one of the two.
 #[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
@@ -52,6 +52,9 @@ pub struct BootstrapStatus {
     /// The run that is restored, once it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
+    /// Newer runs that were passed over for it, where `run: latest` was asked for; absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passed_over: Option<PassedOverRuns>,
 }
 
 /// How far a bootstrap is.

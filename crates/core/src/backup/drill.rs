@@ -9,9 +9,10 @@ use jiff::Timestamp;
 
 use super::ledger::{Attempt, BackupLedger, DrillNote, RunNote, Stage};
 use super::standing::{self, standing};
-use super::{BackupSpec, Intent, Observed, Plan, RECHECK_AT_REST, RECHECK_LATER, Step, Task, noted};
+use super::work::{Work, noted, work};
+use super::{BackupSpec, Intent, Observed, Plan, RECHECK_AT_REST, RECHECK_LATER, Step, Task};
 use crate::condition::{self, Finding};
-use crate::feed::{FailedRun, JobState};
+use crate::feed::JobState;
 
 /// The time for which a drill is to be started now, as nothing else is.
 pub(super) fn due(spec: &BackupSpec, observed: &Observed, ledger: &BackupLedger) -> Option<Timestamp> {
@@ -49,35 +50,16 @@ pub(super) fn is_over(spec: &BackupSpec, observed: &Observed, ledger: &BackupLed
 pub(super) fn current(spec: &BackupSpec, observed: &Observed, ledger: &BackupLedger, intent: Intent) -> Plan {
     let name = spec.job(&intent.order);
     let own = ledger.attempt.as_ref().filter(|attempt| attempt.order == intent.order);
-    let job = observed.jobs.iter().find(|job| job.name == name).map(|job| &job.state);
-    match (own.map(|own| own.stage), job) {
-        (Some(Stage::Done), None | Some(JobState::Succeeded | JobState::Failed(_))) => standing(spec, observed, ledger),
-        (Some(Stage::Failed), None | Some(JobState::Failed(_))) => {
-            let why = own.and_then(|own| own.message.as_deref()).unwrap_or("its worker did not say why");
-            unfinished(spec, observed, ledger, why)
+    match work(spec, observed, own, &intent.order) {
+        Work::Done => standing(spec, observed, ledger),
+        Work::Failed { why, has_job: _ } => {
+            unfinished(spec, observed, ledger, why.unwrap_or("its worker did not say why"))
         }
-        (_, Some(JobState::Failed(why))) => {
-            let mut plan = unfinished(spec, observed, ledger, why);
-            if observed.keeps_notes && noted(observed, &intent.order).is_none() {
-                let message = condition::clipped(why);
-                plan.step = Some(Step::NoteFailure(FailedRun { run: intent.order, message }));
-            }
-            plan
-        }
-        (_, Some(JobState::Succeeded)) => {
-            let mut plan = running(spec, observed, ledger, own, &name);
-            plan.step = Some(Step::ForgetJob { name });
-            plan
-        }
-        (_, Some(JobState::Active)) => running(spec, observed, ledger, own, &name),
-        (_, None) => {
-            if let Some(why) = noted(observed, &intent.order) {
-                return unfinished(spec, observed, ledger, why);
-            }
-            if spec.drill.is_none() {
-                // It was meant, and is not any more.
-                return standing(spec, observed, ledger);
-            }
+        Work::Lost { why, step } => Plan { step, ..unfinished(spec, observed, ledger, why) },
+        Work::UnderWay { step } => Plan { step, ..running(spec, observed, ledger, own, &name) },
+        // It was meant, and is not any more.
+        Work::Absent if spec.drill.is_none() => standing(spec, observed, ledger),
+        Work::Absent => {
             if let Some(plan) = obstacle(spec, observed, ledger, &intent) {
                 return plan;
             }

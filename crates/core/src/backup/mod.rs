@@ -19,6 +19,7 @@ pub mod room;
 mod spec;
 mod standing;
 pub mod suspicion;
+mod work;
 
 use std::collections::BTreeMap;
 
@@ -37,6 +38,7 @@ pub use spec::{
     BackupSpec, DEADLINE, DrillSpec, Intent, MINIMUM_OVERLAP, MOST_CHAIN, SAMPLE, SEARCHES, bounded, deadline, zone,
 };
 use standing::{accepted, standing, waits_for_run};
+use work::{Work, work};
 
 /// How soon to look again when something outside has to change first, or while a run is under way.
 pub const RECHECK_LATER: SignedDuration = SignedDuration::from_secs(5);
@@ -196,43 +198,22 @@ fn current(spec: &BackupSpec, observed: &Observed, ledger: &BackupLedger, intent
     }
     let name = spec.job(&intent.order);
     let own = ledger.attempt.as_ref().filter(|attempt| attempt.order == intent.order);
-    let stage = own.map(|own| own.stage);
-    let job = observed.jobs.iter().find(|job| job.name == name).map(|job| &job.state);
-    match (stage, job) {
-        (Some(Stage::Done), None | Some(JobState::Succeeded | JobState::Failed(_))) => {
-            done(spec, observed, ledger, own)
-        }
-        (Some(Stage::Failed), None | Some(JobState::Failed(_))) => {
-            let why = own.and_then(|own| own.message.as_deref()).unwrap_or("the run failed");
-            let mut plan = failed(spec, observed, ledger, own, why);
+    match work(spec, observed, own, &intent.order) {
+        Work::Done => done(spec, observed, ledger, own),
+        Work::Failed { why, has_job } => {
+            let mut plan = failed(spec, observed, ledger, own, why.unwrap_or("the run failed"));
             if own.is_some_and(|own| own.lacks_room && observed.now.duration_since(own.updated_at) >= ROOM_AGAIN) {
-                plan.step = match job {
-                    Some(_) => Some(Step::ForgetJob { name }),
-                    None if observed.obstacle(spec, &task).is_none() => Some(Step::Start { intent, task }),
-                    None => None,
+                plan.step = if has_job {
+                    Some(Step::ForgetJob { name })
+                } else {
+                    observed.obstacle(spec, &task).is_none().then_some(Step::Start { intent, task })
                 };
             }
             plan
         }
-        (_, Some(JobState::Failed(why))) => {
-            let mut plan = failed(spec, observed, ledger, own, why);
-            if observed.keeps_notes && noted(observed, &intent.order).is_none() {
-                let message = condition::clipped(why);
-                plan.step = Some(Step::NoteFailure(FailedRun { run: intent.order, message }));
-            }
-            plan
-        }
-        // Its ledger was lost: what it did is in the store, and the next Job of this name finds it.
-        (_, Some(JobState::Succeeded)) => {
-            let mut plan = running(spec, observed, ledger, own, &name);
-            plan.step = Some(Step::ForgetJob { name });
-            plan
-        }
-        (_, Some(JobState::Active)) => running(spec, observed, ledger, own, &name),
-        (_, None) => {
-            if let Some(why) = noted(observed, &intent.order) {
-                return failed(spec, observed, ledger, own, why);
-            }
+        Work::Lost { why, step } => Plan { step, ..failed(spec, observed, ledger, own, why) },
+        Work::UnderWay { step } => Plan { step, ..running(spec, observed, ledger, own, &name) },
+        Work::Absent => {
             if let Some(plan) = obstacle(spec, observed, ledger, &intent, &task) {
                 return plan;
             }
@@ -241,11 +222,6 @@ fn current(spec: &BackupSpec, observed: &Observed, ledger: &BackupLedger, intent
             plan
         }
     }
-}
-
-/// Why this work failed, if only its Job said so.
-fn noted<'a>(observed: &'a Observed, order: &str) -> Option<&'a str> {
-    observed.failed.as_ref().filter(|failed| failed.run == order).map(|failed| failed.message.as_str())
 }
 
 /// What keeps work from starting.

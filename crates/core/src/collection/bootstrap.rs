@@ -6,7 +6,7 @@
 
 use elysia_api::collection::{BootstrapPhase, BootstrapStatus, ElysiaCollectionStatus};
 use elysia_api::condition::ConditionType;
-use elysia_api::restore::{Conflict, RestorePhase};
+use elysia_api::restore::{Conflict, PassedOverRuns, RestorePhase};
 use elysia_api::{CollectionRestore, ElysiaCollection, names};
 use kube::core::ResourceExt as _;
 use serde_json::json;
@@ -70,6 +70,8 @@ pub struct RestoreView {
     pub is_going: bool,
     /// The run.
     pub run: Option<String>,
+    /// Newer ones that were passed over for it.
+    pub passed_over: Option<PassedOverRuns>,
     /// What its Ready says.
     pub message: String,
 }
@@ -92,6 +94,7 @@ impl RestoreView {
             is_going: restore.metadata.deletion_timestamp.is_some(),
             message: told.map(|told| told.message.clone()).unwrap_or_default(),
             run: status.run,
+            passed_over: status.passed_over,
         })
     }
 }
@@ -166,7 +169,7 @@ pub fn state(spec: &CollectionSpec, observed: &Observed, before: &ElysiaCollecti
 }
 
 fn of_view(view: &RestoreView, is_declared: bool) -> State {
-    let RestoreView { phase, has_begun, is_stalled, is_going, run, message } = view;
+    let RestoreView { phase, has_begun, is_stalled, is_going, run, passed_over: _, message } = view;
     let (run, message) = (run.clone(), message.clone());
     match phase {
         Some(RestorePhase::Succeeded) if is_declared => State::Done { run },
@@ -230,11 +233,17 @@ pub fn status(spec: &CollectionSpec, observed: &Observed, before: &ElysiaCollect
     if observed.conflict.is_some() {
         return before.bootstrap.clone();
     }
-    let named = |phase, run| Some(BootstrapStatus { phase, restore: Some(restore_name(&spec.name)), run });
+    let named = |phase, run: Option<String>| {
+        let passed_over = run.as_ref().and_then(|_| passed_over(&observed.bootstrap));
+        Some(BootstrapStatus { phase, restore: Some(restore_name(&spec.name)), run, passed_over })
+    };
     match state(spec, observed, before) {
         State::Absent => None,
         State::NotBegun => match &observed.class {
-            Sight::Seen(Some(_)) => Some(BootstrapStatus { phase: BootstrapPhase::Skipped, restore: None, run: None }),
+            Sight::Seen(Some(_)) => {
+                let phase = BootstrapPhase::Skipped;
+                Some(BootstrapStatus { phase, restore: None, run: None, passed_over: None })
+            }
             Sight::Seen(None) => named(BootstrapPhase::Pending, None),
             Sight::Unseen(_) => before.bootstrap.clone(),
         },
@@ -246,6 +255,14 @@ pub fn status(spec: &CollectionSpec, observed: &Observed, before: &ElysiaCollect
             _ => named(BootstrapPhase::Done, run),
         },
         State::Unknown(_) | State::Skipped => before.bootstrap.clone(),
+    }
+}
+
+/// Newer runs that were passed over for the one that is restored: as its CollectionRestore says, without it its worker.
+fn passed_over(look: &Look) -> Option<PassedOverRuns> {
+    match (look.restore.seen(), look.ledger.seen()) {
+        (Some(Some(view)), _) => view.passed_over.clone(),
+        (_, ledger) => ledger.and_then(|ledger| ledger.as_ref()?.passed_over.clone()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Every picture of a collection that begins with a backup.
 
 use elysia_api::condition::{ConditionType, Reason};
+use elysia_api::restore::{PassedOverRun, PassedOverRuns};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -80,7 +81,8 @@ fn former() -> String {
 }
 
 fn before(phase: Option<BootstrapPhase>) -> ElysiaCollectionStatus {
-    let bootstrap = phase.map(|phase| BootstrapStatus { phase, restore: None, run: Some("r1".to_owned()) });
+    let bootstrap =
+        phase.map(|phase| BootstrapStatus { phase, restore: None, run: Some("r1".to_owned()), passed_over: None });
     ElysiaCollectionStatus { bootstrap, ..ElysiaCollectionStatus::default() }
 }
 
@@ -284,6 +286,7 @@ fn only_a_restore_of_its_own_is_looked_at() {
             "spec": {"clusterRef": {"name": "w"}, "from": {"backupRef": {"name": "b"}, "run": "latest"}, "collection": "A"},
             "status": {
                 "phase": "Failed", "startedAt": "2026-05-01T12:00:00Z", "run": "r1",
+                "passedOver": {"total": 7, "runs": [{"run": "r2", "why": "it is Suspect"}]},
                 "conditions": [
                     {"type": "Ready", "status": "False", "reason": "RunFailed", "message": "ready", "lastTransitionTime": "2026-05-01T12:00:00Z"},
                     {"type": "Stalled", "status": "True", "reason": "RunFailed", "message": "stalled", "lastTransitionTime": "2026-05-01T12:00:00Z"},
@@ -298,10 +301,28 @@ fn only_a_restore_of_its_own_is_looked_at() {
         is_stalled: true,
         is_going: false,
         run: Some("r1".to_owned()),
+        passed_over: Some(passed_over()),
         message: "stalled".to_owned(),
     };
     assert_eq!(RestoreView::of(&made("0123456789"), "0123456789"), Some(expected));
     assert_eq!(RestoreView::of(&made("another"), "0123456789"), None);
+}
+
+fn passed_over() -> PassedOverRuns {
+    let run = PassedOverRun { run: "r2".to_owned(), why: "it is Suspect".to_owned() };
+    PassedOverRuns { total: 7, runs: vec![run] }
+}
+
+#[test]
+fn runs_that_were_passed_over_are_told_by_the_collection_as_well() {
+    let spec = CollectionSpec::validate(&object(&from())).unwrap();
+    let told = |seen: &Observed| status(&spec, seen, &before(None)).unwrap().passed_over;
+    let view = view(RestorePhase::Running, true);
+    let view = view.map(|view| RestoreView { passed_over: Some(passed_over()), ..view });
+    assert_eq!(told(&seen(false, view, None)), Some(passed_over()));
+    // Its CollectionRestore is gone, and the ledger says it.
+    let ledger = ledger(Stage::Done, true).map(|it| RestoreLedger { passed_over: Some(passed_over()), ..it });
+    assert_eq!(told(&seen(true, None, ledger)), Some(passed_over()));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What happened to a restore between two looks, for its Events.
 
 use elysia_api::condition::{ConditionType, Reason};
-use elysia_api::restore::{CollectionRestoreStatus, RestorePhase};
+use elysia_api::restore::{CollectionRestoreStatus, PassedOverRun, RestorePhase};
 
 use crate::condition;
 
@@ -10,6 +10,8 @@ use crate::condition;
 pub enum Happened {
     /// A worker was asked to begin.
     RestoreStarted,
+    /// Newer runs than the one that it restores were passed over.
+    RunsPassedOver,
     /// It is done.
     RestoreSucceeded,
     /// It ended before the last object.
@@ -20,12 +22,14 @@ pub enum Happened {
 
 impl Happened {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 4] = [Self::RestoreStarted, Self::RestoreSucceeded, Self::RestoreFailed, Self::NeedsApproval];
+    pub const ALL: [Self; 5] =
+        [Self::RestoreStarted, Self::RunsPassedOver, Self::RestoreSucceeded, Self::RestoreFailed, Self::NeedsApproval];
 
     /// The name as it stands in an Event.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RestoreStarted => "RestoreStarted",
+            Self::RunsPassedOver => "RunsPassedOver",
             Self::RestoreSucceeded => "RestoreSucceeded",
             Self::RestoreFailed => "RestoreFailed",
             Self::NeedsApproval => "NeedsApproval",
@@ -34,12 +38,13 @@ impl Happened {
 
     /// Whether a person should look.
     pub fn warns(self) -> bool {
-        matches!(self, Self::RestoreFailed | Self::NeedsApproval)
+        matches!(self, Self::RunsPassedOver | Self::RestoreFailed | Self::NeedsApproval)
     }
 
     fn covers(self) -> &'static [Reason] {
         match self {
             Self::RestoreStarted => &[Reason::Running],
+            Self::RunsPassedOver => &[],
             Self::RestoreSucceeded => &[Reason::Restored, Reason::CollectionGone],
             Self::RestoreFailed => &[Reason::RunFailed, Reason::Blocked],
             Self::NeedsApproval => &[Reason::NeedsApproval],
@@ -61,25 +66,47 @@ pub fn says(happenings: &[Happening], reason: &str) -> bool {
     happenings.iter().any(|happening| happening.what.covers().iter().any(|covered| covered.as_str() == reason))
 }
 
-/// What happened between these two statuses: one thing at most.
+/// What happened between these two statuses.
 pub fn happened(before: &CollectionRestoreStatus, after: &CollectionRestoreStatus) -> Vec<Happening> {
+    passed_over(before, after).into_iter().chain(moved(before, after)).collect()
+}
+
+/// That newer runs were passed over. Once for each run that is restored instead.
+fn passed_over(before: &CollectionRestoreStatus, after: &CollectionRestoreStatus) -> Option<Happening> {
+    let now = after.passed_over.as_ref()?;
+    if before.run == after.run && before.passed_over.is_some() {
+        return None;
+    }
+    let run = after.run.as_deref().unwrap_or("an older one");
+    let named = now.runs.iter().map(|PassedOverRun { run, why }| format!("{run}, since {why}"));
+    let named = named.collect::<Vec<_>>().join("; ");
+    let more = usize::try_from(now.total).unwrap_or(usize::MAX).saturating_sub(now.runs.len());
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    let message = format!("run {run} is restored; newer ones were passed over: {named}{more}");
+    Some(Happening { what: Happened::RunsPassedOver, message })
+}
+
+/// That it has come to another phase, or waits for another approval.
+fn moved(before: &CollectionRestoreStatus, after: &CollectionRestoreStatus) -> Option<Happening> {
     let hash = |status: &CollectionRestoreStatus| status.plan.as_ref().map(|plan| plan.hash.clone());
     if before.phase == after.phase && hash(before) == hash(after) {
-        return Vec::new();
+        return None;
     }
     let what = match after.phase {
-        None | Some(RestorePhase::Pending) => return Vec::new(),
+        None | Some(RestorePhase::Pending) => return None,
         Some(RestorePhase::Running) => Happened::RestoreStarted,
         Some(RestorePhase::Succeeded) => Happened::RestoreSucceeded,
         Some(RestorePhase::Failed) => Happened::RestoreFailed,
         Some(RestorePhase::NeedsApproval) => Happened::NeedsApproval,
     };
     let ready = condition::find(&after.conditions, ConditionType::Ready);
-    vec![Happening { what, message: ready.map(|ready| ready.message.clone()).unwrap_or_default() }]
+    Some(Happening { what, message: ready.map(|ready| ready.message.clone()).unwrap_or_default() })
 }
 
 #[cfg(test)]
 mod tests {
+    use elysia_api::restore::PassedOverRuns;
+
     use super::*;
 
     #[test]
@@ -97,6 +124,32 @@ mod tests {
             let happenings = happened(&before, &after);
             assert_eq!(happenings.first().map(|it| it.what), told, "{before:?} {after:?}");
         }
+    }
+
+    #[test]
+    fn runs_that_were_passed_over_are_told_once_for_each_run_that_is_restored() {
+        let named = |number: u32| PassedOverRun { run: format!("r{number}"), why: "it is Suspect".to_owned() };
+        let status = |run: &str, total: i64| CollectionRestoreStatus {
+            phase: Some(RestorePhase::Running),
+            run: Some(run.to_owned()),
+            passed_over: Some(PassedOverRuns { total, runs: vec![named(3), named(2)] }),
+            ..CollectionRestoreStatus::default()
+        };
+        let begun =
+            CollectionRestoreStatus { phase: Some(RestorePhase::Running), ..CollectionRestoreStatus::default() };
+        let told = |before: &CollectionRestoreStatus, after: &CollectionRestoreStatus| -> Vec<String> {
+            happened(before, after).into_iter().map(|it| format!("{} {}", it.what.as_str(), it.message)).collect()
+        };
+        assert_eq!(
+            told(&begun, &status("r1", 2)),
+            [
+                "RunsPassedOver run r1 is restored; newer ones were passed over: r3, since it is Suspect; r2, since it is Suspect"
+            ]
+        );
+        assert_eq!(told(&status("r1", 2), &status("r1", 2)), [""; 0]);
+        let more = told(&status("r1", 2), &status("r0", 9));
+        assert!(more[0].ends_with("; and 7 more"), "{more:?}");
+        assert_eq!(told(&status("r1", 2), &CollectionRestoreStatus { run: Some("r4".to_owned()), ..begun }), [""; 0]);
     }
 
     /// The rows of the table of Events.

@@ -1,7 +1,7 @@
 //! What the worker of a restore says, in a ConfigMap beside the object. It has no owner: what was done once is known
 //! also to an object that is made again under the name.
 
-use elysia_api::restore::RestoredAliases;
+use elysia_api::restore::{PassedOverRuns, RestoredAliases};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,9 @@ pub struct RestoreLedger {
     /// The run that is restored, once it is known.
     #[serde(default)]
     pub run: Option<String>,
+    /// Newer runs that were passed over for it.
+    #[serde(default)]
+    pub passed_over: Option<PassedOverRuns>,
     /// How far it is.
     pub stage: Stage,
     /// Objects that the run has of the collection.

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 use elysia_api::collection::PlanStatus;
 use elysia_api::condition::{ConditionType, Reason};
-use elysia_api::restore::{Conflict, LeftAlias, RestorePhase, RestoredAliases};
+use elysia_api::restore::{Conflict, LeftAlias, PassedOverRun, PassedOverRuns, RestorePhase, RestoredAliases};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -155,7 +155,7 @@ fn decide(spec: &RestoreSpec, observed: &Observed) -> Plan {
                     let hash = spec.hash(guarded);
                     // One that was used up approves nothing again.
                     if spec.approve.as_ref() != Some(&hash) || ledger.approved.as_ref() == Some(&hash) {
-                        return needs_approval(spec, guarded, hash);
+                        return needs_approval(spec, ledger, guarded, hash);
                     }
                     order = spec.order(Some(&hash));
                     approval = Some(Approval { hash, run: guarded.run.clone() });
@@ -264,7 +264,8 @@ fn running(name: &str, own: Option<&RestoreLedger>) -> Plan {
         None => format!("Job {name} is starting"),
         Some(own) => match own.stage {
             Stage::Writing | Stage::Done | Stage::Gone => {
-                format!("Job {name} has dealt with {} of {} objects", own.done, own.total)
+                let passed_over = skipped_runs(own).map(|told| format!("; {told}")).unwrap_or_default();
+                format!("Job {name} has dealt with {} of {} objects{passed_over}", own.done, own.total)
             }
             Stage::Looking | Stage::Waiting => format!("Job {name} looks at the backup and at the collection"),
             Stage::Failed => {
@@ -304,8 +305,24 @@ fn succeeded(spec: &RestoreSpec, ledger: &RestoreLedger) -> Plan {
     if let Some(aliases) = &ledger.aliases {
         told(&mut message, aliases);
     }
+    if let Some(told) = skipped_runs(ledger) {
+        write!(message, "; {told}").ok();
+    }
     let ready = Finding::holds(ConditionType::Ready, Reason::Restored, message);
     rests(RestorePhase::Succeeded, vec![ready], None)
+}
+
+/// That newer runs were passed over: the newest is named here, the next in the status.
+fn skipped_runs(ledger: &RestoreLedger) -> Option<String> {
+    ledger.passed_over.as_ref().and_then(passed_over)
+}
+
+/// The same, for people.
+pub fn passed_over(passed_over: &PassedOverRuns) -> Option<String> {
+    let PassedOverRuns { total, runs } = passed_over;
+    let PassedOverRun { run, why } = runs.first()?;
+    let more = if *total > 1 { format!(", and {} more", total - 1) } else { String::new() };
+    Some(format!("newer run {run} was passed over, since {why}{more}"))
 }
 
 /// What became of aliases. Of those that were left one is named here, the others in the status.
@@ -351,7 +368,7 @@ fn failed(spec: &RestoreSpec, has_begun: bool, why: &str) -> Plan {
     rests(RestorePhase::Failed, findings, None)
 }
 
-fn needs_approval(spec: &RestoreSpec, guarded: &Guarded, hash: String) -> Plan {
+fn needs_approval(spec: &RestoreSpec, ledger: &RestoreLedger, guarded: &Guarded, hash: String) -> Plan {
     let Guarded { run, tenant, protection, since } = guarded;
     let into = &spec.into;
     let tenant = tenant.as_ref().map(|tenant| format!(" (tenant {tenant} does)")).unwrap_or_default();
@@ -366,8 +383,10 @@ fn needs_approval(spec: &RestoreSpec, guarded: &Guarded, hash: String) -> Plan {
         Some(pattern) => format!("{into} is protected by {pattern}"),
         None => format!("{into} holds objects{tenant}, or cannot be shown to be empty"),
     };
+    // The message ends with a command.
+    let passed_over = skipped_runs(ledger).map(|told| format!("{told}; ")).unwrap_or_default();
     let message = format!(
-        "{found}, and the restore would {step}; nothing was written. Approve it: kubectl annotate --overwrite collectionrestore {} --namespace {} elysia.dev/approve={hash} elysia.dev/approved-by=\"$(kubectl auth whoami --output jsonpath='{{.status.userInfo.username}}')\"",
+        "{passed_over}{found}, and the restore would {step}; nothing was written. Approve it: kubectl annotate --overwrite collectionrestore {} --namespace {} elysia.dev/approve={hash} elysia.dev/approved-by=\"$(kubectl auth whoami --output jsonpath='{{.status.userInfo.username}}')\"",
         spec.name, spec.namespace,
     );
     let findings = vec![

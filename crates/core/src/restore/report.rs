@@ -40,6 +40,7 @@ pub fn status(
     let ledger = observed.ledger.seen().and_then(Option::as_ref);
     if let Some(ledger) = ledger.filter(|ledger| spec.is_told_by(ledger, observed.cluster_uid.as_deref())) {
         status.run.clone_from(&ledger.run);
+        status.passed_over.clone_from(&ledger.passed_over);
         status.started_at = ledger.has_begun.then_some(ledger.started_at).map(time);
         status.finished_at = ledger.finished_at.map(time);
         status.objects = Some(RestoredObjects {

@@ -54,6 +54,7 @@ fn ledger(spec: &RestoreSpec, order: &str, stage: Stage) -> RestoreLedger {
         order: order.to_owned(),
         run_now: spec.run_now.clone(),
         run: Some("r1".to_owned()),
+        passed_over: None,
         stage,
         total: 9,
         done: 4,
@@ -419,6 +420,28 @@ fn what_became_of_aliases_is_told() {
     }))
     .unwrap();
     assert_eq!(status(&object, &spec, &seen, &done, None, seen.now).aliases, Some(aliases));
+}
+
+#[test]
+fn newer_runs_that_were_passed_over_are_told_whatever_comes_of_it() {
+    let spec = restore(|_| {});
+    let mut seen = observed();
+    let (order, _) = order_of(&plan(&spec, &seen));
+    let run = |run: &str| PassedOverRun { run: run.to_owned(), why: "it is Suspect".to_owned() };
+    let words = "newer run r3 was passed over, since it is Suspect, and 1 more";
+    for (stage, is_told) in
+        [(Stage::Looking, false), (Stage::Writing, true), (Stage::Waiting, true), (Stage::Done, true)]
+    {
+        let passed_over = Some(PassedOverRuns { total: 2, runs: vec![run("r3"), run("r2")] });
+        let guarded = Guarded { run: "r1".to_owned(), tenant: None, protection: None, since: seen.now };
+        let guarded = (stage == Stage::Waiting).then_some(guarded);
+        seen.jobs = vec![job(&spec, &order, JobState::Active)];
+        seen.ledger = Sight::Seen(Some(RestoreLedger { passed_over, guarded, ..ledger(&spec, &order, stage) }));
+        let message = plan(&spec, &seen).findings[0].message.clone();
+        assert_eq!(message.contains(words), is_told, "{stage:?}: {message}");
+        // A command that a message ends with is still what it ends with.
+        assert_eq!(message.ends_with(words), is_told && stage != Stage::Waiting, "{stage:?}: {message}");
+    }
 }
 
 #[test]

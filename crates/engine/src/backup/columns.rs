@@ -25,6 +25,7 @@ use serde_json::Value;
 
 use super::references;
 use super::restore::needed;
+use crate::vectorizers::has_unnamed;
 
 /// The module that makes vectors of references.
 const CENTROID: &str = "ref2vec-centroid";
@@ -172,14 +173,13 @@ impl Columns {
     }
 }
 
-/// A class has named vectors, or the one without a name; one to which named vectors were added later has both, and then
-/// its `vectorIndexConfig` beside them.
+/// The named vectors and the one without a name, where there is one.
 fn vectors_of(class: &Value) -> Vec<(String, bool)> {
     let is_multi = |config: &Value| config["multivector"]["enabled"] == true;
     let named = class["vectorConfig"].as_object().into_iter().flatten();
     let mut vectors: Vec<_> =
         named.map(|(name, config)| (name.clone(), is_multi(&config["vectorIndexConfig"]))).collect();
-    if vectors.is_empty() || class["vectorIndexConfig"].is_object() {
+    if has_unnamed(class) {
         vectors.push((String::new(), is_multi(&class["vectorIndexConfig"])));
     }
     vectors.sort();

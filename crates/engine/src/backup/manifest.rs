@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub(super) use index::{ByTenant, by_tenant};
+pub(super) use index::{ByTenant, VectorNotes, by_tenant};
 pub use index::{DIMENSIONS, Dimensions, GonePart, Index, Part, TenantNote, note_dimensions, tenants_of};
 
 use super::digest::Contents;

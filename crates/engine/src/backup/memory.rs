@@ -4,7 +4,7 @@
 mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -17,8 +17,9 @@ use super::manifest::{ReplicasNote, SourceNote};
 use super::ports::{Described, Got, Mode, ObjectSource, Page, Put, Store, Stretch, TenantState};
 use crate::category::Category;
 use crate::memory::Fuse;
-use crate::object::Object;
-use crate::ports::PortError;
+use crate::object::{Object, Vector};
+use crate::ports::{PortError, Refusal};
+use crate::vectorizers::computed_vectors;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -178,6 +179,8 @@ pub struct MemoryCluster {
     aliases: Arc<Mutex<BTreeMap<String, String>>>,
     frozen: Vec<String>,
     refuses_classes: bool,
+    computed: Arc<AtomicU64>,
+    is_module_down: bool,
 }
 
 /// When an object was made and changed, as this cluster tells it: a day after 2024 began for each of its id's last byte.
@@ -244,6 +247,35 @@ impl MemoryCluster {
     #[must_use]
     pub fn refusing_classes(&self) -> Self {
         Self { refuses_classes: true, ..self.clone() }
+    }
+
+    /// The same cluster, where the modules that compute vectors do not answer.
+    #[must_use]
+    pub fn with_modules_down(&self) -> Self {
+        Self { is_module_down: true, ..self.clone() }
+    }
+
+    /// How many vectors modules were asked for.
+    pub fn computed(&self) -> u64 {
+        self.computed.load(Ordering::Relaxed)
+    }
+
+    /// As it is written: with a vector for each that the class has a module for and that it does not bring itself.
+    fn with_vectors(&self, schema: &Value, object: &Object) -> Result<Object, Refusal> {
+        let mut object = object.clone();
+        for (vector, module) in computed_vectors(schema) {
+            if object.vectors.contains_key(&vector) {
+                continue;
+            }
+            self.computed.fetch_add(1, Ordering::Relaxed);
+            if self.is_module_down {
+                // As 1.38.2 says it of one object of a batch, whose others it takes.
+                let message = format!("failed to vectorize batch of objects: connection to {module} API failed");
+                return Err(Refusal { id: object.id, error: refuse(message) });
+            }
+            object.vectors.insert(vector, Vector::Single(vec![1.0, 0.0, 0.5]));
+        }
+        Ok(object)
     }
 
     /// Lets an alias lead to a collection.

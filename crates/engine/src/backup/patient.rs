@@ -84,6 +84,10 @@ impl<P: ObjectSource, C: Clock> ObjectSource for Patient<'_, P, C> {
         self.call(|| self.port.describe(collection)).await
     }
 
+    async fn tenant(&self, collection: &str, tenant: &str) -> Result<Option<TenantState>, PortError> {
+        self.call(|| self.port.tenant(collection, tenant)).await
+    }
+
     async fn slices(&self, collection: &str, tenant: Option<&str>) -> Result<usize, PortError> {
         self.call(|| self.port.slices(collection, tenant)).await
     }
@@ -98,6 +102,10 @@ impl<P: ObjectSource, C: Clock> ObjectSource for Patient<'_, P, C> {
 
     async fn set_awake(&self, collection: &str, tenant: &str, awake: bool) -> Result<(), PortError> {
         self.call(|| self.port.set_awake(collection, tenant, awake)).await
+    }
+
+    async fn rest(&self, collection: &str, tenant: &str) -> Result<(), PortError> {
+        self.call(|| self.port.rest(collection, tenant)).await
     }
 }
 

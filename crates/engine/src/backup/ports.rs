@@ -144,6 +144,19 @@ pub trait ObjectSource: Sync {
     /// A collection; `None` when there is none of that name.
     fn describe(&self, collection: &str) -> impl Future<Output = Result<Option<Described>, PortError>> + Send;
 
+    /// How a tenant is at this moment; `None` when there is none of that name.
+    fn tenant(
+        &self,
+        collection: &str,
+        tenant: &str,
+    ) -> impl Future<Output = Result<Option<TenantState>, PortError>> + Send {
+        async move {
+            let described = self.describe(collection).await?;
+            let mut tenants = described.and_then(|described| described.tenants).unwrap_or_default().into_iter();
+            Ok(tenants.find(|found| found.name == tenant))
+        }
+    }
+
     /// Into how many stretches reading is worth to be cut.
     fn slices(&self, collection: &str, tenant: Option<&str>) -> impl Future<Output = Result<usize, PortError>> + Send;
 
@@ -162,6 +175,22 @@ pub trait ObjectSource: Sync {
         tenant: &str,
         awake: bool,
     ) -> impl Future<Output = Result<(), PortError>> + Send;
+
+    /// Puts a tenant to rest that is awake. One that somebody has put to rest, offloaded or removed meanwhile stays as they
+    /// left it: one that is offloaded would be loaded back.
+    fn rest(&self, collection: &str, tenant: &str) -> impl Future<Output = Result<(), PortError>> + Send {
+        async move {
+            let is_awake = async || Ok(self.tenant(collection, tenant).await?.is_some_and(|found| found.is_awake()));
+            if !is_awake().await? {
+                return Ok(());
+            }
+            match self.set_awake(collection, tenant, false).await {
+                // Done by somebody else between the two calls, it is done.
+                Err(error) if is_awake().await? => Err(error),
+                _ => Ok(()),
+            }
+        }
+    }
 }
 
 /// What a name stands for in a cluster.

@@ -57,19 +57,6 @@ pub(super) fn unreadable(class: &Value) -> Option<String> {
     Columns::of_class(class).err().map(|error| error.to_string())
 }
 
-/// Vectors that the servers compute where an object does not bring them.
-pub(super) fn computed(class: &Value) -> BTreeSet<String> {
-    const NONE: &str = "none";
-    if let Some(vectors) = class["vectorConfig"].as_object().filter(|vectors| !vectors.is_empty()) {
-        let is_computed = |vector: &Value| {
-            vector["vectorizer"].as_object().is_some_and(|modules| modules.keys().any(|module| module != NONE))
-        };
-        return vectors.iter().filter(|(_, vector)| is_computed(vector)).map(|(name, _)| name.clone()).collect();
-    }
-    let vectorizer = class["vectorizer"].as_str().unwrap_or(NONE);
-    if [NONE, ""].contains(&vectorizer) { BTreeSet::new() } else { BTreeSet::from([String::new()]) }
-}
-
 /// The target's object without what its servers have computed beyond what it was given.
 pub(super) fn as_given(mut found: Object, wanted: &Object, computed: &BTreeSet<String>) -> Object {
     found.vectors.retain(|name, _| wanted.vectors.contains_key(name) || !computed.contains(name));

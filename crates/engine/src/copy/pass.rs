@@ -8,11 +8,12 @@ use serde_json::Value;
 
 use super::ports::{Mirror, Side};
 use super::state::{Comparison, Kind, Pass, Tally};
-use super::{Blocker, Copier, CopyError, class};
+use super::{Blocker, Copier, CopyError};
 use crate::backup::ports::{Store, TenantState};
 use crate::backup::transform::Transformation;
 use crate::backup::write::MOST_SLICES;
 use crate::ports::Clock;
+use crate::vectorizers::computed_vectors;
 
 /// What objects are turned into, and compared by.
 pub(super) struct Kit {
@@ -23,7 +24,8 @@ pub(super) struct Kit {
 
 impl Kit {
     pub(super) fn new(transformation: Transformation, mirror: &Value) -> Self {
-        Self { transformation: Arc::new(transformation), computed: Arc::new(class::computed(mirror)) }
+        let computed = computed_vectors(mirror).into_keys().collect();
+        Self { transformation: Arc::new(transformation), computed: Arc::new(computed) }
     }
 }
 

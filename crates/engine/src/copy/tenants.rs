@@ -102,9 +102,7 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
     /// Whether a tenant that was at rest when this pass began is so still. One that somebody woke since is theirs, and stays
     /// awake; one that was offloaded since would be loaded back, and left in another place than they put it.
     async fn still_rests(&self, tenant: &str) -> Result<bool, CopyError> {
-        let described = self.call(async || self.source.describe(&self.order.from).await).await?;
-        let tenants = described.and_then(|described| described.tenants).unwrap_or_default();
-        match tenants.into_iter().find(|found| found.name == tenant) {
+        match self.call(async || self.source.tenant(&self.order.from, tenant).await).await? {
             Some(found) if !found.is_awake() && !found.is_cold() => {
                 let (collection, activity) = (self.order.from.clone(), found.activity);
                 let blocker = Blocker::Offloaded { collection, count: 1, tenant: found.name, activity };
@@ -135,16 +133,9 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
         Ok(())
     }
 
-    /// Puts a tenant of the source back to rest, if it is still there.
+    /// Puts a tenant of the source back to rest, if it is still awake.
     async fn rest(&self, tenant: &str) -> Result<(), CopyError> {
-        let rested = self.call(async || self.source.set_awake(&self.order.from, tenant, false).await).await;
-        if let Err(error) = rested {
-            let described = self.call(async || self.source.describe(&self.order.from).await).await?;
-            let tenants = described.and_then(|described| described.tenants).unwrap_or_default();
-            if tenants.iter().any(|found| found.name == tenant && found.is_awake()) {
-                return Err(error.into());
-            }
-        }
+        self.call(async || self.source.rest(&self.order.from, tenant).await).await?;
         self.progress.with(|state| state.woken.remove(tenant))?;
         Ok(())
     }

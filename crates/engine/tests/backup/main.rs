@@ -5,6 +5,7 @@
 mod ahead;
 mod aliases;
 mod chosen;
+mod computed;
 mod drilled;
 mod faults;
 mod incremental;
@@ -16,6 +17,7 @@ mod meddled;
 mod profile;
 #[path = "../support/random.rs"]
 mod random;
+mod resting;
 mod restored;
 mod retired;
 mod sealed;

@@ -12,12 +12,12 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 
 use super::super::super::cluster::HOLDS_AUTO_SCHEMA_OFF;
-use super::super::super::fixture::{NAMESPACE, NODES, World, advance};
+use super::super::super::fixture::{NAMESPACE, NODES, World, advance, at_every_write};
 use super::{declared, ids};
 use crate::runtime::patience::options;
 
-/// Rounds after which everything has ended, also after a crash; most stories come to rest before.
-const ROUNDS: usize = 30;
+/// Rounds after which everything has ended, also after several crashes; most stories come to rest before.
+const ROUNDS: usize = 100;
 
 /// An empty class with an immutable setting that differs from the declared one, and auto-schema off.
 async fn differs() -> World {
@@ -222,52 +222,42 @@ fn check_recreated(world: &World, transcript: &str, what: &str) {
     assert!(world.is_ready(), "{what}\n{}\n{transcript}", world.conditions());
 }
 
-/// Runs the whole story once for each write in it, with a fault at that write; `prepare` changes the world first.
-/// Gives the writes at which the fuse blew.
-async fn at_every_write(fate: Fate, prepare: fn(&World), check: impl AsyncFn(&World, &str, &str)) -> Vec<String> {
-    at_every_write_of(approved, fate, prepare, check).await
+/// Tells the story of an approved recreation with a fault at each write in it; `prepare` changes the world first, right
+/// before the proof. Gives the writes.
+async fn recreated(fate: Fate, prepare: fn(&World), check: impl AsyncFn(&World, &str, &str)) -> Vec<String> {
+    recreated_from(approved, fate, prepare, check).await
 }
 
-async fn at_every_write_of(
+async fn recreated_from(
     begin: impl AsyncFn() -> World,
     fate: Fate,
     prepare: fn(&World),
     check: impl AsyncFn(&World, &str, &str),
 ) -> Vec<String> {
-    let mut blown = Vec::new();
-    loop {
-        let mut world = begin().await;
-        world.transcript();
-        world.fuse.set(blown.len() + 1, fate);
-        let mut prepared = false;
-        let mut silent = 0;
+    let play = async |world: &mut World| {
+        let (mut prepared, mut silent) = (false, false);
         for _ in 0..ROUNDS {
             let before = world.fuse.writes();
-            round_or_crash(&mut world).await;
+            round_or_crash(world).await;
             // Nothing is written while writes in flight are waited out.
-            silent = if world.fuse.writes() == before && !world.is_at("Settle") { silent + 1 } else { 0 };
-            if silent > 0 {
+            silent = world.fuse.writes() == before && !world.is_at("Settle");
+            if silent {
                 break;
             }
-            // Right before the proof, when all shards are frozen and the writes in flight are over.
-            let waiting = world.is_at("Delete");
-            if waiting && !prepared {
-                prepare(&world);
+            // When all shards are frozen and the writes in flight are over.
+            if world.is_at("Delete") && !prepared {
+                prepare(world);
                 prepared = true;
             }
         }
-        let Some(line) = world.fuse.line() else {
-            return blown;
-        };
-        let transcript = world.transcript();
-        check(&world, &transcript, &format!("{fate:?} at write {}: {line}", blown.len() + 1)).await;
-        blown.push(line);
-    }
+        assert!(silent, "it does not come to rest: {}", world.conditions());
+    };
+    at_every_write(fate, begin, play, check).await
 }
 
 async fn recreated_whatever_breaks(fate: Fate) -> usize {
-    let blown = at_every_write(fate, |_| {}, async |world, transcript, what| check_recreated(world, transcript, what));
-    blown.await.len()
+    let check = async |world: &World, transcript: &str, what: &str| check_recreated(world, transcript, what);
+    recreated(fate, |_| {}, check).await.len()
 }
 
 #[tokio::test]
@@ -333,14 +323,14 @@ async fn objects_that_appear_before_the_delete_stop_it_and_the_shards_are_thawed
 #[tokio::test]
 async fn objects_that_appear_stop_it_also_when_the_operator_dies_at_any_write() {
     for fate in [Fate::Hangs, Fate::HangsAfter] {
-        let blown = at_every_write(fate, late_objects, check_untouched).await;
+        let blown = recreated(fate, late_objects, check_untouched).await;
         assert!(blown.len() > 15, "{blown:#?}");
     }
 }
 
 #[tokio::test]
 async fn objects_that_appear_stop_it_also_when_any_write_fails() {
-    let blown = at_every_write(Fate::Fails(500), late_objects, check_untouched).await;
+    let blown = recreated(Fate::Fails(500), late_objects, check_untouched).await;
     assert!(blown.len() > 15, "{blown:#?}");
 }
 
@@ -487,7 +477,7 @@ async fn new_settings_that_the_server_refuses_end_with_the_old_collection() {
 async fn refused_settings_end_with_the_old_collection_whatever_breaks() {
     let refuse = |world: &World| world.weaviate.without_module(Some("text2vec-openai"));
     for fate in [Fate::HangsAfter, Fate::FailsAfter(500)] {
-        let blown = at_every_write(fate, refuse, check_old_again).await;
+        let blown = recreated(fate, refuse, check_old_again).await;
         assert!(blown.len() > 15, "{blown:#?}");
     }
 }

@@ -7,6 +7,7 @@ use elysia_engine::backup::ports::{Got, Health, Mode, Named, Put, Store, Target,
 use elysia_engine::backup::references::References;
 use elysia_engine::object::Object;
 use elysia_engine::ports::{PortError, Refusal};
+use elysia_engine::vectorizers::without_vectorizers;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -57,8 +58,8 @@ pub(crate) fn is_scratch(class: &Value) -> bool {
 }
 
 /// A scratch collection that is restored into. It bears its mark from its first moment; its objects have no time to live,
-/// which would begin anew with the restore or be over already; and its tenants stay awake, so that all of them are
-/// compared.
+/// which would begin anew with the restore or be over already; its tenants stay awake, so that all of them are compared; and
+/// nobody computes its vectors: an object that was backed up without one has none either, and no module is called.
 pub(super) struct ScratchTarget<T> {
     inner: T,
     mark: String,
@@ -128,7 +129,7 @@ impl<T: Target> Target for ScratchTarget<T> {
     }
 
     async fn create(&self, class: &Value) -> Result<(), PortError> {
-        let mut class = class.clone();
+        let mut class = without_vectorizers(class);
         class["description"] = self.mark.as_str().into();
         if let Some(members) = class.as_object_mut() {
             members.remove("objectTtlConfig");

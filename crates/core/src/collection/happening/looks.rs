@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Happened, Happening, Round, plural};
 use crate::condition;
+use crate::restore::passed_over;
 use crate::verification::look::{self, Ended};
 
 /// What shows only in two looks.
@@ -109,7 +110,10 @@ fn of_bootstrap(
     let run = now.run.as_deref().map(|run| format!(" by run {run}")).unwrap_or_default();
     match now.phase {
         BootstrapPhase::Done => {
-            let message = format!("collection {collection} was restored{run}; restoreFrom is never followed again");
+            let passed_over = now.passed_over.as_ref().and_then(passed_over);
+            let passed_over = passed_over.map(|told| format!("; {told}")).unwrap_or_default();
+            let message =
+                format!("collection {collection} was restored{run}{passed_over}; restoreFrom is never followed again");
             Some(Happening::new(Happened::Bootstrapped, message))
         }
         BootstrapPhase::Skipped => {

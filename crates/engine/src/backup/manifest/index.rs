@@ -42,6 +42,10 @@ pub struct Index {
     /// How many numbers its vectors have, by their names: as many of them as were met, the first [`DIMENSIONS`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dimensions: Dimensions,
+    /// How many objects lack a vector that the class has, by its name; those that none lacks are not named, and runs of
+    /// older workers name none. What a restore makes of them the servers decide: a vector that they compute they compute.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lacking: BTreeMap<String, u64>,
     /// Which objects were meant, as the canonical text; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
@@ -70,6 +74,39 @@ pub fn note_dimensions(dimensions: &mut Dimensions, vectors: &Vectors) {
                 Some(known) => drop(known.insert(length)),
                 None => drop(dimensions.insert(name.clone(), BTreeSet::from([length]))),
             }
+        }
+    }
+}
+
+/// What is noted of the vectors of objects that were read.
+#[derive(Clone, Debug, Default)]
+pub(in crate::backup) struct VectorNotes {
+    /// [`Index::dimensions`].
+    pub(in crate::backup) dimensions: Dimensions,
+    /// [`Index::lacking`].
+    pub(in crate::backup) lacking: BTreeMap<String, u64>,
+}
+
+impl VectorNotes {
+    /// Notes those of one object of a collection with these columns.
+    pub(in crate::backup) fn note(&mut self, columns: &Columns, vectors: &Vectors) {
+        note_dimensions(&mut self.dimensions, vectors);
+        for column in columns.vectors.iter().filter(|column| !vectors.contains_key(&column.vector)) {
+            match self.lacking.get_mut(&column.vector) {
+                Some(count) => *count += 1,
+                None => drop(self.lacking.insert(column.vector.clone(), 1)),
+            }
+        }
+    }
+
+    /// Adds those of others.
+    pub(in crate::backup) fn join(&mut self, other: Self) {
+        let Self { dimensions, lacking } = other;
+        for (name, lengths) in dimensions {
+            self.dimensions.entry(name).or_default().extend(lengths);
+        }
+        for (name, count) in lacking {
+            *self.lacking.entry(name).or_default() += count;
         }
     }
 }

@@ -142,6 +142,7 @@ impl Target for MemoryCluster {
     async fn put(&self, tenant: Option<&str>, objects: &[&Object]) -> Result<Vec<Refusal>, PortError> {
         let schema = self.with(|class| class.schema.clone())?;
         let references = References::of_class(&schema);
+        let mut refused = Vec::new();
         for object in objects {
             self.fuse.burn()?;
             let has =
@@ -155,12 +156,15 @@ impl Target for MemoryCluster {
                 let error = refuse(format!("invalid cref: 'cref' {}:{property}: no object {beacon} found", self.name));
                 return Ok(vec![Refusal { id: object.id, error }]);
             }
-            self.with(|class| {
-                let all = class.objects.entry(tenant.unwrap_or_default().to_owned()).or_default();
-                drop(all.insert(object.id, (*object).clone()));
+            self.with(|class| match self.with_vectors(&class.schema, object) {
+                Err(refusal) => refused.push(refusal),
+                Ok(object) => {
+                    let all = class.objects.entry(tenant.unwrap_or_default().to_owned()).or_default();
+                    drop(all.insert(object.id, object));
+                }
             })?;
         }
-        Ok(Vec::new())
+        Ok(refused)
     }
 
     async fn add_references(

@@ -307,6 +307,7 @@ impl<S: Store> Catalogue<'_, S> {
             roll: Vec::new(),
             gone: Vec::new(),
             dimensions: BTreeMap::new(),
+            lacking: BTreeMap::new(),
             filter: None,
             replicas: None,
         };

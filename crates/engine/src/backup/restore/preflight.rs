@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::receipt::{Receipt, State};
 use super::whole::{Kept, Sameness, kept, sameness};
-use super::{AliasState, Blocker, Conflict, Order, aliases, leading, standing};
+use super::{AliasState, Blocker, Computed, Conflict, Order, aliases, leading, standing};
 use crate::backup::manifest::{Index, Manifest, Part, RunMode};
 use crate::backup::opened::{Chain, part_name};
 use crate::backup::ports::{Store, Target};
@@ -33,6 +33,8 @@ pub struct Preflight {
     pub tenants: Vec<String>,
     /// Aliases that led to the collection when it was backed up, and how they stand. What is absent is made.
     pub aliases: BTreeMap<String, AliasState>,
+    /// Vectors that objects lack and that the servers compute as these are written.
+    pub computed: Vec<Computed>,
     /// The receipt, as it is to be.
     pub receipt: Receipt,
     /// Whether there was none.
@@ -84,6 +86,7 @@ pub(super) async fn look<S: Store, R: Store, T: Target>(
         class: None,
         tenants: Vec::new(),
         aliases: BTreeMap::new(),
+        computed: Vec::new(),
         receipt,
         is_new,
         is_guarded: false,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::class::{class_for, needed};
+use super::computed::computed;
 use super::preflight::{Preflight, is_chosen};
 use super::{Blocker, Conflict, Order, version};
 use crate::backup::columns::Columns;
@@ -38,6 +39,7 @@ pub(super) async fn standing<T: Target>(
         let is_missing = |module: &String| modules.as_ref().is_some_and(|modules| !modules.contains(module));
         out.blockers.extend(needed(&class).into_iter().filter(is_missing).map(|module| Blocker::Module { module }));
         out.blockers.extend(room(target.health().await?, &class));
+        out.computed = computed(&class, index);
         out.class = Some(class);
         out.tenants = wanted.into_iter().map(str::to_owned).collect();
         return Ok(());
@@ -50,6 +52,7 @@ pub(super) async fn standing<T: Target>(
         return Ok(());
     }
     out.blockers.extend(unlike(&class, made, &order.into));
+    out.computed = computed(&class, index);
     let there = if has_tenants { target.tenants().await? } else { Vec::new() };
     let there: BTreeMap<&str, &TenantState> = there.iter().map(|tenant| (tenant.name.as_str(), tenant)).collect();
     let find = |name: &str| there.get(name).copied();

@@ -3,7 +3,7 @@
 use super::base::BaseStream;
 use super::{Job, Reading, WriteError, beside};
 use crate::backup::layout;
-use crate::backup::manifest::{Dimensions, GonePart, Part, ReplicasNote};
+use crate::backup::manifest::{GonePart, Part, ReplicasNote, VectorNotes};
 use crate::backup::part::{EncodeError, Finished, PartWriter};
 use crate::backup::ports::{ObjectSource, Store};
 use crate::backup::roll::{GoneWriter, RollWriter};
@@ -16,24 +16,22 @@ pub(super) struct Read {
     pub(super) roll: Vec<Part>,
     pub(super) gone: Vec<GonePart>,
     pub(super) replicas: ReplicasNote,
-    pub(super) dimensions: Dimensions,
+    pub(super) vectors: VectorNotes,
 }
 
 impl Read {
     pub(super) fn nothing() -> Self {
         let replicas = ReplicasNote { compared: true, ..ReplicasNote::default() };
-        Self { parts: Vec::new(), roll: Vec::new(), gone: Vec::new(), replicas, dimensions: Dimensions::new() }
+        Self { parts: Vec::new(), roll: Vec::new(), gone: Vec::new(), replicas, vectors: VectorNotes::default() }
     }
 
     pub(super) fn join(&mut self, other: Self) {
-        let Self { parts, roll, gone, replicas, dimensions } = other;
+        let Self { parts, roll, gone, replicas, vectors } = other;
         self.parts.extend(parts);
         self.roll.extend(roll);
         self.gone.extend(gone);
         self.replicas.join(replicas);
-        for (name, lengths) in dimensions {
-            self.dimensions.entry(name).or_default().extend(lengths);
-        }
+        self.vectors.join(vectors);
     }
 }
 

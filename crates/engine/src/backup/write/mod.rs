@@ -15,6 +15,7 @@ mod error;
 mod lane;
 mod lanes;
 mod objects;
+mod tenants;
 mod woken;
 
 use std::collections::BTreeMap;

@@ -4,24 +4,24 @@ use std::sync::atomic::Ordering;
 
 use super::base::BaseStream;
 use super::lane::{Lane, Read};
-use super::{Cold, Job, MOST_SLICES, Reading, WriteError, beside, bounds, woken};
+use super::{Job, MOST_SLICES, Reading, WriteError, beside, bounds};
 use crate::backup::columns::Columns;
 use crate::backup::digest::{Contents, object_digest};
 use crate::backup::filter::Times;
 use crate::backup::layout;
 use crate::backup::manifest::{
     ByTenant, CollectionNote, FORMAT, FORMAT_VERSION, Index, Part, REFERENCES_VERSION, ReplicasNote, RunMode,
-    TenantNote, by_tenant, note_dimensions,
+    VectorNotes, by_tenant,
 };
 use crate::backup::opened::OpenRun;
-use crate::backup::ports::{Described, ObjectSource, Page, Store, Stretch, TenantState};
+use crate::backup::ports::{Described, ObjectSource, Page, Store, Stretch};
 use crate::backup::roll::{GoneWriter, Record, RollWriter};
 use crate::backup::stored::{document, too_much};
 use crate::object::Object;
 use crate::ports::Clock;
 
 /// The base of one collection.
-struct Base<'a> {
+pub(super) struct Base<'a> {
     run: &'a OpenRun,
     index: &'a Index,
     /// Its roll, or its parts.
@@ -48,9 +48,11 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
             Some(tenants) => {
                 let notes = notes.insert(Vec::new());
                 let units = tenants.into_iter().map(|tenant| self.tenant(reading, base, tenant));
-                let take = |(note, part)| {
-                    notes.push(note);
-                    read.join(part);
+                let take = |found: Option<_>| {
+                    if let Some((note, part)) = found {
+                        notes.push(note);
+                        read.join(part);
+                    }
                 };
                 self.side_by_side(units, take).await?;
             }
@@ -59,9 +61,9 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
             self.unchanged(reading).await?;
         }
         for (name, lengths) in base.into_iter().flat_map(|base| &base.index.dimensions) {
-            read.dimensions.entry(name.clone()).or_default().extend(lengths);
+            read.vectors.dimensions.entry(name.clone()).or_default().extend(lengths);
         }
-        let Read { parts, roll, gone, replicas, dimensions } = read;
+        let Read { parts, roll, gone, replicas, vectors: VectorNotes { dimensions, lacking } } = read;
         let is_sealed = self.sealer.is_some();
         let index = Index {
             format: FORMAT.to_owned(),
@@ -75,6 +77,7 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
             roll,
             gone,
             dimensions,
+            lacking,
             filter: self.writer.order.filter.as_ref().map(ToString::to_string),
             replicas: is_sealed.then(|| replicas.clone()),
         };
@@ -133,41 +136,8 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
         }
     }
 
-    async fn tenant(
-        &self,
-        reading: &Reading<'_>,
-        base: Option<&Base<'_>>,
-        tenant: TenantState,
-    ) -> Result<(TenantNote, Read), WriteError> {
-        let is_full = self.writer.order.mode == RunMode::Full;
-        let is_woken = is_full && tenant.is_cold() && self.writer.order.cold == Cold::Wake;
-        if !is_full || (!tenant.is_awake() && !is_woken) {
-            return Ok((TenantNote { name: tenant.name, activity: tenant.activity, contents: None }, Read::nothing()));
-        }
-        let (source, name) = (self.writer.source, tenant.name.as_str());
-        let (store, order, clock) = (self.writer.store, self.writer.order, self.writer.clock);
-        let waking = if is_woken { Some(self.lanes.waking.lock().await) } else { None };
-        if is_woken {
-            self.lanes.alive()?;
-            // Whoever comes after a worker that dies from here on knows that it was at rest.
-            let (run, of) = (order.run.as_str(), (reading.name, name));
-            self.writer.call(async || woken::note(store, &order.owner, run, of, clock.now()).await).await?;
-            self.writer.call(async || source.set_awake(reading.name, name, true).await).await?;
-        }
-        let read = self.objects(reading, base, Some(name)).await;
-        if is_woken {
-            // Also when reading failed.
-            self.writer.call(async || source.set_awake(reading.name, name, false).await).await?;
-            self.writer.call(async || woken::forget(store, &order.run).await).await?;
-        }
-        drop(waking);
-        let read = read?;
-        let contents = if self.base.is_some() { sum(&read.roll) } else { sum(&read.parts) };
-        Ok((TenantNote { name: tenant.name, activity: tenant.activity, contents: Some(contents) }, read))
-    }
-
     /// All objects of one tenant, several stretches at once.
-    async fn objects(
+    pub(super) async fn objects(
         &self,
         reading: &Reading<'_>,
         base: Option<&Base<'_>>,
@@ -255,23 +225,23 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
         objects: Vec<Object>,
         times: Vec<Times>,
     ) -> Result<Vec<(Object, [u8; 32])>, WriteError> {
-        let filter = reading.filter.clone();
-        let mut dimensions = std::mem::take(&mut lane.read.dimensions);
+        let (filter, columns) = (reading.filter.clone(), reading.columns.clone());
+        let mut vectors = std::mem::take(&mut lane.read.vectors);
         let chosen = beside(move || {
             let mut times = times.into_iter();
             let mut chosen = Vec::with_capacity(objects.len());
             for object in objects {
                 let times = times.next();
                 if filter.as_ref().is_none_or(|filter| filter.holds(&object, times)) {
-                    note_dimensions(&mut dimensions, &object.vectors);
+                    vectors.note(&columns, &object.vectors);
                     let digest = object_digest(&object);
                     chosen.push((object, digest));
                 }
             }
-            (chosen, dimensions)
+            (chosen, vectors)
         });
-        let (chosen, dimensions) = self.writer.progress.encoding.of(self.writer.clock, chosen).await?;
-        lane.read.dimensions = dimensions;
+        let (chosen, vectors) = self.writer.progress.encoding.of(self.writer.clock, chosen).await?;
+        lane.read.vectors = vectors;
         Ok(chosen)
     }
 
@@ -336,7 +306,7 @@ fn pass<S: Store>(lane: &mut Lane<'_, S>) {
     }
 }
 
-fn sum(parts: &[Part]) -> Contents {
+pub(super) fn sum(parts: &[Part]) -> Contents {
     let mut contents = Contents::default();
     for part in parts {
         contents.join(&part.contents);

@@ -97,12 +97,10 @@ pub async fn put_back<S: Store, O: ObjectSource, C: Clock>(
     patience: (Retry, &C, &Stop),
 ) -> Result<bool, PortError> {
     let Woken { collection, tenant, run, at, .. } = woken;
-    let described = patiently(patience, async || source.describe(collection).await).await?;
-    let tenants = described.and_then(|described| described.tenants).unwrap_or_default();
-    let is_awake = tenants.iter().any(|state| state.name == *tenant && state.is_awake());
-    let is_meant = is_awake && patience.1.now().duration_since(*at) <= REMEMBERED;
+    let state = patiently(patience, async || source.tenant(collection, tenant).await).await?;
+    let is_meant = state.is_some_and(|state| state.is_awake()) && patience.1.now().duration_since(*at) <= REMEMBERED;
     if is_meant {
-        patiently(patience, async || source.set_awake(collection, tenant, false).await).await?;
+        patiently(patience, async || source.rest(collection, tenant).await).await?;
         info!(run, collection, tenant, "put a tenant back to rest that a run had left awake");
     }
     patiently(patience, async || forget(store, run).await).await?;

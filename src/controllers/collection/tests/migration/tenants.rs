@@ -131,42 +131,22 @@ async fn a_collection_with_tenants_is_migrated_and_everything_in_its_order() {
     assert!(world.conditions().contains("DELETE /v1/schema/Articles"), "{}", world.conditions());
 }
 
-async fn migrated_with_tenants_whatever_breaks(fate: Fate) -> usize {
-    let mut at = 0;
-    loop {
-        let mut world = tenanted(&json!({"alias": "Live", "approval": "Auto"})).await;
+#[tokio::test]
+async fn whatever_breaks_at_any_write_every_tenant_is_as_it_was() {
+    let begin = async || {
+        let world = tenanted(&json!({"alias": "Live", "approval": "Auto"})).await;
         world.declare_tenanted("text2vec-openai");
-        world.transcript();
-        world.fuse.set(at + 1, fate);
-        for _ in 0..ROUNDS {
-            world.step_tenanted().await;
-            world.approve_migration();
-            if world.phase() == "Kept" && world.is_ready() {
-                break;
-            }
-        }
-        let Some(line) = world.fuse.line() else { return at };
-        let transcript = world.transcript();
-        let what = format!("{fate:?} at write {at}: {line}\n{transcript}");
-        check_switched(&world, &what);
+        world
+    };
+    let play = async |world: &mut World| world.until_kept(async |world| world.step_tenanted().await).await;
+    let check = async |world: &World, transcript: &str, what: &str| {
+        let what = format!("{what}\n{transcript}");
+        check_switched(world, &what);
         assert!(!transcript.contains("DELETE"), "{what}");
-        at += 1;
+    };
+    for fate in [Fate::Hangs, Fate::HangsAfter, Fate::Fails(500), Fate::FailsAfter(500)] {
+        assert!(at_every_write(fate, &begin, &play, &check).await.len() > 20, "{fate:?}");
     }
-}
-
-#[tokio::test]
-async fn a_crash_before_any_write_leaves_every_tenant_as_it_was() {
-    assert!(migrated_with_tenants_whatever_breaks(Fate::Hangs).await > 20);
-}
-
-#[tokio::test]
-async fn a_crash_after_any_write_leaves_every_tenant_as_it_was() {
-    assert!(migrated_with_tenants_whatever_breaks(Fate::HangsAfter).await > 20);
-}
-
-#[tokio::test]
-async fn any_write_that_fails_leaves_every_tenant_as_it_was() {
-    assert!(migrated_with_tenants_whatever_breaks(Fate::Fails(500)).await > 20);
 }
 
 #[tokio::test]

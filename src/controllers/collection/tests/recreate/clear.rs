@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::super::super::super::fixture::{NAMESPACE, World, advance};
 use super::super::{declared, ids};
-use super::{at_every_write_of, before_the_proof, round_or_crash};
+use super::{before_the_proof, recreated_from, round_or_crash};
 use crate::runtime::patience::options;
 
 /// A class with five objects at each node, as declared.
@@ -193,7 +193,7 @@ async fn a_request_to_clear_waits_until_a_recreation_is_over() {
 #[tokio::test]
 async fn it_is_carried_out_once_whatever_breaks() {
     for fate in [Fate::Hangs, Fate::HangsAfter, Fate::Fails(500), Fate::FailsAfter(500)] {
-        let blown = at_every_write_of(asked, fate, |_| {}, check_cleared).await;
+        let blown = recreated_from(asked, fate, |_| {}, check_cleared).await;
         assert!(blown.len() > 13, "{blown:#?}");
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::super::super::fixture::{NODES, World};
 use super::super::{declared, ids};
-use super::{at_every_write_of, round_or_crash};
+use super::{recreated_from, round_or_crash};
 
 pub(super) const TENANTS: [&str; 2] = ["t1", "t2"];
 
@@ -164,7 +164,7 @@ async fn a_tenant_that_a_person_made_read_only_stays_so() {
 #[tokio::test]
 async fn tenants_are_there_again_whatever_breaks() {
     for fate in [Fate::Hangs, Fate::HangsAfter, Fate::Fails(500), Fate::FailsAfter(500)] {
-        let blown = at_every_write_of(
+        let blown = recreated_from(
             tenants_approved,
             fate,
             |_| {},
