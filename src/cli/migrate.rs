@@ -5,6 +5,7 @@ mod change;
 mod look;
 #[cfg(test)]
 mod tests;
+mod versions;
 
 use std::io;
 use std::path::PathBuf;
@@ -35,9 +36,10 @@ enum MigrateCommand {
     Status(StatusArgs),
     /// What the declared settings, or those of a file, would change, and whether a migration is possible; changes nothing
     Validate(ValidateArgs),
-    /// Declare other settings, from a file, or approve the switch that waits
+    /// Declare other settings, from a file, ask for a version of `spec.migrations`, or approve the switch that waits
     Up(UpArgs),
-    /// Declare the settings from before the migration again, or call off the one that runs
+    /// Declare the settings from before the migration again, or an earlier version of `spec.migrations`, or call off the one
+    /// that runs
     Rollback(RollbackArgs),
 }
 
@@ -77,8 +79,12 @@ struct UpArgs {
     /// What these settings are called from now on
     #[arg(long, value_name = "VERSION", group = "what", value_parser = NonEmptyStringValueParser::new())]
     to_version: Option<String>,
+    /// The version of `spec.migrations` that the collection is to have; it is brought there step by step
+    #[arg(long, value_name = "VERSION", group = "what", conflicts_with_all = ["schema", "to_version"],
+          value_parser = NonEmptyStringValueParser::new())]
+    to: Option<String>,
     /// Approve the switch that waits
-    #[arg(long, group = "what", conflicts_with_all = ["schema", "to_version"])]
+    #[arg(long, group = "what", conflicts_with_all = ["schema", "to_version", "to"])]
     approve: bool,
     #[command(flatten)]
     change: Change,
@@ -89,6 +95,9 @@ struct RollbackArgs {
     /// ElysiaCollection
     #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     name: String,
+    /// How many versions of `spec.migrations` to go back
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    steps: u8,
     #[command(flatten)]
     change: Change,
 }

@@ -11,9 +11,11 @@ use crate::common::ClusterReference;
 
 mod bootstrap;
 mod migration;
+mod verification;
 
 pub use bootstrap::{Bootstrap, BootstrapPhase, BootstrapStatus};
-pub use migration::{Migration, MigrationApproval, MigrationStatus};
+pub use migration::{Migration, MigrationApproval, MigrationStatus, SchemaVersion};
+pub use verification::{DataFinding, DataVerification};
 
 /// One collection of a Weaviate cluster: schema, replication, and what may be done when it drifts.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -46,6 +48,16 @@ pub use migration::{Migration, MigrationApproval, MigrationStatus};
     .message("a collection with spec.migration has a name of at most 250 characters, so that _2, _3, ... fit behind it"))]
 #[x_kube(validation = Rule::new("!has(oldSelf.migration) || has(self.migration)")
     .message("spec.migration cannot be removed: the live class may be another one than spec.collection by now"))]
+#[x_kube(validation = Rule::new("!has(self.migrations) || has(self.migration)")
+    .message("spec.migrations needs spec.migration with an alias"))]
+#[x_kube(validation = Rule::new("!has(self.migrations) || !has(self.schema)")
+    .message("with spec.migrations each version has its own schema: write spec.schema as the first of them"))]
+#[x_kube(validation = Rule::new("!has(self.migrations) || !has(self.migration) || (!has(self.migration.transform) && !has(self.migration.schemaVersion))")
+    .message("with spec.migrations the version and its transform are in that list, not in spec.migration"))]
+#[x_kube(validation = Rule::new("!has(self.migrations) || self.migrations.all(one, !has(one.schema) || !has(one.schema.class) || one.schema.class == self.collection)")
+    .message("class in a schema of spec.migrations must equal spec.collection, or be left out"))]
+#[x_kube(validation = Rule::new("!has(self.schemaVersion) || (has(self.migrations) && self.migrations.exists(one, one.version == self.schemaVersion))")
+    .message("spec.schemaVersion must be the version of one of spec.migrations"))]
 #[serde(rename_all = "camelCase")]
 pub struct ElysiaCollectionSpec {
     /// The cluster that holds the collection. Cannot be changed.
@@ -88,6 +100,28 @@ pub struct ElysiaCollectionSpec {
     /// When left out, such a change of a collection that holds objects is refused. Needs Weaviate 1.32. Cannot be removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migration: Option<Migration>,
+    /// The versions of the settings in their order, instead of `schema`; at most 20. The collection is brought from one to the
+    /// next, each by a migration with its own plan and approval, or in place where no new class is needed for it. A
+    /// collection that does not exist is created with the one that is asked for. The first is what an existing collection
+    /// begins with. New ones are added behind the others; those that were passed may be taken out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 20))]
+    #[x_kube(
+        validation = Rule::new("self.all(one, self.exists_one(other, other.version == one.version))")
+            .message("each version occurs once"),
+        validation = Rule::new("!has(self[0].transform)")
+            .message("the first version has no transform: there is none before it"),
+        validation = Rule::new("oldSelf.filter(old, self.exists(one, one.version == old.version)).map(old, old.version) == self.filter(one, oldSelf.exists(old, old.version == one.version)).map(one, one.version)")
+            .message("the order of the versions cannot be changed"),
+        validation = Rule::new("!self.exists(one, oldSelf.exists(old, old.version == one.version)) || self.map(one, oldSelf.exists(old, old.version == one.version) ? 0 : 1).isSorted()")
+            .message("a new version is added behind the others")
+    )]
+    pub migrations: Vec<SchemaVersion>,
+    /// The version of `migrations` that the collection is to have; the last one when left out. An earlier one than it has
+    /// goes back, where no version on that way had a `transform`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub schema_version: Option<String>,
 }
 
 /// What is done about the settings at one path when they differ.
@@ -264,6 +298,9 @@ pub struct ElysiaCollectionStatus {
     /// How the last migration stands; absent when there was none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migration: Option<MigrationStatus>,
+    /// The version of `spec.migrations` that the live class has; absent without that list, and while it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema_version: Option<String>,
     /// What the last comparison of sampled objects gave; see `verify.data` of the WeaviateCluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verification: Option<DataVerification>,
@@ -288,47 +325,6 @@ pub struct CollectionHandled {
     /// Last value of `elysia.dev/run-now`: objects were compared for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_now: Option<String>,
-}
-
-/// What a comparison of sampled objects at each replica gave.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DataVerification {
-    /// When it ended.
-    pub at: Time,
-    /// Objects that were looked at.
-    pub sampled: i64,
-    /// Replicas that were asked for each of them, at most.
-    pub replicas: i64,
-    /// Objects that a replica lacks which should hold them.
-    pub missing: i64,
-    /// Objects that only a minority of replicas holds: left over, or not yet everywhere.
-    pub orphaned: i64,
-    /// Objects whose properties or vectors are not the same everywhere.
-    pub different: i64,
-    /// Objects that could not be read at some replica, or that were written all the while; nothing is known of them.
-    pub unread: i64,
-    /// Tenants that are not HOT: they are not woken, and nothing is known of their objects.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tenants_asleep: Option<i64>,
-    /// The worst of them; at most 20.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub findings: Vec<DataFinding>,
-}
-
-/// One object that is not the same at every replica.
-#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DataFinding {
-    /// Id of the object.
-    pub id: String,
-    /// Its tenant, in a multi-tenant collection.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tenant: Option<String>,
-    /// What is the matter: `missing`, `orphaned`, `different`, `unread`.
-    pub what: String,
-    /// The nodes at which it is so.
-    pub nodes: Vec<String>,
 }
 
 /// A number of objects that was really counted.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::super::Exit;
 use super::super::repair;
 use super::super::session::{Session, Stop};
-use super::{RollbackArgs, UpArgs, get, journal};
+use super::{RollbackArgs, UpArgs, get, journal, versions};
 
 /// The settings in a file. Every JSON is YAML.
 pub(super) fn schema(path: &Path, collection: &str) -> Result<Map<String, Value>, Stop> {
@@ -70,6 +70,20 @@ pub(super) async fn up(args: &UpArgs, session: &Session) -> Result<Exit, Stop> {
             format!(
                 "kubectl explain elysiacollection.spec.migration; then: kubectl edit ecol {} -n {}",
                 args.name, session.namespace
+            ),
+        ));
+    }
+    if let Some(version) = &args.to {
+        let (patch, words) = versions::up(&object, version).map_err(|why| why.stop(&object, session))?;
+        session.printer.note(&words);
+        return declare(&object, patch, &args.change, session).await;
+    }
+    if !object.spec.migrations.is_empty() {
+        return Err(Stop::refused(
+            format!("{} has a list of versions: other settings are a new version behind the others", args.name),
+            format!(
+                "kubectl edit ecol {} -n {}; then: kubectl elysia migrate up {} --to VERSION",
+                args.name, session.namespace, args.name
             ),
         ));
     }
@@ -136,7 +150,16 @@ pub(super) fn way(journal: Option<&Journal>) -> Way {
 pub(super) async fn rollback(args: &RollbackArgs, session: &Session) -> Result<Exit, Stop> {
     let object = get(session, &args.name).await?;
     let journal = journal(session, &object).await?;
-    match way(journal.as_ref()) {
+    let steps = usize::from(args.steps);
+    let way = way(journal.as_ref());
+    let is_called_off = steps == 1 && way == Way::CallOff;
+    if !is_called_off && (steps > 1 || !object.spec.migrations.is_empty()) {
+        let back = versions::back(&object, journal.as_ref(), steps);
+        let (patch, words) = back.map_err(|why| why.stop(&object, session))?;
+        session.printer.note(&words);
+        return declare(&object, patch, &args.change, session).await;
+    }
+    match way {
         Way::Nothing(why) => {
             session.printer.note(&format!("{why}\n"));
             Ok(Exit::Healthy)

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use elysia_api::ElysiaCollection;
 use elysia_api::collection::Verdict;
+use elysia_core::collection::migration::versions::{Live, Versions};
 use elysia_core::collection::migration::{self, Journal};
 use elysia_core::collection::schema::{self, Measure};
 use elysia_core::version::ServerVersion;
@@ -16,6 +17,7 @@ use super::super::client::chain;
 use super::super::printer::{BAD, DOUBTFUL, GOOD, HEADING, paint, plain};
 use super::super::session::{Session, Stop};
 use super::super::{Exit, Output, encode};
+use super::versions::{Stage, stages};
 use super::{StatusArgs, ValidateArgs, change, get, journal};
 
 /// How the migration of a collection stands.
@@ -28,6 +30,9 @@ pub(super) struct Standing {
     schema_version: Option<String>,
     migration: Option<elysia_api::collection::MigrationStatus>,
     waits_for: Option<String>,
+    /// Those of `spec.migrations`, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    versions: Vec<Stage>,
     journal: Option<Journal>,
 }
 
@@ -36,13 +41,18 @@ impl Standing {
         let declared = object.spec.migration.as_ref()?;
         let status = object.status.clone().unwrap_or_default();
         let plan = status.plan.filter(|plan| plan.action == "Migrate");
+        let listed = Versions::parse(&object.spec).ok().flatten();
+        let versions = listed.as_ref().map(|listed| stages(listed, object, journal.as_ref())).unwrap_or_default();
         Some(Self {
             name: object.name_any(),
             alias: declared.alias.clone(),
             live: status.live,
-            schema_version: declared.schema_version.clone(),
+            schema_version: listed
+                .map(|listed| listed.target().name.clone())
+                .or_else(|| declared.schema_version.clone()),
             migration: status.migration,
             waits_for: plan.and_then(|plan| plan.waiting_for),
+            versions,
             journal,
         })
     }
@@ -57,6 +67,9 @@ impl Standing {
         line("alias", &format!("{} → {serving}", self.alias));
         if let Some(version) = &self.schema_version {
             line("declared", &format!("version {version}"));
+        }
+        for stage in &self.versions {
+            line("version", &format!("{} {}", stage.version, stage.state));
         }
         match &self.migration {
             None => line("migration", "none so far"),
@@ -200,7 +213,7 @@ impl Outlook {
             // Writing to a String cannot fail.
             writeln!(text, "{} {}: {} → {}", paint(style, how), plain(path), value(live), value(wanted)).ok();
         }
-        let last = match (self.needs_migration, self.obstacles.is_empty()) {
+        let last = match (self.needs_migration || !self.obstacles.is_empty(), self.obstacles.is_empty()) {
             (false, _) if self.changes.is_empty() => "nothing changes".to_owned(),
             (false, _) => "no migration is needed".to_owned(),
             (true, true) => "its objects are migrated into a new class, if it holds any".to_owned(),
@@ -221,8 +234,8 @@ impl Outlook {
 }
 
 pub(super) async fn validate(args: &ValidateArgs, session: &Session) -> Result<Exit, Stop> {
-    let object = get(session, &args.name).await?;
-    let settings = match &args.schema {
+    let mut object = get(session, &args.name).await?;
+    let mut settings = match &args.schema {
         Some(path) => change::schema(path, &object.spec.collection)?,
         None => object.spec.schema.settings.clone().into_iter().collect(),
     };
@@ -240,7 +253,21 @@ pub(super) async fn validate(args: &ValidateArgs, session: &Session) -> Result<E
     };
     let version = ServerVersion::parse(&opened.version);
     let nodes = opened.spec.node_names().len();
-    let outlook = Outlook::of(&object, &settings, (&name, &class), (version, nodes), opened.spec.protection(&name));
+    let versions = Versions::parse(&object.spec).map_err(|why| Stop::refused(why, ""))?;
+    let mut refused = None;
+    if let (Some(versions), None) = (versions, &args.schema) {
+        let journal = journal(session, &object).await?;
+        let before = object.status.clone().unwrap_or_default();
+        let live = Live { name: &name, class: Some(&class), journal: journal.as_ref(), before: &before };
+        let next = versions.next(&live, &Measure { version, policy: &object.spec.drift_policy });
+        settings = next.settings;
+        refused = next.refused;
+        if let Some(migration) = &mut object.spec.migration {
+            migration.transform = next.transform;
+        }
+    }
+    let mut outlook = Outlook::of(&object, &settings, (&name, &class), (version, nodes), opened.spec.protection(&name));
+    outlook.obstacles.extend(refused);
     let text = match args.output {
         Output::Table => outlook.render(),
         output => encode(&outlook, output)?,

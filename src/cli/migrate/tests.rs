@@ -202,3 +202,93 @@ fn a_patch_puts_the_whole_schema_and_names_its_object() {
     assert_eq!(nameless[1], json!({"op": "remove", "path": "/spec/migration/schemaVersion"}));
     assert_eq!(patch(&object(None, &json!({})), None, Version::Named(None)).as_array().unwrap().len(), 1);
 }
+
+/// With three versions, of which the third was reached by a transformation.
+fn listed(target: &str, status: &Value) -> ElysiaCollection {
+    let mut object = serde_json::to_value(object(Some(json!({"alias": "Live"})), status)).unwrap();
+    object["spec"].as_object_mut().unwrap().remove("schema");
+    object["spec"]["schemaVersion"] = json!(target);
+    object["spec"]["migrations"] = json!([
+        {"version": "1", "schema": {"vectorizer": "none"}},
+        {"version": "2", "schema": {"vectorizer": "a"}},
+        {"version": "3", "schema": {"vectorizer": "b"}},
+        {"version": "4", "schema": {"vectorizer": "c"}, "transform": [{"drop": {"property": "body"}}]},
+    ]);
+    serde_json::from_value(object).unwrap()
+}
+
+fn at(version: &str) -> Value {
+    json!({"live": "Articles_2", "schemaVersion": version})
+}
+
+#[test]
+fn which_versions_are_done_and_which_wait() {
+    let of = |target: &str, version: &str, running: Option<&str>| {
+        let journal =
+            running.map(|running| Journal { schema_version: Some(running.to_owned()), ..journal_in(Phase::Copy) });
+        let standing = Standing::of(&listed(target, &at(version)), journal).unwrap();
+        let text = bare(&standing.render());
+        let lines = text.lines().filter_map(|line| line.strip_prefix("version "));
+        lines.map(|line| line.trim().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(of("3", "1", Some("2")), ["1 live", "2 running: Copy", "3 waiting", "4 not asked for"]);
+    assert_eq!(of("4", "3", None), ["1 done", "2 done", "3 live", "4 waiting"]);
+    assert_eq!(of("4", "4", None), ["1 done", "2 done", "3 done", "4 live"]);
+    // Back.
+    assert_eq!(of("1", "3", None), ["1 waiting", "2 done", "3 live", "4 not asked for"]);
+    assert_eq!(of("1", "3", Some("1")), ["1 running: Copy", "2 done", "3 live", "4 not asked for"]);
+    let standing = Standing::of(&listed("4", &at("3")), None).unwrap();
+    assert!(bare(&standing.render()).contains("declared   version 4\n"));
+}
+
+#[test]
+fn up_to_a_version_asks_for_it_and_never_for_an_earlier_one() {
+    let (patch, words) = versions::up(&listed("1", &at("1")), "3").unwrap();
+    assert_eq!(
+        patch,
+        json!([
+            {"op": "test", "path": "/metadata/uid", "value": "0123456789"},
+            {"op": "add", "path": "/spec/schemaVersion", "value": "3"},
+        ])
+    );
+    assert!(words.starts_with("from version 1 to 2, 3, one after the other"), "{words}");
+    assert!(versions::up(&listed("3", &at("3")), "3").unwrap().1.contains("has version 3 already"));
+    assert!(versions::up(&listed("3", &json!({})), "3").unwrap().1.contains("was not said yet"));
+    let refused = |object: &ElysiaCollection, to: &str| match versions::up(object, to).unwrap_err() {
+        versions::Refusal::No(why, next) => format!("{why} | {next}"),
+        other => format!("{other:?}"),
+    };
+    assert_eq!(
+        refused(&listed("4", &at("4")), "2"),
+        "version 2 is before 4, which the collection has: to go back is another thing than to go up | kubectl elysia migrate rollback articles --steps 2"
+    );
+    assert!(refused(&listed("4", &at("4")), "9").contains("it has 1, 2, 3, 4"));
+    assert_eq!(refused(&object(declared(), &json!({})), "2"), "NoList");
+}
+
+#[test]
+fn some_versions_back_say_how_before_they_are_asked_for() {
+    let kept = |former: &str| Journal { former_version: Some(former.to_owned()), ..journal_in(Phase::Kept) };
+    let (patch, words) = versions::back(&listed("3", &at("3")), Some(&kept("2")), 1).unwrap();
+    assert_eq!(patch[1]["value"], "2");
+    assert!(words.contains("Articles has it and is kept"), "{words}");
+    let (patch, words) = versions::back(&listed("3", &at("3")), Some(&kept("2")), 2).unwrap();
+    assert_eq!(patch[1]["value"], "1");
+    assert!(
+        words.contains("2 back, in one step") && words.contains("has to go first, unless spec.migration.keep"),
+        "{words}"
+    );
+    let refused = |object: &ElysiaCollection, journal: Option<&Journal>, steps: usize| match versions::back(
+        object, journal, steps,
+    )
+    .unwrap_err()
+    {
+        versions::Refusal::No(why, _) | versions::Refusal::Unknown(why) => why,
+        versions::Refusal::NoList => "no list".to_owned(),
+    };
+    assert!(refused(&listed("4", &at("4")), None, 2).contains("transformed on the way to version 4"));
+    assert!(refused(&listed("3", &at("3")), None, 3).contains("has 2 before it, not 3"));
+    assert!(refused(&listed("3", &at("3")), Some(&journal_in(Phase::Copy)), 2).contains("is called off before"));
+    assert!(refused(&listed("3", &json!({})), None, 1).contains("is not known"));
+    assert_eq!(refused(&object(declared(), &json!({})), Some(&journal_in(Phase::Kept)), 2), "no list");
+}

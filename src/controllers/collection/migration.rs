@@ -76,14 +76,19 @@ pub(super) async fn resolve(
     let ((journal, version), alias) = futures::join!(read(spec, context), clients.common.alias(&wanted.alias));
     let mut look = Look { journal, alias: sight(alias), ..Look::default() };
     if (&look.alias, &look.journal) == (&Sight::Seen(None), &Sight::Seen(None)) {
-        look.generations = Some(sight(clients.common.classes().await).map(|classes| {
-            let names = classes.iter().filter_map(|class| class["class"].as_str());
-            let own = names.filter(|name| names::generation_of(&spec.declared, name).is_some());
-            own.map(str::to_owned).collect()
-        }));
+        look.generations = Some(generations(spec, clients).await);
     }
     let live = migration::live(&spec.declared, &wanted.alias, &look);
     (Some(Box::new(look)), version, live)
+}
+
+/// Classes whose names are generations of the collection.
+async fn generations(spec: &CollectionSpec, clients: &ClusterClients) -> Sight<Vec<String>> {
+    sight(clients.common.classes().await).map(|classes| {
+        let names = classes.iter().filter_map(|class| class["class"].as_str());
+        let own = names.filter(|name| names::generation_of(&spec.declared, name).is_some());
+        own.map(str::to_owned).collect()
+    })
 }
 
 /// What the present phase wants to know. `spec`: with the live class in it.
@@ -98,13 +103,21 @@ pub(super) async fn look(
     let Some(wanted) = &spec.migration else { return };
     let journal = look.journal.seen().and_then(Option::as_ref);
     let wants = migration::wants(journal);
+    let measure = schema::Measure { version: server, policy: &spec.drift_policy };
     // Only a class that is to be made anew begins another migration.
     let begins = matches!(live, Sight::Seen(Some(class)) if {
-        let measure = schema::Measure { version: server, policy: &spec.drift_policy };
         !migration::fits(&spec.settings, spec.steps(), class, &measure)
     });
-    let name = migration::other(&spec.declared, &spec.collection, journal, begins);
-    let other = sight(clients.common.class(&name, SchemaRead::Leader).await);
+    let mut name = migration::other(&spec.declared, &spec.collection, journal, begins);
+    let mut other = sight(clients.common.class(&name, SchemaRead::Leader).await);
+    if let (true, Sight::Seen(Some(kept))) = (begins, &other)
+        && let Some(next) = migration::beyond(spec, journal, kept, &measure)
+    {
+        // How many are there already is looked at, and not reckoned: a person deletes them.
+        look.generations = Some(generations(spec, clients).await);
+        other = sight(clients.common.class(&next, SchemaRead::Leader).await);
+        name = next;
+    }
     look.rival = claims::claimant(object, &name, context);
     if wants.other_shards {
         look.other_shards = Some(sight(effects::shard_names(&clients.common, &name).await));

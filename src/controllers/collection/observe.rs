@@ -7,7 +7,7 @@ pub(in crate::controllers) use replicas::operation;
 use elysia_api::collection::{ElysiaCollectionStatus, ShardReplicas};
 use elysia_api::{ElysiaCollection, WeaviateCluster};
 use elysia_core::cluster::{ClusterSpec, judge};
-use elysia_core::collection::migration::Live;
+use elysia_core::collection::migration::{Live, versions};
 use elysia_core::collection::repair::Look as RepairLook;
 use elysia_core::collection::{ClusterSight, CollectionSpec, Observed, claims as core_claims, questions};
 use elysia_core::sight::{BlindnessKind, Sight};
@@ -40,7 +40,8 @@ pub(super) struct Scene {
 
 /// One look: first what every look takes, then what the first look makes worth asking.
 ///
-/// `spec` gets the class that is live, where an alias says which one it is.
+/// `spec` gets the class that is live, where an alias says which one it is, and the version of the settings that is next, where
+/// it has several.
 pub(super) async fn observe(
     spec: &mut CollectionSpec,
     object: &ElysiaCollection,
@@ -130,6 +131,7 @@ async fn look_around(
     observed.protection = observed.protection.take().or_else(|| protection(&spec.collection));
     look(spec, &clients, &mut observed).await;
     if let Some(migrating) = &mut observed.migration {
+        migrating.versions = versions::declare(spec, &observed.class, migrating, &before, observed.version);
         let live = (&observed.class, observed.version);
         migration::look(spec, object, &clients, context, live, migrating).boxed().await;
         let other = migrating.other.as_ref().and_then(|(name, _)| protection(name));

@@ -5,6 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Schema;
 use crate::restore::TransformStep;
 
 /// How the collection is migrated when a setting is changed that Weaviate takes at creation only: into a new class beside
@@ -27,6 +28,12 @@ pub struct Migration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), regex(pattern = r"^[1-9][0-9]{0,5}[hd]$"))]
     pub rollback_window: Option<String>,
+    /// How many classes that were migrated from may be there at a time, 1 to 5; 1 when left out: while one is kept, another
+    /// migration waits. With more it begins all the same. Only the last of them is gone back to as it is, is held read-only,
+    /// and is deleted when `rollbackWindow` is over; those before it take their disk until a person deletes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 5))]
+    pub keep: Option<i32>,
     /// A name for these settings, for people and their tools. It is recorded with each migration, and in the description of
     /// the class that is made if `spec.schema` has none, and means nothing to the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,6 +44,27 @@ pub struct Migration {
     /// other steps are done when something else is one. What is done once is not done again: before the next migration the
     /// steps are removed or changed. A migration that transformed is not gone back from by the operator. Steps that leave
     /// objects out (`where`, and `convert` with `SkipObject`) wait for a person also with `approval: Auto`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub transform: Vec<TransformStep>,
+}
+
+/// One version of the settings, and how objects of the version before it become objects of it.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SchemaVersion {
+    /// What it is called: letters, digits, `-`, `_` and `.`, at most 63. It is written into the description of the class,
+    /// behind what `schema` says there: `schema version 5`, or `Articles of the press (schema version 5)`.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[0-9A-Za-z]([-._0-9A-Za-z]*[0-9A-Za-z])?$"))]
+    pub version: String,
+    /// The whole definition, as `spec.schema` would have it; not what is changed of the version before.
+    #[serde(default, skip_serializing_if = "Schema::is_empty")]
+    #[x_kube(validation = Rule::new("!has(self.replicationConfig)")
+        .message("write replicationConfig as spec.replication"))]
+    pub schema: Schema,
+    /// What becomes of the objects on their way from the version before, step by step, as `spec.migration.transform` has it;
+    /// at most 50. It is done once. Not of the first version, before which there is none. A version that was reached by
+    /// these is not gone back from by the operator.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub transform: Vec<TransformStep>,

@@ -56,6 +56,7 @@ pub fn status(
         bootstrap: bootstrap::status(spec, observed, &before),
         live: live(&before, spec, observed),
         migration: migrating(&before, spec, observed),
+        schema_version: schema_version(&before, spec, observed),
         verification: before.verification.clone(),
         recommendations: before.recommendations.clone(),
         last_handled: handled(&before, observed),
@@ -71,6 +72,15 @@ fn live(before: &ElysiaCollectionStatus, spec: &CollectionSpec, observed: &Obser
     match migration::live(&spec.declared, &wanted.alias, look) {
         migration::Live::Class(class) => Some(class),
         migration::Live::Unseen(..) | migration::Live::Unclear(_) => before.live.clone(),
+    }
+}
+
+/// The version that the live class has; what was seen last while it is not seen.
+fn schema_version(before: &ElysiaCollectionStatus, spec: &CollectionSpec, observed: &Observed) -> Option<String> {
+    spec.versions.as_ref()?;
+    match observed.migration.as_ref().and_then(|look| look.versions.as_ref()) {
+        Some(next) => next.at.clone(),
+        None => before.schema_version.clone(),
     }
 }
 

@@ -25,7 +25,10 @@ pub struct CollectionSpec {
     pub declared: String,
     /// What `spec.migration` says.
     pub migration: Option<migration::Wanted>,
-    /// Declared settings, without `class` and `replicationConfig`.
+    /// What `spec.migrations` says; `None` without it.
+    pub versions: Option<migration::versions::Versions>,
+    /// Declared settings, without `class` and `replicationConfig`. With `versions` those of the version that is asked for,
+    /// until a look at the live class says which one is next.
     pub settings: Map<String, Value>,
     /// Replicas of each shard.
     pub factor: i64,
@@ -63,7 +66,11 @@ impl CollectionSpec {
         collection.check_rules().map_err(|errors| errors.to_string())?;
         let spec = &collection.spec;
         let annotation = |key: &str| collection.annotations().get(key).cloned();
-        let settings: Map<String, Value> = spec.schema.settings.clone().into_iter().collect();
+        let versions = migration::versions::Versions::parse(spec)?;
+        let settings: Map<String, Value> = match &versions {
+            Some(versions) => versions.target().settings.clone(),
+            None => spec.schema.settings.clone().into_iter().collect(),
+        };
         let steps = spec.migration.as_ref().map_or(&[][..], |migration| &migration.transform);
         if let Some(why) = migration::transform::contradiction(&settings, steps) {
             return Err(why);
@@ -76,6 +83,7 @@ impl CollectionSpec {
             collection: spec.collection.clone(),
             declared: spec.collection.clone(),
             migration: spec.migration.as_ref().map(migration::Wanted::parse).transpose()?,
+            versions,
             settings,
             factor: i64::from(spec.replication.factor),
             deletion_strategy: spec.replication.deletion_strategy,

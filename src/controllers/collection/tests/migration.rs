@@ -2,6 +2,7 @@
 
 mod kept;
 mod tenants;
+mod versions;
 
 use std::collections::BTreeSet;
 

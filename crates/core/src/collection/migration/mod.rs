@@ -7,11 +7,13 @@
 //! are waited out (`weaviate-lab` §12), and only then the last pass is copied and compared.
 
 mod journal;
+mod standing;
 mod switch;
 pub mod tenants;
 #[cfg(test)]
 mod tests;
 pub mod transform;
+pub mod versions;
 
 use std::collections::BTreeMap;
 
@@ -24,12 +26,13 @@ use super::recreate::TenantState;
 use super::schema::{self, Measure};
 use super::spec::CollectionSpec;
 use crate::copy::ledger::CopyLedger;
-use crate::feed::{JobState, JobView};
+use crate::feed::JobView;
 use crate::sight::{BlindnessKind, Sight};
 use crate::version::ServerVersion;
 use elysia_api::collection::{ShardReplicas, Verdict};
 
 pub use journal::{HISTORY, Journal, Past, Phase};
+pub use standing::{Standing, job, standing};
 pub use switch::{Moved, next};
 pub use tenants::{Roll, Tenants};
 
@@ -65,6 +68,8 @@ pub struct Wanted {
     pub is_automatic: bool,
     /// How long the old class is kept; `None`: until a person removes it.
     pub window: Option<SignedDuration>,
+    /// How many old classes may be there at a time. Above one a migration begins although one is kept.
+    pub keep: usize,
     /// What these settings are called.
     pub schema_version: Option<String>,
     /// What becomes of objects on their way into a new class.
@@ -74,7 +79,7 @@ pub struct Wanted {
 impl Wanted {
     /// Reads the field; the error says what is wrong with it.
     pub fn parse(migration: &elysia_api::collection::Migration) -> Result<Self, String> {
-        let elysia_api::collection::Migration { alias, approval, rollback_window, schema_version, transform } =
+        let elysia_api::collection::Migration { alias, approval, rollback_window, keep, schema_version, transform } =
             migration;
         let window = |text: &String| {
             window(text)
@@ -84,6 +89,7 @@ impl Wanted {
             alias: alias.clone(),
             is_automatic: *approval == elysia_api::collection::MigrationApproval::Auto,
             window: rollback_window.as_ref().map(window).transpose()?,
+            keep: keep.and_then(|keep| usize::try_from(keep).ok()).unwrap_or(1),
             schema_version: schema_version.clone(),
             transform: transform.clone(),
         })
@@ -128,6 +134,8 @@ pub struct Look {
     pub ledger: Sight<Option<CopyLedger>>,
     /// The Jobs of this object's migrations.
     pub jobs: Sight<Vec<JobView>>,
+    /// What `spec.migrations` declares for now; `None` without that list, or while the live class is not seen.
+    pub versions: Option<versions::Next>,
 }
 
 impl Default for Look {
@@ -149,6 +157,7 @@ impl Default for Look {
             restarted: Vec::new(),
             ledger: not_asked(),
             jobs: not_asked(),
+            versions: None,
         }
     }
 }
@@ -276,12 +285,24 @@ pub fn other(collection: &str, live: &str, journal: Option<&Journal>, begins: bo
         Some(journal) if journal.phase == Phase::Kept && !(begins && journal.tenants.is_some()) => journal.from.clone(),
         // What was copied before it was stopped can be gone on with.
         Some(journal) if journal.phase == Phase::Stopped && !journal.is_rollback => journal.to.clone(),
-        Some(journal) => {
-            let of_live = names::generation_of(collection, live).unwrap_or(1).saturating_add(1);
-            after(journal.next_generation(collection).max(of_live))
-        }
+        Some(journal) => unused(collection, live, journal),
         None => after(names::generation_of(collection, live).unwrap_or(1).saturating_add(1)),
     }
+}
+
+/// The next generation that no migration has used.
+fn unused(collection: &str, live: &str, journal: &Journal) -> String {
+    let of_live = names::generation_of(collection, live).unwrap_or(1).saturating_add(1);
+    names::generation(collection, journal.next_generation(collection).max(of_live))
+}
+
+/// The class that is migrated to in place of a kept one that is not gone back to, where more than one may be there. `kept`: the
+/// class that [`other`] named.
+pub fn beyond(spec: &CollectionSpec, journal: Option<&Journal>, kept: &Value, measure: &Measure<'_>) -> Option<String> {
+    let journal = journal.filter(|journal| journal.phase == Phase::Kept && journal.tenants.is_none())?;
+    let is_gone_back_to = spec.steps().is_empty() && fits(&spec.settings, &[], kept, measure);
+    let goes_on = spec.migration.as_ref().is_some_and(|wanted| wanted.keep > 1) && !is_gone_back_to;
+    goes_on.then(|| unused(&spec.declared, &spec.collection, journal))
 }
 
 /// The class that is migrated to: as declared, with the properties that the old one has beside the declared ones, so that no
@@ -343,84 +364,6 @@ pub fn fits(settings: &Map<String, Value>, steps: &[TransformStep], class: &Valu
     transform::differences(settings, steps, class, measure)
         .iter()
         .all(|difference| difference.verdict != Verdict::Recreate)
-}
-
-/// The name of the Job of an order.
-pub fn job(object: &str, order: &str) -> String {
-    format!("{object}-{order}")
-}
-
-/// How an order stands.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Standing {
-    /// It could not be seen.
-    Unseen(String),
-    /// Nobody has begun it.
-    NotBegun,
-    /// It is under way: what it does.
-    Running(String),
-    /// The Job of another order still runs, and would write the same ledger.
-    Disturbed(String),
-    /// It is done; when.
-    Done(Box<CopyLedger>),
-    /// It ended before that: when, why, and whether another one would fail alike.
-    Failed {
-        /// When, as far as that is known.
-        at: Option<Timestamp>,
-        /// Why.
-        why: String,
-        /// Whether a person has to change something.
-        is_permanent: bool,
-    },
-}
-
-/// How the present order of a journal stands, from what its worker says and its Job.
-pub fn standing(journal: &Journal, spec: &CollectionSpec, look: &Look) -> Standing {
-    let order = journal.order(&spec.uid);
-    let name = job(&spec.name, &order);
-    let (jobs, ledger) = match (&look.jobs, &look.ledger) {
-        (Sight::Seen(jobs), Sight::Seen(ledger)) => (jobs, ledger.as_ref()),
-        (Sight::Unseen(blindness), _) | (_, Sight::Unseen(blindness)) => {
-            return Standing::Unseen(blindness.message.clone());
-        }
-    };
-    let job = jobs.iter().find(|job| job.name == name);
-    // Also one whose Job is gone while its pod still writes.
-    if let Some(running) = jobs.iter().find(|job| job.name != name && job.state == JobState::Active) {
-        return Standing::Disturbed(running.name.clone());
-    }
-    let said = ledger.filter(|ledger| ledger.order == order && ledger.copy == journal.copy(&spec.uid));
-    match (said, job) {
-        (Some(ledger), _) if ledger.stage == crate::copy::ledger::Stage::Done => {
-            Standing::Done(Box::new(ledger.clone()))
-        }
-        (said, Some(job)) if job.state == JobState::Active => Standing::Running(match said {
-            Some(ledger) => {
-                format!(
-                    "Job {name} {}, pass {}: {} of {}",
-                    ledger.stage.as_str(),
-                    ledger.pass,
-                    ledger.done,
-                    ledger.total
-                )
-            }
-            None => format!("Job {name} was made"),
-        }),
-        (Some(ledger), _) => Standing::Failed {
-            at: Some(ledger.finished_at.unwrap_or(ledger.updated_at)),
-            why: ledger.message.clone().unwrap_or_else(|| format!("Job {name} ended without a word")),
-            is_permanent: ledger.is_permanent,
-        },
-        (None, Some(job)) => Standing::Failed {
-            at: None,
-            why: match &job.state {
-                JobState::Failed(why) => why.clone(),
-                _ => format!("Job {name} ended, and its ledger is gone"),
-            },
-            is_permanent: false,
-        },
-        (None, None) => Standing::NotBegun,
-    }
 }
 
 /// One act of a migration.

@@ -58,6 +58,26 @@ pub fn leaves_objects_out(steps: &[TransformStep]) -> bool {
     })
 }
 
+/// Whether these steps have something to do to objects of a class as it is. What they take away or convert and the class does
+/// not have, or has so already, no object has.
+pub fn is_pending(steps: &[TransformStep], class: &Value) -> bool {
+    let properties = class["properties"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let there = |name: &str| properties.iter().find(|property| is_named(property, name));
+    steps.iter().any(|step| {
+        let TransformStep { rename, convert, drop, set, mask, keep } = step;
+        let is_converted =
+            |to: &str, property: &Value| property.pointer("/dataType/0").and_then(Value::as_str) == Some(to);
+        set.is_some()
+            || mask.is_some()
+            || keep.is_some()
+            || rename.as_ref().is_some_and(|rename| there(&rename.from).is_some())
+            || drop.as_ref().is_some_and(|drop| there(&drop.property).is_some())
+            || convert.as_ref().is_some_and(|convert| {
+                there(&convert.property).is_some_and(|property| !is_converted(&convert.to, property))
+            })
+    })
+}
+
 /// What a person reads of a step.
 pub fn words(step: &TransformStep) -> String {
     let TransformStep { rename, convert, drop, set, mask, keep } = step;

@@ -398,7 +398,14 @@ impl<'a> Planner<'a> {
             );
         }
         if journal.phase == Phase::Kept && differs && self.is_kept(journal, look) {
-            self.keep_read_only(&journal.from, &journal.shards, look);
+            let is_gone_back_to =
+                matches!(&look.other, Some((_, Sight::Seen(Some(kept)))) if self.goes_back_to(journal, kept));
+            if is_gone_back_to {
+                self.keep_read_only(&journal.from, &journal.shards, look);
+            } else {
+                // What waits for it to go is said by the obstacle, not here.
+                self.let_go(journal, look, wanted);
+            }
         }
         if journal.phase == Phase::Kept
             && !differs

@@ -385,6 +385,7 @@ impl Planner<'_> {
         let replicas = self.replicas(class);
         let schema = self.schema(class, &drift, matches!(replicas, Part::Working(..)));
         let schema = self.beside_migration(&drift, schema);
+        let schema = self.beside_versions(schema);
         let schema = match (schema, self.clear_word()) {
             (Part::InSync(_), Some(word)) => word,
             (schema, _) => schema,

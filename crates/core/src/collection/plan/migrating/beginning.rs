@@ -21,8 +21,9 @@ impl Planner<'_> {
         let last = self.migration();
         // Nothing is copied back into a class with tenants: what tells a class from another one of its name are the names of
         // its shards, and theirs are the tenants' own. With its former settings another one is made.
-        let kept = last.filter(|last| last.phase == Phase::Kept && last.tenants.is_none() && other.is_some());
-        let is_rollback = kept.is_some() && other.is_some_and(|kept| self.fits(kept));
+        let is_kept = |last: &&Journal| last.phase == Phase::Kept && last.tenants.is_none() && name == last.from;
+        let kept = last.filter(|last| is_kept(last) && other.is_some());
+        let is_rollback = kept.zip(other).is_some_and(|(last, kept)| self.goes_back_to(last, kept));
         let is_resumed = |last: &&Journal| {
             last.phase == Phase::Stopped
                 && last.to == name
@@ -31,6 +32,11 @@ impl Planner<'_> {
                 && other.is_some()
         };
         let resumed = last.filter(is_resumed);
+        let is_beyond =
+            last.is_some_and(|last| last.phase == Phase::Kept && last.tenants.is_none() && name != last.from);
+        if is_beyond && let Some(part) = self.too_many_kept(name, look, what) {
+            return part;
+        }
         if let Some(kept) = kept.filter(|kept| is_rollback && !kept.transform.is_empty()) {
             let steps: Vec<String> = kept.transform.iter().map(migration::transform::words).collect();
             return Part::Stuck(
@@ -85,8 +91,10 @@ impl Planner<'_> {
             is_rollback,
             former_schema: class.clone(),
             wanted_schema,
-            former_version: last.filter(|last| last.live() == self.spec.collection).and_then(|last| {
-                if last.phase.has_switched() { last.schema_version.clone() } else { last.former_version.clone() }
+            former_version: self.versions().and_then(|next| next.at.clone()).or_else(|| {
+                last.filter(|last| last.live() == self.spec.collection).and_then(|last| {
+                    if last.phase.has_switched() { last.schema_version.clone() } else { last.former_version.clone() }
+                })
             }),
             schema_version: wanted.schema_version,
             approved: false,
@@ -118,6 +126,12 @@ impl Planner<'_> {
         Part::Working(Reason::Migrating, format!("{what}; it is migrated to {to}, and the journal is written first"))
     }
 
+    /// Whether the class that is kept of this migration has what is declared, and nothing is to become of objects on the way
+    /// into it: it was filled without the steps that are declared by now.
+    pub(super) fn goes_back_to(&self, last: &Journal, kept: &Value) -> bool {
+        (self.spec.steps().is_empty() || !last.transform.is_empty()) && self.fits(kept)
+    }
+
     /// What about its tenants is in the way; the error says why that is not known.
     pub(super) fn tenants_in_the_way(&mut self) -> Result<Option<String>, String> {
         match &self.observed.recreate.tenants {
@@ -133,6 +147,35 @@ impl Planner<'_> {
         }
     }
 
+    /// Why no further class is made beside those that are kept, if so.
+    fn too_many_kept(&mut self, name: &str, look: &Look, what: &str) -> Option<Part> {
+        let keep = self.wanted().map_or(1, |wanted| wanted.keep);
+        let there = match &look.generations {
+            Some(Sight::Seen(there)) => there,
+            Some(Sight::Unseen(blindness)) => {
+                self.recheck = Some(RECHECK_LATER);
+                return Some(Part::Unknown(Reason::Unknown, format!("{what}; {}", blindness.message)));
+            }
+            None => {
+                return Some(Part::Unknown(
+                    Reason::Unknown,
+                    format!("{what}; the classes that are kept were not looked at"),
+                ));
+            }
+        };
+        let kept: Vec<&String> =
+            there.iter().filter(|class| **class != self.spec.collection && class.as_str() != name).collect();
+        (kept.len() >= keep).then(|| {
+            let names = kept.iter().map(|class| class.as_str()).collect::<Vec<_>>().join(", ");
+            Part::Stuck(
+                Reason::MigrationBlocked,
+                format!(
+                    "{what}, and it cannot be migrated: {names} are kept of the migrations before, and spec.migration.keep is {keep}. Delete those that nobody goes back to: DELETE /v1/schema/CLASS"
+                ),
+            )
+        })
+    }
+
     /// What is in the way of a new migration, and only a person can change.
     fn obstacle(
         &self,
@@ -143,7 +186,7 @@ impl Planner<'_> {
     ) -> Option<String> {
         if let Some(kept) = kept {
             return Some(format!(
-                "{} of the migration before it is still kept for going back. It goes when its spec.migration.rollbackWindow is over; or delete it, if nobody goes back any more: DELETE /v1/schema/{}",
+                "{} of the migration before it is still kept for going back. It goes when its spec.migration.rollbackWindow is over; or delete it, if nobody goes back any more: DELETE /v1/schema/{}; or let more than one be there: spec.migration.keep",
                 kept.from, kept.from
             ));
         }
@@ -188,7 +231,9 @@ impl Planner<'_> {
         }
         if other.is_some()
             && resumed.is_none()
-            && self.migration().is_none_or(|last| last.phase != Phase::Kept || last.tenants.is_some())
+            && self
+                .migration()
+                .is_none_or(|last| last.phase != Phase::Kept || last.tenants.is_some() || name != last.from)
         {
             return Some(format!(
                 "there is a class {name} already, and nothing says that it is this collection's. If nobody needs it, delete it: DELETE /v1/schema/{name}"

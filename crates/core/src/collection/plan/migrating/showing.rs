@@ -1,11 +1,12 @@
 //! What a migration shows before and while it is done: its steps, and what it leaves out.
 
 use elysia_api::collection::PlanStatus;
+use elysia_api::condition::Reason;
 
-use super::super::super::migration::{self, Journal, Wanted};
+use super::super::super::migration::{self, Journal, Wanted, versions};
 use super::super::super::recreate;
-use super::super::Planner;
 use super::super::shown::shown_plan;
+use super::super::{Part, Planner};
 use crate::copy::ledger::CopyLedger;
 
 impl Planner<'_> {
@@ -14,9 +15,37 @@ impl Planner<'_> {
     }
 
     pub(super) fn show_with(&mut self, journal: &Journal, left_out: Option<&str>, waits: bool) {
-        let steps = steps(self.spec.migration.as_ref(), journal, self.observed.nodes.len(), left_out);
+        let mut steps = steps(self.spec.migration.as_ref(), journal, self.observed.nodes.len(), left_out);
+        if let Some(way) = self.versions().and_then(|next| way(next, journal)) {
+            steps.insert(0, way);
+        }
         self.shown = Some(shown(journal, steps, waits));
     }
+
+    /// What `spec.migrations` declares for now.
+    pub(super) fn versions(&self) -> Option<&versions::Next> {
+        self.observed.migration.as_ref()?.versions.as_ref()
+    }
+
+    /// Where the list of versions does not go on, that is what a person has to know; everything else about the collection
+    /// goes on as it is.
+    pub(in super::super) fn beside_versions(&self, schema: Part) -> Part {
+        match (self.versions().and_then(|next| next.refused.as_ref()), schema) {
+            (Some(why), Part::InSync(_)) => Part::Stuck(Reason::MigrationBlocked, why.clone()),
+            (_, schema) => schema,
+        }
+    }
+}
+
+/// Which step of several a migration is.
+fn way(next: &versions::Next, journal: &Journal) -> Option<String> {
+    let to = journal.schema_version.as_ref().filter(|to| next.version.as_ref() == Some(*to))?;
+    let from = next.at.as_ref().map_or_else(String::new, |at| format!(" from {at}"));
+    let then = match next.then.as_slice() {
+        [] => String::new(),
+        then => format!("; then {}, each with a plan of its own", then.join(", ")),
+    };
+    Some(format!("bring the collection{from} to schema version {to}{then}"))
 }
 
 /// What the copy left out, with its numbers, where it may leave anything out.

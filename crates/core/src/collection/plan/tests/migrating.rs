@@ -4,6 +4,7 @@ mod kept;
 mod switching;
 mod tenants;
 mod transform;
+mod versions;
 
 use elysia_api::names;
 use jiff::SignedDuration;
