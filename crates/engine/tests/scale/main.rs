@@ -6,6 +6,7 @@
 //! What is watched is what must not grow with the data: memory, calls at once, calls in all, and the size of documents.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+#![expect(clippy::print_stdout, reason = "somebody waits for it")]
 
 #[path = "../support/random.rs"]
 mod random;

@@ -411,7 +411,9 @@ impl Store for Remade {
     async fn remove(&self, keys: &[String]) -> Result<(), PortError> {
         let _open = self.begin();
         let mut documents = self.documents.lock().unwrap();
-        keys.iter().for_each(|key| drop(documents.remove(key)));
+        for key in keys {
+            documents.remove(key);
+        }
         Ok(())
     }
 }
