@@ -14,7 +14,7 @@ pub(super) const PLUG_IN: &str = "kubectl-elysia";
 /// The operator, whose workers are the same binary.
 pub(super) const OPERATOR: &str = "elysia-operator";
 /// Names a folder with the programs, which are not compiled then.
-const GIVEN: &str = "ELYSIA_SOAK_BINARIES";
+pub(super) const GIVEN: &str = "ELYSIA_SOAK_BINARIES";
 
 /// Has the kernel end the program that `setpriv` becomes.
 const TIED: [&str; 2] = ["--pdeathsig", "KILL"];

@@ -127,10 +127,9 @@ fn by_code(code: &str, text: &str, work: &AzureWork, words: &Words) -> (Category
         "AuthenticationFailed" if text.contains("in the specified time frame") || text.contains("Signature not valid") => {
             (file, false, format!("the shared access signature has ended, or has not begun; renew {}", words.signature))
         }
-        "AuthenticationFailed" | "InvalidAuthenticationInfo" => {
-            let text = format!("the key or signature is not that of this account, or this node's clock is wrong; correct {}", words.either);
-            (file, false, text)
-        }
+        "AuthenticationFailed" | "InvalidAuthenticationInfo" => (file, false, unknown(words)),
+        // So Azurite says it.
+        "AuthorizationFailure" if text.contains("failed to authenticate the request") => (file, false, unknown(words)),
         "KeyBasedAuthenticationNotPermitted" => {
             (file, false, format!("the account allows no keys (allowSharedKeyAccess); allow them, or put a user delegation signature into {}", words.signature))
         }
@@ -174,6 +173,10 @@ fn without_code(error: &Error, text: &str, work: &AzureWork, words: &Words) -> (
         }
         _ => by_kind(error, text, words.ca),
     }
+}
+
+fn unknown(words: &Words) -> String {
+    format!("the key or signature is not that of this account, or this node's clock is wrong; correct {}", words.either)
 }
 
 fn denied(work: &AzureWork, words: &Words) -> String {
@@ -221,6 +224,9 @@ mod tests {
         let ended = "<Error><Code>AuthenticationFailed</Code><AuthenticationErrorDetail>Signature not valid in the specified time frame</AuthenticationErrorDetail></Error>";
         let failure = explain(&answered(ended), &work(), Hand::Person, None);
         assert!(failure.message.ends_with("renew AZURE_STORAGE_SAS_TOKEN"), "{}", failure.message);
+        let azurite = "<Error><Code>AuthorizationFailure</Code><Message>Server failed to authenticate the request. Make sure</Message></Error>";
+        let failure = explain(&answered(azurite), &work(), Hand::Worker, None);
+        assert!(failure.message.ends_with("correct accountKey or sasToken in the Secret"), "{}", failure.message);
         let many = answered("Bulk delete request failed for key wiki/a: gone (code: 503)");
         assert!(explain(&many, &work(), Hand::Worker, None).message.ends_with("slow down"));
     }
