@@ -187,7 +187,7 @@ impl Soak {
                     source,
                     &servers,
                     shape,
-                    (format, run),
+                    (*format, run),
                     [collection, &restored_name(collection, format)],
                     rows,
                 );
@@ -212,7 +212,7 @@ impl Soak {
         );
         for name in [second, first] {
             let (name, _) = source.collections.get_key_value(name).context("it was backed up")?;
-            self.row(source, servers, shape, (format, run), [name, name], rows);
+            self.row(source, servers, shape, (*format, run), [name, name], rows);
         }
         Ok(())
     }
@@ -227,7 +227,7 @@ impl Soak {
         [collection, into]: [&str; 2],
         rows: &mut Vec<Row>,
     ) {
-        let Some((collection, was)) = source.collections.get_key_value(collection) else { return };
+        let Some((&collection, was)) = source.collections.get_key_value(collection) else { return };
         let found = self
             .restored(servers, shape.factor, &[run, collection, into], &source.store)
             .and_then(|written| Found::of(servers, shape.factor, [collection, into], was, written));
