@@ -337,13 +337,12 @@ pub(super) async fn collections<S: Store, B: Board>(
     job: &BackupJob,
     hands: &Hands<'_, S, B>,
 ) -> Result<Vec<String>, Failure> {
-    let mut names = match &job.backup.collections {
-        Some(declared) => declared.clone(),
-        None => {
-            // The cluster is asked for the first time.
-            let retry = retry(job.backup.patience).of_strangers();
-            every_collection(hands.ways, &job.backup.exclude, (retry, &SystemClock, hands.stop)).await?
-        }
+    let mut names = if let Some(declared) = &job.backup.collections {
+        declared.clone()
+    } else {
+        // The cluster is asked for the first time.
+        let retry = retry(job.backup.patience).of_strangers();
+        every_collection(hands.ways, &job.backup.exclude, (retry, &SystemClock, hands.stop)).await?
     };
     let cluster = &job.backup.owner.cluster;
     let restored = catalogue::restored(&hands.patient(job.backup.patience), cluster, SystemClock.now()).await?;
