@@ -31,11 +31,14 @@ async fn said(world: &mut World, name: &str, data: Value) -> String {
     world.backup_conditions()
 }
 
-/// The Secrets that the variables of the only Job come from.
+/// The Secrets that the variables of the only Job come from, but for the key of the servers.
 fn variables(world: &World) -> Vec<String> {
     let pod = world.get::<Job>(&world.backup_jobs()[0]).spec.unwrap().template.spec.unwrap();
     let secret = |variable: k8s_openapi::api::core::v1::EnvVar| {
         let from = variable.value_from?.secret_key_ref?;
+        if variable.name == crate::worker::API_KEY_VARIABLE {
+            return None;
+        }
         Some(format!("{}={}/{}", variable.name, from.name, from.key))
     };
     pod.containers[0].env.clone().unwrap().into_iter().filter_map(secret).collect()

@@ -137,6 +137,7 @@ fn by_code(code: &str, text: &str, work: &AzureWork, words: &Words) -> (Category
         | "AuthorizationResourceTypeMismatch"
         | "AuthorizationServiceMismatch"
         | "InsufficientAccountPermissions" => (file, false, denied(work, words)),
+        "AuthorizationFailure" if work.anonymous => (file, false, denied(work, words)),
         "AuthorizationFailure" | "AuthorizationSourceIPMismatch" => {
             (file, false, "the account's firewall, or its signature, does not let this address in; allow it under Networking of the account".to_owned())
         }
