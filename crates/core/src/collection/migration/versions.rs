@@ -97,7 +97,7 @@ pub fn recorded(class: &Value) -> Option<&str> {
 impl Versions {
     /// Reads `spec.migrations` and `spec.schemaVersion`; `None` without them. The error says what is wrong with them.
     pub fn parse(spec: &ElysiaCollectionSpec) -> Result<Option<Self>, String> {
-        let Some(last) = spec.migrations.len().checked_sub(1) else { return Ok(None) };
+        let Some(end) = spec.migrations.len().checked_sub(1) else { return Ok(None) };
         let hides = |path: &str| matches!(path, DESCRIPTION | "*");
         if let Some(rule) =
             spec.drift_policy.iter().find(|rule| hides(&rule.path) && rule.action != DriftAction::Revert)
@@ -120,7 +120,7 @@ impl Versions {
             list.push(Version { name: name.clone(), settings, transform: migration.transform.clone() });
         }
         let target = match &spec.schema_version {
-            None => last,
+            None => end,
             Some(wanted) => list
                 .iter()
                 .position(|version| version.name == *wanted)

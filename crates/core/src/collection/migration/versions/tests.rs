@@ -196,6 +196,9 @@ fn a_transformation_is_never_left_out_for_want_of_a_new_class() {
     assert_eq!(of(json!([{"convert": {"property": "title", "to": "text"}}]), "none"), "1→2+1");
 }
 
+/// A change of the spec, and what is said of it.
+type Wrong = (fn(&mut Value), &'static str);
+
 #[test]
 fn lists_that_are_wrong_are_refused_with_what_is_wrong() {
     let said = |change: fn(&mut Value)| {
@@ -204,7 +207,7 @@ fn lists_that_are_wrong_are_refused_with_what_is_wrong() {
         let object: ElysiaCollection = serde_json::from_value(object).unwrap();
         CollectionSpec::validate(&object).map(drop).unwrap_err()
     };
-    let wrong: [(fn(&mut Value), &str); 10] = [
+    let wrong: [Wrong; 10] = [
         (|spec| spec["schemaVersion"] = json!("6"), "must be the version of one"),
         (|spec| spec["migrations"][1]["version"] = json!("1"), "each version occurs once"),
         (|spec| spec["migrations"][0]["transform"] = json!([{"drop": {"property": "x"}}]), "no transform"),
