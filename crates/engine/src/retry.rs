@@ -36,7 +36,7 @@ impl Default for Retry {
 
 /// How long work that nobody watches waits for what was there and is away: a node that reads a large index again when it
 /// starts takes minutes, a store that is moved or upgraded as well. What is away for longer somebody has to look at.
-pub const OUTAGE: Duration = Duration::from_mins(15);
+pub const OUTAGE: Duration = Duration::from_secs(15 * 60);
 
 /// Attempts of a first call: enough for one that breaks off, in less than a second.
 const STRANGERS: u32 = 3;

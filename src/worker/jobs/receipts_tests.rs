@@ -155,7 +155,7 @@ async fn latest_is_a_good_run_that_holds_everything() {
     let words: Vec<&str> = passed_over.runs.iter().map(|passed| passed.why.as_str()).collect();
     assert!(words[0].starts_with("it is damaged: ") && words[0].contains("cannot be read"), "{words:?}");
     assert!(words[1].starts_with("it is Suspect: ") && words[2].contains("the clock here says"), "{words:?}");
-    let newer = json!({"format": FORMAT, "version": FORMAT_VERSION + 1});
+    let newer = json!({"format": FORMAT, "version": HIGHEST_VERSION + 1});
     bench.store.tamper(&manifest, Some(serde_json::to_vec(&newer).unwrap()));
     assert!(newest(&bench).await.contains("use a newer one"));
     bench.store.tamper(&manifest, None);

@@ -138,17 +138,14 @@ pub(in crate::worker) fn by_kind(error: &Error, text: &str, ca: &str) -> (Catego
             let text = format!("a key that is no path: {source}; give the object another key, or make prefix narrower");
             (Category::FileSystem, false, text)
         }
-        _ => match certificate(text, ca) {
-            Some(problem) => (Category::Network, false, problem),
-            None => {
-                let category = if text.contains("timed out") || text.contains("timeout") {
-                    Category::Timeout
-                } else {
-                    Category::Network
-                };
-                (category, true, one_line(&format!("the server cannot be asked: {}", cause(error)), WORDS))
+        _ => {
+            if let Some(problem) = certificate(text, ca) {
+                return (Category::Network, false, problem);
             }
-        },
+            let is_late = text.contains("timed out") || text.contains("timeout");
+            let category = if is_late { Category::Timeout } else { Category::Network };
+            (category, true, one_line(&format!("the server cannot be asked: {}", cause(error)), WORDS))
+        }
     }
 }
 

@@ -226,20 +226,20 @@ impl Bench {
                 let receipt = format!("round-{round}");
                 self.plugin(&["restore", "latest", COLLECTION, "--receipt", &receipt], &self.store(format))?
             }
-            Contender::Python => self.into_new(|| self.python("write"))?,
+            Contender::Python => self.fill_new(|| self.python("write"))?,
             Contender::Native => {
                 let id = native_id(self.case.get(), rounds - 1);
                 let path = format!("/v1/backups/s3/{id}/restore");
                 self.native(&path, &path, &json!({"include": [COLLECTION]}))?
             }
-            Contender::Limit => self.into_new(|| self.replay())?,
+            Contender::Limit => self.fill_new(|| self.replay())?,
         };
         self.stage.counted(took.objects)?;
         Ok(took)
     }
 
     /// Makes the collection and fills it. The first is part of a restore, and is in the time of the two others as well.
-    fn into_new(&self, fill: impl FnOnce() -> Result<Figures>) -> Result<Figures> {
+    fn fill_new(&self, fill: impl FnOnce() -> Result<Figures>) -> Result<Figures> {
         let started = Instant::now();
         self.stage.create()?;
         let creation = started.elapsed().as_secs_f64();

@@ -235,7 +235,7 @@ impl Soak {
         let outputs: Vec<_> = thread::scope(|scope| {
             let started: Vec<_> =
                 commands.into_iter().map(|mut command| scope.spawn(move || command.output())).collect();
-            started.into_iter().map(|thread| thread.join()).collect()
+            started.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
         });
         let mut winners = 0;
         for output in outputs {

@@ -14,8 +14,8 @@ use super::{lines, parquet as columnar};
 use crate::object::Object;
 
 /// A part is closed when it has so many bytes: some hundred parts for a million objects with vectors, and few enough bytes
-/// to hold several of them in memory.
-pub const PART_BYTES: usize = 32 << 20;
+/// to hold several of them in memory beside what is read and encoded: with twice as many a worker took 391 MiB.
+pub const PART_BYTES: usize = 16 << 20;
 
 /// What a part's buffer has room for from the beginning: one that grows is copied, and two copies of four parts would be
 /// more memory than a worker should have. What is not written to takes none.

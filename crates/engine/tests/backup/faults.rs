@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use elysia_engine::backup::digest::Contents;
 use elysia_engine::backup::layout;
-use elysia_engine::backup::manifest::{DataFormat, Index, Manifest};
+use elysia_engine::backup::manifest::{DataFormat, HIGHEST_VERSION, Index, Manifest};
 use elysia_engine::backup::memory::MemoryStore;
 use elysia_engine::backup::part::{PartWriter, open};
 use elysia_engine::backup::restore::{Blocker, Conflict, RestoreError};
@@ -187,7 +187,7 @@ async fn a_wrong_manifest_is_told_by_what_is_wrong_with_it() {
     let whole: Value = json(&written(DataFormat::Parquet).await, layout::MANIFEST);
     let changes: [(&str, Change); 6] = [
         ("unreadable", &|manifest| manifest["format"] = "other".into()),
-        ("unreadable", &|manifest| manifest["version"] = 2.into()),
+        ("unreadable", &|manifest| manifest["version"] = (HIGHEST_VERSION + 1).into()),
         ("unreadable", &|manifest| drop(manifest.as_object_mut().unwrap().remove("owner"))),
         ("wrongManifest", &|manifest| manifest["run"] = "two".into()),
         ("totals", &|manifest| manifest["collections"][0]["objects"] = 59.into()),

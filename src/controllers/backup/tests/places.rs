@@ -3,7 +3,7 @@
 use super::*;
 
 /// What stands in a Secret.
-fn secret(name: &str, data: Value) -> Secret {
+fn secret(name: &str, data: &Value) -> Secret {
     manifest(json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": NAMESPACE},
         "data": data,
@@ -24,7 +24,7 @@ async fn with(store: Value) -> World {
 
 /// What the conditions say while this is what stands in the Secret.
 async fn said(world: &mut World, name: &str, data: Value) -> String {
-    world.api.seed(&secret(name, data));
+    world.api.seed(&secret(name, &data));
     advance(60);
     world.nightly().await;
     assert_eq!(world.backup_jobs(), Vec::<String>::new());
@@ -54,7 +54,7 @@ async fn a_bucket_of_google_is_opened_by_a_service_account() {
         conditions.contains("Secret google does not exist; create it with the key serviceAccountKey"),
         "{conditions}"
     );
-    let conditions = said(&mut world, "google", json!({"serviceAccountKey": encoded("hush")})).await;
+    let conditions = said(&mut world, "google", &json!({"serviceAccountKey": encoded("hush")})).await;
     assert!(conditions.contains("key serviceAccountKey of Secret google: no JSON; it has to be"), "{conditions}");
     assert!(!conditions.contains("hush"), "{conditions}");
     let key = json!({"type": "service_account", "client_email": "a@b", "private_key": "hush", "private_key_id": "1"});
@@ -76,7 +76,7 @@ async fn a_container_of_azure_is_opened_by_a_key_or_a_signature() {
     let both = json!({"accountKey": encoded("hush"), "sasToken": encoded("hush")});
     let conditions = said(&mut world, "azure", both).await;
     assert!(conditions.contains("Secret azure has both accountKey and sasToken"), "{conditions}");
-    world.api.seed(&secret("azure", json!({"sasToken": encoded("hush")})));
+    world.api.seed(&secret("azure", &json!({"sasToken": encoded("hush")})));
     advance(60);
     world.nightly().await;
     assert_eq!(
@@ -100,7 +100,7 @@ async fn a_private_authority_is_named_by_a_secret() {
     assert!(conditions.contains("Secret minio-ca has no key ca.crt; add it"), "{conditions}");
     let conditions = said(&mut world, "minio-ca", json!({"ca.crt": encoded("x")})).await;
     assert!(conditions.contains("key ca.crt of Secret minio-ca: no certificates in PEM"), "{conditions}");
-    world.api.seed(&secret("minio-ca", json!({"ca.crt": encoded(AUTHORITY)})));
+    world.api.seed(&secret("minio-ca", &json!({"ca.crt": encoded(AUTHORITY)})));
     advance(60);
     world.nightly().await;
     let told = variables(&world);

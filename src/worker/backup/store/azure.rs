@@ -136,7 +136,12 @@ fn by_code(code: &str, text: &str, work: &AzureWork, words: &Words) -> (Category
         "AuthorizationPermissionMismatch"
         | "AuthorizationResourceTypeMismatch"
         | "AuthorizationServiceMismatch"
-        | "InsufficientAccountPermissions" => (file, false, denied(work, words)),
+        | "InsufficientAccountPermissions"
+        | "NoAuthenticationInformation"
+        | "PublicAccessNotPermitted"
+        | "ResourceNotFound"
+        // Of blobs that are deleted many at a time the client says the status alone.
+        | "403" => (file, false, denied(work, words)),
         "AuthorizationFailure" if work.anonymous => (file, false, denied(work, words)),
         "AuthorizationFailure" | "AuthorizationSourceIPMismatch" => {
             (file, false, "the account's firewall, or its signature, does not let this address in; allow it under Networking of the account".to_owned())
@@ -144,10 +149,7 @@ fn by_code(code: &str, text: &str, work: &AzureWork, words: &Words) -> (Category
         "AuthorizationProtocolMismatch" | "AccountRequiresHttps" => {
             (file, false, "the account is to be asked by https:// alone; correct endpoint".to_owned())
         }
-        "NoAuthenticationInformation" | "PublicAccessNotPermitted" | "ResourceNotFound" => (file, false, denied(work, words)),
         "AccountIsDisabled" => (file, false, format!("the storage account is switched off; switch it on, or correct {}", words.account)),
-        // Of blobs that are deleted many at a time the client says the status alone.
-        "403" => (file, false, denied(work, words)),
         "409" | "412" | "BlobImmutableDueToPolicy" | "SnapshotsPresent" | "LeaseIdMissing" => {
             (file, false, format!("the blob is kept by an immutability policy, a hold, a lease or its snapshots ({code}); retention cannot delete it before that ends"))
         }

@@ -12,7 +12,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::path::Path;
 use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
 
-use super::server::Server;
+use super::server::{Server, lacks_bucket};
 
 /// Bytes of one request when a file of any size is read for its hash.
 const PIECE_BYTES: u64 = 8 << 20;
@@ -69,7 +69,7 @@ impl Bucket {
 
     /// Whether there is no such object. Where it is the bucket that is not there, nothing is known of the object.
     fn is_absent(&self, error: &Error) -> bool {
-        matches!(error, Error::NotFound { .. }) && !self.server.lacks_bucket(error)
+        matches!(error, Error::NotFound { .. }) && !lacks_bucket(error)
     }
 
     /// A piece of a file as it was when it was looked at, asked for again when it breaks off.

@@ -14,7 +14,7 @@ use crate::worker::s3;
 use crate::worker::s3::failure::{BACKUP, BY_HAND, element, explain_in};
 use crate::worker::work::S3Work;
 
-/// How long one request may take: a part of 32 MiB at 110 KB/s.
+/// How long one request may take: a part of 16 MiB at 55 KB/s.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Codes of answers that say that there is no bucket.
@@ -104,12 +104,6 @@ impl Server {
         }
     }
 
-    /// Whether the answer says that the bucket is not there, rather than the object.
-    pub(super) fn lacks_bucket(&self, error: &Error) -> bool {
-        let text = chain(error);
-        element(&text, "Code").is_some_and(|code| NO_BUCKET.contains(&code))
-    }
-
     /// Whether the answer to a write of what is not there says that it is there.
     pub(super) fn has_object(&self, error: &Error) -> bool {
         match (self, error) {
@@ -145,4 +139,10 @@ fn described(work: &BucketWork) -> S3Work {
         authorities: work.authorities.clone(),
         is_followed: false,
     }
+}
+
+/// Whether the answer says that the bucket is not there, rather than the object.
+pub(super) fn lacks_bucket(error: &Error) -> bool {
+    let text = chain(error);
+    element(&text, "Code").is_some_and(|code| NO_BUCKET.contains(&code))
 }

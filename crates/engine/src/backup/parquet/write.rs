@@ -22,8 +22,8 @@ use super::schema::schema;
 use crate::object::{Object, Vector};
 
 /// Text and numbers of one row group, which is held in memory until it is written, and again when it is read: with four
-/// parts under way 32 MiB, and twice that with the levels.
-const GROUP_BYTES: usize = 8 << 20;
+/// parts under way 16 MiB, twice that with the levels, and as much once more where a column has just grown.
+const GROUP_BYTES: usize = 4 << 20;
 
 /// Rows of one row group: small objects take more memory than their text.
 const GROUP_ROWS: usize = 10_000;
@@ -193,7 +193,7 @@ pub(super) fn leaves(columns: &Columns) -> Vec<Leaf> {
     for column in &columns.properties {
         match column.kind {
             Kind::Text | Kind::Json | Kind::Texts | Kind::References => {
-                leaves.push(Leaf::new(Values::Text(Vec::new())))
+                leaves.push(Leaf::new(Values::Text(Vec::new())));
             }
             Kind::Int | Kind::Ints | Kind::Date | Kind::Dates => leaves.push(Leaf::new(Values::Int(Vec::new()))),
             Kind::Number | Kind::Numbers => leaves.push(Leaf::new(Values::Double(Vec::new()))),

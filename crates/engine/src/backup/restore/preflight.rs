@@ -234,7 +234,7 @@ fn taken(own: &Index, order: &Order, mode: RunMode, out: &mut Preflight) {
     let selected = order.select.tenants.iter().flatten().filter(|name| !known.contains(name));
     out.blockers.extend(selected.map(|tenant| Blocker::UnknownTenant { tenant: tenant.clone() }));
     match Transformation::of(&own.schema, &order.select, &order.transform) {
-        Ok(made) => out.transformation = Some(made.into_collection(&order.collection, &order.into)),
+        Ok(parsed) => out.transformation = Some(parsed.into_collection(&order.collection, &order.into)),
         Err(problems) => {
             out.blockers.extend(problems.into_iter().map(|problem| Blocker::Transform { problem }));
         }

@@ -49,7 +49,7 @@ use crate::checkpoint::Digest;
 use crate::ports::{Clock, PortError};
 use crate::retry::{Retry, Stop, patiently};
 
-/// Stretches that are read at once, unless it is said otherwise. Each holds a part, at most 32 MiB, and a page.
+/// Stretches that are read at once, unless it is said otherwise. Each holds a part, 16 MiB, and a page.
 pub const LANES: usize = 4;
 
 /// What becomes of tenants that are at rest.
