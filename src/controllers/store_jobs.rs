@@ -316,10 +316,8 @@ impl Owner<'_> {
             let reference = json!({"name": name, "key": key});
             json!({"name": variable, "valueFrom": {"secretKeyRef": reference}})
         };
-        let mut environment = vec![
-            json!({"name": variable, "value": work}),
-            json!({"name": PURGE_DELAY.0, "value": PURGE_DELAY.1}),
-        ];
+        let mut environment =
+            vec![json!({"name": variable, "value": work}), json!({"name": PURGE_DELAY.0, "value": PURGE_DELAY.1})];
         if let Some((name, key)) = &target.api_key {
             environment.push(from(worker::API_KEY_VARIABLE, name, key));
         }

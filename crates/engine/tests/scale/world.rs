@@ -287,13 +287,15 @@ pub(crate) struct Remade {
     requests: AtomicU64,
     open: Gauge,
     parts: Gauge,
+    making: tokio::sync::Mutex<()>,
 }
 
 impl Remade {
     pub(crate) fn new(scale: Scale) -> Self {
         let (documents, sizes, places) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (open, parts) = (Gauge::default(), Gauge::default());
-        Self { scale, documents, sizes, places, requests: AtomicU64::new(0), open, parts }
+        let (requests, making) = (AtomicU64::new(0), tokio::sync::Mutex::default());
+        Self { scale, documents, sizes, places, requests, open, parts, making }
     }
 
     pub(crate) fn requests(&self) -> u64 {
@@ -348,6 +350,8 @@ impl Remade {
             return Got::TooLarge(size);
         }
         let (place, scale) = (self.places.lock().unwrap()[key].clone(), self.scale.clone());
+        // What makes a part again is memory of this process, and none of a worker's: one at a time.
+        let _making = self.making.lock().await;
         let made = tokio::task::spawn_blocking(move || {
             let mut part = PartWriter::new(DataFormat::Parquet, &place.columns).unwrap();
             for number in place.begin..place.end {
