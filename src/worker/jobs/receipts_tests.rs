@@ -3,7 +3,7 @@
 
 use elysia_core::restore::ledger::{RestoreLedger, Stage as RestoreStage};
 use elysia_engine::backup::layout;
-use elysia_engine::backup::manifest::{FORMAT, FORMAT_VERSION, RunMode};
+use elysia_engine::backup::manifest::{FORMAT, FORMAT_VERSION, HIGHEST_VERSION, RunMode};
 use elysia_engine::backup::ports::Store as _;
 use elysia_engine::backup::restore::State;
 use elysia_engine::backup::write::Order;

@@ -87,7 +87,9 @@ async fn backed_up(data: DataFormat) -> (MemoryStore, MemoryCluster) {
 /// One that has these collections of it.
 fn with(source: &MemoryCluster, names: &[&str]) -> MemoryCluster {
     let target = MemoryCluster::new(5, 1);
-    names.iter().for_each(|name| target.set(name, source.get(name).unwrap()));
+    for name in names {
+        target.set(name, source.get(name).unwrap());
+    }
     target
 }
 
@@ -246,7 +248,9 @@ async fn conflicts_are_about_references_as_well() {
         assert_eq!((by(3), by(4)), (Some(of_three), of_four), "{conflict:?}");
         let rest = |all: &BTreeMap<Uuid, Object>| {
             let mut all = all.clone();
-            [3, 4].iter().for_each(|number| drop(all.remove(&id(*number))));
+            for number in [3, 4] {
+                drop(all.remove(&id(number)));
+            }
             all
         };
         assert_eq!(rest(&found), rest(&wanted), "{conflict:?}");
@@ -322,7 +326,9 @@ async fn a_circle_killed_at_any_effect_is_closed() {
     let people =
         restore::Order { receipt: "restores/s.json".to_owned(), ..restore_order("People", "People", Conflict::Fail) };
     for effects in 0.. {
-        [&books, &people].iter().for_each(|order| store.tamper(&order.receipt, None));
+        for order in [&books, &people] {
+            store.tamper(&order.receipt, None);
+        }
         let (target, fuse) = (MemoryCluster::new(5, 1), Fuse::after(effects));
         let (dying, also) = (store.with_fuse(fuse.clone()), target.with_fuse(fuse));
         restore(&dying, &also, &books).await.unwrap_err();

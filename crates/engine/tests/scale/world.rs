@@ -13,6 +13,7 @@ use elysia_engine::backup::layout;
 use elysia_engine::backup::manifest::{DataFormat, Index, ReplicasNote, SourceNote};
 use elysia_engine::backup::part::PartWriter;
 use elysia_engine::backup::ports::{Described, Got, Mode, ObjectSource, Page, Put, Store, Stretch, TenantState};
+use elysia_engine::checkpoint::Digest;
 use elysia_engine::object::{Object, Vector};
 use elysia_engine::ports::PortError;
 use serde_json::{Value, json};
@@ -398,6 +399,16 @@ impl Store for Remade {
             Some(bytes) if bytes.len() as u64 > most => Got::TooLarge(bytes.len() as u64),
             Some(bytes) => Got::Bytes(bytes.clone()),
         })
+    }
+
+    async fn digest(&self, key: &str) -> Result<Option<(u64, Digest)>, PortError> {
+        let _open = self.begin();
+        let told = |bytes: &[u8]| (bytes.len() as u64, Digest::of(bytes));
+        if is_part(key) {
+            let Got::Bytes(bytes) = self.part(key, u64::MAX).await else { return Ok(None) };
+            return Ok(Some(told(&bytes)));
+        }
+        Ok(self.documents.lock().unwrap().get(key).map(|bytes| told(bytes)))
     }
 
     async fn folders(&self, folder: &str) -> Result<Vec<String>, PortError> {

@@ -23,8 +23,8 @@ async fn with(store: Value) -> World {
 }
 
 /// What the conditions say while this is what stands in the Secret.
-async fn said(world: &mut World, name: &str, data: Value) -> String {
-    world.api.seed(&secret(name, &data));
+async fn said(world: &mut World, name: &str, data: &Value) -> String {
+    world.api.seed(&secret(name, data));
     advance(60);
     world.nightly().await;
     assert_eq!(world.backup_jobs(), Vec::<String>::new());
@@ -58,7 +58,7 @@ async fn a_bucket_of_google_is_opened_by_a_service_account() {
     assert!(conditions.contains("key serviceAccountKey of Secret google: no JSON; it has to be"), "{conditions}");
     assert!(!conditions.contains("hush"), "{conditions}");
     let key = json!({"type": "service_account", "client_email": "a@b", "private_key": "hush", "private_key_id": "1"});
-    world.api.seed(&secret("google", json!({"serviceAccountKey": encoded(&key.to_string())})));
+    world.api.seed(&secret("google", &json!({"serviceAccountKey": encoded(&key.to_string())})));
     advance(60);
     world.nightly().await;
     assert_eq!(variables(&world), ["ELYSIA_GCS_SERVICE_ACCOUNT_KEY=google/serviceAccountKey"]);
@@ -71,10 +71,10 @@ async fn a_container_of_azure_is_opened_by_a_key_or_a_signature() {
     let azure =
         json!({"azure": {"account": "shop", "container": "backups", "credentialsSecretRef": {"name": "azure"}}});
     let mut world = with(azure).await;
-    let conditions = said(&mut world, "azure", json!({})).await;
+    let conditions = said(&mut world, "azure", &json!({})).await;
     assert!(conditions.contains("Secret azure has neither the key accountKey nor sasToken"), "{conditions}");
     let both = json!({"accountKey": encoded("hush"), "sasToken": encoded("hush")});
-    let conditions = said(&mut world, "azure", both).await;
+    let conditions = said(&mut world, "azure", &both).await;
     assert!(conditions.contains("Secret azure has both accountKey and sasToken"), "{conditions}");
     world.api.seed(&secret("azure", &json!({"sasToken": encoded("hush")})));
     advance(60);
@@ -96,9 +96,9 @@ async fn a_private_authority_is_named_by_a_secret() {
         "caSecretRef": {"name": "minio-ca", "key": "ca.crt"},
     }});
     let mut world = with(s3).await;
-    let conditions = said(&mut world, "minio-ca", json!({"tls.crt": encoded("x")})).await;
+    let conditions = said(&mut world, "minio-ca", &json!({"tls.crt": encoded("x")})).await;
     assert!(conditions.contains("Secret minio-ca has no key ca.crt; add it"), "{conditions}");
-    let conditions = said(&mut world, "minio-ca", json!({"ca.crt": encoded("x")})).await;
+    let conditions = said(&mut world, "minio-ca", &json!({"ca.crt": encoded("x")})).await;
     assert!(conditions.contains("key ca.crt of Secret minio-ca: no certificates in PEM"), "{conditions}");
     world.api.seed(&secret("minio-ca", &json!({"ca.crt": encoded(AUTHORITY)})));
     advance(60);

@@ -67,11 +67,6 @@ impl Bucket {
         self.server.explain(error, Some(path.as_ref()))
     }
 
-    /// Whether there is no such object. Where it is the bucket that is not there, nothing is known of the object.
-    fn is_absent(&self, error: &Error) -> bool {
-        matches!(error, Error::NotFound { .. }) && !lacks_bucket(error)
-    }
-
     /// A piece of a file as it was when it was looked at, asked for again when it breaks off.
     async fn piece(&self, path: &Path, meta: &ObjectMeta, range: Range<u64>) -> Result<Bytes, PortError> {
         let wanted = range.end - range.start;
@@ -108,7 +103,7 @@ impl Bucket {
     async fn create(&self, path: &Path, bytes: Bytes) -> Result<Put, PortError> {
         match self.store.head(path).await {
             Ok(_) => return Ok(Put::Exists),
-            Err(error) if self.is_absent(&error) => {}
+            Err(error) if is_absent(&error) => {}
             Err(error) => return Err(self.failed(&error, path)),
         }
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
@@ -145,7 +140,7 @@ impl Store for Bucket {
         let path = self.path(key)?;
         let answer = match self.store.get(&path).await {
             Ok(answer) => answer,
-            Err(error) if self.is_absent(&error) => return Ok(Got::Absent),
+            Err(error) if is_absent(&error) => return Ok(Got::Absent),
             Err(error) => return Err(self.failed(&error, &path)),
         };
         // The size comes before the bytes, which need not be read then.
@@ -160,7 +155,7 @@ impl Store for Bucket {
         let path = self.path(key)?;
         let meta = match self.store.head(&path).await {
             Ok(meta) => meta,
-            Err(error) if self.is_absent(&error) => return Ok(None),
+            Err(error) if is_absent(&error) => return Ok(None),
             Err(error) => return Err(self.failed(&error, &path)),
         };
         let mut hashing = Hashing::default();
@@ -198,10 +193,15 @@ impl Store for Bucket {
         while let Some(removed) = removed.next().await {
             match removed {
                 Ok(_) => {}
-                Err(error) if self.is_absent(&error) => {}
+                Err(error) if is_absent(&error) => {}
                 Err(error) => return Err(self.server.explain(&error, None)),
             }
         }
         Ok(())
     }
+}
+
+/// Whether there is no such object. Where it is the bucket that is not there, nothing is known of the object.
+fn is_absent(error: &Error) -> bool {
+    matches!(error, Error::NotFound { .. }) && !lacks_bucket(error)
 }
