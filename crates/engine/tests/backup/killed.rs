@@ -92,12 +92,15 @@ async fn a_restore_killed_at_any_effect_is_resumed_to_the_same_end() {
     let source = cluster(40);
     write(&store, &source, &order("one", DataFormat::Parquet)).await.unwrap();
     let conflicts = [Conflict::Fail, Conflict::Skip, Conflict::Overwrite, Conflict::Merge];
-    for (name, conflict) in ["Articles", "Notes"].into_iter().flat_map(|name| conflicts.map(|it| (name, it))) {
+    // Also where only one address is known of the cluster.
+    let cases = ["Articles", "Notes"].into_iter().flat_map(|name| conflicts.map(|it| (name, it)));
+    for ((name, conflict), is_partly_known) in cases.flat_map(|case| [(case, false), (case, true)]) {
         let wanted = source.get(name).unwrap();
         let order = restore_order(name, "Copy", conflict);
         for effects in 0.. {
             store.tamper(&order.receipt, None);
             let (target, fuse) = (MemoryCluster::new(5, 1), Fuse::after(effects));
+            let target = if is_partly_known { target.partly_known() } else { target };
             let first = restore(&store.with_fuse(fuse.clone()), &target.with_fuse(fuse), &order).await;
             let receipt = restore(&store, &target, &order).await.unwrap();
             assert_eq!(receipt.state, Restored::Done);

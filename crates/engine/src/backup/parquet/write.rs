@@ -22,8 +22,8 @@ use super::schema::schema;
 use crate::object::{Object, Vector};
 
 /// Text and numbers of one row group, which is held in memory until it is written, and again when it is read: with four
-/// parts under way 16 MiB, twice that with the levels, and as much once more where a column has just grown.
-const GROUP_BYTES: usize = 4 << 20;
+/// parts under way 8 MiB, twice that with the levels, and as much once more where a column has just grown.
+const GROUP_BYTES: usize = 2 << 20;
 
 /// Rows of one row group: small objects take more memory than their text.
 const GROUP_ROWS: usize = 10_000;

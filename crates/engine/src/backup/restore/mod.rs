@@ -241,6 +241,7 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         };
         let made = receipt.made.len();
         receipt.made.extend(tenants.iter().cloned());
+        receipt.makes_class |= class.is_some();
         let is_told_anew = std::mem::replace(&mut receipt.aliases, aliases) != receipt.aliases;
         if receipt.go_on(self.order) || is_new || is_told_anew || receipt.made.len() > made || class.is_some() {
             self.save(&receipt).await?;

@@ -87,6 +87,9 @@ pub struct Receipt {
     /// The hash of the approval that it goes by, if it needed one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved: Option<String>,
+    /// Whether it makes the class itself: said before it does, while there is none of the name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub makes_class: bool,
     /// Whether it may have written objects into the collection as it is now: said before the first one. Receipts of before
     /// this was noted lack it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -132,6 +135,7 @@ impl Receipt {
             state: State::Running,
             uid: order.uid.clone(),
             approved: order.approved.clone(),
+            makes_class: false,
             has_written: Some(false),
             written_into: None,
             started_at: now,
@@ -153,6 +157,7 @@ impl Receipt {
     /// Begins again with the first part, in a collection that holds nothing of it.
     pub(super) fn forget(&mut self) {
         self.begin_again();
+        self.makes_class = false;
         self.has_written = Some(false);
         self.written_into = None;
     }

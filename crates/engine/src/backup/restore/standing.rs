@@ -98,6 +98,9 @@ pub(super) async fn standing<T: Target>(
         let into = order.into.clone();
         match taken(target, beside).await? {
             Some(tenant) => out.blockers.push(Blocker::NotEmpty { into, tenant }),
+            // It was cut off between the class that it makes and the note that it writes: what is there is most likely its
+            // own, and of each object a majority is asked before it is written.
+            None if out.receipt.makes_class && !target.asks_every_node().await? => out.is_guarded = true,
             // One replica that lost its volume answers for all where it alone is asked.
             None if !target.asks_every_node().await? => out.blockers.push(Blocker::NotProvedEmpty { into }),
             None => {}
