@@ -5,13 +5,13 @@ use elysia_engine::backup::manifest::DataFormat;
 use elysia_engine::backup::memory::{MemoryClass, MemoryCluster, MemoryStore};
 use elysia_engine::backup::ports::{Got, Mode, Put, Store};
 use elysia_engine::backup::restore::{
-    Blocker, Conflict, Counts, Order as RestoreOrder, Progress, RestoreError, Restorer, contents,
+    Blocker, Conflict, Counts, Order as RestoreOrder, Progress, RestoreError, Restorer, contents, preflight,
 };
 use elysia_engine::backup::write::{Cold, Order, WriteError};
 use elysia_engine::memory::{FixedClock, Fuse};
-use elysia_engine::ports::PortError;
+use elysia_engine::ports::{Clock as _, PortError};
 use elysia_engine::retry::Stop;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::world::{class, cluster, object, objects, order, restore, restore_order, write};
 
@@ -211,6 +211,33 @@ async fn a_collection_of_which_not_every_node_can_be_asked_is_not_empty() {
         store.tamper("restores/r.json", None);
         restore(&store, &target, &restore_order("Articles", "Copy", Conflict::Fail)).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn of_a_class_that_it_made_itself_each_object_is_asked_for_where_not_every_node_can_be() {
+    let (store, _) = backed_up().await;
+    let order = restore_order("Articles", "Copy", Conflict::Fail);
+    let mut target = MemoryCluster::new(5, 1);
+    // Killed right behind the class, before the note that it writes into it.
+    for effects in 0.. {
+        store.tamper(&order.receipt, None);
+        let fuse = Fuse::after(effects);
+        restore(&store.with_fuse(fuse.clone()), &target.with_fuse(fuse), &order).await.unwrap_err();
+        if target.get("Copy").is_some() {
+            break;
+        }
+    }
+    target = target.partly_known().collection("Copy");
+    let looked = async || preflight(&store, &store, &target, &order, FixedClock::default().now()).await.unwrap();
+    let found = looked().await;
+    assert_eq!((found.is_guarded, found.blockers), (true, vec![]));
+    // Nothing says that the class is its own.
+    let mut receipt: Value = serde_json::from_slice(&store.files()[&order.receipt]).unwrap();
+    assert_eq!((&receipt["makesClass"], &receipt["hasWritten"]), (&json!(true), &json!(false)));
+    receipt.as_object_mut().unwrap().remove("makesClass");
+    store.tamper(&order.receipt, Some(receipt.to_string().into_bytes()));
+    let found = looked().await;
+    assert_eq!((found.is_guarded, found.blockers), (false, vec![Blocker::NotProvedEmpty { into: "Copy".to_owned() }]));
 }
 
 #[tokio::test]
