@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use elysia_e2e::ground::NODE_ADDRESS;
@@ -19,6 +19,9 @@ use crate::support::{NODES, Nodes, Stage, on_a_thread, plug_in_path, version};
 const MANY: u32 = 8_000;
 /// Objects of each tenant.
 const OF_TENANT: u32 = 60;
+
+/// What is written after the copy and before its last pass.
+const ROUNDS_AFTER: u32 = 5;
 
 fn id(number: u32) -> Uuid {
     Uuid::from_u128((u128::from(number.wrapping_mul(0x9E37_79B9)) << 96) | (u128::from(number) + 1))
@@ -43,8 +46,8 @@ fn send(nodes: &Nodes, rows: &[Value]) {
     }
 }
 
-/// Adds, modifies and deletes until it is told to stop.
-fn write_on(nodes: &Nodes, stop: &AtomicBool) -> u32 {
+/// Adds, modifies and deletes until it is told to stop; `done` counts its rounds.
+fn write_on(nodes: &Nodes, stop: &AtomicBool, done: &AtomicU32) {
     let mut rounds = 0;
     while !stop.load(Ordering::SeqCst) {
         rounds += 1;
@@ -59,8 +62,8 @@ fn write_on(nodes: &Nodes, stop: &AtomicBool) -> u32 {
         }
         // Slower than a pass on the slowest machine: else there is no end of catching up.
         std::thread::sleep(Duration::from_millis(300));
+        done.store(rounds, Ordering::SeqCst);
     }
-    rounds
 }
 
 fn command(stage: &Stage, ledger: &Path, arguments: &[&str]) -> Command {
@@ -117,9 +120,9 @@ async fn a_collection_in_use_is_copied_into_another_cluster() {
     let (code, text) = migrate(&stage, ledger.path(), &[&to[..], &["--dry-run"]].concat()).await;
     assert!(code == 0 && text.contains("nothing stands in the way"), "{text}");
 
-    let stop = Arc::new(AtomicBool::new(false));
-    let (writing, told) = (nodes.clone(), stop.clone());
-    let writer = std::thread::spawn(move || write_on(&writing, &told));
+    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    let (writing, told, count) = (nodes.clone(), stop.clone(), done.clone());
+    let writer = std::thread::spawn(move || write_on(&writing, &told, &count));
 
     // Killed without a word in the midst of the first pass.
     let mut child = command(&stage, ledger.path(), &to).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -131,11 +134,19 @@ async fn a_collection_in_use_is_copied_into_another_cluster() {
         .await;
     child.kill().unwrap();
     child.wait().unwrap();
+    let before = done.load(Ordering::SeqCst);
     let (code, text) = migrate(&stage, ledger.path(), &to).await;
     assert_eq!(code, 0, "{text}");
+    let during = done.load(Ordering::SeqCst) - before;
+    assert!(during > 0, "nobody wrote while the copy ran");
+    // However fast the copy was: there is enough that only the last pass can take over.
+    stage
+        .wait("the writer to go on", Duration::from_mins(2), async || {
+            (done.load(Ordering::SeqCst) >= before + during + ROUNDS_AFTER).then_some(())
+        })
+        .await;
     stop.store(true, Ordering::SeqCst);
-    let rounds = on_a_thread(move || writer.join().unwrap()).await;
-    assert!(rounds > 20, "the writer did {rounds} rounds");
+    on_a_thread(move || writer.join().unwrap()).await;
 
     let (code, text) = migrate(&stage, ledger.path(), &[&to[..], &["--final", "-o", "json"]].concat()).await;
     assert_eq!(code, 0, "{text}");
