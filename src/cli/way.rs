@@ -1,11 +1,12 @@
 //! The way of `index run FILE`, `sync`, `watch` and `tune`, of `backup`, `restore` and `collection migrate` to the servers:
 //! through a WeaviateCluster, or by an address without any Kubernetes.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
 use elysia_core::cluster::{PROTECTED_ALWAYS, matches_pattern};
-use elysia_weaviate::Client;
+use elysia_weaviate::{Client, WeaviateError};
 use secrecy::SecretString;
 use url::Url;
 
@@ -39,6 +40,9 @@ pub(super) struct WayArgs {
     /// Its address for gRPC; port 50051 of the same host when left out
     #[arg(long, value_name = "URL", requires = "url")]
     grpc: Option<Url>,
+    /// A node of it at its own addresses, REST and gRPC; once for each node. Then all of them work, and replicas are compared
+    #[arg(long, value_name = "NAME=URL,URL", requires = "url", value_parser = node_address)]
+    node: Vec<NodeAddress>,
     /// File with the API key, instead of `WEAVIATE_API_KEY`
     #[arg(long, value_name = "FILE", requires = "url")]
     api_key_file: Option<PathBuf>,
@@ -54,8 +58,8 @@ impl WayArgs {
 
     /// Whether nothing is said.
     pub(super) fn is_default(&self) -> bool {
-        let Self { cluster, url, grpc, api_key_file } = self;
-        cluster.is_none() && url.is_none() && grpc.is_none() && api_key_file.is_none()
+        let Self { cluster, url, grpc, node, api_key_file } = self;
+        cluster.is_none() && url.is_none() && grpc.is_none() && node.is_empty() && api_key_file.is_none()
     }
 }
 
@@ -94,9 +98,25 @@ impl Way {
 
     /// Asks once: what is long and tries again should not begin with a wrong address or key.
     pub(super) async fn reach(&self) -> Result<(), Stop> {
-        let asked = self.common.meta().await.map(drop);
-        let next = "see that the address and the key are right, and that the servers run";
-        asked.map_err(|error| Stop::unknown(self.explain(&chain(&error)), next))
+        let unreached = |name: &str, error: &WeaviateError| {
+            let next = "see that the address and the key are right, and that the servers run";
+            Stop::unknown(format!("{name}{}", self.explain(&chain(error))), next)
+        };
+        self.common.meta().await.map_err(|error| unreached("", &error))?;
+        if self.named.is_empty() {
+            return Ok(());
+        }
+        // Under a name that no node has it would never be asked, and nobody would be told.
+        let has = self.common.nodes().await.map_err(|error| unreached("", &error))?;
+        let has: BTreeSet<String> = has.into_iter().map(|node| node.name).collect();
+        for Node { name, client } in &self.named {
+            if !has.contains(name) {
+                let has = has.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+                return Err(Stop::usage(format!("the cluster has no node {name}; its nodes are {has}")));
+            }
+            client.meta().await.map_err(|error| unreached(&format!("node {name}: "), &error))?;
+        }
+        Ok(())
     }
 
     /// A failure in words, with what the forwarding of ports has to say about it.
@@ -138,8 +158,24 @@ fn bare(url: &Url) -> String {
 fn at(args: &WayArgs, url: &Url) -> Result<Way, Stop> {
     let key = key(args.api_key_file.as_deref(), KEY_VARIABLE)?;
     let common = client(url, args.grpc.as_ref(), key, "--grpc")?;
+    let key = || self::key(args.api_key_file.as_deref(), KEY_VARIABLE);
+    let named = named(&args.node, key, "--node")?;
+    let nodes = named.iter().map(|node| node.client.clone()).collect();
     let address = bare(url);
-    Ok(Way { common, nodes: Vec::new(), identity: address.clone(), address, opened: None, named: Vec::new() })
+    Ok(Way { common, nodes, identity: address.clone(), address, opened: None, named })
+}
+
+/// Clients of nodes that were named. `option` is what named them.
+fn named(
+    nodes: &[NodeAddress],
+    key: impl Fn() -> Result<Option<SecretString>, Stop>,
+    option: &str,
+) -> Result<Vec<Node>, Stop> {
+    let node = |node: &NodeAddress| {
+        let client = client(&node.rest, Some(&node.grpc), key()?, option)?;
+        Ok(Node { name: node.name.clone(), client })
+    };
+    nodes.iter().map(node).collect()
 }
 
 /// A client of this address. `option` is what says the address for gRPC.
@@ -229,11 +265,7 @@ pub(super) async fn open_target(args: &ToArgs, target: &Target, printer: Printer
     let Some(url) = &args.to_url else { return Ok(None) };
     let key = || key(args.to_api_key_file.as_deref(), TARGET_KEY_VARIABLE);
     let common = client(url, args.to_grpc.as_ref(), key()?, "--to-grpc")?;
-    let node = |node: &NodeAddress| {
-        let client = client(&node.rest, Some(&node.grpc), key()?, "--to-node")?;
-        Ok(Node { name: node.name.clone(), client })
-    };
-    let named = args.to_node.iter().map(node).collect::<Result<Vec<_>, Stop>>()?;
+    let named = named(&args.to_node, key, "--to-node")?;
     let nodes = named.iter().map(|node| node.client.clone()).collect();
     let address = bare(url);
     Ok(Some(Way { common, nodes, identity: address.clone(), address, opened: None, named }))
@@ -246,7 +278,7 @@ mod tests {
     #[test]
     fn what_is_written_down_has_no_secret() {
         let url: Url = "http://user:s3cret@search:8080/v1?token=s3cret#s3cret".parse().unwrap();
-        let args = WayArgs { cluster: None, url: Some(url.clone()), grpc: None, api_key_file: None };
+        let args = WayArgs { cluster: None, url: Some(url.clone()), grpc: None, node: Vec::new(), api_key_file: None };
         let way = at(&args, &url).unwrap();
         assert_eq!((way.address.as_str(), way.identity.as_str()), ("http://search:8080/v1", "http://search:8080/v1"));
     }

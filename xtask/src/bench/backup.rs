@@ -7,7 +7,8 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::thread::sleep;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -30,6 +31,9 @@ const BUCKET: &str = "native";
 /// Longest wait for Weaviate's own backup, and between two looks at it: its answer is a word that changes.
 const NATIVE: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_millis(25);
+
+/// Rounds of what is measured by itself.
+const COMPARED: usize = 3;
 
 /// Objects whose vectors a real model computes.
 const EMBEDDINGS: usize = 3_000;
@@ -182,6 +186,8 @@ impl Bench {
         }
         self.opened.borrow_mut().push(real::open(&self.data, &self.store("parquet").join("runs"), &feed)?);
 
+        self.compared(case, rounds, &condition, rows)?;
+
         if !case.is_restored {
             return self.stage.delete();
         }
@@ -194,6 +200,21 @@ impl Bench {
         self.stage.delete()
     }
 
+    /// What a backup does unless it is told otherwise: every replica is read, and they are compared. Nobody else does that,
+    /// so it has no turns beside others.
+    fn compared(&self, case: &Case, rounds: usize, condition: &str, rows: &mut Vec<Row>) -> Result<()> {
+        let store = self.stage.folder.join("store-compared");
+        let mut rates = Vec::new();
+        for _ in 0..rounds.min(COMPARED) {
+            let taken = self.plugin(&["backup", "create", COLLECTION], &store)?;
+            ensure!(taken.objects == case.objects, "{} of {} objects", taken.objects, case.objects);
+            rates.push(taken.rate());
+            fs::remove_dir_all(&store)?;
+        }
+        rows.push(Row::of("backup: kubectl elysia, all replicas compared", condition, "objects/s", &rates)?);
+        Ok(())
+    }
+
     fn back_up(&self, contender: Contender, round: usize) -> Result<Figures> {
         match contender {
             Contender::Ours(format) => {
@@ -202,8 +223,8 @@ impl Bench {
                     fs::remove_dir_all(&store)?;
                 }
                 fs::create_dir_all(&store)?;
-                let arguments = ["backup", "create", COLLECTION, "--format", format];
-                self.plugin(&arguments, &store)
+                // Each object once, as all others read it.
+                self.plugin(&["backup", "create", COLLECTION, "--format", format, "--compare", "none"], &store)
             }
             Contender::Python => self.python("read"),
             Contender::Native => {
@@ -213,7 +234,11 @@ impl Bench {
             }
             Contender::Limit => {
                 let arguments = [COLLECTION, STRETCHES, &self.stage.rest()?];
-                self.stage.example("read_all", &arguments, &self.stage.grpc()?)
+                let grpc = self.stage.grpc()?;
+                // As ours: from the start of the process to its end.
+                let started = Instant::now();
+                let read = self.stage.example("read_all", &arguments, &grpc)?;
+                Ok(Figures { seconds: started.elapsed().as_secs_f64(), ..read })
             }
         }
     }
@@ -249,25 +274,39 @@ impl Bench {
 
     fn plugin(&self, arguments: &[&str], store: &Path) -> Result<Figures> {
         let (rest, grpc) = (self.stage.rest()?, self.stage.servers.grpc("w-0")?);
+        let nodes = self.stage.servers.names().into_iter().map(|name| {
+            let (rest, grpc) = (self.stage.servers.rest(&name)?, self.stage.servers.grpc(&name)?);
+            Ok(["--node".to_owned(), format!("{name}={rest},{grpc}")])
+        });
+        let nodes = nodes.collect::<Result<Vec<_>>>()?;
         let (started, before) = (Instant::now(), children_ticks()?);
         let output = self.stage.folder.join("plugin.json");
         let mut child = Command::new(self.stage.paths.target.join("release/kubectl-elysia"))
             .args(arguments)
             .args(["--url", &rest, "--grpc", &grpc, "--output", "json", "--store"])
             .arg(store)
+            .args(nodes.iter().flatten())
             .stdout(Stdio::from(File::create(&output)?))
             .stderr(Stdio::from(File::create(self.stage.folder.join("plugin.log"))?))
             .spawn()
             .context("failed to start the plug-in")?;
-        let mut memory = 0.0_f64;
-        let status = loop {
-            memory = peak_memory(child.id()).map_or(memory, |peak| peak.max(memory));
-            if let Some(status) = child.try_wait()? {
-                break status;
-            }
-            sleep(GLANCE);
-        };
-        let seconds = started.elapsed().as_secs_f64();
+        let (process, over) = (child.id(), AtomicBool::new(false));
+        // Whoever looks from time to time sees the end too late.
+        let (status, seconds, memory) = thread::scope(|scope| {
+            let watched = scope.spawn(|| {
+                let mut memory = 0.0_f64;
+                while !over.load(Ordering::Acquire) {
+                    memory = peak_memory(process).map_or(memory, |peak| peak.max(memory));
+                    sleep(GLANCE);
+                }
+                memory
+            });
+            let status = child.wait();
+            let seconds = started.elapsed().as_secs_f64();
+            over.store(true, Ordering::Release);
+            (status, seconds, watched.join().unwrap_or_default())
+        });
+        let status = status?;
         let log = fs::read_to_string(self.stage.folder.join("plugin.log"))?;
         ensure!(status.success(), "the plug-in ended with {status}: {log}");
         let answer: Value = serde_json::from_slice(&fs::read(&output)?)?;

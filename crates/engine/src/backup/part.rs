@@ -126,19 +126,21 @@ impl PartWriter {
     }
 
     /// Appends an object, of a higher id than the one before.
-    pub fn push(&mut self, object: &Object) -> Result<(), EncodeError> {
-        self.push_digested(object, &object_digest(object))
+    pub fn push(&mut self, object: Object) -> Result<(), EncodeError> {
+        let digest = object_digest(&object);
+        self.push_digested(object, &digest)
     }
 
     /// The same, where the digest is known.
-    pub(super) fn push_digested(&mut self, object: &Object, digest: &[u8; 32]) -> Result<(), EncodeError> {
+    pub(super) fn push_digested(&mut self, object: Object, digest: &[u8; 32]) -> Result<(), EncodeError> {
+        let id = object.id;
         match &mut self.kind {
             Kind::Parquet(writer) => writer.push(object)?,
-            Kind::Lines(writer) => writer.push(object)?,
+            Kind::Lines(writer) => writer.push(&object)?,
         }
         self.contents.add_digest(digest);
-        let first = self.ids.map_or(object.id, |(first, _)| first);
-        self.ids = Some((first, object.id));
+        let first = self.ids.map_or(id, |(first, _)| first);
+        self.ids = Some((first, id));
         Ok(())
     }
 

@@ -117,7 +117,7 @@ fn rewrite(store: &MemoryStore, data: DataFormat, change: impl FnOnce(&mut Vec<e
     change(&mut all);
     let mut writer = PartWriter::new(data, &columns).unwrap();
     for object in &all {
-        writer.push(object).unwrap();
+        writer.push(object.clone()).unwrap();
     }
     let finished = writer.finish().unwrap().unwrap();
     index.parts[0].file.bytes = finished.bytes.len() as u64;

@@ -13,9 +13,11 @@ mod random;
 mod world;
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+use std::{env, fs};
 
 use elysia_engine::backup::catalogue::{self, LATEST, State};
 use elysia_engine::backup::layout;
@@ -49,7 +51,15 @@ const NOTE_BYTES: u64 = 1_000;
 const READS: u64 = 2;
 const RUN: &str = "20261130T000000Z-scale";
 
-/// The most memory of a phase, from its own beginning on.
+/// What is done with a run, one after another. Each has a process of its own, as a worker has: what one of them leaves in
+/// its allocator is not the next one's.
+const PHASES: [&str; 5] = ["write", "catalogue", "verify", "plan of the largest", "plan of many tenants"];
+/// Says to a process which phase it is.
+const PHASE: &str = "ELYSIA_SCALE_PHASE";
+/// Where documents of the run lie between phases, and what each took.
+const FOLDER: &str = "ELYSIA_SCALE_FOLDER";
+
+/// The most memory and the most calls of a phase.
 struct Phase {
     started: Instant,
     requests: u64,
@@ -57,87 +67,129 @@ struct Phase {
 
 impl Phase {
     fn begin(store: &Remade) -> Self {
-        // 5: the peak is that of now.
-        fs::write("/proc/self/clear_refs", "5").unwrap();
         store.most_at_once();
         Self { started: Instant::now(), requests: store.requests() }
     }
 
-    /// What it took; it fails where that is more than a worker has.
-    fn end(self, name: &str, store: &Remade, most: u64) -> Value {
-        let status = fs::read_to_string("/proc/self/status").unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        let peak = peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10;
+    /// What it took.
+    fn end(self, store: &Remade) -> Value {
         let (requests, at_once) = (store.requests() - self.requests, store.most_at_once());
         let seconds = self.started.elapsed().as_secs_f64();
-        println!("{name}: {seconds:.0} s, {} MiB, {requests} requests, {at_once} at once", peak >> 20);
-        assert!(peak <= most, "{name} took {} MiB, and has {}", peak >> 20, most >> 20);
-        json!({"seconds": seconds, "peak bytes": peak, "store requests": requests, "store requests at once": at_once})
+        json!({"seconds": seconds, "store requests": requests, "store requests at once": at_once})
     }
+}
+
+/// Most memory of this process so far.
+fn peak() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_small_share_of_it_is_exact_and_bounded() {
-    simulated(SHARE).await;
+    let folder = tempfile::tempdir().unwrap();
+    for name in PHASES {
+        lived(name, SHARE, folder.path()).await;
+    }
 }
 
 /// Everything, or the share that `ELYSIA_SOAK_SHARE` says: 50 is a fiftieth.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: `cargo xtask soak backup-scale`"]
 async fn memory_and_calls_do_not_grow_with_the_data() {
-    let figures = simulated(std::env::var("ELYSIA_SOAK_SHARE").map_or(1, |text| text.parse().unwrap())).await;
+    let share = env::var("ELYSIA_SOAK_SHARE").map_or(1, |text| text.parse().unwrap());
+    if let Ok(name) = env::var(PHASE) {
+        let folder = PathBuf::from(env::var_os(FOLDER).unwrap());
+        let mut figures = lived(&name, share, &folder).await;
+        figures["peak bytes"] = json!(peak());
+        return fs::write(folder.join(&name), figures.to_string()).unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut phases = BTreeMap::new();
+    for name in PHASES {
+        let mut process = Command::new(env::current_exe().unwrap());
+        process.args(["--ignored", "--nocapture", "--exact", "memory_and_calls_do_not_grow_with_the_data"]);
+        let status = process.env(PHASE, name).env(FOLDER, folder.path()).status().unwrap();
+        assert!(status.success(), "{name} ended with {status}");
+        let figures: Value = serde_json::from_slice(&fs::read(folder.path().join(name)).unwrap()).unwrap();
+        println!("{name}: {figures}");
+        phases.insert(name, figures);
+    }
+    let scale = Scale::of(share);
+    let figures = json!({
+        "name": "backup-scale", "nodes": world::NODES, "collections": scale.names().len(), "objects": scale.objects(),
+        "objects of the largest": scale.count(Kind::Large), "tenants": scale.tenants, "bytes of vectors": scale.bytes(),
+        "phases": phases,
+    });
     println!("{figures:#}");
-    if let Some(file) = std::env::var_os("ELYSIA_SOAK_FIGURES") {
+    if let Some(file) = env::var_os("ELYSIA_SOAK_FIGURES") {
         fs::write(file, figures.to_string()).unwrap();
+    }
+    // All of them are told before one of them fails.
+    for (name, figures) in phases {
+        let (took, most) = (figures["peak bytes"].as_u64().unwrap(), most_memory(name));
+        assert!(took <= most, "{name} took {} MiB, and has {}", took >> 20, most >> 20);
     }
 }
 
-/// Writes, lists, reads back and plans, and answers the figures.
-async fn simulated(share: u64) -> Value {
-    let scale = Scale::of(share);
-    let (source, store) = (Vast::new(scale.clone()), Remade::new(scale.clone()));
-    let (collections, objects, bytes) = (scale.names().len(), scale.objects(), scale.bytes());
-    println!("{collections} collections, {objects} objects, {} MB of vectors", bytes / 1_000_000);
-    let mut phases = BTreeMap::new();
-
-    let phase = Phase::begin(&store);
-    let manifest = written(&source, &store, &scale).await;
-    phases.insert("write", phase.end("write", &store, MEMORY));
-    is_exact(&manifest, &source, &store, &scale);
-
-    let phase = Phase::begin(&store);
-    let entries = catalogue::list(&store).await.unwrap();
-    assert!(
-        matches!(&entries[..], [entry] if matches!(&entry.state, State::Run { manifest: found, .. } if **found == manifest))
-    );
-    assert_eq!(catalogue::find(&store, LATEST).await.unwrap().as_ref(), Some(&manifest));
-    phases.insert("catalogue", phase.end("catalogue", &store, MEMORY));
-
-    let phase = Phase::begin(&store);
-    let findings = verify(&store, RUN, Depth::Objects, &|_| {}).await.unwrap();
-    assert_eq!((findings.faults, findings.objects), (vec![], scale.objects()));
-    let parts: u64 = manifest.collections.iter().map(|note| note.parts as u64).sum();
-    assert_eq!(findings.files, parts + scale.names().len() as u64);
-    let verified = phase.end("verify", &store, MEMORY + MAKING);
-    // Each file once, and the manifest, which is asked for as a small one first.
-    let others = verified["store requests"].as_u64().unwrap() - parts - scale.names().len() as u64;
-    assert!((1..=2).contains(&others), "{others} requests too many");
-    assert!(verified["store requests at once"].as_u64().unwrap() <= READS);
-    phases.insert("verify", verified);
-
-    for (name, kind) in [("plan of the largest", Kind::Large), ("plan of many tenants", Kind::Tenants)] {
-        let phase = Phase::begin(&store);
-        planned(&store, kind, &scale).await;
-        phases.insert(name, phase.end(name, &store, MEMORY + MAKING));
+/// What a phase may take: where parts are read back, what makes them again takes memory as well.
+fn most_memory(phase: &str) -> u64 {
+    match phase {
+        "write" | "catalogue" => MEMORY,
+        _ => MEMORY + MAKING,
     }
+}
 
-    json!({
-        "name": "backup-scale", "nodes": world::NODES, "collections": collections, "objects": objects,
-        "objects of the largest": scale.count(Kind::Large), "tenants": scale.tenants, "bytes of vectors": bytes,
-        "parts": parts, "bytes of parts": manifest.bytes(), "bytes of the manifest": store.size(layout::MANIFEST),
-        "bytes of the largest index": store.largest_index(), "pages": source.pages.load(Ordering::Relaxed),
-        "pages at once": source.open.most(), "phases": phases,
-    })
+/// One phase, on what the phases before it have left in the folder. Answers its figures.
+async fn lived(name: &str, share: u64, folder: &Path) -> Value {
+    let scale = Scale::of(share);
+    let store = Remade::opened(scale.clone(), folder);
+    let phase = Phase::begin(&store);
+    match name {
+        "write" => {
+            let source = Vast::new(scale.clone());
+            println!("{} objects, {} MB of vectors", scale.objects(), scale.bytes() / 1_000_000);
+            let manifest = written(&source, &store, &scale).await;
+            is_exact(&manifest, &source, &store, &scale);
+            let mut figures = phase.end(&store);
+            figures["parts"] = json!(parts(&manifest));
+            figures["bytes of parts"] = json!(manifest.bytes());
+            figures["bytes of the manifest"] = json!(store.size(layout::MANIFEST));
+            figures["bytes of the largest index"] = json!(store.largest_index());
+            figures["pages"] = json!(source.pages.load(Ordering::Relaxed));
+            figures["pages at once"] = json!(source.open.most());
+            return figures;
+        }
+        "catalogue" => {
+            let entries = catalogue::list(&store).await.unwrap();
+            let latest = catalogue::find(&store, LATEST).await.unwrap().unwrap();
+            assert!(
+                matches!(&entries[..], [entry] if matches!(&entry.state, State::Run { manifest, .. } if **manifest == latest))
+            );
+        }
+        "verify" => {
+            let manifest = catalogue::find(&store, RUN).await.unwrap().unwrap();
+            let before = store.requests();
+            let findings = verify(&store, RUN, Depth::Objects, &|_| {}).await.unwrap();
+            assert_eq!((findings.faults, findings.objects), (vec![], scale.objects()));
+            let files = parts(&manifest) + scale.names().len() as u64;
+            assert_eq!(findings.files, files);
+            // Each file once, and the manifest, which is asked for as a small one first.
+            let others = store.requests() - before - files;
+            assert!((1..=2).contains(&others), "{others} requests too many");
+            let at_once = store.most_at_once();
+            assert!(at_once <= READS, "{at_once} requests at once");
+        }
+        "plan of the largest" => planned(&store, Kind::Large, &scale).await,
+        "plan of many tenants" => planned(&store, Kind::Tenants, &scale).await,
+        other => panic!("there is no phase {other}"),
+    }
+    phase.end(&store)
+}
+
+fn parts(manifest: &Manifest) -> u64 {
+    manifest.collections.iter().map(|note| note.parts as u64).sum()
 }
 
 fn owner() -> Owner {
@@ -167,10 +219,9 @@ fn is_exact(manifest: &Manifest, source: &Vast, store: &Remade, scale: &Scale) {
     let pages = source.pages.load(Ordering::Relaxed);
     let most = scale.full_pages() + scale.stretches();
     assert!(pages <= most, "{pages} pages, and {most} are enough");
-    let parts: u64 = manifest.collections.iter().map(|note| note.parts as u64).sum();
     assert!(store.most_parts_at_once() <= lanes, "{} parts at once, and {lanes} lanes", store.most_parts_at_once());
     // Besides parts and indexes: whose place it is, twice; the beginning, twice; restores; the manifest.
-    assert!(store.requests() <= parts + scale.names().len() as u64 + 6, "{} requests", store.requests());
+    assert!(store.requests() <= parts(manifest) + scale.names().len() as u64 + 6, "{} requests", store.requests());
     let bytes = store.size(layout::MANIFEST);
     assert!(
         bytes <= NOTE_BYTES * (1 + scale.names().len() as u64) && bytes <= DOCUMENT_BYTES,

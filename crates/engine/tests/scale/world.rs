@@ -4,6 +4,8 @@
 //! and a part is made again, by the engine's own encoder, from what its index says of it: its hash has to be the same.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -279,9 +281,10 @@ struct Place {
     end: u64,
 }
 
-/// The store: documents are kept, of parts their sizes.
+/// The store: documents are kept, also in a folder for whoever comes next; of parts their sizes.
 pub(crate) struct Remade {
     scale: Scale,
+    folder: PathBuf,
     documents: Mutex<BTreeMap<String, Bytes>>,
     sizes: Mutex<HashMap<String, u64>>,
     places: Mutex<HashMap<String, Place>>,
@@ -292,11 +295,28 @@ pub(crate) struct Remade {
 }
 
 impl Remade {
-    pub(crate) fn new(scale: Scale) -> Self {
+    /// With the documents that lie in this folder.
+    pub(crate) fn opened(scale: Scale, folder: &Path) -> Self {
         let (documents, sizes, places) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (open, parts) = (Gauge::default(), Gauge::default());
         let (requests, making) = (AtomicU64::new(0), tokio::sync::Mutex::default());
-        Self { scale, documents, sizes, places, requests, open, parts, making }
+        let folder = folder.join("documents");
+        fs::create_dir_all(&folder).unwrap();
+        let store = Self { scale, folder, documents, sizes, places, requests, open, parts, making };
+        for file in fs::read_dir(&store.folder).unwrap() {
+            let file = file.unwrap();
+            let (key, bytes) = (key_of(&file.file_name().into_string().unwrap()), fs::read(file.path()).unwrap());
+            store.keep(&key, bytes.into());
+        }
+        store
+    }
+
+    /// Keeps a document, and learns from an index where its parts come from.
+    fn keep(&self, key: &str, bytes: Bytes) {
+        if key.contains("/index/") {
+            self.learn(&bytes);
+        }
+        self.documents.lock().unwrap().insert(key.to_owned(), bytes);
     }
 
     pub(crate) fn requests(&self) -> u64 {
@@ -338,6 +358,7 @@ impl Remade {
         for part in index.parts {
             let (begin, end) = (self.scale.not_before(kind, part.first), self.scale.behind(kind, part.last));
             assert_eq!(part.contents.objects, end - begin, "{}", part.file.key);
+            self.sizes.lock().unwrap().insert(layout::in_run(RUN, &part.file.key), part.file.bytes);
             let (collection, columns) = (collection.clone(), columns.clone());
             let place = Place { collection, tenant: part.tenant, columns, begin, end };
             places.insert(layout::in_run(RUN, &part.file.key), place);
@@ -356,12 +377,21 @@ impl Remade {
         let made = tokio::task::spawn_blocking(move || {
             let mut part = PartWriter::new(DataFormat::Parquet, &place.columns).unwrap();
             for number in place.begin..place.end {
-                part.push(&scale.object((&place.collection, place.tenant.as_deref()), number)).unwrap();
+                part.push(scale.object((&place.collection, place.tenant.as_deref()), number)).unwrap();
             }
             part.finish().unwrap().unwrap().bytes
         });
         Got::Bytes(made.await.unwrap().into())
     }
+}
+
+/// Keys as names of files of one folder. No key has the mark that stands for what parts it.
+fn name_of(key: &str) -> String {
+    key.replace('/', "+")
+}
+
+fn key_of(name: &str) -> String {
+    name.replace('+', "/")
 }
 
 fn is_part(key: &str) -> bool {
@@ -378,14 +408,11 @@ impl Store for Remade {
             assert_eq!(before, None, "{key} is written once");
             return Ok(Put::Written);
         }
-        let mut documents = self.documents.lock().unwrap();
-        if mode == Mode::Create && documents.contains_key(key) {
+        if mode == Mode::Create && self.documents.lock().unwrap().contains_key(key) {
             return Ok(Put::Exists);
         }
-        if key.contains("/index/") {
-            self.learn(&bytes);
-        }
-        documents.insert(key.to_owned(), bytes);
+        fs::write(self.folder.join(name_of(key)), &bytes).unwrap();
+        self.keep(key, bytes);
         Ok(Put::Written)
     }
 
@@ -426,9 +453,10 @@ impl Store for Remade {
     async fn remove(&self, keys: &[String]) -> Result<(), PortError> {
         let _open = self.begin();
         let mut documents = self.documents.lock().unwrap();
-        for key in keys {
-            documents.remove(key);
+        for key in keys.iter().filter(|key| documents.contains_key(*key)) {
+            fs::remove_file(self.folder.join(name_of(key))).unwrap();
         }
+        documents.retain(|key, _| !keys.contains(key));
         Ok(())
     }
 }

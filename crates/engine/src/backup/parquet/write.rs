@@ -1,6 +1,5 @@
 //! Objects into a part.
 
-use std::mem;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -13,13 +12,13 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 use serde_json::{Map, Value};
 
-use super::super::columns::{Columns, ID, Kind};
+use super::super::columns::{Columns, ID, Kind, VectorColumn};
 use super::super::level::ZSTD_USUAL;
 use super::super::part::{EncodeError, PART_ROOM};
 use super::super::references;
 use super::leaf::{Leaf, Values, date, number};
 use super::schema::schema;
-use crate::object::{Object, Vector};
+use crate::object::{Object, Vector, Vectors};
 
 /// Text and numbers of one row group, which is held in memory until it is written, and again when it is read: with four
 /// parts under way 8 MiB, twice that with the levels, and as much once more where a column has just grown.
@@ -33,7 +32,9 @@ pub(in super::super) struct Writer {
     columns: Arc<Columns>,
     file: SerializedFileWriter<Vec<u8>>,
     leaves: Vec<Leaf>,
-    rows: usize,
+    /// Of each row. Vectors are most of what there is: they stay where they were read until they are encoded.
+    vectors: Vec<Vectors>,
+    level_runs: LevelRuns,
     raw: usize,
 }
 
@@ -45,11 +46,12 @@ impl Writer {
             Arc::new(properties(&columns, level)?),
         )?;
         let leaves = leaves(&columns);
-        Ok(Self { columns, file, leaves, rows: 0, raw: 0 })
+        Ok(Self { columns, file, leaves, vectors: Vec::new(), level_runs: LevelRuns::default(), raw: 0 })
     }
 
-    pub(in super::super) fn push(&mut self, object: &Object) -> Result<(), EncodeError> {
+    pub(in super::super) fn push(&mut self, object: Object) -> Result<(), EncodeError> {
         let columns = self.columns.clone();
+        fits(&columns, &object.vectors)?;
         let mut leaves = self.leaves.iter_mut();
         let mut next = || leaves.next().ok_or(EncodeError::Columns);
 
@@ -72,11 +74,8 @@ impl Writer {
             let new = object.properties.iter().filter(|(name, value)| is_new(name) && !value.is_null());
             rest.extend(new.map(|(name, value)| (name.clone(), value.clone())));
         }
-        for column in &columns.vectors {
-            vector(next()?, object.vectors.get(&column.vector), &column.vector, column.multi)?;
-        }
-        if let Some(name) = object.vectors.keys().find(|name| !columns.vectors.iter().any(|it| it.vector == **name)) {
-            return Err(EncodeError::Vector { vector: name.clone(), problem: "is not one of the class" });
+        for _ in &columns.vectors {
+            next()?;
         }
         let rest = (!rest.is_empty()).then(|| Value::Object(rest).to_string());
         match rest {
@@ -84,9 +83,9 @@ impl Writer {
             None => next()?.null(),
         }
 
-        self.rows += 1;
         self.raw += object.bytes();
-        if self.rows >= GROUP_ROWS || self.raw >= GROUP_BYTES {
+        self.vectors.push(object.vectors);
+        if self.vectors.len() >= GROUP_ROWS || self.raw >= GROUP_BYTES {
             self.flush()?;
         }
         Ok(())
@@ -103,20 +102,93 @@ impl Writer {
     }
 
     fn flush(&mut self) -> Result<(), ParquetError> {
-        if self.rows == 0 {
+        let Self { columns, file, leaves, vectors, level_runs, raw } = self;
+        if vectors.is_empty() {
             return Ok(());
         }
-        let mut group = self.file.next_row_group()?;
-        for leaf in &mut self.leaves {
+        let mut group = file.next_row_group()?;
+        // Behind those of the properties; the last leaf is the rest.
+        let first = leaves.len() - 1 - columns.vectors.len();
+        for (at, leaf) in leaves.iter_mut().enumerate() {
             let Some(mut column) = group.next_column()? else { break };
-            write(column.untyped(), leaf)?;
+            match at.checked_sub(first).and_then(|at| columns.vectors.get(at)) {
+                Some(of) => write_vectors(column.untyped(), of, vectors, level_runs, leaf)?,
+                None => write(column.untyped(), leaf)?,
+            }
             column.close()?;
             leaf.clear();
         }
         group.close()?;
-        (self.rows, self.raw) = (0, 0);
+        vectors.clear();
+        *raw = 0;
         Ok(())
     }
+}
+
+/// Levels of lists that are there and have numbers, of any length.
+#[derive(Default)]
+struct LevelRuns {
+    definition: Vec<i16>,
+    repetition: Vec<i16>,
+}
+
+impl LevelRuns {
+    /// Those of a list of this length, which is not 0.
+    fn of(&mut self, length: usize) -> (&[i16], &[i16]) {
+        if self.definition.len() < length {
+            self.definition.resize(length, 2);
+            self.repetition.resize(length, 1);
+            if let Some(first) = self.repetition.first_mut() {
+                *first = 0;
+            }
+        }
+        (&self.definition[..length], &self.repetition[..length])
+    }
+}
+
+/// Whether the vectors of an object are those of the class.
+fn fits(columns: &Columns, vectors: &Vectors) -> Result<(), EncodeError> {
+    for (name, vector) in vectors {
+        let column = columns.vectors.iter().find(|column| column.vector == *name);
+        let problem = match (column.map(|column| column.multi), vector) {
+            (Some(false), Vector::Single(_)) | (Some(true), Vector::Multi(_)) => continue,
+            (Some(true), Vector::Single(_)) => "is one vector where the class has lists of them",
+            (Some(false), Vector::Multi(_)) => "is a list of vectors where the class has one",
+            (None, _) => "is not one of the class",
+        };
+        return Err(EncodeError::Vector { vector: name.clone(), problem });
+    }
+    Ok(())
+}
+
+/// One vector of all rows, row by row: parquet's encoder is the first that copies the numbers. `leaf` is empty, and is so
+/// again afterwards.
+fn write_vectors(
+    column: &mut ColumnWriter<'_>,
+    of: &VectorColumn,
+    rows: &[Vectors],
+    level_runs: &mut LevelRuns,
+    leaf: &mut Leaf,
+) -> Result<(), ParquetError> {
+    let ColumnWriter::FloatColumnWriter(column) = column else { return Err(mismatch()) };
+    for row in rows {
+        match row.get(&of.vector) {
+            None => column.write_batch(&[], Some(&[0]), Some(&[0]))?,
+            Some(Vector::Single(numbers)) if numbers.is_empty() => column.write_batch(&[], Some(&[1]), Some(&[0]))?,
+            Some(Vector::Single(numbers)) => {
+                let (definition, repetition) = level_runs.of(numbers.len());
+                column.write_batch(numbers, Some(definition), Some(repetition))?
+            }
+            Some(Vector::Multi(lists)) => {
+                multi(leaf, lists);
+                let Values::Float(values) = &leaf.values else { return Err(mismatch()) };
+                let written = column.write_batch(values, Some(&leaf.definition), Some(&leaf.repetition))?;
+                leaf.clear();
+                written
+            }
+        };
+    }
+    Ok(())
 }
 
 /// The writer takes those levels that its column has.
@@ -303,36 +375,23 @@ fn geo(latitude: &mut Leaf, longitude: &mut Leaf, value: Option<&Value>) -> bool
     value == Some(&back)
 }
 
-fn vector(leaf: &mut Leaf, vector: Option<&Vector>, name: &str, multi: bool) -> Result<(), EncodeError> {
-    let problem = |problem| EncodeError::Vector { vector: name.to_owned(), problem };
-    let Values::Float(values) = &mut leaf.values else { return Err(EncodeError::Columns) };
-    match vector {
-        None => leaf.null(),
-        Some(Vector::Single(_)) if multi => return Err(problem("is one vector where the class has lists of them")),
-        Some(Vector::Multi(_)) if !multi => return Err(problem("is a list of vectors where the class has one")),
-        Some(Vector::Single(numbers)) => {
+/// One list of vectors.
+fn multi(leaf: &mut Leaf, lists: &[Vec<f32>]) {
+    let mut begins = 0;
+    for numbers in lists {
+        if let Values::Float(values) = &mut leaf.values {
             values.extend_from_slice(numbers);
-            leaf.list(numbers.len());
         }
-        Some(Vector::Multi(lists)) => {
-            let mut values = mem::take(values);
-            let mut begins = 0;
-            for numbers in lists {
-                values.extend_from_slice(numbers);
-                match numbers.len() {
-                    0 => leaf.level(2, begins, 1),
-                    length => {
-                        leaf.level(3, begins, 1);
-                        leaf.level(3, 2, length - 1);
-                    }
-                }
-                begins = 1;
+        match numbers.len() {
+            0 => leaf.level(2, begins, 1),
+            length => {
+                leaf.level(3, begins, 1);
+                leaf.level(3, 2, length - 1);
             }
-            if lists.is_empty() {
-                leaf.level(1, 0, 1);
-            }
-            leaf.values = Values::Float(values);
         }
+        begins = 1;
     }
-    Ok(())
+    if lists.is_empty() {
+        leaf.level(1, 0, 1);
+    }
 }

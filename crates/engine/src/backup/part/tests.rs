@@ -37,7 +37,7 @@ fn columns() -> Arc<Columns> {
 
 fn round(objects: &[Object], data: DataFormat) -> Result<Vec<Object>, EncodeError> {
     let mut writer = PartWriter::new(data, &columns())?;
-    objects.iter().try_for_each(|object| writer.push(object))?;
+    objects.iter().try_for_each(|object| writer.push(object.clone()))?;
     let bytes = writer.finish()?.unwrap().bytes;
     Ok(open(bytes.into(), data, &columns()).unwrap().flat_map(|group| group.unwrap()).collect())
 }
@@ -90,7 +90,7 @@ fn vectors_that_do_not_fit_the_class_are_refused() {
         ("multi", Vector::Single(vec![]), "`multi` is one vector"),
     ] {
         let object = Object { vectors: [(name.to_owned(), vector)].into(), ..object(0, &json!({})) };
-        let error = PartWriter::new(DataFormat::Parquet, &columns()).unwrap().push(&object).unwrap_err();
+        let error = PartWriter::new(DataFormat::Parquet, &columns()).unwrap().push(object).unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
     }
 }

@@ -79,7 +79,7 @@ mod tests {
         for data in [DataFormat::Parquet, DataFormat::JsonlZstd] {
             let mut writer = PartWriter::new(data, &columns).unwrap();
             for object in &all {
-                writer.push(object).unwrap();
+                writer.push(object.clone()).unwrap();
             }
             let done = writer.finish().unwrap().unwrap();
             let sha256 = Digest::of(&done.bytes);

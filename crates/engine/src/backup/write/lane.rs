@@ -60,7 +60,7 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
         let level = self.writer.order.level.of(data, lane.read.parts.len());
         let encode = move || {
             let mut part = part.map_or_else(|| PartWriter::at(data, &columns, level), Ok)?;
-            objects.iter().try_for_each(|(object, digest)| part.push_digested(object, digest))?;
+            objects.into_iter().try_for_each(|(object, digest)| part.push_digested(object, &digest))?;
             Ok(part)
         };
         let encoded = self.writer.progress.encoding.of(self.writer.clock, beside(encode)).await?;
