@@ -10,6 +10,7 @@ mod backup_chosen;
 mod backup_drill;
 mod backup_native;
 mod backup_plugin;
+mod backup_references;
 mod bootstrap;
 mod cold_start;
 mod collection_copy;
