@@ -8,6 +8,7 @@ mod approval;
 mod backup;
 mod backup_chosen;
 mod backup_drill;
+mod backup_google;
 mod backup_native;
 mod backup_plugin;
 mod backup_references;
