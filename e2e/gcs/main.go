@@ -1,4 +1,4 @@
-// A server of Google Cloud Storage's XML API for the soak of stores.
+// A server of Google Cloud Storage's XML API, for the journey of backups into it and for the soak of stores.
 //
 // Buckets and objects are those of fake-gcs-server, in memory. It speaks the JSON API; of the XML API, which our workers
 // use, it lacks writing, conditions, answers in XML to what fails, and any look at who asks. That is added here, as

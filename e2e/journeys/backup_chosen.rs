@@ -31,7 +31,7 @@ const KEY: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00
 const LONG: Duration = Duration::from_secs(240);
 
 /// The manifest of a run.
-async fn manifest(store: &AmazonS3, run: &str) -> Value {
+pub(crate) async fn manifest(store: &AmazonS3, run: &str) -> Value {
     let path = Path::from(format!("search/runs/{run}/manifest.json"));
     serde_json::from_slice(&store.get(&path).await.unwrap().bytes().await.unwrap()).unwrap()
 }

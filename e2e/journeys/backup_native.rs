@@ -73,7 +73,8 @@ fn restore(name: &str, edit: impl FnOnce(&mut Value)) -> Value {
     restore
 }
 
-fn said(status: &CollectionRestoreStatus) -> String {
+/// The reason of Ready, and its message.
+pub(crate) fn said(status: &CollectionRestoreStatus) -> String {
     let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
     ready.map(|ready| format!("{}: {}", ready.reason, ready.message)).unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use elysia_e2e::ground::{Ground, Paths, cargo};
+use elysia_e2e::ground::{Ground, Paths, build_object_servers, cargo};
 
 #[derive(Args)]
 pub(crate) struct E2eArguments {
@@ -13,6 +13,7 @@ pub(crate) struct E2eArguments {
 pub(crate) fn run(arguments: &E2eArguments) -> Result<()> {
     let ground =
         Ground::running().context("journeys need a ground: run `cargo xtask up` and `cargo xtask deploy` first")?;
+    build_object_servers()?;
     journeys(ground.paths(), arguments.filter.as_deref())
 }
 

@@ -31,6 +31,7 @@ pub(crate) fn run() -> Result<()> {
     stage("documentation tests", || cargo_does(&paths, &["test", "--workspace", "--doc"]))?;
     stage("generated files", || codegen::run(&CodegenArguments { check: true }))?;
     stage("dependencies", || dependencies::check(&paths))?;
+    stage("servers of objects, which journeys start", ground::build_object_servers)?;
     let outcome = on_a_ground(&paths);
     // Whatever happened, nothing of ours stays.
     let down = stage("down", ground::down);

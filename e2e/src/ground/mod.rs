@@ -34,7 +34,10 @@ pub use self::operator::{DeployTarget, NAMESPACE, OperatorImage, build_operator_
 pub use self::paths::Paths;
 pub use self::pki::server_certificate;
 pub use self::progress::{elapsed, say, wait_for_every};
-pub use self::up::{DEFAULT_WEAVIATE, Ground, Options, TOOLS_IMAGE, down, gcs_server, s3_server, up, weaviate_server};
+pub use self::up::{
+    DEFAULT_WEAVIATE, Ground, Options, TOOLS_IMAGE, build_object_servers, down, gcs_server, s3_server, up,
+    weaviate_server,
+};
 
 pub(crate) use self::host::{program, tail};
 pub(crate) use self::leavings::mounts_under;

@@ -208,6 +208,13 @@ pub fn gcs_server() -> Result<PathBuf> {
     Ok(built.path("gcs"))
 }
 
+/// Builds the servers that journeys keep objects on, unless they are in the cache: to compile them takes minutes, which are
+/// none of those that a journey may take.
+pub fn build_object_servers() -> Result<()> {
+    s3_server()?;
+    gcs_server().map(drop)
+}
+
 fn wanted(name: &str, built: &Built, binary: &str, path: &str) -> Wanted {
     let recipe = ImageRecipe::of_static_binary(name, &built.path(binary), path);
     Wanted { recipe, key: built.hash(binary).to_owned() }
