@@ -202,6 +202,7 @@ async fn a_chosen_backup_and_what_is_made_of_it() {
                 "transform": [
                     {"rename": {"from": "title", "to": "headline"}},
                     {"mask": {"property": "headline", "how": {"keepLast": {"characters": 2}}}},
+                    {"script": {"source": "object.headline += if id.len() == 36 { \"!\" } else { \"?\" };"}},
                 ],
             },
         });
@@ -220,7 +221,7 @@ async fn a_chosen_backup_and_what_is_made_of_it() {
     assert_eq!(class["properties"][0]["name"], "headline");
     let object =
         nodes.first().object("Chosen", None, Uuid::from_u128(105), ReadFrom::Replicas(Consistency::All), false).await;
-    assert_eq!(object.unwrap().unwrap().properties["headline"], json!("*******04"));
+    assert_eq!(object.unwrap().unwrap().properties["headline"], json!("*******04!"));
     assert_eq!(nodes.ids("Chosen").await.values().map(Vec::len).max(), Some(15));
 
     // Over objects a person approves it with a command; without the key nobody could.

@@ -7,7 +7,7 @@ mod clear;
 mod create;
 mod health;
 mod look;
-mod migrate;
+pub(in crate::cli) mod migrate;
 mod optimize;
 mod remove;
 mod stats;

@@ -20,6 +20,7 @@ mod receive;
 mod s3;
 mod sink;
 mod source;
+pub(crate) mod steps;
 pub mod work;
 
 pub(crate) use class::computes_vectors;

@@ -14,7 +14,9 @@ mod select;
 mod transform;
 
 pub use select::Select;
-pub use transform::{Convert, Drop, Hash, How, KeepLast, Mask, OnError, Rename, Set, TransformStep, Where};
+pub use transform::{
+    Convert, Drop, Hash, How, KeepLast, Mask, OnError, OnFault, Rename, Script, Set, TransformStep, Where,
+};
 
 /// Instead of a run's id: the newest run that is complete.
 pub const LATEST_RUN: &str = "latest";

@@ -259,13 +259,13 @@ mod tests {
         let add = |path| line("add", path, ",\"content\":\"delete and rename\"");
         let delete = |path| line("delete", path, "");
         let cases: [(&str, String, &[&str]); 8] = [
-            ("no delete at all", add("a") + &rename("a", "b"), &[]),
-            ("one twice", delete("a") + &delete("a"), &["a"]),
-            ("also when it comes back", delete("a") + &add("a"), &["a"]),
-            ("by its old path", rename("a", "b") + &delete("b"), &["a", "b"]),
-            ("along a chain", rename("a", "b") + &rename("b", "c") + &delete("c"), &["a", "b", "c"]),
-            ("in a circle", rename("a", "b") + &rename("b", "a") + &delete("a"), &["a", "b"]),
-            ("another than was moved", rename("a", "b") + &delete("a"), &["a"]),
+            ("no delete at all", add("a") + rename("a", "b").as_str(), &[]),
+            ("one twice", delete("a") + delete("a").as_str(), &["a"]),
+            ("also when it comes back", delete("a") + add("a").as_str(), &["a"]),
+            ("by its old path", rename("a", "b") + delete("b").as_str(), &["a", "b"]),
+            ("along a chain", rename("a", "b") + rename("b", "c").as_str() + delete("c").as_str(), &["a", "b", "c"]),
+            ("in a circle", rename("a", "b") + rename("b", "a").as_str() + delete("a").as_str(), &["a", "b"]),
+            ("another than was moved", rename("a", "b") + delete("a").as_str(), &["a"]),
             ("with escaped letters", line("d\\u0065lete", "a", "") + "{\"op\":\"delete\"}\n\n", &["a"]),
         ];
         for (case, text, expected) in cases {

@@ -227,5 +227,5 @@ pub(super) fn render(run: &str, note: &DrillNote, collections: &[DrilledCollecti
     } else {
         paint(BAD, "did not survive its restore drill")
     };
-    text + &format!("run {} {word}\n", plain(run))
+    text + format!("run {} {word}\n", plain(run)).as_str()
 }

@@ -25,6 +25,7 @@ use super::create::{expression, interrupted};
 use super::place::{self, KeyArgs, PolicyArgs, StoreArgs, find_good, open};
 use super::stopped;
 use crate::cli::client::chain;
+use crate::cli::collection::migrate::read;
 use crate::cli::printer::{BAD, GOOD, Printer, paint, plain};
 use crate::cli::session::{Stop, demand};
 use crate::cli::way::{self, Way, WayArgs};
@@ -76,7 +77,7 @@ pub(in crate::cli) struct RestoreArgs {
     /// Only objects of which this is true
     #[arg(long, value_name = "EXPRESSION", value_parser = expression)]
     filter: Option<Expression>,
-    /// File with what is made of the objects: a JSON list of transformations, as in a `CollectionRestore`
+    /// File with what is made of the objects: a list of transformations, JSON or YAML, as in a `CollectionRestore`
     #[arg(long, value_name = "FILE")]
     transform: Option<PathBuf>,
     #[command(flatten)]
@@ -151,14 +152,7 @@ impl RestoreArgs {
             tenants: some(&self.tenants),
             filter: self.filter.clone(),
         };
-        let transform = match &self.transform {
-            None => Vec::new(),
-            Some(file) => {
-                let refuse = |problem: String| Stop::refused(format!("{}: {problem}", file.display()), "");
-                let text = std::fs::read_to_string(file).map_err(|error| refuse(error.to_string()))?;
-                serde_json::from_str(&text).map_err(|error| refuse(error.to_string()))?
-            }
-        };
+        let transform = self.transform.as_deref().map(read).transpose()?.unwrap_or_default();
         Ok(Chosen {
             select,
             transform,

@@ -59,7 +59,7 @@ pub(super) struct MigrateArgs {
     /// when left out
     #[arg(long, value_name = "FILE")]
     schema: Option<PathBuf>,
-    /// File with what is made of the objects: a JSON list of transformations, as for `restore`
+    /// File with what is made of the objects: a list of transformations, JSON or YAML, as for `restore`
     #[arg(long, value_name = "FILE")]
     transform: Option<PathBuf>,
     /// Nobody writes to the collection any more: catch up once more, then compare every object of both sides
@@ -194,12 +194,15 @@ fn verdict(state: &State, order: &Order, printer: Printer) -> Exit {
     Exit::Unknown
 }
 
-fn read<T: serde::de::DeserializeOwned>(file: &Path) -> Result<T, Stop> {
+/// A file of JSON or YAML.
+pub(in crate::cli) fn read<T: serde::de::DeserializeOwned>(file: &Path) -> Result<T, Stop> {
     let refuse = |problem: String| Stop::refused(format!("{}: {problem}", file.display()), "");
     let text = std::fs::read_to_string(file).map_err(|error| refuse(error.to_string()))?;
     // Every JSON is YAML; but its own parser says better what is wrong with it.
     if file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
-        return serde_yaml::from_str(&text).map_err(|error| refuse(error.to_string()));
+        // By way of JSON: what is one of several kinds of thing is written as there, and not with a tag of YAML.
+        let value: serde_json::Value = serde_yaml::from_str(&text).map_err(|error| refuse(error.to_string()))?;
+        return serde_json::from_value(value).map_err(|error| refuse(error.to_string()));
     }
     serde_json::from_str(&text).map_err(|error| refuse(error.to_string()))
 }

@@ -202,7 +202,7 @@ impl Findings {
         let mut text = columns::render(&head, &self.files.iter().map(row).collect::<Vec<_>>());
         text += &self.problems();
         text += &self.summary();
-        text + &self.verdict()
+        text + self.verdict().as_str()
     }
 
     fn contents(&self) -> impl Iterator<Item = (&str, &Content)> {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use elysia_api::ElysiaCollection;
 use elysia_api::collection::Verdict;
-use elysia_core::collection::migration::versions::{Live, Versions};
+use elysia_core::collection::migration::versions::{Live, Version, Versions};
 use elysia_core::collection::migration::{self, Journal};
 use elysia_core::collection::schema::{self, Measure};
 use elysia_core::version::ServerVersion;
@@ -19,6 +19,7 @@ use super::super::session::{Session, Stop};
 use super::super::{Exit, Output, encode};
 use super::versions::{Stage, stages};
 use super::{StatusArgs, ValidateArgs, change, get, journal};
+use crate::worker::steps::{steps as steps_of, unfit};
 
 /// How the migration of a collection stands.
 #[derive(Debug, Serialize)]
@@ -184,6 +185,7 @@ impl Outlook {
             }
             obstacles.extend(migration::tenants::changes_tenancy(class, &wanted));
             obstacles.extend(migration::transform::contradiction(settings, steps));
+            obstacles.extend(unfit("spec.migration.transform", class, steps));
             if let Some(property) = migration::cross_reference(class).or_else(|| migration::cross_reference(&wanted)) {
                 obstacles.push(format!("property {property} is a cross-reference"));
             }
@@ -233,6 +235,15 @@ impl Outlook {
     }
 }
 
+/// What cannot be understood in the transformations of the other versions: theirs is seen before they are reached.
+fn later(versions: &Versions, next: Option<&str>) -> Vec<String> {
+    let others = versions.list().iter().filter(|version| Some(version.name.as_str()) != next);
+    let read = |version: &Version| {
+        steps_of(&format!("version {} of spec.migrations: transform", version.name), &version.transform).err()
+    };
+    others.filter_map(read).collect()
+}
+
 pub(super) async fn validate(args: &ValidateArgs, session: &Session) -> Result<Exit, Stop> {
     let mut object = get(session, &args.name).await?;
     let mut settings = match &args.schema {
@@ -254,14 +265,15 @@ pub(super) async fn validate(args: &ValidateArgs, session: &Session) -> Result<E
     let version = ServerVersion::parse(&opened.version);
     let nodes = opened.spec.node_names().len();
     let versions = Versions::parse(&object.spec).map_err(|why| Stop::refused(why, ""))?;
-    let mut refused = None;
+    let mut refused = Vec::new();
     if let (Some(versions), None) = (versions, &args.schema) {
         let journal = journal(session, &object).await?;
         let before = object.status.clone().unwrap_or_default();
         let live = Live { name: &name, class: Some(&class), journal: journal.as_ref(), before: &before };
         let next = versions.next(&live, &Measure { version, policy: &object.spec.drift_policy });
+        refused.extend(later(&versions, next.version.as_deref()));
         settings = next.settings;
-        refused = next.refused;
+        refused.extend(next.refused);
         if let Some(migration) = &mut object.spec.migration {
             migration.transform = next.transform;
         }

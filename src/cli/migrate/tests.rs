@@ -101,6 +101,16 @@ fn what_other_settings_would_change() {
         assert!(text.contains(what), "{what}\n{text}");
     }
     assert!(of(None, json!({}), 38, 3).0.ends_with("nothing changes\n"));
+    let script = |source: &str| {
+        let migration = json!({"alias": "Live", "transform": [{"script": {"source": source}}]});
+        of(Some(migration), json!({"vectorizer": "text2vec-openai"}), 38, 3)
+    };
+    assert_eq!(script("let x = id;").1, Exit::Healthy);
+    let (text, exit) = script("let x = id;\nobject.titel = x;");
+    assert_eq!(exit, Exit::Fault);
+    let wrong =
+        "transformation 1: the script cannot be run: line 2, column 8: the class has no property `titel` at this step";
+    assert!(text.contains(wrong), "{text}");
 }
 
 #[test]

@@ -22,6 +22,7 @@ use super::{claims, emptiness};
 use crate::effects::{EffectError, kubernetes, migration as effects, weaviate};
 use crate::worker::copy::COPY_WORK_VARIABLE;
 use crate::worker::copy::work::CopyWork;
+use crate::worker::steps;
 use crate::worker::work::PatienceWork;
 
 /// On a journal: whether shards may be read-only by it. The cluster's round looks for it when the object is gone.
@@ -119,6 +120,9 @@ pub(super) async fn look(
         name = next;
     }
     look.rival = claims::claimant(object, &name, context);
+    if let (true, Sight::Seen(Some(class))) = (begins, live) {
+        look.unfit = steps::unfit("spec.migration.transform", class, spec.steps());
+    }
     if wants.other_shards {
         look.other_shards = Some(sight(effects::shard_names(&clients.common, &name).await));
     }
@@ -238,7 +242,7 @@ async fn start(
             Sight::Unseen(blindness) => return Err(EffectError::Refused(blindness.message)),
         }
     }
-    let transform = chosen::steps("spec.migration.transform", &journal.transform).map_err(EffectError::Refused)?;
+    let transform = steps::steps("spec.migration.transform", &journal.transform).map_err(EffectError::Refused)?;
     let is_final = journal.phase == Phase::Final;
     let deadline = if is_final { migration::FROZEN_AT_MOST } else { migration::COPY_DEADLINE };
     let order = journal.order(&spec.uid);

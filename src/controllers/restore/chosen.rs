@@ -2,15 +2,13 @@
 
 use elysia_api::common::SecretKeyReference;
 use elysia_api::restore::{self as api, AliasPolicy, TransformStep};
-use elysia_core::backup::bounded;
 use elysia_core::restore::RestoreSpec;
-use elysia_engine::backup::filter::{Expression, FilterError};
-use elysia_engine::backup::transform::{How, OnError, Salt, Select, Step};
-use serde_json::Value;
+use elysia_engine::backup::transform::Select;
 use uuid::Uuid;
 
 use crate::worker::MASK_SALT_VARIABLE;
 use crate::worker::jobs::work::ChosenWork;
+use crate::worker::steps::{expression, steps};
 
 /// What is taken and made; the error says which field cannot be understood, and where. Salts are left open.
 pub(super) fn chosen(spec: &RestoreSpec) -> Result<ChosenWork, String> {
@@ -25,12 +23,6 @@ pub(super) fn chosen(spec: &RestoreSpec) -> Result<ChosenWork, String> {
             AliasPolicy::Skip => false,
         }),
     })
-}
-
-/// What is made of objects; the error says which part of this field cannot be understood. Salts are left open.
-pub(in crate::controllers) fn steps(field: &str, transform: &[TransformStep]) -> Result<Vec<Step>, String> {
-    let steps = transform.iter().enumerate();
-    steps.map(|(at, one)| step(one).map_err(|error| format!("{field}[{at}].{error}"))).collect()
 }
 
 /// Where the salts stand, with the variables that they come in.
@@ -59,65 +51,11 @@ fn select(select: &api::Select) -> Result<Select, String> {
     })
 }
 
-fn expression(field: &str, text: &str) -> Result<Expression, String> {
-    bounded(field, text)?.parse().map_err(|error: FilterError| format!("{field}: {error}"))
-}
-
-fn step(step: &TransformStep) -> Result<Step, String> {
-    let TransformStep { rename, convert, drop, set, mask, keep } = step;
-    let made = [
-        rename.clone().map(|api::Rename { from, to }| Ok(Step::Rename { from, to })),
-        convert.as_ref().map(convert_step),
-        drop.clone().map(|api::Drop { property }| Ok(Step::Drop { property })),
-        set.clone().map(|api::Set { property, value }| Ok(Step::Set { property, value: value.unwrap_or(Value::Null) })),
-        mask.as_ref().map(mask_step),
-        keep.as_ref().map(|api::Where { filter }| Ok(Step::Where { filter: expression("where.filter", filter)? })),
-    ];
-    let mut made = made.into_iter().flatten();
-    match (made.next(), made.next()) {
-        (Some(only), None) => only,
-        // The definition says so as well, unless it is older.
-        _ => Err("exactly one of rename, convert, drop, set, mask and where must be set".to_owned()),
-    }
-}
-
-fn convert_step(convert: &api::Convert) -> Result<Step, String> {
-    let api::Convert { property, to, on_error } = convert;
-    let wanted = serde_json::from_value(Value::from(to.as_str()));
-    Ok(Step::Convert {
-        property: property.clone(),
-        to: wanted.map_err(|_| {
-            format!("convert.to: {to:?} is no type; text, int, number, boolean, date and uuid are, and each with []")
-        })?,
-        on_error: match on_error.unwrap_or_default() {
-            api::OnError::Fail => OnError::Fail,
-            api::OnError::DropProperty => OnError::DropProperty,
-            api::OnError::SkipObject => OnError::SkipObject,
-        },
-    })
-}
-
-fn mask_step(mask: &api::Mask) -> Result<Step, String> {
-    let api::Mask { property, how } = mask;
-    let how = match how {
-        api::How { hash: Some(_), redact: None, keep_last: None } => How::Hash { salt: Salt(String::new()) },
-        api::How { hash: None, redact: Some(_), keep_last: None } => How::Redact {},
-        api::How { hash: None, redact: None, keep_last: Some(api::KeepLast { characters }) } => {
-            let kept = usize::try_from(*characters);
-            How::KeepLast {
-                characters: kept
-                    .map_err(|_| format!("mask.how.keepLast.characters: {characters} is less than none"))?,
-            }
-        }
-        _ => return Err("mask.how: exactly one of hash, redact and keepLast must be set".to_owned()),
-    };
-    Ok(Step::Mask { property: property.clone(), how })
-}
-
 #[cfg(test)]
 mod tests {
     use elysia_api::CollectionRestore;
-    use serde_json::json;
+    use elysia_engine::backup::transform::Step;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -147,6 +85,8 @@ mod tests {
                 {"mask": {"property": "mail", "how": {"hash": hash}}},
                 {"mask": {"property": "phone", "how": {"keepLast": {"characters": 4}}}},
                 {"mask": {"property": "name", "how": {"redact": {}}}},
+                {"script": {"source": "object.b = id;"}},
+                {"script": {"source": "object.b != ()", "onError": "SkipObject", "leavesOut": true}},
                 {"where": {"filter": "b = 'x'"}},
             ])
         };
@@ -183,6 +123,11 @@ mod tests {
                 Value::Null,
                 json!([{"mask": {"property": "a", "how": {"keepLast": {"characters": -1}}}}]),
                 "spec.transform[0].mask.how.keepLast.characters: -1",
+            ),
+            (
+                Value::Null,
+                json!([{"drop": {"property": "a"}}, {"script": {"source": "object.a = 1;\nobject.b = now();"}}]),
+                "spec.transform[1].script.source: line 2, column 12: there is no function `now` in scripts",
             ),
         ] {
             let error = chosen(&spec(&select, &transform)).unwrap_err();

@@ -335,4 +335,11 @@ async fn a_selection_that_cannot_be_understood_is_told_before_there_is_a_job() {
     let shown = world.restore_conditions();
     assert!(shown.contains("Stalled=True InvalidSpec: spec.transform[0].where.filter: column"), "{shown}");
     assert_eq!(world.restore_jobs(), Vec::<String>::new());
+    world.api.edit::<CollectionRestore>(NAMESPACE, "back", |object| {
+        object["spec"]["transform"] = json!([{"script": {"source": "object.title =\n  ;"}}]);
+    });
+    world.back().await;
+    let shown = world.restore_conditions();
+    assert!(shown.contains("Stalled=True InvalidSpec: spec.transform[0].script.source: line 2, column 3: "), "{shown}");
+    assert_eq!(world.restore_jobs(), Vec::<String>::new());
 }

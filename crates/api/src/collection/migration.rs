@@ -43,7 +43,8 @@ pub struct Migration {
     /// renames and that the live class still has is a reason to migrate, and so is a type that is declared otherwise; the
     /// other steps are done when something else is one. What is done once is not done again: before the next migration the
     /// steps are removed or changed. A migration that transformed is not gone back from by the operator. Steps that leave
-    /// objects out (`where`, and `convert` with `SkipObject`) wait for a person also with `approval: Auto`.
+    /// objects out (`where`, `convert` and `script` with `SkipObject`, `script` with `leavesOut`) wait for a person also with
+    /// `approval: Auto`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub transform: Vec<TransformStep>,

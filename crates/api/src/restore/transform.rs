@@ -10,8 +10,8 @@ use crate::common::{Empty, SecretKeyReference};
 /// One step: exactly one of these. Steps come in their order, each on what the one before it left. The class that is made
 /// follows. Vectors stay as they are, so that a masked text may still be guessed from one that was made of it.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
-#[x_kube(validation = Rule::new("[has(self.rename), has(self.convert), has(self.drop), has(self.set), has(self.mask), has(self.where)].exists_one(there, there)")
-    .message("each step of transform is exactly one of rename, convert, drop, set, mask and where"))]
+#[x_kube(validation = Rule::new("[has(self.rename), has(self.convert), has(self.drop), has(self.set), has(self.mask), has(self.script), has(self.where)].exists_one(there, there)")
+    .message("each step of transform is exactly one of rename, convert, drop, set, mask, script and where"))]
 #[serde(rename_all = "camelCase")]
 pub struct TransformStep {
     /// Gives a property another name.
@@ -29,6 +29,12 @@ pub struct TransformStep {
     /// Makes the values of a property unreadable: of texts, and by `hash` of ids.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mask: Option<Mask>,
+    /// Runs a script over each object, which changes its properties: a function of that object alone, written in Rhai
+    /// (<https://rhai.rs/book>). It may be run several times for one object: there are no files, no network, no clock and no
+    /// random numbers in it, and nothing stays from one object to the next. It is looked through before the first write, and
+    /// what is wrong is told with line and column. The class stays as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script: Option<Script>,
     /// Keeps only objects of which something is true, as the steps before it left them.
     #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
     pub keep: Option<Where>,
@@ -144,6 +150,37 @@ pub struct KeepLast {
     /// The last so many.
     #[schemars(range(min = 0, max = 1000))]
     pub characters: i32,
+}
+
+/// A script that changes the properties of each object.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Script {
+    /// The script. `object` is a map of the properties, as the steps before it left them; one that is absent is `()`, and one
+    /// that is set to `()` is taken away. `id` is the id, a text, and `tenant` the tenant, `()` without tenants. What it leaves
+    /// in `object` must be of the types of the class. Vectors and cross-references are not in it, and stay. For one object it
+    /// may take a million steps, and its values may have 16 MiB of text and 10,000 entries of lists. At most 16 KiB, and 48 KiB
+    /// with all scripts of the list.
+    #[schemars(length(min = 1, max = 16384))]
+    pub source: String,
+    /// What becomes of an object at which the script ends with an error, or leaves a value that its property cannot hold; `Fail`
+    /// when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_error: Option<OnFault>,
+    /// Whether the script may leave objects out: those for which its last value is `false`. Without it that is an error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leaves_out: Option<bool>,
+}
+
+/// What becomes of an object at which the script ends with an error, or leaves a value that its property cannot hold; `Fail`
+/// when left out.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum OnFault {
+    /// The restore or migration ends, and names the object. What was written before it stays.
+    #[default]
+    Fail,
+    /// The object is not written.
+    SkipObject,
 }
 
 /// Keeps only objects of which something is true.

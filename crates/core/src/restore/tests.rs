@@ -367,6 +367,8 @@ fn what_does_not_go_together_is_refused() {
         (json!({"transform": [{}]}), one),
         (json!({"transform": [{"drop": {"property": "a"}}, {"drop": {"property": "b"}}]}), ""),
         (json!({"transform": [{"drop": {"property": "a"}, "where": {"filter": "b"}}]}), one),
+        (json!({"transform": [{"script": {"source": "object.a = 1;"}}]}), ""),
+        (json!({"transform": [{"drop": {"property": "a"}, "script": {"source": "object.a = 1;"}}]}), one),
         (json!({"transform": [{"mask": {"property": "a", "how": {}}}]}), "exactly one of hash, redact and keepLast"),
         (json!({"transform": vec![json!({"drop": {"property": "a"}}); 51]}), "spec.transform: it has 51 steps"),
         (json!({"skipSchema": true}), ""),

@@ -61,12 +61,14 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
             added(&mut listed, ids, &self.order.from)?;
             let Some(last) = page.objects.last().map(|object| object.id) else { return Ok(()) };
             let mut tally = Tally { read: page.objects.len() as u64, ..Tally::default() };
-            let transformation = kit.transformation.clone();
+            let (transformation, all) = (kit.transformation.clone(), kit.transformation.clone());
+            let tenant = unit.tenant.clone();
             let made = move || {
-                let made = page.objects.into_iter().map(|object| Ok(transformation.apply(object)?.object()));
+                let apply = |object| Ok(transformation.apply(object, tenant.as_deref())?.object());
+                let made = page.objects.into_iter().map(apply);
                 made.filter_map(Result::transpose).collect::<Result<Vec<_>, Unconverted>>()
             };
-            let objects = beside(made).await??;
+            let objects = beside(move || all.with_stack(made)).await??;
             tally.written = self.put(unit, &objects).await?;
             after = Some(last);
             self.advance(unit, after, tally).await?;
@@ -131,7 +133,7 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
             let target = there.remove(&source.id);
             Pair { id: source.id, source: Some(source), target }
         });
-        let doings = kit.compared(found.collect()).await?;
+        let doings = kit.compared(unit, found.collect()).await?;
         Ok((self.act(unit, doings).await?, largest))
     }
 
@@ -156,7 +158,7 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
             }
             let (found, bound) = pairs(&mut source, &mut target);
             let read = found.iter().filter(|pair| pair.source.is_some()).count() as u64;
-            let doings = kit.compared(found).await?;
+            let doings = kit.compared(unit, found).await?;
             let mut tally = Tally { read, ..doings.tally };
             if !is_look {
                 tally.join(self.act(unit, Doings { tally: Tally::default(), ..doings }).await?);
@@ -285,14 +287,15 @@ fn added<V>(listed: &mut Listed<V>, page: Vec<(Uuid, V)>, collection: &str) -> R
 impl Kit {
     /// What is to be done about objects of which both sides have spoken. Hashing takes milliseconds: it is done beside the
     /// threads that wait for answers.
-    async fn compared(&self, found: Vec<Pair<Object, Object>>) -> Result<Doings, CopyError> {
+    async fn compared(&self, unit: &Unit, found: Vec<Pair<Object, Object>>) -> Result<Doings, CopyError> {
         let (transformation, computed) = (self.transformation.clone(), self.computed.clone());
+        let (all, tenant) = (self.transformation.clone(), unit.tenant.clone());
         let work = move || {
             let mut out = Doings::default();
             for Pair { id, source, target } in found {
                 let was_there = source.is_some();
                 let made = match source {
-                    Some(object) => transformation.apply(object)?.object(),
+                    Some(object) => transformation.apply(object, tenant.as_deref())?.object(),
                     None => None,
                 };
                 out.tally.source += u64::from(made.is_some());
@@ -315,7 +318,7 @@ impl Kit {
             }
             Ok::<_, Unconverted>(out)
         };
-        Ok(beside(work).await??)
+        Ok(beside(move || all.with_stack(work)).await??)
     }
 }
 

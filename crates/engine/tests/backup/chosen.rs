@@ -143,7 +143,8 @@ async fn transformations_reach_class_and_objects_and_are_resumed_after_any_kill(
             {"convert": {"property": "count", "to": "text"}},
             {"drop": {"property": "tags"}},
             {"mask": {"property": "name", "how": {"keepLast": {"characters": 2}}}},
-            {"where": {"filter": "price < 3"}},
+            {"script": {"source": "object.count += \"!\"; object.price *= 2;"}},
+            {"where": {"filter": "price < 6"}},
         ]),
     );
     let mut wanted = None;
@@ -161,7 +162,7 @@ async fn transformations_reach_class_and_objects_and_are_resumed_after_any_kill(
         assert_eq!(found.objects, *wanted, "killed after {effects} effects");
         if first.is_ok() {
             let third = &found.objects["cold"][&id(3)].properties;
-            assert_eq!((&third["name"], &third["count"], third.get("tags")), (&json!("****** 3"), &json!("3"), None));
+            assert_eq!((&third["name"], &third["count"], third.get("tags")), (&json!("****** 3"), &json!("3!"), None));
             assert_eq!(found.schema["properties"][0]["name"], "name");
             assert_eq!(found.schema["properties"][1]["dataType"], json!(["text"]));
             break;
@@ -204,6 +205,8 @@ async fn what_does_not_fit_is_told_before_the_first_write() {
         blocked(&store, &empty(), &order(json!({"tenants": ["warm", "none"]}), gone)).await,
         ["unknownTenant", "transform", "transform"]
     );
+    let scripts = json!([{"script": {"source": "object.title = now();"}}, {"script": {"source": "object.title ="}}]);
+    assert_eq!(blocked(&store, &empty(), &order(json!({}), scripts)).await, ["transform", "transform"]);
     assert_eq!(
         blocked(&store, &empty(), &chosen("Articles", &json!({"tenants": ["a"]}), &json!([]))).await,
         ["unknownTenant"]
@@ -257,6 +260,14 @@ async fn values_that_cannot_be_converted_are_counted_or_end_it() {
             Some(counts) => assert_eq!(restored.unwrap().counts, counts),
             None => assert!(matches!(restored.unwrap_err(), RestoreError::Unconverted(_))),
         }
+    }
+    for (script, counts) in [
+        (json!({"source": "throw 1;", "onError": "SkipObject"}), Counts { unconverted: 60, ..Counts::default() }),
+        (json!({"source": "false", "leavesOut": true}), Counts { unselected: 60, ..Counts::default() }),
+    ] {
+        store.tamper("restores/r.json", None);
+        let order = chosen("Articles", &json!({}), &json!([{"script": script}]));
+        assert_eq!(restore(&store, &MemoryCluster::new(5, 1), &order).await.unwrap().counts, counts);
     }
 }
 

@@ -118,4 +118,39 @@ proptest! {
         wanted.retain(|_, objects| !objects.is_empty());
         prop_assert_eq!(world.contents("B"), wanted);
     }
+
+    #[test]
+    fn and_so_is_what_a_script_makes_of_it(
+        count in 0..24_u8, acts in writes(false), every in 1..5_u32, kills in kills(), last_kills in kills(),
+        leaves_out: bool,
+    ) {
+        let world = World::new(count, &[]);
+        world.writes(acts, every);
+        let source = "object.text = object.text.to_upper() + \" of \" + object.n; object.n = if object.n < 9 { () } else { object.n / 2 };
+            object.n == () || object.n < 64";
+        let ends = if leaves_out { "" } else { "; true" };
+        let steps: Vec<Step> = serde_json::from_value(json!([
+            {"script": {"source": format!("{source}{ends}"), "leavesOut": leaves_out}},
+        ])).unwrap();
+        let left_out = run(&world, &kills, &last_kills, &steps);
+        let mut wanted = world.contents("A");
+        let all: usize = wanted.values().map(std::collections::BTreeMap::len).sum();
+        for objects in wanted.values_mut() {
+            objects.retain(|_, object| !leaves_out || object.properties["n"].as_u64().unwrap() / 2 < 64);
+            for object in objects.values_mut() {
+                let number = object.properties.remove("n").unwrap().as_u64().unwrap();
+                let text = object.properties["text"].as_str().unwrap().to_uppercase();
+                object.properties.insert("text".to_owned(), format!("{text} of {number}").into());
+                if number >= 9 {
+                    object.properties.insert("n".to_owned(), (number / 2).into());
+                }
+            }
+        }
+        let kept: usize = wanted.values().map(std::collections::BTreeMap::len).sum();
+        if leaves_out {
+            prop_assert_eq!(left_out, Some((all - kept) as u64));
+        }
+        wanted.retain(|_, objects| !objects.is_empty());
+        prop_assert_eq!(world.contents("B"), wanted);
+    }
 }

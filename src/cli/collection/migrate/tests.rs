@@ -3,6 +3,7 @@
 use clap::Parser as _;
 use elysia_engine::backup::manifest::{FORMAT, FORMAT_VERSION};
 use elysia_engine::backup::ports::{Mode, Store as _};
+use elysia_engine::backup::transform::Step;
 use elysia_engine::copy::state::State;
 use serde_json::{Value, json};
 
@@ -51,6 +52,22 @@ fn the_ways_to_say_it_are_understood() {
         let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
         assert_eq!(exit_of_parser(&error).code(), 64, "{line}");
     }
+}
+
+#[test]
+fn transformations_are_read_from_json_and_yaml() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut all = Vec::new();
+    for (name, text) in [
+        ("steps.json", r#"[{"drop": {"property": "a"}}, {"script": {"source": "object.b = id;\nobject.c = 1;\n"}}]"#),
+        ("steps.yaml", "- drop: {property: a}\n- script:\n    source: |\n      object.b = id;\n      object.c = 1;\n"),
+    ] {
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        all.push(super::read::<Vec<Step>>(&file).unwrap_or_else(|_| panic!("{name}")));
+    }
+    assert_eq!(all[0], all[1]);
+    assert_eq!(all[0].len(), 2);
 }
 
 #[test]

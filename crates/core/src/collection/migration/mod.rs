@@ -134,6 +134,8 @@ pub struct Look {
     pub ledger: Sight<Option<CopyLedger>>,
     /// The Jobs of this object's migrations.
     pub jobs: Sight<Vec<JobView>>,
+    /// What about the transformations that are declared does not fit the live class, as the engine says it.
+    pub unfit: Vec<String>,
     /// What `spec.migrations` declares for now; `None` without that list, or while the live class is not seen.
     pub versions: Option<versions::Next>,
 }
@@ -157,6 +159,7 @@ impl Default for Look {
             restarted: Vec::new(),
             ledger: not_asked(),
             jobs: not_asked(),
+            unfit: Vec::new(),
             versions: None,
         }
     }

@@ -1,7 +1,7 @@
 //! What a migration's transformations do to the class: which properties they take away, and which they still have to.
 
 use elysia_api::collection::Verdict;
-use elysia_api::restore::{OnError, TransformStep};
+use elysia_api::restore::{OnError, OnFault, TransformStep};
 use serde_json::{Map, Value, json};
 
 use super::super::schema::{self, Difference, Measure};
@@ -14,7 +14,8 @@ const OF_ITS_TYPE: [&str; 4] = ["tokenization", "indexSearchable", "indexRangeFi
 pub fn transformed(properties: &[Value], steps: &[TransformStep]) -> Vec<Value> {
     let mut properties = properties.to_vec();
     for step in steps {
-        let TransformStep { rename, convert, drop, set: _, mask: _, keep: _ } = step;
+        // A script changes objects, and no class.
+        let TransformStep { rename, convert, drop, set: _, mask: _, script: _, keep: _ } = step;
         if let Some(rename) = rename
             && let Some(property) = find(&mut properties, &rename.from)
         {
@@ -54,7 +55,10 @@ fn spelled(name: &str) -> String {
 pub fn leaves_objects_out(steps: &[TransformStep]) -> bool {
     steps.iter().any(|step| {
         let skips = |convert: &elysia_api::restore::Convert| convert.on_error == Some(OnError::SkipObject);
-        step.keep.is_some() || step.convert.as_ref().is_some_and(skips)
+        let leaves = |script: &elysia_api::restore::Script| {
+            script.leaves_out == Some(true) || script.on_error == Some(OnFault::SkipObject)
+        };
+        step.keep.is_some() || step.convert.as_ref().is_some_and(skips) || step.script.as_ref().is_some_and(leaves)
     })
 }
 
@@ -64,11 +68,12 @@ pub fn is_pending(steps: &[TransformStep], class: &Value) -> bool {
     let properties = class["properties"].as_array().map(Vec::as_slice).unwrap_or_default();
     let there = |name: &str| properties.iter().find(|property| is_named(property, name));
     steps.iter().any(|step| {
-        let TransformStep { rename, convert, drop, set, mask, keep } = step;
+        let TransformStep { rename, convert, drop, set, mask, script, keep } = step;
         let is_converted =
             |to: &str, property: &Value| property.pointer("/dataType/0").and_then(Value::as_str) == Some(to);
         set.is_some()
             || mask.is_some()
+            || script.is_some()
             || keep.is_some()
             || rename.as_ref().is_some_and(|rename| there(&rename.from).is_some())
             || drop.as_ref().is_some_and(|drop| there(&drop.property).is_some())
@@ -80,13 +85,14 @@ pub fn is_pending(steps: &[TransformStep], class: &Value) -> bool {
 
 /// What a person reads of a step.
 pub fn words(step: &TransformStep) -> String {
-    let TransformStep { rename, convert, drop, set, mask, keep } = step;
+    let TransformStep { rename, convert, drop, set, mask, script, keep } = step;
     let said = [
         rename.as_ref().map(|it| format!("rename {} to {}", it.from, it.to)),
         convert.as_ref().map(|it| format!("convert {} to {}", it.property, it.to)),
         drop.as_ref().map(|it| format!("drop {}", it.property)),
         set.as_ref().map(|it| format!("set {}", it.property)),
         mask.as_ref().map(|it| format!("mask {}", it.property)),
+        script.as_ref().map(|it| format!("run a script of {} lines", it.source.trim().lines().count())),
         keep.as_ref().map(|it| format!("keep only objects where {}", it.filter)),
     ];
     said.into_iter().flatten().collect::<Vec<_>>().join(", ")
@@ -171,6 +177,17 @@ mod tests {
     }
 
     #[test]
+    fn a_script_is_done_when_something_else_is_a_reason() {
+        let class = json!({"class": "A", "properties": [property("title", "text")]});
+        let steps = steps(&json!([{"script": {"source": "object.title = \"x\";\nobject.title += \"y\";\n"}}]));
+        let settings = json!({"properties": [property("title", "text")]});
+        assert_eq!(differences(settings.as_object().unwrap(), &steps, &class, &Measure::default()), []);
+        assert!(is_pending(&steps, &class), "and it is not passed over");
+        assert_eq!(transformed(&[property("title", "text")], &steps), [property("title", "text")]);
+        assert_eq!(words(&steps[0]), "run a script of 2 lines");
+    }
+
+    #[test]
     fn what_is_still_to_be_taken_away_asks_for_a_new_class() {
         let class = json!({"class": "A", "properties": [property("title", "text"), property("body", "text")]});
         let settings = json!({"properties": [property("name", "text"), property("more", "text")]});
@@ -210,6 +227,10 @@ mod tests {
             (json!({"convert": {"property": "a", "to": "int", "onError": "SkipObject"}}), true),
             (json!({"convert": {"property": "a", "to": "int", "onError": "DropProperty"}}), false),
             (json!({"drop": {"property": "a"}}), false),
+            (json!({"script": {"source": "false"}}), false),
+            (json!({"script": {"source": "false", "leavesOut": false, "onError": "Fail"}}), false),
+            (json!({"script": {"source": "false", "leavesOut": true}}), true),
+            (json!({"script": {"source": "throw 1", "onError": "SkipObject"}}), true),
         ] {
             assert_eq!(leaves_objects_out(&steps(&json!([step]))), expected, "{step}");
         }

@@ -183,7 +183,7 @@ impl Versions {
         let step = &self.list[at + 1];
         if transform::is_pending(&step.transform, class) && fits(&step.settings, &step.transform, class, measure) {
             return stay(format!(
-                "version {} of spec.migrations transforms objects, and nothing in it needs a new class, into which they would be transformed on the way: mask, set, where and convert alone begin no migration. Change a setting with it that Weaviate takes at creation only, or drop or rename a property that the class has",
+                "version {} of spec.migrations transforms objects, and nothing in it needs a new class, into which they would be transformed on the way: mask, set, script, where and convert alone begin no migration. Change a setting with it that Weaviate takes at creation only, or drop or rename a property that the class has",
                 step.name
             ));
         }

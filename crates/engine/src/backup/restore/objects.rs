@@ -46,7 +46,9 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
             let Some(Group { objects, read }) = group else { return Ok(true) };
             let dead = read - objects.len() as u64;
             let transformation = transformation.clone();
-            let made = beside(move || transformed(&transformation, objects));
+            let tenant = part.tenant.clone();
+            let made = move || transformation.with_stack(|| transformed(&transformation, tenant.as_deref(), objects));
+            let made = beside(made);
             let (objects, made) = self.progress.decoding.of(self.clock, made).await??;
             if pass == Pass::Objects {
                 self.progress.objects.fetch_add(dead + made.all(), Ordering::Relaxed);
@@ -160,12 +162,13 @@ fn is_begun(was: &Object, object: &Object, links: &Links) -> bool {
 /// Objects as they are to be written, and what became of the others.
 pub(in crate::backup) fn transformed(
     transformation: &Transformation,
+    tenant: Option<&str>,
     objects: Vec<Object>,
 ) -> Result<(Vec<Object>, Counts), Unconverted> {
     let mut counts = Counts::default();
     let mut out = Vec::with_capacity(objects.len());
     for object in objects {
-        match transformation.apply(object)? {
+        match transformation.apply(object, tenant)? {
             Made::Object { object, dropped } => {
                 counts.dropped += dropped;
                 out.push(object);

@@ -202,7 +202,7 @@ pub(super) fn fits(data_type: &str, value: &Value) -> bool {
     }
 }
 
-fn fits_one(scalar: Scalar, value: &Value) -> bool {
+pub(super) fn fits_one(scalar: Scalar, value: &Value) -> bool {
     match scalar {
         Scalar::Text | Scalar::Blob => value.is_string(),
         Scalar::Int => value.is_i64(),

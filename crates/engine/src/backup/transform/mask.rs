@@ -25,7 +25,7 @@ fn one(text: &str, how: &How) -> String {
         How::KeepLast { characters } => {
             let length = text.chars().count();
             let hidden = if length > *characters { length - characters } else { length };
-            "*".repeat(hidden) + &text.chars().skip(hidden).collect::<String>()
+            "*".repeat(hidden) + text.chars().skip(hidden).collect::<String>().as_str()
         }
         How::Hash { salt } => {
             let mut hash = Sha256::new();
@@ -39,7 +39,7 @@ fn one(text: &str, how: &How) -> String {
                 // Version 8: one whose bits mean nothing to anybody else.
                 return Builder::from_custom_bytes(first[0]).into_uuid().to_string();
             }
-            digest.iter().fold(String::with_capacity(64), |text, byte| text + &format!("{byte:02x}"))
+            digest.iter().fold(String::with_capacity(64), |text, byte| text + format!("{byte:02x}").as_str())
         }
     }
 }

@@ -8,11 +8,12 @@
 //! Steps come in their order, each on what the one before it left. The class follows: a renamed, converted or dropped
 //! property is renamed, converted or dropped in it, and where vectors are made from. Vectors themselves stay as they are,
 //! so a masked text may still be guessed from one that was made of it: leave such a vector out of the collection that is
-//! restored into where that matters.
+//! restored into where that matters. A script changes objects alone, and never the class.
 
 mod apply;
 mod convert;
 mod mask;
+mod script;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -26,11 +27,13 @@ use uuid::Uuid;
 
 pub use apply::{Made, Unconverted};
 pub use convert::TargetType;
+pub use script::{Fault, check as check_script, told};
 pub(in crate::backup) use shape::property_type;
 
 use super::filter::{Expression, Filter, FilterError};
 use super::references::{References, lead_class};
 use crate::checkpoint::Digest;
+use script::{ALL_SOURCES, Script};
 use shape::Shape;
 
 /// What is taken of the backup. What is absent selects everything.
@@ -72,6 +75,16 @@ pub enum OnError {
     Fail,
     /// The object is written without the property, and counted.
     DropProperty,
+    /// The object is not written, and counted.
+    SkipObject,
+}
+
+/// What becomes of an object at which a script ends with an error.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub enum OnFault {
+    /// The restore or copy ends, and names the object.
+    #[default]
+    Fail,
     /// The object is not written, and counted.
     SkipObject,
 }
@@ -146,11 +159,34 @@ pub enum Step {
         /// How.
         how: How,
     },
+    /// Runs a script over each object, which changes its properties.
+    Script {
+        /// The script.
+        source: String,
+        /// What becomes of an object at which it ends with an error.
+        #[serde(default)]
+        on_error: OnFault,
+        /// Whether an object is left out when the last value of the script is false.
+        #[serde(default)]
+        leaves_out: bool,
+    },
     /// Keeps objects of which this is true, as the steps before it left them.
     Where {
         /// What is true of them.
         filter: Expression,
     },
+}
+
+impl Step {
+    fn script_bytes(&self) -> usize {
+        if let Self::Script { source, .. } = self { source.len() } else { 0 }
+    }
+}
+
+/// Whether the scripts of these steps are small enough together to be handed to a worker.
+pub fn scripts_fit(steps: &[Step]) -> Result<(), Problem> {
+    let bytes = steps.iter().map(Step::script_bytes).sum();
+    if bytes > ALL_SOURCES { Err(Problem::Scripts { bytes }) } else { Ok(()) }
 }
 
 /// What is wrong with a selection or a step. `at` is the number of the step, from 1; 0 is the selection.
@@ -223,6 +259,20 @@ pub enum Problem {
         /// Its type.
         data_type: String,
     },
+    /// A script that cannot be run.
+    #[error("{}: the script cannot be run: {}", place(*.at), told(.faults))]
+    Script {
+        /// Where.
+        at: usize,
+        /// What is wrong with it.
+        faults: Vec<Fault>,
+    },
+    /// Scripts that are too large together.
+    #[error("the scripts have {bytes} bytes together, and at most {} are taken: make them shorter", ALL_SOURCES)]
+    Scripts {
+        /// How large they are.
+        bytes: usize,
+    },
     /// A filter that does not fit.
     #[error("{}: {error}", place(*.at))]
     Filter {
@@ -257,6 +307,7 @@ enum Ready {
     Drop { property: String },
     Set { property: String, value: Value },
     Mask { property: String, how: How },
+    Script { script: Script, on_error: OnFault, at: usize },
     Where { filter: Filter },
 }
 
@@ -280,6 +331,7 @@ impl Transformation {
                 Err(problem) => problems.push(problem),
             }
         }
+        problems.extend(scripts_fit(steps).err());
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -300,9 +352,24 @@ impl Transformation {
 
     /// Whether an object may be left out.
     pub(crate) fn drops_objects(&self) -> bool {
-        let drops =
-            |step: &Ready| matches!(step, Ready::Where { .. } | Ready::Convert { on_error: OnError::SkipObject, .. });
+        let drops = |step: &Ready| match step {
+            Ready::Where { .. }
+            | Ready::Convert { on_error: OnError::SkipObject, .. }
+            | Ready::Script { on_error: OnFault::SkipObject, .. } => true,
+            Ready::Script { script, on_error: OnFault::Fail, .. } => script.leaves_out(),
+            Ready::Rename { .. }
+            | Ready::Convert { .. }
+            | Ready::Drop { .. }
+            | Ready::Set { .. }
+            | Ready::Mask { .. } => false,
+        };
         self.ids.is_some() || self.filter.is_some() || self.steps.iter().any(drops)
+    }
+
+    /// Does what applies this to many objects, where there is as much stack as its scripts may take.
+    pub(crate) fn with_stack<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let has_scripts = self.steps.iter().any(|step| matches!(step, Ready::Script { .. }));
+        if has_scripts { script::with_stack(work) } else { work() }
     }
 
     /// The class that objects fit from then on.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::{How, Problem, Ready, Step, TargetType, convert};
+use super::{How, Problem, Ready, Script, Step, TargetType, convert};
 use crate::backup::references::type_text;
 
 /// Where modules name the properties that vectors are made from.
@@ -96,6 +96,11 @@ impl Shape {
                     return Err(Problem::Mask { at, property: property.clone(), data_type });
                 }
                 Ready::Mask { property: property.clone(), how: how.clone() }
+            }
+            Step::Script { source, on_error, leaves_out } => {
+                let script = Script::of(source, *leaves_out, &self.class);
+                let script = script.map_err(|faults| Problem::Script { at, faults })?;
+                Ready::Script { script, on_error: *on_error, at }
             }
             Step::Where { filter } => {
                 let filter = filter.check(&self.class, false).map_err(|error| Problem::Filter { at, error })?;

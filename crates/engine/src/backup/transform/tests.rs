@@ -34,7 +34,7 @@ fn made(select: &Value, json: &Value, properties: &Value) -> Result<Made, super:
     let select: Select = serde_json::from_value(select.clone()).unwrap();
     let transformation = Transformation::of(&class(), &select, &steps(json)).unwrap_or_else(|all| panic!("{all:?}"));
     let properties = properties.as_object().unwrap().clone();
-    transformation.apply(Object { id: Uuid::from_u128(7), properties, vectors: [].into() })
+    transformation.apply(Object { id: Uuid::from_u128(7), properties, vectors: [].into() }, None)
 }
 
 fn properties(made: Made) -> Option<Value> {
@@ -134,7 +134,9 @@ fn values_that_cannot_be_converted_end_as_was_asked() {
     let json = |on_error: &str| json!([{"convert": {"property": "title", "to": "int", "onError": on_error}}]);
     let object = json!({"title": "twelve", "count": 3});
     let error = made(&json!({}), &json!([{"convert": {"property": "title", "to": "int"}}]), &object).unwrap_err();
-    assert_eq!((error.at, error.property.as_str(), error.to.as_str()), (1, "title", "int"));
+    let wanted =
+        super::Unconverted::Value { at: 1, id: Uuid::from_u128(7), property: "title".to_owned(), to: "int".to_owned() };
+    assert_eq!(error, wanted);
     assert_eq!(made(&json!({}), &json("SkipObject"), &object).unwrap(), Made::Skipped);
     let Made::Object { object, dropped } = made(&json!({}), &json("DropProperty"), &object).unwrap() else { panic!() };
     assert_eq!((Value::Object(object.properties), dropped), (json!({"count": 3}), 1));

@@ -248,7 +248,9 @@ impl<S: Store, T: Target, O: ObjectSource, N: Searcher, C: Clock> Drill<'_, S, T
         })?;
         let Some(Group { objects, .. }) = group else { return Ok(None) };
         let transformation = run.transformation.clone();
-        let (objects, _) = beside(move || transformed(&transformation, objects)).await??;
+        let tenant = part.tenant.clone();
+        let made = move || transformation.with_stack(|| transformed(&transformation, tenant.as_deref(), objects));
+        let (objects, _) = beside(made).await??;
         Ok(Some(objects))
     }
 

@@ -188,6 +188,8 @@ fn a_transformation_is_never_left_out_for_want_of_a_new_class() {
     assert_eq!(of(mask.clone(), "none"), "1→1 then 2 refused");
     assert_eq!(of(mask, "a"), "1→2+1");
     assert_eq!(of(json!([{"where": {"filter": "title = \"x\""}}]), "none"), "1→1 then 2 refused");
+    assert_eq!(of(json!([{"script": {"source": "object.title = \"x\";"}}]), "none"), "1→1 then 2 refused");
+    assert_eq!(of(json!([{"script": {"source": "object.title = \"x\";"}}]), "a"), "1→2+1");
     // Not declared with its new type, it would begin nothing.
     assert_eq!(of(json!([{"convert": {"property": "title", "to": "int"}}]), "none"), "1→1 then 2 refused");
     assert_eq!(of(json!([{"drop": {"property": "title"}}]), "none"), "1→2+1");

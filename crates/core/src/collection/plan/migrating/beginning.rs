@@ -203,6 +203,9 @@ impl Planner<'_> {
                 last.to
             ));
         }
+        if !look.unfit.is_empty() {
+            return Some(format!("its transformations do not fit: {}", look.unfit.join("; ")));
+        }
         if let Some(property) = migration::cross_reference(class)
             .or_else(|| migration::cross_reference(&Value::Object(self.spec.settings.clone())))
         {

@@ -78,6 +78,24 @@ fn a_property_that_is_to_go_begins_a_migration_and_one_that_is_gone_none() {
 }
 
 #[test]
+fn a_script_that_does_not_fit_is_told_before_anything_is_written() {
+    let script = |source: &str| json!([{"drop": {"property": "body"}}, {"script": {"source": source}}]);
+    let plan = planned(&spec(&script("object.title = id;"), "Auto"), &seen_of(None), &[]);
+    assert_eq!(picture(&plan), "False Migrating [journal Create]", "{:?}", plan.findings);
+    let mut observed = seen_of(None);
+    let why =
+        "transformation 2: the script cannot be run: line 1, column 8: the class has no property `titel` at this step";
+    look(&mut observed).unfit = vec![why.to_owned()];
+    let plan = planned(&spec(&script("object.titel = id;"), "Auto"), &observed, &[]);
+    assert_eq!(picture(&plan), "False MigrationBlocked []");
+    assert!(plan.findings[0].message.contains(why), "{:?}", plan.findings[0]);
+    // Another text is another migration: what is under way is called off, and nothing is gone on with.
+    let under_way = seen_of(Some(journal_with(Phase::Copy, &script("object.title = id;"))));
+    let plan = planned(&spec(&script("object.title = \"x\";"), "Auto"), &under_way, &[]);
+    assert_eq!(picture(&plan), "False Migrating [journal Stopped!]");
+}
+
+#[test]
 fn what_was_done_is_not_done_again() {
     // Somebody writes the property again, and auto-schema takes it up.
     let over = journal_with(Phase::Over, &drop_body());
