@@ -14,12 +14,16 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 
 use super::super::super::cluster::HOLDS_AUTO_SCHEMA_OFF;
-use super::super::super::fixture::{NAMESPACE, NODES, World, advance};
+use super::super::super::fixture::{NAMESPACE, NODES, Rounds, World, advance};
 use super::declared;
 use crate::runtime::patience::options;
 
-/// Rounds after which everything has ended, also after several crashes; most stories come to rest before.
-const ROUNDS: usize = 100;
+/// Rounds of a recreation. A fault may cost the time that writes in flight are waited out once more.
+const ROUNDS: Rounds = Rounds { undisturbed: 20, each_fault: 15 };
+
+/// Rounds without a write after which nothing is left to do: nothing here is waited for so long, a quarter of an hour, in
+/// silence.
+const SILENT: usize = 30;
 
 /// An empty class with an immutable setting that differs from the declared one, and auto-schema off.
 async fn differs() -> World {
@@ -75,10 +79,16 @@ impl World {
 
     /// Rounds until nothing is left to do, and all that was written.
     async fn rest(&mut self) -> String {
-        for _ in 0..ROUNDS {
+        let mut silent = 0;
+        for _ in 0..ROUNDS.with(1) + SILENT {
+            let before = self.fuse.writes();
             round_or_crash(self).await;
+            silent = if self.fuse.writes() == before { silent + 1 } else { 0 };
+            if silent == SILENT {
+                return self.transcript();
+            }
         }
-        self.transcript()
+        panic!("it does not come to rest: {}\n{}", self.conditions(), self.transcript());
     }
 
     /// Whether a journal stands at this cursor.

@@ -34,9 +34,9 @@ pub(super) async fn recreated_from(
     prepare: fn(&World),
     check: impl AsyncFn(&World, &str, &str),
 ) -> Vec<String> {
-    let play = async |world: &mut World| {
+    let play = async |world: &mut World, rounds: usize| {
         let (mut prepared, mut silent) = (false, false);
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             let before = world.fuse.writes();
             round_or_crash(world).await;
             // Nothing is written while writes in flight are waited out.
@@ -50,9 +50,9 @@ pub(super) async fn recreated_from(
                 prepared = true;
             }
         }
-        assert!(silent, "it does not come to rest: {}", world.conditions());
+        assert!(silent, "it does not come to rest in {rounds} rounds: {}", world.conditions());
     };
-    at_every_write(fate, begin, play, check).await
+    at_every_write(fate, ROUNDS, begin, play, check).await
 }
 
 async fn recreated_whatever_breaks(fate: Fate) -> usize {
