@@ -20,8 +20,9 @@ use super::{declared, ids};
 use crate::worker::LEDGER_KEY;
 use crate::worker::copy::work::CopyWork;
 
-/// Rounds of a migration. A fault in the freeze may undo it: what was frozen is thawed, and it is begun once more.
-const ROUNDS: Rounds = Rounds { undisturbed: 24, each_fault: 21 };
+/// Rounds of a migration. A fault in the freeze may undo it: what was frozen is thawed, and writes in flight, 120 s or four
+/// rounds, are waited out once more.
+const ROUNDS: Rounds = Rounds { undisturbed: 30, each_fault: 15 };
 
 const SHARDS: [&str; 3] = ["shard0", "shard1", "shard2"];
 
@@ -130,7 +131,7 @@ impl World {
 
     /// Rounds until the journal stands in this phase.
     async fn until(&mut self, phase: &str) {
-        for _ in 0..ROUNDS.with(0) {
+        for _ in 0..ROUNDS.with(1) {
             if self.phase() == phase {
                 return;
             }

@@ -19,7 +19,7 @@ use super::declared;
 use crate::runtime::patience::options;
 
 /// Rounds of a recreation. A fault may cost the time that writes in flight are waited out once more.
-const ROUNDS: Rounds = Rounds { undisturbed: 20, each_fault: 15 };
+const ROUNDS: Rounds = Rounds { undisturbed: 20, each_fault: 10 };
 
 /// Rounds without a write after which nothing is left to do: nothing here is waited for so long, a quarter of an hour, in
 /// silence.

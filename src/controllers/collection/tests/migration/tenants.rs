@@ -68,7 +68,7 @@ impl World {
     }
 
     async fn until_tenanted(&mut self, phase: &str) {
-        for _ in 0..ROUNDS.with(0) {
+        for _ in 0..ROUNDS.with(1) {
             if self.phase() == phase {
                 return;
             }
