@@ -1,7 +1,5 @@
 //! A backup to a bucket and its restore: exactly one run, equal objects, an owner, kills in the middle, nothing twice.
 
-use std::time::Duration;
-
 use elysia_api::backup::{BackupState, CollectionBackupStatus};
 use elysia_api::restore::{CollectionRestoreStatus, RestorePhase};
 use elysia_api::{CollectionBackup, CollectionRestore, names};
@@ -9,24 +7,20 @@ use elysia_e2e::ground::NODE_ADDRESS;
 use elysia_e2e::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
 use futures::TryStreamExt as _;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
-use kube::core::ResourceExt as _;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
 use object_store::{ClientOptions, ObjectStore as _};
 use serde_json::{Value, json};
 
 use crate::operator_killed::kill_operator;
-use crate::support::{Stage, is, on_a_thread};
+use crate::support::{PATIENCE, Stage, is, on_a_thread};
 
 pub(crate) const BUCKET: &str = "backups";
 
 /// Objects of the collection.
 const OBJECTS: u32 = 400;
-
-/// Long enough for a pod that is made again after a kill, which Kubernetes lets wait.
-pub(crate) const LONG: Duration = Duration::from_secs(240);
 
 pub(crate) fn client(server: &S3Server) -> AmazonS3 {
     let builder = AmazonS3Builder::new().with_bucket_name(BUCKET).with_endpoint(server.endpoint());
@@ -70,7 +64,7 @@ impl Stage {
     /// Waits until a policy is at rest: nothing is under way, and its status speaks of `run_now`.
     pub(crate) async fn backed_up(&self, name: &str, run_now: Option<&str>) -> CollectionBackupStatus {
         let api = self.api::<CollectionBackup>();
-        self.wait(&format!("backup {name} to end"), LONG, async || {
+        self.wait(&format!("backup {name} to end"), PATIENCE, async || {
             let object = api.get(name).await.unwrap();
             let status = object.status.clone()?;
             let is_current = status.observed_generation == object.metadata.generation
@@ -84,21 +78,24 @@ impl Stage {
 
     pub(crate) async fn restored(&self, name: &str, phase: RestorePhase) -> CollectionRestoreStatus {
         let api = self.api::<CollectionRestore>();
-        self.wait(&format!("restore {name} to be {phase:?}"), LONG, async || {
+        self.wait(&format!("restore {name} to be {phase:?}"), PATIENCE, async || {
             let status = api.get(name).await.unwrap().status?;
             (status.phase == Some(phase)).then_some(status)
         })
         .await
     }
 
-    pub(crate) async fn kill_pods(&self, label: &str) {
-        for pod in self.api::<Pod>().list(&ListParams::default().labels(label)).await.unwrap() {
-            let is_over = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Succeeded");
-            if !is_over {
-                let now = DeleteParams::default().grace_period(0);
-                self.api::<Pod>().delete(&pod.name_any(), &now).await.unwrap();
-                self.say(&format!("killed {}", pod.name_any()));
-            }
+    /// Waits until a restore is under way or, as it may be over before it is seen, done: then whoever is killed is killed
+    /// too late, and it says so.
+    pub(crate) async fn restore_begins(&self, name: &str) {
+        let api = self.api::<CollectionRestore>();
+        let begun = async || {
+            let phase = api.get(name).await.unwrap().status?.phase?;
+            matches!(phase, RestorePhase::Running | RestorePhase::Succeeded).then_some(phase)
+        };
+        let phase = self.wait(&format!("restore {name} to begin"), PATIENCE, begun).await;
+        if phase == RestorePhase::Succeeded {
+            self.say(&format!("restore {name} was over before it was seen"));
         }
     }
 
@@ -133,7 +130,7 @@ async fn a_backup_and_its_restore() {
     stage.apply::<CollectionBackup>(policy("nightly", &server)).await;
     let jobs = ListParams::default().labels(names::BACKUP_LABEL);
     stage
-        .wait("the Job", Duration::from_secs(60), async || {
+        .wait("the Job", PATIENCE, async || {
             let jobs = stage.api::<Job>().list(&jobs).await.unwrap().items;
             (!jobs.is_empty()).then_some(())
         })
@@ -164,7 +161,7 @@ async fn a_backup_and_its_restore() {
     // All objects are gone; they come back under another name, though worker and operator are killed.
     nodes.first().delete_class("Articles").await.unwrap();
     stage.apply::<CollectionRestore>(restore("back", "Restored", "Fail")).await;
-    stage.restored("back", RestorePhase::Running).await;
+    stage.restore_begins("back").await;
     kill_operator(&stage).await;
     stage.kill_pods(names::RESTORE_LABEL).await;
     let status = stage.restored("back", RestorePhase::Succeeded).await;

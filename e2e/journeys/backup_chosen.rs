@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::Duration;
 
 use elysia_api::backup::BackupState;
 use elysia_api::restore::RestorePhase;
@@ -13,7 +12,7 @@ use elysia_api::{CollectionBackup, CollectionRestore, names};
 use elysia_e2e::ground::NODE_ADDRESS;
 use elysia_e2e::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
 use elysia_weaviate::{Consistency, NewReference, Object, ReadFrom, SchemaRead};
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
 use object_store::ObjectStoreExt as _;
 use object_store::aws::AmazonS3;
@@ -22,13 +21,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::backup::{BUCKET, client, manifests, policy};
-use crate::feed_volume::{folder_of, free_volume};
-use crate::support::{Nodes, Stage, is, on_a_thread, plug_in_path};
+use crate::feed_volume::claimed_folder;
+use crate::support::{Nodes, PATIENCE, Stage, is, on_a_thread, plug_in_path};
 
 /// A key as `openssl rand -hex 32` makes it.
 const KEY: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
-
-const LONG: Duration = Duration::from_secs(240);
 
 /// The manifest of a run.
 pub(crate) async fn manifest(store: &AmazonS3, run: &str) -> Value {
@@ -78,17 +75,7 @@ async fn of_all_on_a_volume(stage: &Stage, nodes: &Nodes) {
     let references = [&gone, &here].map(|beacon| NewReference { id: object.id, property: "of", beacon });
     let refused = nodes.first().add_references("Linked", None, &references, Consistency::All).await.unwrap();
     assert!(refused.is_empty(), "{refused:?}");
-    stage
-        .apply::<PersistentVolumeClaim>(json!({
-            "metadata": {"name": "runs"},
-            "spec": {
-                "accessModes": ["ReadWriteOnce"],
-                "resources": {"requests": {"storage": "1Gi"}},
-                "volumeName": free_volume(stage).await,
-            },
-        }))
-        .await;
-    let folder = folder_of(stage, "runs").await.join("search");
+    let folder = claimed_folder(stage, "runs").await.join("search");
     fs::create_dir(&folder).unwrap();
     // The worker is another user than the one who made it.
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
@@ -158,7 +145,7 @@ async fn a_chosen_backup_and_what_is_made_of_it() {
     let stalls = async |reason: &str| {
         let what = format!("the policy to stall for {reason}");
         stage
-            .wait(&what, Duration::from_secs(60), async || {
+            .wait(&what, PATIENCE, async || {
                 let conditions = api.get("nightly").await.unwrap().status?.conditions;
                 conditions.into_iter().find(|it| it.type_ == "Stalled" && it.reason == reason).map(|it| it.message)
             })
@@ -248,7 +235,7 @@ async fn a_chosen_backup_and_what_is_made_of_it() {
         plug_in(&stage, &["backup", "schedule", "nightly", "--daily", "03:00", "--retain", "9"], "").await;
     assert_eq!(code, 0, "{text}");
     let object = stage
-        .wait("the schedule", LONG, async || {
+        .wait("the schedule", PATIENCE, async || {
             let object = api.get("nightly").await.unwrap();
             object.status.as_ref()?.next_run.as_ref()?;
             Some(object)

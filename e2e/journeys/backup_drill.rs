@@ -1,32 +1,26 @@
 //! Restore drills on real servers: a good one verifies a run that was not read back, one whose worker is killed leaves
 //! nothing behind, and a run that does not come back as it was is said loudly until a good drill.
 
-use std::time::Duration;
-
 use elysia_api::backup::{BackupDrill, CollectionBackupStatus, DrillState};
 use elysia_api::{CollectionBackup, names};
 use elysia_e2e::ground::NODE_ADDRESS;
 use elysia_e2e::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
 use futures::TryStreamExt as _;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
-use kube::core::ResourceExt as _;
+use kube::api::{Patch, PatchParams};
 use object_store::ObjectStoreExt as _;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
 use object_store::{ClientOptions, ObjectStore as _};
 use serde_json::json;
 
-use crate::support::{Stage, is, on_a_thread};
+use crate::support::{PATIENCE, Stage, is, on_a_thread};
 
 const BUCKET: &str = "drills";
 
 /// Objects of the collection.
 const OBJECTS: u32 = 400;
-
-/// A minute until the next time of the schedule, and what Kubernetes takes to make a pod again.
-const LONG: Duration = Duration::from_secs(300);
 
 fn client(server: &S3Server) -> AmazonS3 {
     let builder = AmazonS3Builder::new().with_bucket_name(BUCKET).with_endpoint(server.endpoint());
@@ -41,7 +35,7 @@ impl Stage {
 
     /// Waits for a drill that ended after this time.
     async fn drilled(&self, after: Option<&Time>, state: DrillState) -> BackupDrill {
-        self.wait(&format!("a drill to be {state:?}"), LONG, async || {
+        self.wait(&format!("a drill to be {state:?}"), PATIENCE, async || {
             let drill = self.policy().await.last_drill?;
             (drill.state == state && after.is_none_or(|after| drill.at.0 > after.0)).then_some(drill)
         })
@@ -54,9 +48,12 @@ impl Stage {
         let patch = Patch::Merge(json!({"spec": {"verify": {"drill": drill}}}));
         self.api::<CollectionBackup>().patch("nightly", &PatchParams::default(), &patch).await.unwrap();
         if suspend {
-            self.wait("the policy to be at rest", LONG, async || {
-                let status = self.policy().await;
-                (!is(&status.conditions, "Running", "True")).then_some(())
+            self.wait("the policy to be at rest", PATIENCE, async || {
+                let object = self.api::<CollectionBackup>().get("nightly").await.unwrap();
+                let status = object.status?;
+                // What the operator says of the spec before may be followed by one more drill.
+                let is_heard = status.observed_generation == object.metadata.generation;
+                (is_heard && !is(&status.conditions, "Running", "True")).then_some(())
             })
             .await;
         }
@@ -101,14 +98,9 @@ async fn a_run_is_drilled_on_a_schedule() {
 
     // Its worker is killed as soon as there is a scratch collection; the next attempt clears it away.
     let before = drill.at;
-    let seen = stage.wait("a scratch collection", LONG, async || scratch().await.into_iter().next()).await;
-    for pod in stage.api::<Pod>().list(&ListParams::default().labels(names::BACKUP_LABEL)).await.unwrap() {
-        let is_over = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Succeeded");
-        if !is_over {
-            stage.api::<Pod>().delete(&pod.name_any(), &DeleteParams::default().grace_period(0)).await.unwrap();
-            stage.say(&format!("killed {} with {seen}", pod.name_any()));
-        }
-    }
+    let seen = stage.wait("a scratch collection", PATIENCE, async || scratch().await.into_iter().next()).await;
+    stage.say(&format!("seen {seen}"));
+    stage.kill_pods(names::BACKUP_LABEL).await;
     stage.drilled(Some(&before), DrillState::Passed).await;
     stage.suspend_drills(true).await;
     assert_eq!(scratch().await, Vec::<String>::new());
@@ -134,7 +126,7 @@ async fn a_run_is_drilled_on_a_schedule() {
     stage.api::<CollectionBackup>().patch("nightly", &PatchParams::default(), &patch).await.unwrap();
     stage.drilled(Some(&drill.at), DrillState::Passed).await;
     stage
-        .wait("the policy to be well again", LONG, async || {
+        .wait("the policy to be well again", PATIENCE, async || {
             let status = stage.policy().await;
             (is(&status.conditions, "Ready", "True") && is(&status.conditions, "Verified", "True")).then_some(())
         })

@@ -1,8 +1,6 @@
 //! Weaviate's own backup to a bucket by the same resource: started once though operator and worker are killed, catalogued,
 //! retired with all of its files, and put back by the servers; what cannot be is told before anything is asked of them.
 
-use std::time::Duration;
-
 use elysia_api::backup::BackupState;
 use elysia_api::restore::{CollectionRestoreStatus, RestorePhase};
 use elysia_api::{CollectionBackup, CollectionRestore, WeaviateCluster, names};
@@ -19,7 +17,7 @@ use object_store::{ClientOptions, ObjectStore as _, ObjectStoreExt as _};
 use serde_json::{Value, json};
 
 use crate::operator_killed::kill_operator;
-use crate::support::{Stage, is, on_a_thread, version};
+use crate::support::{PATIENCE, Stage, is, on_a_thread, version};
 
 const BUCKET: &str = "backups";
 
@@ -118,7 +116,7 @@ async fn the_servers_own_backup_and_its_restore() {
     stage.apply::<CollectionBackup>(policy("native", &server, |spec| spec["retention"] = json!({"last": 1}))).await;
     let jobs = ListParams::default().labels(&format!("{}=native", names::BACKUP_LABEL));
     stage
-        .wait("the Job", Duration::from_secs(60), async || {
+        .wait("the Job", PATIENCE, async || {
             let jobs = stage.api::<Job>().list(&jobs).await.unwrap().items;
             (!jobs.is_empty()).then_some(())
         })
@@ -163,7 +161,7 @@ async fn the_servers_own_backup_and_its_restore() {
     // The collection is gone, and comes back on every node with every object, though the operator is killed.
     nodes.first().delete_class("Articles").await.unwrap();
     stage.apply::<CollectionRestore>(restore("back", |_| {})).await;
-    stage.restored("back", RestorePhase::Running).await;
+    stage.restore_begins("back").await;
     kill_operator(&stage).await;
     let status = stage.restored("back", RestorePhase::Succeeded).await;
     assert_eq!(status.objects.unwrap().written, i64::from(OBJECTS));

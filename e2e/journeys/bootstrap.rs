@@ -1,7 +1,5 @@
 //! A collection that begins with a backup: restored instead of created empty, once, whoever is killed and whatever is lost.
 
-use std::time::Duration;
-
 use elysia_api::backup::BackupState;
 use elysia_api::collection::{BootstrapPhase, ElysiaCollectionStatus};
 use elysia_api::{CollectionBackup, CollectionRestore, ElysiaCollection, names};
@@ -12,15 +10,12 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::backup::{BUCKET, LONG, policy};
+use crate::backup::{BUCKET, policy};
 use crate::operator_killed::kill_operator;
-use crate::support::{Stage, is, on_a_thread};
+use crate::support::{PATIENCE, Stage, is, on_a_thread};
 
 /// Objects of the collection.
 const OBJECTS: u32 = 400;
-
-/// Time in which the operator has looked again, whatever it was waiting for.
-const LOOK: Duration = Duration::from_secs(90);
 
 fn articles() -> Value {
     json!({
@@ -38,14 +33,10 @@ fn reason(status: &ElysiaCollectionStatus) -> String {
 }
 
 impl Stage {
-    async fn begins(
-        &self,
-        what: &str,
-        within: Duration,
-        is_so: impl Fn(&ElysiaCollectionStatus) -> bool,
-    ) -> ElysiaCollectionStatus {
+    async fn begins(&self, what: &str, is_so: impl Fn(&ElysiaCollectionStatus) -> bool) -> ElysiaCollectionStatus {
         let api = self.api::<ElysiaCollection>();
-        self.wait(what, within, async || api.get("articles").await.unwrap().status.filter(|status| is_so(status))).await
+        self.wait(what, PATIENCE, async || api.get("articles").await.unwrap().status.filter(|status| is_so(status)))
+            .await
     }
 
     async fn lose_status(&self) {
@@ -71,10 +62,10 @@ async fn a_collection_begins_with_a_backup() {
     // The collection is gone, and declared again: operator and worker are killed while it comes back, and the status is lost.
     nodes.first().delete_class("Articles").await.unwrap();
     stage.apply::<ElysiaCollection>(articles()).await;
-    let began = stage.begins("articles to be restored", LOOK, |status| reason(status) == "Restoring").await;
+    let began = stage.begins("articles to be restored", |status| reason(status) == "Restoring").await;
     assert!(is(&began.conditions, "Reconciling", "True"), "{:?}", began.conditions);
     stage
-        .wait("the restore", LOOK, async || {
+        .wait("the restore", PATIENCE, async || {
             stage.api::<CollectionRestore>().get_opt("articles-bootstrap").await.unwrap().map(drop)
         })
         .await;
@@ -85,24 +76,24 @@ async fn a_collection_begins_with_a_backup() {
         status.bootstrap.as_ref().is_some_and(|bootstrap| bootstrap.phase == BootstrapPhase::Done)
             && is(&status.conditions, "Ready", "True")
     };
-    let status = stage.begins("articles to be Ready", LONG, is_done).await;
+    let status = stage.begins("articles to be Ready", is_done).await;
     assert_eq!(status.bootstrap.unwrap().run, run.id);
     nodes.assert_all_hold("Articles", &ids).await;
 
     // Somebody deletes the class: it is not brought back, also when status and restore are lost.
     nodes.first().delete_class("Articles").await.unwrap();
-    stage.begins("articles to be missed", LOOK, |status| reason(status) == "CollectionGone").await;
+    stage.begins("articles to be missed", |status| reason(status) == "CollectionGone").await;
     stage.api::<CollectionRestore>().delete("articles-bootstrap", &kube::api::DeleteParams::default()).await.unwrap();
     stage.lose_status().await;
     kill_operator(&stage).await;
-    stage.begins("articles to be missed again", LONG, |status| reason(status) == "CollectionGone").await;
+    stage.begins("articles to be missed again", |status| reason(status) == "CollectionGone").await;
     assert!(nodes.first().class("Articles", SchemaRead::Leader).await.unwrap().is_none());
 
     // Without restoreFrom it is declared as any other, and empty.
     let patch = Patch::Merge(json!({"spec": {"restoreFrom": null}}));
     stage.api::<ElysiaCollection>().patch("articles", &PatchParams::default(), &patch).await.unwrap();
     stage
-        .begins("articles to be there, empty", LONG, |status| {
+        .begins("articles to be there, empty", |status| {
             is(&status.conditions, "Ready", "True") && status.bootstrap.is_none()
         })
         .await;
@@ -111,7 +102,7 @@ async fn a_collection_begins_with_a_backup() {
     nodes.fill("Articles", 3).await;
     stage.apply::<ElysiaCollection>(articles()).await;
     stage
-        .begins("restoreFrom to have nothing to do", LOOK, |status| {
+        .begins("restoreFrom to have nothing to do", |status| {
             status.bootstrap.as_ref().is_some_and(|bootstrap| bootstrap.phase.is_over())
         })
         .await;

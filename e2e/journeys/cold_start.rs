@@ -1,18 +1,18 @@
 //! Three nodes from nothing to one RAFT cluster without a hand, also when all pods start in the same second.
 
-use std::time::Duration;
-
 use elysia_api::WeaviateCluster;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{DeleteParams, ListParams};
 
-use crate::support::{COLD_START, NODES, Stage};
+use crate::support::{COLD_START, NODES, PATIENCE, SLOWEST, Stage};
 
 #[tokio::test]
 async fn three_nodes_start_and_start_again_together() {
     let stage = Stage::set_alone("cold-start").await;
-    let nodes = stage.cluster("search").await;
+    stage.declare_cluster("search").await;
+    stage.cluster_is_ready_within("search", COLD_START * SLOWEST).await;
+    let nodes = stage.nodes("search").await;
     assert_eq!(nodes.clients.len(), NODES);
 
     let status = stage.api::<WeaviateCluster>().get("search").await.unwrap().status.unwrap();
@@ -35,14 +35,14 @@ async fn three_nodes_start_and_start_again_together() {
     let now = DeleteParams::default().grace_period(0);
     stage.api::<Pod>().delete_collection(&now, &ListParams::default()).await.unwrap();
     stage
-        .wait("all pods to be new", Duration::from_secs(60), async || {
+        .wait("all pods to be new", PATIENCE, async || {
             let after = uids(&stage).await;
             (after.len() == NODES && after.iter().all(|uid| !before.contains(uid))).then_some(())
         })
         .await;
     // By the servers' own word first: the status may still speak of the pods that are gone.
     stage
-        .wait("all pods to be ready", COLD_START, async || {
+        .wait("all pods to be ready", COLD_START * SLOWEST, async || {
             let pods = stage.api::<Pod>().list(&ListParams::default()).await.unwrap();
             let ready = pods.into_iter().filter(is_ready).count();
             (ready == NODES).then_some(())

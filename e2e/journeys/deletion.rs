@@ -1,14 +1,12 @@
 //! `deletionPolicy: Delete`: the class goes with its object, at every node; and what cannot be deleted any more holds
 //! nobody up: a namespace that goes takes all of it along.
 
-use std::time::Duration;
-
 use elysia_api::{ElysiaCollection, names};
 use elysia_weaviate::SchemaRead;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
-use crate::support::{Nodes, Stage, collection};
+use crate::support::{Nodes, PATIENCE, Stage, collection};
 
 fn deleted_with_its_object(name: &str, class: &str) -> Value {
     let mut object = collection(name, class, &json!({"properties": [{"name": "title", "dataType": ["text"]}]}));
@@ -39,23 +37,15 @@ async fn the_class_goes_with_its_object_when_that_is_declared() {
 
     let api = stage.api::<ElysiaCollection>();
     api.delete("notes", &DeleteParams::default()).await.unwrap();
-    stage
-        .wait("notes to go", Duration::from_secs(60), async || {
-            api.get_opt("notes").await.unwrap().is_none().then_some(())
-        })
-        .await;
-    stage
-        .wait("its class to be gone at every node", Duration::from_secs(10), async || {
-            gone_everywhere(&nodes, "Notes").await
-        })
-        .await;
+    stage.wait("notes to go", PATIENCE, async || api.get_opt("notes").await.unwrap().is_none().then_some(())).await;
+    stage.wait("its class to be gone at every node", PATIENCE, async || gone_everywhere(&nodes, "Notes").await).await;
     nodes.assert_all_hold("Other", &others).await;
 
     // Taken back in time, the data stay.
     let patch = json!({"spec": {"deletionPolicy": "Retain"}});
     api.patch("other", &kube::api::PatchParams::default(), &kube::api::Patch::Merge(&patch)).await.unwrap();
     stage
-        .wait("the finalizer to go", Duration::from_secs(60), async || {
+        .wait("the finalizer to go", PATIENCE, async || {
             api.get("other").await.unwrap().metadata.finalizers.is_none_or(|all| all.is_empty()).then_some(())
         })
         .await;

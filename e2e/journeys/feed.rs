@@ -1,7 +1,6 @@
 //! A feed with bad lines: they are told with their numbers, and everything else is indexed.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use elysia_api::{ElysiaCollection, IndexSource};
 use elysia_weaviate::{Consistency, ReadFrom};
@@ -10,7 +9,7 @@ use kube::api::ListParams;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{Stage, collection, is};
+use crate::support::{PATIENCE, Stage, collection, is};
 
 const FEED: &str = r#"{"repo":"r","op":"add","path":"a.md","content":"alpha","metadata":{"author":"ann"}}
 {"repo":"r","op":"add","path":"b.md","content_base64":"YmV0YQ=="}
@@ -62,7 +61,7 @@ async fn bad_lines_are_told_and_the_rest_is_indexed() {
         }))
         .await;
 
-    let feed = stage.feed_ended("lines", Duration::from_secs(120)).await;
+    let feed = stage.feed_ended("lines").await;
     let status = feed.status.unwrap();
     assert!(is(&status.conditions, "Ready", "True"), "{:?}", status.conditions);
     let counts = status.counts.unwrap();
@@ -98,14 +97,14 @@ async fn bad_lines_are_told_and_the_rest_is_indexed() {
     let jobs = async || stage.api::<Job>().list(&ListParams::default()).await.unwrap().items.len();
     assert_eq!(jobs().await, 1);
     stage.annotate::<IndexSource>("lines", "example.org/note", "touched").await;
-    stage.feed_ended("lines", Duration::from_secs(20)).await;
+    stage.feed_ended("lines").await;
     assert_eq!(jobs().await, 1);
 
     // Other content starts one by itself.
     let more = format!("{FEED}{}\n", r#"{"repo":"r","op":"add","path":"z.md","content":"omega"}"#);
     stage.config_map("lines", &BTreeMap::from([("changes.jsonl".to_owned(), more)])).await;
     stage
-        .wait("the second run to end", Duration::from_secs(120), async || {
+        .wait("the second run to end", PATIENCE, async || {
             let status = stage.api::<IndexSource>().get("lines").await.unwrap().status?;
             (is(&status.conditions, "CaughtUp", "True") && status.counts?.lines == 13).then_some(())
         })

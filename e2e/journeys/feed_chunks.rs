@@ -1,7 +1,6 @@
 //! A feed whose texts are cut: the chunks of a document are where any client computes them, and go where it goes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use elysia_api::{ElysiaCollection, IndexSource};
 use elysia_weaviate::{Consistency, ReadFrom};
@@ -9,7 +8,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Nodes, Stage, collection, is};
+use crate::support::{Nodes, PATIENCE, Stage, collection, is};
 
 /// Characters of a chunk.
 const SIZE: usize = 100;
@@ -56,7 +55,7 @@ async fn index(stage: &Stage, text: String, lines: i64) {
     stage.apply::<IndexSource>(feed()).await;
     let api = stage.api::<IndexSource>();
     stage
-        .wait(&format!("{lines} lines to be counted"), Duration::from_secs(120), async || {
+        .wait(&format!("{lines} lines to be counted"), PATIENCE, async || {
             let status = api.get("cut").await.unwrap().status?;
             (is(&status.conditions, "CaughtUp", "True") && status.counts?.lines == lines).then_some(())
         })
@@ -106,7 +105,7 @@ async fn chunks_go_where_their_document_goes() {
     stage.config_map("cut", &BTreeMap::from([("changes.jsonl".to_owned(), delete)])).await;
     let api = stage.api::<IndexSource>();
     stage
-        .wait("the feed to wait for a person", Duration::from_secs(120), async || {
+        .wait("the feed to wait for a person", PATIENCE, async || {
             let plan = api.get("cut").await.unwrap().status?.plan?;
             plan.steps.first().filter(|step| step.contains("delete 2 documents of 3")).cloned()
         })

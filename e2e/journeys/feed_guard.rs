@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use elysia_api::collection::PlanStatus;
 use elysia_api::{ElysiaCollection, IndexSource, IndexSourceStatus};
@@ -13,7 +12,7 @@ use serde_json::json;
 use crate::feed::notes;
 use crate::feed_s3::ids;
 use crate::operator_killed::kill_operator;
-use crate::support::{Stage, is};
+use crate::support::{PATIENCE, Stage, is};
 
 /// Documents that are there, all of which the second content deletes.
 const DOCUMENTS: usize = 60;
@@ -48,7 +47,7 @@ async fn declare(stage: &Stage, text: String) {
 async fn waits_for_a_person(stage: &Stage, but_not: &str) -> PlanStatus {
     let api = stage.api::<IndexSource>();
     stage
-        .wait("the feed to wait for a person", Duration::from_secs(120), async || {
+        .wait("the feed to wait for a person", PATIENCE, async || {
             let status = api.get("lines").await.unwrap().status?;
             let asks = is(&status.conditions, "Stalled", "True") && is(&status.conditions, "Ready", "False");
             status.plan.filter(|plan| asks && plan.waiting_for.is_some() && plan.hash != but_not)
@@ -60,7 +59,7 @@ async fn waits_for_a_person(stage: &Stage, but_not: &str) -> PlanStatus {
 async fn deleted(stage: &Stage, documents: usize) -> IndexSourceStatus {
     let api = stage.api::<IndexSource>();
     stage
-        .wait(&format!("{documents} documents to be deleted"), Duration::from_secs(120), async || {
+        .wait(&format!("{documents} documents to be deleted"), PATIENCE, async || {
             let status = api.get("lines").await.unwrap().status?;
             let counted =
                 status.counts.as_ref().is_some_and(|counts| counts.deleted == i64::try_from(documents).unwrap());
@@ -76,7 +75,7 @@ async fn what_deletes_too_much_waits_for_a_person() {
     stage.apply::<ElysiaCollection>(notes()).await;
     stage.collection_says("notes", "Ready", "True", "").await;
     declare(&stage, lines("add", 0..DOCUMENTS)).await;
-    stage.feed_ended("lines", Duration::from_secs(120)).await;
+    stage.feed_ended("lines").await;
     let names = |numbers: std::ops::Range<usize>| ids(numbers.map(|number| format!("a{number}")));
     nodes.assert_all_hold("Notes", &names(0..DOCUMENTS)).await;
 
@@ -113,7 +112,7 @@ async fn what_deletes_too_much_waits_for_a_person() {
     // It was used: the same annotation opens nothing again.
     declare(&stage, lines("add", 0..DOCUMENTS)).await;
     stage
-        .wait("the documents to be there again", Duration::from_secs(120), async || {
+        .wait("the documents to be there again", PATIENCE, async || {
             let status = api.get("lines").await.unwrap().status?;
             (is(&status.conditions, "CaughtUp", "True") && status.counts?.added > 0).then_some(())
         })

@@ -6,18 +6,18 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use elysia_api::{ElysiaCollection, IndexSource};
+use elysia_api::{ElysiaCollection, IndexSource, names};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::core::ResourceExt as _;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use crate::feed::notes;
-use crate::feed_s3::{adds, ids, kill_worker};
+use crate::feed_s3::{adds, ids};
 use crate::operator_killed::kill_operator;
-use crate::support::{Nodes, Stage, is};
+use crate::support::{Nodes, PATIENCE, Stage, is};
 
 /// Lines of the large file: a worker takes some seconds for it with the small batches that the feed asks for.
 const LINES: usize = 6_000;
@@ -38,18 +38,7 @@ impl Scene {
         let nodes = stage.cluster("search").await;
         stage.apply::<ElysiaCollection>(notes()).await;
         stage.collection_says("notes", "Ready", "True", "").await;
-        stage
-            .apply::<PersistentVolumeClaim>(json!({
-                "metadata": {"name": "files"},
-                "spec": {
-                    "accessModes": ["ReadWriteOnce"],
-                    "resources": {"requests": {"storage": "1Gi"}},
-                    // A claim that names no volume waits for its first pod, and files shall be there before.
-                    "volumeName": free_volume(&stage).await,
-                },
-            }))
-            .await;
-        let folder = folder_of(&stage, "files").await.join("in");
+        let folder = claimed_folder(&stage, "files").await.join("in");
         fs::create_dir(&folder).unwrap();
         // The worker is another user than the one who made it.
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
@@ -83,7 +72,7 @@ impl Scene {
         let api = self.stage.api::<IndexSource>();
         let wanted = self.lines;
         self.stage
-            .wait(&format!("{wanted} lines to be counted"), Duration::from_secs(240), async || {
+            .wait(&format!("{wanted} lines to be counted"), PATIENCE, async || {
                 let status = api.get("files").await.unwrap().status?;
                 let counts = status.counts?;
                 let sum = counts.added
@@ -104,7 +93,7 @@ impl Scene {
         let api = self.stage.api::<IndexSource>();
         let begun = self.lines - i64::try_from(LINES).unwrap() + 100;
         self.stage
-            .wait("the large file to be under way", Duration::from_secs(120), async || {
+            .wait("the large file to be under way", PATIENCE, async || {
                 let lines = api.get("files").await.unwrap().status?.counts?.lines;
                 (lines >= begun).then_some(())
             })
@@ -114,7 +103,7 @@ impl Scene {
     /// Waits until nothing but these files is where the feed reads.
     async fn left(&self, names: &[&str], is_put_away: impl Fn(&str) -> bool) {
         self.stage
-            .wait(&format!("only {names:?} to be left"), Duration::from_secs(240), async || {
+            .wait(&format!("only {names:?} to be left"), PATIENCE, async || {
                 let left = files(&self.folder).into_iter().filter(|name| !is_put_away(name)).collect::<Vec<_>>();
                 (left == names).then_some(())
             })
@@ -126,8 +115,29 @@ impl Scene {
     }
 }
 
+/// Volumes are chosen by one journey at a time: until a claim is bound its volume looks free to the next one.
+static CHOICE: Mutex<()> = Mutex::const_new(());
+
+/// Claims a volume of the ground under this name, before there is a pod for it. Where it is on this machine: the ground's
+/// volumes are folders of it.
+pub(crate) async fn claimed_folder(stage: &Stage, claim_name: &str) -> PathBuf {
+    let _choice = CHOICE.lock().await;
+    stage
+        .apply::<PersistentVolumeClaim>(json!({
+            "metadata": {"name": claim_name},
+            "spec": {
+                "accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": "1Gi"}},
+                // A claim that names no volume waits for its first pod, and files shall be there before.
+                "volumeName": free_volume(stage).await,
+            },
+        }))
+        .await;
+    folder_of(stage, claim_name).await
+}
+
 /// A volume of the ground that nobody claims: the last one, since claims that name none get the first.
-pub(crate) async fn free_volume(stage: &Stage) -> String {
+async fn free_volume(stage: &Stage) -> String {
     let volumes: Api<PersistentVolume> = Api::all(stage.client.clone());
     let volumes = volumes.list(&ListParams::default()).await.unwrap();
     let is_free = |volume: &PersistentVolume| {
@@ -136,11 +146,10 @@ pub(crate) async fn free_volume(stage: &Stage) -> String {
     volumes.into_iter().rev().find(is_free).expect("the ground has no free volume").name_any()
 }
 
-/// Where the claim's volume is on this machine: the ground's volumes are folders of it.
-pub(crate) async fn folder_of(stage: &Stage, claim_name: &str) -> PathBuf {
+async fn folder_of(stage: &Stage, claim_name: &str) -> PathBuf {
     let claims = stage.api::<PersistentVolumeClaim>();
     let volume = stage
-        .wait("the claim to be bound", Duration::from_secs(60), async || {
+        .wait("the claim to be bound", PATIENCE, async || {
             let claim = claims.get(claim_name).await.unwrap();
             claim.status.filter(|status| status.phase.as_deref() == Some("Bound"))?;
             claim.spec?.volume_name
@@ -170,7 +179,7 @@ async fn live_through(scene: &mut Scene, is_put_away: impl Fn(&str) -> bool) {
     scene.write("c.jsonl", "c", LINES);
     scene.under_way().await;
     kill_operator(&scene.stage).await;
-    kill_worker(&scene.stage).await;
+    scene.stage.kill_pods(names::FEED_LABEL).await;
     scene.caught_up().await;
     scene.left(&[], &is_put_away).await;
 
@@ -180,12 +189,12 @@ async fn live_through(scene: &mut Scene, is_put_away: impl Fn(&str) -> bool) {
     }
     scene
         .stage
-        .wait("the first of many to be put away", Duration::from_secs(120), async || {
+        .wait("the first of many to be put away", PATIENCE, async || {
             let left = files(&scene.folder).into_iter().filter(|name| !is_put_away(name)).count();
             (left < 60).then_some(())
         })
         .await;
-    kill_worker(&scene.stage).await;
+    scene.stage.kill_pods(names::FEED_LABEL).await;
     scene.left(&[], &is_put_away).await;
     scene.caught_up().await;
 

@@ -5,7 +5,6 @@
 //! the same with ten seconds between them.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use elysia_api::{ElysiaCollection, NOT_OBSERVED, names};
 use elysia_e2e::gitops;
@@ -15,12 +14,10 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
 use serde_json::{Value, json};
 
-use crate::support::{Nodes, Stage, collection, version};
+use crate::support::{Nodes, PATIENCE, Stage, collection, version};
 
 /// The shortest interval that a cluster may have: the more the operator looks, the more it could touch.
 const INTERVAL: &str = "5s";
-/// Time in which the operator looks at a collection again: two intervals and its own start.
-const LOOK: Duration = Duration::from_secs(30);
 
 fn wanted() -> Value {
     json!({
@@ -85,7 +82,7 @@ async fn the_same_manifests_again_and_again_change_nothing() {
 
     // The count of objects is of the last look before they came; auto-schema comes back after a recreate.
     stage
-        .wait("the cluster and the count to settle", Duration::from_secs(120), async || {
+        .wait("the cluster and the count to settle", PATIENCE, async || {
             let before = tool.versions().await;
             looks_again(&stage, &Looks::count(&stage).await).await;
             gitops::moved(&before, &tool.versions().await).is_empty().then_some(())
@@ -240,6 +237,6 @@ async fn looks_again(stage: &Stage, before: &Looks) {
 
 async fn looks(stage: &Stage, before: &Looks, enough: impl Fn(&BTreeMap<String, u64>) -> bool) {
     stage
-        .wait("the operator to look", LOOK, async || enough(&Looks::count(stage).await.since(before)).then_some(()))
+        .wait("the operator to look", PATIENCE, async || enough(&Looks::count(stage).await.since(before)).then_some(()))
         .await;
 }

@@ -8,9 +8,12 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::support::{Stage, collection};
+use crate::support::{PATIENCE, SLOWEST, Stage, collection};
 
 const OPERATOR_NAMESPACE: &str = "elysia-system";
+
+/// Time in which health names a node that was lost: what is promised.
+const NAMED: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn the_three_exit_codes() {
@@ -18,14 +21,14 @@ async fn the_three_exit_codes() {
     stage.cluster("search").await;
     stage.apply::<ElysiaCollection>(collection("articles", "Articles", &json!({"vectorizer": "none"}))).await;
     stage.collection_says("articles", "Ready", "True", "").await;
-    exit_code(&stage, 0, Duration::from_secs(20)).await;
+    stage.plug_in_exits(&["health"], 0, PATIENCE).await;
 
-    // A node goes: 1, and it is named, within 10 s.
+    // A node goes: 1, and it is named.
     stage.api::<Pod>().delete("search-1", &DeleteParams::default()).await.unwrap();
-    let text = exit_code(&stage, 1, Duration::from_secs(10)).await;
+    let text = stage.plug_in_exits(&["health"], 1, NAMED * SLOWEST).await;
     assert!(text.contains("search-1"), "{text}");
     // It comes back: 0 again.
-    exit_code(&stage, 0, Duration::from_secs(90)).await;
+    stage.plug_in_exits(&["health"], 0, PATIENCE).await;
 
     // For programs.
     let (code, text) = stage.plug_in(&["health", "--output", "json"]).await;
@@ -34,20 +37,11 @@ async fn the_three_exit_codes() {
 
     // The operator goes: nothing is known any more.
     scale(&stage, 0).await;
-    let text = exit_code(&stage, 2, Duration::from_secs(60)).await;
+    let text = stage.plug_in_exits(&["health"], 2, PATIENCE).await;
     assert!(text.to_lowercase().contains("operator"), "{text}");
     scale(&stage, 1).await;
-    exit_code(&stage, 0, Duration::from_secs(120)).await;
+    stage.plug_in_exits(&["health"], 0, PATIENCE).await;
     stage.strike().await;
-}
-
-async fn exit_code(stage: &Stage, expected: i32, limit: Duration) -> String {
-    stage
-        .wait(&format!("health to exit with {expected}"), limit, async || {
-            let (code, text) = stage.plug_in(&["health"]).await;
-            (code == expected).then_some(text)
-        })
-        .await
 }
 
 async fn scale(stage: &Stage, replicas: i32) {

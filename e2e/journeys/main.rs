@@ -29,6 +29,7 @@ mod feed_watch;
 mod gitops;
 mod health;
 mod migration;
+mod nodes;
 mod operator_killed;
 mod plugin_collections;
 mod plugin_index;

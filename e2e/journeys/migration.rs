@@ -14,12 +14,15 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::operator_killed::kill_operator;
-use crate::support::{Nodes, Stage, collection};
+use crate::support::{Nodes, PATIENCE, Stage, collection};
 
 const ALIAS: &str = "LiveArticles";
 
 /// Longest time from the approval to the switch: 120 s for writes in flight, Jobs that start, and operators that are killed.
 const SWITCH: Duration = Duration::from_secs(600);
+
+/// What is written and read of the new class, by the alias, before it is compared.
+const BEHIND_THE_SWITCH: u64 = 50;
 
 fn wanted(shards: i64) -> Value {
     json!({
@@ -38,6 +41,7 @@ fn declared(shards: i64) -> Value {
 /// Somebody who writes by the alias, one object after the other, and somebody who reads what was acknowledged.
 struct Users {
     over: Arc<AtomicBool>,
+    acknowledged: Arc<AtomicU64>,
     refused: Arc<AtomicU64>,
     failed: Arc<AtomicU64>,
     reads: Arc<AtomicU64>,
@@ -48,10 +52,10 @@ struct Users {
 impl Users {
     fn begin(client: &Client, first: u128, known: Uuid) -> Self {
         let over = Arc::new(AtomicBool::new(false));
-        let (refused, failed, reads) =
-            (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let [acknowledged, refused, failed, reads] = [(); 4].map(|()| Arc::new(AtomicU64::new(0)));
         let writer = {
-            let (client, over, refused) = (client.clone(), Arc::clone(&over), Arc::clone(&refused));
+            let (client, over) = (client.clone(), Arc::clone(&over));
+            let (count, refused) = (Arc::clone(&acknowledged), Arc::clone(&refused));
             tokio::spawn(async move {
                 let mut acknowledged = Vec::new();
                 let mut number = first;
@@ -69,6 +73,7 @@ impl Users {
                     match client.put_object(&object, Consistency::Quorum).await {
                         Ok(()) => {
                             acknowledged.push(id);
+                            count.fetch_add(1, Ordering::Relaxed);
                             number += 1;
                         }
                         // The same once more: that is what a writer does.
@@ -96,7 +101,15 @@ impl Users {
                 }
             })
         };
-        Self { over, refused, failed, reads, writer, reader }
+        Self { over, acknowledged, refused, failed, reads, writer, reader }
+    }
+
+    /// Waits until so many more writes were acknowledged and reads were answered.
+    async fn go_on(&self, stage: &Stage, more: u64) {
+        let counts = || [&self.acknowledged, &self.reads].map(|count| count.load(Ordering::Relaxed));
+        let before = counts();
+        let is_more = async || counts().iter().zip(before).all(|(now, before)| *now >= before + more).then_some(());
+        stage.wait("readers and writers to go on", PATIENCE, is_more).await;
     }
 
     /// What was acknowledged.
@@ -175,7 +188,7 @@ async fn switch(stage: &Stage, to: &str, before: &[&str], after: &[&str]) {
     stage
         .wait(&format!("{to} to be live"), SWITCH, async || (live(stage).await.as_deref() == Some(to)).then_some(()))
         .await;
-    stage.collection_says_within("articles", "Ready", "True", "AsDeclared", Duration::from_secs(180)).await;
+    stage.collection_says("articles", "Ready", "True", "AsDeclared").await;
 }
 
 #[tokio::test]
@@ -192,7 +205,7 @@ async fn a_collection_is_migrated_under_readers_and_writers_and_back() {
     let users = Users::begin(nodes.first(), 1 << 80, ids[0]);
     stage.apply::<ElysiaCollection>(declared(3)).await;
     switch(&stage, "Articles_2", &["Create", "Copy"], &["Freeze", "Settle", "Final", "Switch", "Verify"]).await;
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    users.go_on(&stage, BEHIND_THE_SWITCH).await;
     let mut acknowledged = users.end().await;
     acknowledged.extend(&ids);
     assert_has(&nodes, "Articles_2", &acknowledged).await;

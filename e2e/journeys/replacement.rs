@@ -2,7 +2,6 @@
 //! an approved plan, the dead ones are taken away, and it leaves RAFT; no object is lost.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use elysia_api::{ElysiaCollection, WeaviateCluster};
 use elysia_e2e::ground::NODE_ADDRESS;
@@ -14,8 +13,6 @@ use crate::support::{NODES, Stage, collection, on_a_thread, version};
 
 /// Objects of the class.
 const OBJECTS: u32 = 300;
-/// Copies, removals one after another, and the node's leaving; 87 s on a busy machine with 1.35.2.
-const REPLACED: Duration = Duration::from_secs(300);
 
 #[tokio::test]
 async fn a_node_that_is_gone_for_ever_is_replaced() {
@@ -57,7 +54,7 @@ async fn a_node_that_is_gone_for_ever_is_replaced() {
     assert!(before.values().any(|replicas| replicas.contains(&victim)), "{before:?}");
 
     stage.approve_shown("articles").await;
-    stage.collection_says_within("articles", "Ready", "True", "AsDeclared", REPLACED).await;
+    stage.collection_says("articles", "Ready", "True", "AsDeclared").await;
     let lab = servers.clone();
     on_a_thread(move || {
         for node in lab.running() {

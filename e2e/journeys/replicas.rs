@@ -1,14 +1,12 @@
 //! Replicas of tenants, replicas that have to go, and a node that comes back with an empty disk.
 
-use std::time::Duration;
-
 use elysia_api::{ElysiaCollection, WeaviateCluster};
 use elysia_weaviate::{ActivityStatus, Consistency, Tenant};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
-use crate::support::{NODES, Nodes, Stage, collection};
+use crate::support::{NODES, Nodes, PATIENCE, Stage, collection};
 
 /// Tenants of the journey; the first two are at rest.
 const TENANTS: u32 = 6;
@@ -54,7 +52,7 @@ async fn every_tenant_gets_its_replicas_and_those_at_rest_rest_again() {
 
     let schema = json!({"multiTenancyConfig": {"enabled": true}});
     stage.apply::<ElysiaCollection>(collection("tenants", "Tenants", &schema)).await;
-    stage.collection_says_within("tenants", "Ready", "True", "AsDeclared", Duration::from_secs(240)).await;
+    stage.collection_says("tenants", "Ready", "True", "AsDeclared").await;
     nodes.assert_replicated("Tenants", NODES).await;
     assert_eq!(at_rest(&nodes).await, ["t0", "t1"]);
     // Awake, they are whole as well.
@@ -83,7 +81,7 @@ async fn what_has_to_go_waits_for_approval_and_an_empty_disk_is_filled_again() {
     let now = DeleteParams::default().grace_period(0);
     stage.api::<Pod>().delete(&victim(&nodes), &now).await.unwrap();
     stage
-        .wait("the node to come back with an empty disk", Duration::from_secs(120), async || {
+        .wait("the node to come back with an empty disk", PATIENCE, async || {
             let pod = stage.api::<Pod>().get_opt(&victim(&nodes)).await.unwrap()?;
             let ready = pod.status?.conditions?.into_iter().any(|one| one.type_ == "Ready" && one.status == "True");
             (pod.metadata.uid != lost && ready).then_some(())
@@ -91,7 +89,7 @@ async fn what_has_to_go_waits_for_approval_and_an_empty_disk_is_filled_again() {
         .await;
     let nodes = stage.nodes("search").await;
     stage
-        .wait("every node to list every object again", Duration::from_secs(420), async || {
+        .wait("every node to list every object again", PATIENCE, async || {
             nodes.ids("Notes").await.values().all(|list| *list == ids).then_some(())
         })
         .await;

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use elysia_api::{ElysiaCollection, IndexSource, IndexSourceStatus, WeaviateCluster, names};
-use elysia_weaviate::{Client as Weaviate, ClientOptions, Consistency, Object, Page};
+use elysia_weaviate::{Client as Weaviate, ClientOptions};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
@@ -20,9 +19,9 @@ use kube::{Client, Resource};
 use secrecy::SecretString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
-use uuid::Uuid;
+use serde_json::{Value, json};
 
+pub(crate) use crate::nodes::Nodes;
 use crate::turns::{Turn, recycle_volumes};
 
 /// Between two looks at something that is waited for.
@@ -31,7 +30,15 @@ const POLL: Duration = Duration::from_millis(250);
 /// Nodes of a journey's cluster.
 pub(crate) const NODES: usize = 3;
 
-/// Time in which a cluster of three nodes comes up from nothing: the promise of the README.
+/// How long what has to come is waited for. Who sees it goes on at once, so only a failure costs this long; and a machine
+/// of two cores, on which another journey runs and kills the operator meanwhile, needs several times what a quiet one does.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(420);
+
+/// By how much a time that is promised may be exceeded. The promises were measured on a machine that did nothing else; one
+/// that is a third as fast still shows whether something waits for a wrong timer.
+pub(crate) const SLOWEST: u32 = 3;
+
+/// Time in which a cluster of three nodes comes up from nothing when it has the machine to itself: what is promised.
 pub(crate) const COLD_START: Duration = Duration::from_secs(90);
 
 /// A namespace and what is needed to act in it.
@@ -78,7 +85,7 @@ impl Stage {
         }
         self.end_pods().await;
         api.delete(&self.namespace, &DeleteParams::default()).await.unwrap();
-        self.wait("the namespace to go", Duration::from_secs(120), async || {
+        self.wait("the namespace to go", PATIENCE, async || {
             api.get_opt(&self.namespace).await.unwrap().is_none().then_some(())
         })
         .await;
@@ -95,7 +102,7 @@ impl Stage {
         let all = ListParams::default();
         let (later, now) = (DeleteParams::default(), DeleteParams::default().grace_period(0));
         self.api::<WeaviateCluster>().delete_collection(&later, &all).await.unwrap();
-        self.wait("the pods to go", Duration::from_secs(60), async || {
+        self.wait("the pods to go", PATIENCE, async || {
             self.api::<StatefulSet>().delete_collection(&later, &all).await.unwrap();
             self.api::<Job>().delete_collection(&DeleteParams::background(), &all).await.unwrap();
             self.api::<Pod>().delete_collection(&now, &all).await.unwrap();
@@ -155,7 +162,7 @@ impl Stage {
                 }
                 _ => {}
             }
-            assert!(started.elapsed() < Duration::from_secs(30), "no plan of {name} was taken up");
+            assert!(started.elapsed() < PATIENCE, "no plan of {name} was taken up");
             tokio::time::sleep(POLL).await;
         }
     }
@@ -194,7 +201,11 @@ impl Stage {
 
     /// Waits until the cluster is Ready for the present spec.
     pub(crate) async fn cluster_is_ready(&self, name: &str) {
-        self.wait(&format!("cluster {name} to be ready"), COLD_START, async || {
+        self.cluster_is_ready_within(name, PATIENCE).await;
+    }
+
+    pub(crate) async fn cluster_is_ready_within(&self, name: &str, limit: Duration) {
+        self.wait(&format!("cluster {name} to be ready"), limit, async || {
             let cluster = self.api::<WeaviateCluster>().get(name).await.unwrap();
             let status = cluster.status?;
             let ready =
@@ -236,7 +247,7 @@ impl Stage {
         value: &str,
         reason: &str,
     ) -> ElysiaCollection {
-        self.collection_says_within(name, condition, value, reason, Duration::from_secs(120)).await
+        self.collection_says_within(name, condition, value, reason, PATIENCE).await
     }
 
     pub(crate) async fn collection_says_within(
@@ -270,8 +281,12 @@ impl Stage {
         }
     }
 
-    /// Waits until the run of a feed ended in this state.
-    pub(crate) async fn feed_ended(&self, name: &str, limit: Duration) -> IndexSource {
+    /// Waits until the run of a feed ended, well or not.
+    pub(crate) async fn feed_ended(&self, name: &str) -> IndexSource {
+        self.feed_ended_within(name, PATIENCE).await
+    }
+
+    pub(crate) async fn feed_ended_within(&self, name: &str, limit: Duration) -> IndexSource {
         let api = self.api::<IndexSource>();
         self.wait(&format!("feed {name} to end its run"), limit, async || {
             let object = api.get(name).await.unwrap();
@@ -286,11 +301,29 @@ impl Stage {
     /// Waits until a feed says that nothing moves without a person.
     pub(crate) async fn feed_ended_stalled(&self, name: &str) -> IndexSourceStatus {
         let api = self.api::<IndexSource>();
-        self.wait(&format!("feed {name} to be stalled"), Duration::from_secs(120), async || {
+        self.wait(&format!("feed {name} to be stalled"), PATIENCE, async || {
             let status = api.get(name).await.unwrap().status?;
             is(&status.conditions, "Stalled", "True").then_some(status)
         })
         .await
+    }
+
+    /// Kills the pods with this label that are not at their end. One that ends by itself meanwhile is gone as well.
+    pub(crate) async fn kill_pods(&self, label: &str) {
+        for pod in self.api::<Pod>().list(&ListParams::default().labels(label)).await.unwrap() {
+            let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+            if matches!(phase, Some("Succeeded" | "Failed")) {
+                continue;
+            }
+            let now = DeleteParams::default().grace_period(0);
+            match self.api::<Pod>().delete(&pod.name_any(), &now).await {
+                Ok(_) => self.say(&format!("killed {}", pod.name_any())),
+                Err(kube::Error::Api(refused)) if refused.code == 404 => {
+                    self.say(&format!("{} was gone before it was killed", pod.name_any()));
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     pub(crate) async fn config_map(&self, name: &str, data: &BTreeMap<String, String>) {
@@ -304,6 +337,17 @@ impl Stage {
         let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         (output.status.code().unwrap_or(-1), text)
+    }
+
+    /// Runs it until it exits like this, and gives what it said then: while the operator is started again, which another
+    /// journey may have killed, less is known for a while.
+    pub(crate) async fn plug_in_exits(&self, arguments: &[&str], code: i32, limit: Duration) -> String {
+        let what = format!("{} to exit with {code}", arguments.join(" "));
+        self.wait(&what, limit, async || {
+            let (seen, text) = self.plug_in(arguments).await;
+            (seen == code).then_some(text)
+        })
+        .await
     }
 }
 
@@ -324,118 +368,6 @@ pub(crate) fn is(
     value: &str,
 ) -> bool {
     conditions.iter().any(|condition| condition.type_ == kind && condition.status == value)
-}
-
-/// The nodes of a cluster, each at its own address.
-pub(crate) struct Nodes {
-    pub(crate) clients: BTreeMap<String, Weaviate>,
-    pub(crate) key: String,
-}
-
-impl Nodes {
-    pub(crate) fn first(&self) -> &Weaviate {
-        self.clients.values().next().unwrap()
-    }
-
-    /// Creates a class behind the operator's back.
-    pub(crate) async fn create(&self, name: &str, shards: i64, factor: i64) {
-        let class = json!({
-            "class": name,
-            "vectorizer": "none",
-            "shardingConfig": {"desiredCount": shards},
-            "replicationConfig": {"factor": factor},
-            "properties": [{"name": "title", "dataType": ["text"]}],
-        });
-        self.first().create_class(&class).await.unwrap();
-    }
-
-    /// Writes objects with ids made from their numbers, acknowledged by every replica.
-    pub(crate) async fn fill(&self, class: &str, count: u32) -> Vec<Uuid> {
-        self.write(class, None, 0..count, Consistency::All).await
-    }
-
-    /// Writes objects with ids made from their numbers through the first node.
-    pub(crate) async fn write(
-        &self,
-        class: &str,
-        tenant: Option<&str>,
-        numbers: Range<u32>,
-        consistency: Consistency,
-    ) -> Vec<Uuid> {
-        let mut ids = Vec::new();
-        for number in numbers {
-            let id = Uuid::from_u128(u128::from(number) + 1);
-            let properties = Map::from_iter([("title".to_owned(), json!(format!("title {number}")))]);
-            let object = Object {
-                id,
-                class: class.to_owned(),
-                tenant: tenant.map(str::to_owned),
-                last_update_time: None,
-                properties,
-                vector: None,
-                vectors: BTreeMap::new(),
-            };
-            self.first().create_object(&object, consistency).await.unwrap();
-            ids.push(id);
-        }
-        ids
-    }
-
-    /// The ids that each node lists at its own address.
-    pub(crate) async fn ids(&self, class: &str) -> BTreeMap<String, Vec<Uuid>> {
-        self.ids_of(class, None).await
-    }
-
-    /// The ids of a tenant that each node lists at its own address. Asking wakes a tenant that is at rest.
-    pub(crate) async fn ids_of(&self, class: &str, tenant: Option<&str>) -> BTreeMap<String, Vec<Uuid>> {
-        let mut lists = BTreeMap::new();
-        for (node, client) in &self.clients {
-            let mut ids = Vec::new();
-            loop {
-                let page = Page { class, tenant, after: ids.last().copied(), limit: 500 };
-                let more = client.list_ids(page).await.unwrap();
-                if more.is_empty() {
-                    break;
-                }
-                ids.extend(more);
-            }
-            lists.insert(node.clone(), ids);
-        }
-        lists
-    }
-
-    /// The objects that the servers' own statistics count in a class: what `/v1/nodes` says, replica by replica.
-    pub(crate) async fn statistics_count(&self, class: &str) -> u64 {
-        let url = format!("{}/v1/nodes/{class}?output=verbose", self.first().address().trim_end_matches('/'));
-        let authorization = format!("Bearer {}", self.key);
-        let answer = tokio::task::spawn_blocking(move || {
-            let mut answer = ureq::get(&url).header("Authorization", &authorization).call().unwrap();
-            answer.body_mut().read_json::<Value>().unwrap()
-        });
-        let answer = answer.await.unwrap();
-        let shards =
-            answer["nodes"].as_array().unwrap().iter().flat_map(|node| node["shards"].as_array().into_iter().flatten());
-        shards.map(|shard| shard["objectCount"].as_u64().unwrap_or(0)).sum()
-    }
-
-    /// Asserts that every node lists exactly these ids.
-    pub(crate) async fn assert_all_hold(&self, class: &str, ids: &[Uuid]) {
-        for (node, list) in self.ids(class).await {
-            assert_eq!(list.len(), ids.len(), "{node} lists another number of objects of {class}");
-            assert_eq!(list, ids, "{node} lists other objects of {class}");
-        }
-    }
-
-    /// Asserts that every shard has this many replicas and the class this factor.
-    pub(crate) async fn assert_replicated(&self, class: &str, factor: usize) {
-        let state = self.first().sharding_state(class).await.unwrap().unwrap();
-        assert!(!state.shards.is_empty(), "{class} has no shards");
-        for shard in &state.shards {
-            assert_eq!(shard.replicas.len(), factor, "{}: {:?}", shard.shard, shard.replicas);
-        }
-        let live = self.first().class(class, elysia_weaviate::SchemaRead::Leader).await.unwrap().unwrap();
-        assert_eq!(live["replicationConfig"]["factor"], json!(factor));
-    }
 }
 
 /// An `ElysiaCollection` of factor 3.

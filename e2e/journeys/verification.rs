@@ -8,7 +8,7 @@ use elysia_e2e::ground::NODE_ADDRESS;
 use elysia_e2e::servers::{Consistency, Servers, ServersOptions};
 use serde_json::{Value, json};
 
-use crate::support::{NODES, Stage, collection, on_a_thread, version};
+use crate::support::{NODES, PATIENCE, Stage, collection, on_a_thread, version};
 
 /// Objects that are everywhere.
 const EVERYWHERE: u32 = 50;
@@ -40,11 +40,9 @@ async fn an_object_that_one_replica_lacks_is_found() {
     })
     .await;
     let check = ["health", "--data", "--collection", "Loose", "--sample-size", "200", "-o", "json"];
-    let (code, text) = stage.plug_in(&check).await;
-    assert_eq!(code, 0, "{text}");
+    stage.plug_in_exits(&check, 0, PATIENCE).await;
     for every in [&["health", "--cluster"][..], &["health", "--cluster", "--quick"], &["health", "--data"]] {
-        let (code, text) = stage.plug_in(every).await;
-        assert_eq!(code, 0, "{every:?}: {text}");
+        stage.plug_in_exits(every, 0, PATIENCE).await;
     }
 
     // Written while one node is down: acknowledged by the other two.
@@ -63,8 +61,7 @@ async fn an_object_that_one_replica_lacks_is_found() {
     stage.say(&format!("w-2 lacks {lacking} of {OBJECTS}"));
     assert!(lacking > 0, "the node got everything: this shows nothing");
 
-    let (code, text) = stage.plug_in(&check).await;
-    assert_eq!(code, 1, "{text}");
+    let text = stage.plug_in_exits(&check, 1, PATIENCE).await;
     let report: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     let found = &report["data"]["Loose"];
     assert_eq!((&found["sampled"], &found["missing"]), (&json!(OBJECTS), &json!(lacking)), "{text}");

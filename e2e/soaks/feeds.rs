@@ -185,7 +185,7 @@ async fn one_feed(
         kills += 1;
         *counts.entry(what).or_default() += 1;
     }
-    let status = stage.feed_ended(name, PATIENCE).await.status.unwrap();
+    let status = stage.feed_ended_within(name, PATIENCE).await.status.unwrap();
     assert!(is(&status.conditions, "Ready", "True"), "{name}: {:?}", status.conditions);
     let counted = status.counts.unwrap();
     let sum =

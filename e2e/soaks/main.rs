@@ -5,6 +5,9 @@
 mod adversary;
 mod collections;
 mod feeds;
+#[path = "../journeys/nodes.rs"]
+#[allow(dead_code, reason = "the journeys use the rest of it")]
+mod nodes;
 mod oracle;
 #[path = "../journeys/support.rs"]
 #[allow(dead_code, reason = "the journeys use the rest of it")]

@@ -76,8 +76,9 @@ pub struct CollectionBackupSpec {
     pub cluster_ref: ClusterReference,
     /// Names of the collections in Weaviate; at most 100. Left out: all that there are when a run begins. A collection
     /// of this list that does not exist ends the run. One into which an unfinished CollectionRestore writes is left out
-    /// of the run, and the run says so; one that cannot be written ends it before anything is. In the place of one that an ElysiaCollection of this namespace declares and has
-    /// migrated, the class that is live is backed up; the Ready condition says so.
+    /// of the run, and the run says so; one that cannot be written ends it before anything is. In the place of one that
+    /// an ElysiaCollection of this namespace declares and has migrated, the class that is live is backed up; the Ready
+    /// condition says so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), inner(length(min = 1, max = 255), regex(pattern = r"^[A-Z][_0-9A-Za-z]*$")))]
     pub collections: Vec<String>,
@@ -140,8 +141,9 @@ pub struct CollectionBackupSpec {
     /// change. It takes effect with the next run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compare: Option<ReplicaComparison>,
-    /// Where runs are written. Bucket, account, container, prefix, claim and path cannot be changed. The first run marks the place with its
-    /// owner, this policy of this cluster: any other may read and restore there, and never writes or deletes.
+    /// Where runs are written. Bucket, account, container, prefix, claim and path cannot be changed. The first run marks
+    /// the place with its owner, this policy of this cluster: any other may read and restore there, and never writes or
+    /// deletes.
     #[x_kube(
         validation = Rule::new("has(self.s3) == has(oldSelf.s3) && (!has(self.s3) || (self.s3.bucket == oldSelf.s3.bucket && (has(self.s3.prefix) ? self.s3.prefix : '') == (has(oldSelf.s3.prefix) ? oldSelf.s3.prefix : '')))")
             .message("bucket and prefix of store.s3 cannot be changed; create another CollectionBackup"),

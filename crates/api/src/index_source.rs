@@ -274,8 +274,8 @@ pub enum Rewritten {
 #[serde(rename_all = "camelCase")]
 pub struct Mapping {
     /// Properties that do not have the name of what they hold: from `repo`, `path`, `content` or a metadata key (with
-    /// `chunking` also from `chunks` and `chunk`) to a property of the collection, e.g. `{content: body, author: writtenBy}`. What is not named here goes to the property
-    /// of its own name. At most 50.
+    /// `chunking` also from `chunks` and `chunk`) to a property of the collection, e.g. `{content: body, author: writtenBy}`.
+    /// What is not named here goes to the property of its own name. At most 50.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "property_names")]
     pub properties: BTreeMap<String, String>,

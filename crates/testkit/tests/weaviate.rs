@@ -52,6 +52,21 @@ async fn a_class_is_copied_and_then_its_factor_raised() {
 }
 
 #[tokio::test]
+async fn a_node_is_asked_without_a_network_as_over_one() {
+    let (fake, nodes) = cluster().await;
+    let class = json!({ "class": "Articles" }).to_string();
+    let (status, body) = fake.ask("w-0", "POST", "/v1/schema", class.as_bytes()).expect("an answer");
+    assert!(status == 200 && body.contains(r#""class":"Articles""#), "{body}");
+    assert!(nodes[1].class("Articles", SchemaRead::Local).await.expect("an answer").is_some());
+    assert_eq!(fake.transcript(), ["POST /v1/schema at w-0"]);
+    fake.fault("w-0", Some(Fault::Status(503)));
+    assert_eq!(fake.ask("w-0", "GET", "/v1/meta?x=y", b"").expect("an answer").0, 503);
+    assert_eq!(fake.refused(), 1);
+    fake.close("w-0").await;
+    assert_eq!(fake.ask("w-0", "GET", "/v1/meta", b""), None);
+}
+
+#[tokio::test]
 async fn nodes_come_and_go() {
     let (fake, nodes) = cluster().await;
     assert_eq!(nodes[0].nodes().await.expect("nodes").len(), 3);

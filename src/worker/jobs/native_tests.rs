@@ -386,7 +386,10 @@ async fn a_server_that_does_not_answer_is_asked_again() {
     let serve = async {
         bench.until_asked("POST /v1/backups/s3").await;
         bench.weaviate.fault("w-0", Some(Fault::Status(500)));
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        // More than once: it is not given up after the first.
+        while bench.weaviate.refused() < 2 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
         bench.weaviate.fault("w-0", None);
         bench.write(&bench.begun().await, "SUCCESS");
         bench.weaviate.end_backup("SUCCESS", "");

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use super::world::{class, cluster, objects, order, restore_order, restore_with, sound, write, write_with};
 
 /// Longer than any of these takes, unless something waits for what never comes.
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(600);
 
 /// A cluster in which so many pages of tenants are answered at once, and none sooner; it counts those under way.
 struct Together<'a> {

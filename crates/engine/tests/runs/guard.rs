@@ -7,7 +7,8 @@ use elysia_engine::guard::{Approval, Guard, Limits, count};
 use elysia_engine::ledger::State;
 use elysia_engine::memory::{Fuse, MemorySource};
 
-use super::{Growing, Scene, add, block_on};
+use super::changed::Growing;
+use super::{Scene, add, block_on};
 
 fn delete(path: &str) -> String {
     format!("{{\"repo\":\"r\",\"op\":\"delete\",\"path\":\"{path}\"}}\n")

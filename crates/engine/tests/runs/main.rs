@@ -2,19 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod archives;
+mod changed;
 mod chunks;
 mod guard;
+mod ledgers;
 mod replays;
 
 use std::collections::BTreeMap;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
-use async_compression::tokio::bufread::{GzipEncoder, ZstdEncoder};
 use elysia_engine::breaker::BreakerPolicy;
 use elysia_engine::category::Category;
-use elysia_engine::checkpoint::Digest;
 use elysia_engine::chunk::Chunking;
 use elysia_engine::flight::FlightLimits;
 use elysia_engine::guard::Guard;
@@ -23,12 +21,11 @@ use elysia_engine::mapping::{DataType, Mapping, Unmapped};
 use elysia_engine::memory::{FixedClock, Fuse, MemoryLedger, MemorySink, MemorySource};
 use elysia_engine::object::Object;
 use elysia_engine::pace::BatchLimits;
-use elysia_engine::ports::{FileEntry, PortError, Source};
+use elysia_engine::ports::PortError;
 use elysia_engine::reader::MAX_LINE_BYTES;
 use elysia_engine::retry::{Retry, Stop};
-use elysia_engine::run::{Ports, RunError, Settings, refuse, run};
+use elysia_engine::run::{Ports, RunError, Settings, run};
 use elysia_engine::window::WindowLimits;
-use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 
 #[derive(Default)]
 struct Scene {
@@ -150,47 +147,6 @@ fn a_hostile_file_costs_only_its_hostile_lines() {
 }
 
 #[test]
-fn a_file_that_grows_while_it_is_read_is_read_to_the_end_that_was_met() {
-    let (first, rest) = (add("a"), add("b") + &add("c"));
-    let grows = Growing { chunks: vec![first.clone(), rest[..30].to_owned(), rest[30..].to_owned()] };
-    let scene = Scene::default();
-    let ports = Ports { source: &grows, sink: &scene.sink, store: &scene.store, clock: &FixedClock::default() };
-    let ledger = block_on(run(&scene.settings(), &ports, &Stop::default())).unwrap();
-    assert_eq!((ledger.counts.lines, ledger.counts.added), (3, 3));
-}
-
-/// A file to which another chunk was appended whenever the last one was read.
-struct Growing {
-    chunks: Vec<String>,
-}
-
-struct GrowingReader(Vec<u8>, Vec<String>);
-
-impl AsyncRead for GrowingReader {
-    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.0.is_empty() && !self.1.is_empty() {
-            self.0 = self.1.remove(0).into_bytes();
-        }
-        let count = into.remaining().min(self.0.len());
-        let chunk = self.0.drain(..count).collect::<Vec<_>>();
-        into.put_slice(&chunk);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Source for Growing {
-    type Reader = GrowingReader;
-
-    async fn list(&self) -> Result<Vec<FileEntry>, PortError> {
-        Ok(vec![FileEntry { name: "feed.jsonl".to_owned(), size: 1, version: None, expected: None }])
-    }
-
-    async fn open(&self, _: &FileEntry) -> Result<GrowingReader, PortError> {
-        Ok(GrowingReader(Vec::new(), self.chunks.clone()))
-    }
-}
-
-#[test]
 fn only_the_first_dead_letters_are_kept() {
     let scene = Scene { window_lines: Some(7), ..Scene::of(&"nonsense\n".repeat(50)) };
     let ledger = scene.run(&Fuse::none()).unwrap();
@@ -210,151 +166,6 @@ fn one_rejected_line_too_many_ends_the_run_before_the_line_after_it() {
     assert_eq!(scene.fails().0, FailureReason::TooManyRejected, "nor does the next worker go on");
     let scene = Scene { max_rejected: Some(2), ..scene };
     assert_eq!(scene.run(&Fuse::none()).unwrap().counts.lines, 5, "it does when more is allowed");
-}
-
-#[test]
-fn other_content_than_the_runs_is_refused_before_the_first_write() {
-    let mut scene = Scene::of(&add("a"));
-    scene.source.files.insert("other.jsonl".to_owned(), b"other".to_vec());
-    scene.source.expected.insert("other.jsonl".to_owned(), Digest::of(b"was this"));
-    assert_eq!(scene.fails().0, FailureReason::ContentChanged);
-    assert!(scene.sink.objects().is_empty());
-}
-
-#[test]
-fn a_rewritten_truncated_or_joined_file_is_noticed_by_the_next_worker() {
-    let text = [add("a"), add("b"), add("c")].concat();
-    // Claims the ledger, puts one object, counts it; then dies.
-    let killed = || {
-        let scene = Scene { window_lines: Some(1), windows: Some(1), ..Scene::of(&text) };
-        scene.run(&Fuse::after(3)).unwrap_err();
-        assert_eq!(scene.store.ledger().unwrap().counts.added, 1);
-        scene
-    };
-    let mut scene = killed();
-    scene.source = MemorySource::of("feed.jsonl", text.replace("\"a\"", "\"z\""));
-    assert_eq!(scene.fails().0, FailureReason::FileRewritten);
-    let mut scene = killed();
-    scene.source = MemorySource::of("feed.jsonl", "{");
-    assert_eq!(scene.fails().0, FailureReason::FileRewritten);
-    let mut scene = killed();
-    scene.source.files.insert("earlier.jsonl".to_owned(), vec![]);
-    assert_eq!(scene.fails().0, FailureReason::FileListChanged);
-    let mut scene = killed();
-    scene.source = MemorySource::default();
-    assert_eq!(scene.fails().0, FailureReason::FileListChanged);
-    let mut scene = killed();
-    scene.source = MemorySource::of("feed.jsonl", text.clone() + &add("d"));
-    assert_eq!(scene.run(&Fuse::none()).unwrap().counts.added, 4, "what was appended is read");
-}
-
-#[test]
-fn what_has_a_version_is_read_on_where_it_was_left_and_replacing_it_is_noticed() {
-    let text = [add("a"), add("b"), add("c")].concat();
-    let killed = || {
-        let mut scene = Scene { window_lines: Some(1), windows: Some(1), ..Scene::of(&text) };
-        scene.source.has_versions = true;
-        scene.run(&Fuse::after(3)).unwrap_err();
-        scene.source.opened.lock().unwrap().clear();
-        scene
-    };
-    let offset = u64::try_from(add("a").len()).unwrap();
-    let opened = |scene: &Scene| scene.source.opened.lock().unwrap().clone();
-    let scene = killed();
-    assert_eq!(scene.run(&Fuse::none()).unwrap().counts.added, 3);
-    assert_eq!(opened(&scene), [("feed.jsonl".to_owned(), offset)], "the first line is not read again");
-    let put = |scene: &mut Scene, name: &str, text: String| {
-        scene.source.files.insert(name.to_owned(), text.into_bytes());
-    };
-    let mut scene = killed();
-    put(&mut scene, "feed.jsonl", text.clone() + &add("d"));
-    assert_eq!(scene.run(&Fuse::none()).unwrap().counts.added, 4);
-    assert_eq!(opened(&scene), [("feed.jsonl".to_owned(), 0)], "another version: its beginning is hashed");
-    let mut scene = killed();
-    put(&mut scene, "feed.jsonl", text.replace("\"a\"", "\"z\""));
-    assert_eq!(scene.fails().0, FailureReason::FileRewritten);
-
-    // Two files; the first is done, the second in its midst.
-    let mut scene = Scene { window_lines: Some(1), windows: Some(1), ..Scene::of(&add("a")) };
-    scene.source.has_versions = true;
-    put(&mut scene, "next.jsonl", add("b") + &add("c"));
-    scene.run(&Fuse::after(5)).unwrap_err();
-    assert_eq!(scene.store.ledger().unwrap().checkpoint.files, 1);
-    put(&mut scene, "feed.jsonl", add("A"));
-    assert_eq!(scene.fails().0, FailureReason::FileListChanged, "what is done was replaced");
-}
-
-fn gzip(text: &str) -> Vec<u8> {
-    let mut stored = Vec::new();
-    block_on(GzipEncoder::new(text.as_bytes()).read_to_end(&mut stored)).unwrap();
-    stored
-}
-
-fn zstd(text: &str) -> Vec<u8> {
-    let mut stored = Vec::new();
-    block_on(ZstdEncoder::new(text.as_bytes()).read_to_end(&mut stored)).unwrap();
-    stored
-}
-
-#[test]
-fn a_compressed_feed_killed_anywhere_goes_on_at_the_offset_of_its_text() {
-    let lines = ["a", "b", "c", "d"].map(add);
-    let text = lines.concat();
-    let plain = Scene { window_lines: Some(1), ..Scene::of(&text) };
-    let effects = {
-        let fuse = Fuse::none();
-        plain.run(&fuse).unwrap();
-        fuse.spent()
-    };
-    let wanted = plain.store.ledger().unwrap();
-    let (first, second) = (&text[..70], &text[70..]);
-    for stored in [gzip(&text), [gzip(first), gzip(second)].concat(), [zstd(first), zstd(second)].concat()] {
-        for kill in 1..effects {
-            let mut scene = Scene { window_lines: Some(1), ..Scene::of("") };
-            scene.source = MemorySource::of("feed.jsonl", stored.clone());
-            scene.source.expected.insert("feed.jsonl".to_owned(), Digest::of(&stored));
-            scene.run(&Fuse::after(kill)).unwrap_err();
-            // Stored in another way meanwhile, it is the same text.
-            if kill % 2 == 0 {
-                scene.source = MemorySource::of("feed.jsonl", zstd(&text));
-            }
-            scene.run(&Fuse::none()).unwrap();
-            let ledger = scene.store.ledger().unwrap();
-            assert_eq!((ledger.counts, ledger.checkpoint), (wanted.counts, wanted.checkpoint.clone()), "{kill}");
-            assert_eq!(scene.sink.objects(), plain.sink.objects());
-        }
-    }
-}
-
-#[test]
-fn a_damaged_archive_fails_the_run_behind_what_could_be_read_of_it() {
-    let text = ["a", "b", "c"].map(add).concat();
-    let (first, second) = (&text[..60], &text[60..]);
-    let whole = [gzip(first), gzip(second)].concat();
-    let cut = whole.len() - 3;
-    let mut scene = Scene { window_lines: Some(1), ..Scene::of("") };
-    scene.source = MemorySource::of("feed.jsonl", &whole[..cut]);
-    let (reason, message) = scene.fails();
-    assert_eq!(reason, FailureReason::FileDamaged);
-    assert!(reason.is_permanent());
-    let expected = format!("the gzip archive ends in its midst at byte {cut} of the file: copy it again as a whole");
-    assert_eq!(message, format!("feed.jsonl: {expected}"));
-    let ledger = scene.store.ledger().unwrap();
-    assert!(ledger.counts.added < 3 && ledger.counts.is_balanced(), "{:?}", ledger.counts);
-    assert_eq!(ledger.counts.rejected, 0, "half a line is no line");
-    scene.source = MemorySource::of("feed.jsonl", whole);
-    assert_eq!(scene.run(&Fuse::none()).unwrap().counts.added, 3, "the whole archive goes on where it broke");
-}
-
-#[test]
-fn what_a_file_must_be_is_said_of_its_stored_bytes() {
-    let stored = gzip(&add("a"));
-    let mut scene = Scene::of("");
-    scene.source = MemorySource::of("feed.jsonl", stored.clone());
-    scene.source.expected.insert("feed.jsonl".to_owned(), Digest::of(add("a").as_bytes()));
-    assert_eq!(scene.fails().0, FailureReason::ContentChanged);
-    scene.source.expected.insert("feed.jsonl".to_owned(), Digest::of(&stored));
-    assert_eq!(scene.run(&Fuse::none()).unwrap().counts.added, 1);
 }
 
 #[test]
@@ -442,64 +253,4 @@ fn a_run_of_another_name_begins_anew_and_finishes_what_the_last_one_left() {
     let ledger = scene.run(&Fuse::none()).unwrap();
     assert_eq!((ledger.run.as_str(), ledger.counts.lines), ("second", 0));
     assert_eq!(scene.sink.objects().len(), 1, "a is gone");
-}
-
-/// A source that does something to the ledger whenever a file is opened: another hand, in the middle of a run.
-struct Meddler {
-    files: MemorySource,
-    meddle: Box<dyn Fn() + Sync>,
-}
-
-impl Source for Meddler {
-    type Reader = <MemorySource as Source>::Reader;
-
-    async fn list(&self) -> Result<Vec<FileEntry>, PortError> {
-        self.files.list().await
-    }
-
-    async fn open(&self, file: &FileEntry) -> Result<Self::Reader, PortError> {
-        (self.meddle)();
-        self.files.open(file).await
-    }
-}
-
-fn run_meddled(store: &MemoryLedger, meddle: impl Fn() + Sync + 'static) -> Result<Ledger, RunError> {
-    let source = Meddler { files: MemorySource::of("feed.jsonl", add("a")), meddle: Box::new(meddle) };
-    let (sink, clock) = (MemorySink::default(), FixedClock::default());
-    let ports = Ports { source: &source, sink: &sink, store, clock: &clock };
-    block_on(run(&Scene::default().settings(), &ports, &Stop::default()))
-}
-
-#[test]
-fn a_ledger_whose_object_was_touched_is_still_written() {
-    let store = MemoryLedger::default();
-    let touched = store.clone();
-    run_meddled(&store, move || touched.touch()).unwrap();
-}
-
-#[test]
-fn a_ledger_that_another_worker_writes_is_left_to_it() {
-    let store = MemoryLedger::default();
-    let foreign = store.clone();
-    let meddle = move || {
-        // No runtime within a runtime: the ledger in memory never waits.
-        let mut stored = foreign.ledger().unwrap();
-        stored.counts.lines = 7;
-        stored.counts.rejected = 7;
-        foreign.overwrite(&stored);
-    };
-    let RunError::Failed { reason, message } = run_meddled(&store, meddle).unwrap_err() else { panic!("stopped") };
-    assert_eq!(reason, FailureReason::LedgerFailed);
-    assert!(message.contains("another worker"), "{message}");
-    assert_eq!(store.ledger().unwrap().counts.lines, 7);
-}
-
-#[test]
-fn a_run_that_cannot_begin_is_told_in_the_ledger() {
-    let store = MemoryLedger::default();
-    let error = RunError::failed(FailureReason::CollectionUnfit, "no property `repo`");
-    let told = block_on(refuse("first", "Articles", &store, &FixedClock::default(), error.clone()));
-    assert_eq!(told, error);
-    let ledger = store.ledger().unwrap();
-    assert_eq!((ledger.state, ledger.reason), (State::Failed, Some(FailureReason::CollectionUnfit)));
 }

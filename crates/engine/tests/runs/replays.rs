@@ -1,5 +1,6 @@
 //! Rejected lines that are carried out again, once the collection has what they need.
 
+use super::archives::gzip;
 use super::*;
 use elysia_engine::chunk::Chunking;
 use elysia_engine::identity::document_id;

@@ -61,6 +61,18 @@ impl FakeWeaviate {
         format!("http://{}", server.address)
     }
 
+    /// What a node answers to a request, as if it had come over the network: status and body. `None` while nobody listens at
+    /// its address, and when the request is none.
+    pub fn ask(&self, node: &str, method: &str, target: &str, body: &[u8]) -> Option<(u16, String)> {
+        let listens = |server: &Server| server.task.is_some();
+        if !self.servers.lock().unwrap_or_else(PoisonError::into_inner).get(node).is_some_and(listens) {
+            return None;
+        }
+        let (method, uri) = (method.parse().ok()?, target.parse().ok()?);
+        let (status, body) = routes::reply(&mut self.lock(), node, &method, &uri, body);
+        Some((status, body.map(|body| body.to_string()).unwrap_or_default()))
+    }
+
     /// Nobody listens at this node's address any more. Its neighbours still list it until it is [`Fault::Missing`].
     pub async fn close(&self, node: &str) {
         let task =
@@ -97,6 +109,11 @@ impl FakeWeaviate {
             Some(fault) => drop(state.faults.insert(node.to_owned(), fault)),
             None => drop(state.faults.remove(node)),
         }
+    }
+
+    /// Requests that were answered by a [`Fault::Status`] so far.
+    pub fn refused(&self) -> usize {
+        self.lock().refused
     }
 
     /// Whether unknown classes are made by the first object.

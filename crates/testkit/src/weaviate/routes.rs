@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 
@@ -32,24 +32,9 @@ impl Asked<'_> {
 pub(super) async fn answer(node: String, state: Arc<Mutex<State>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let bytes = to_bytes(body, BODY_BYTES).await.unwrap_or_default();
-    let query = url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes());
-    let asked = Asked {
-        node: &node,
-        query: query.into_owned().collect(),
-        body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
-    };
-
-    let path = head.uri.path().trim_start_matches("/v1/");
-    let segments = path.split('/').collect::<Vec<_>>();
     let (status, body) = {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        if head.method != Method::GET {
-            state.transcript.push(format!("{} {} at {node}", head.method, head.uri.path()));
-        }
-        match state.faults.get(&node) {
-            Some(Fault::Status(status)) => refusal(*status, "fault of the fake"),
-            _ => route(&mut state, &head.method, &segments, &asked),
-        }
+        reply(&mut state, &node, &head.method, &head.uri, &bytes)
     };
 
     // Each answer closes its connection, so that a closed node is really gone.
@@ -58,6 +43,24 @@ pub(super) async fn answer(node: String, state: Arc<Mutex<State>>, request: Requ
     let response = response.header(header::CONNECTION, "close").header(header::CONTENT_TYPE, "application/json");
     let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
     response.body(body).unwrap_or_default()
+}
+
+/// What this node answers, and what comes of it.
+pub(super) fn reply(state: &mut State, node: &str, method: &Method, uri: &Uri, body: &[u8]) -> Reply {
+    let query = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    let body = serde_json::from_slice(body).unwrap_or(Value::Null);
+    let asked = Asked { node, query: query.into_owned().collect(), body };
+    let segments = uri.path().trim_start_matches("/v1/").split('/').collect::<Vec<_>>();
+    if method != Method::GET {
+        state.transcript.push(format!("{method} {} at {node}", uri.path()));
+    }
+    match state.faults.get(node).copied() {
+        Some(Fault::Status(status)) => {
+            state.refused += 1;
+            refusal(status, "fault of the fake")
+        }
+        _ => route(state, method, &segments, &asked),
+    }
 }
 
 fn route(state: &mut State, method: &Method, segments: &[&str], asked: &Asked<'_>) -> Reply {

@@ -35,6 +35,8 @@ pub(super) struct State {
     pub(super) operations: Vec<Operation>,
     pub(super) backups: Backups,
     pub(super) transcript: Vec<String>,
+    /// Requests that were answered by a fault.
+    pub(super) refused: usize,
     made: u128,
 }
 

@@ -15,13 +15,14 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::super::super::fixture::{NAMESPACE, NODES, World, advance, at_every_write, now};
+use super::super::super::fixture::{NAMESPACE, NODES, Rounds, World, advance, at_every_write, now};
 use super::{declared, ids};
 use crate::worker::LEDGER_KEY;
 use crate::worker::copy::work::CopyWork;
 
-/// Rounds after which everything has ended, also after several crashes; most stories come to rest before.
-const ROUNDS: usize = 150;
+/// Rounds of a migration. A fault in the freeze may undo it: what was frozen is thawed, and writes in flight, 120 s or four
+/// rounds, are waited out once more.
+const ROUNDS: Rounds = Rounds { undisturbed: 30, each_fault: 15 };
 
 const SHARDS: [&str; 3] = ["shard0", "shard1", "shard2"];
 
@@ -130,7 +131,7 @@ impl World {
 
     /// Rounds until the journal stands in this phase.
     async fn until(&mut self, phase: &str) {
-        for _ in 0..ROUNDS {
+        for _ in 0..ROUNDS.with(1) {
             if self.phase() == phase {
                 return;
             }
@@ -141,14 +142,15 @@ impl World {
     }
 
     /// Rounds until the new class is live. A fault during the freeze may stop it; then a person is asked.
-    async fn until_kept(&mut self, round: impl AsyncFn(&mut Self)) {
-        for _ in 0..ROUNDS {
+    async fn until_kept(&mut self, rounds: usize, round: impl AsyncFn(&mut Self)) {
+        for _ in 0..rounds {
             round(self).await;
             self.approve_migration();
             if self.phase() == "Kept" && self.is_ready() {
                 return;
             }
         }
+        panic!("it is not kept after {rounds} rounds: {} {}\n{}", self.phase(), self.conditions(), self.transcript());
     }
 
     fn migration_journal(&self) -> Option<Value> {
@@ -290,9 +292,10 @@ async fn migrated_whatever_breaks(fate: Fate) -> usize {
         world.declare(Some("text2vec-openai"));
         world
     };
-    let play = async |world: &mut World| world.until_kept(async |world| world.step().await).await;
+    let play =
+        async |world: &mut World, rounds: usize| world.until_kept(rounds, async |world| world.step().await).await;
     let check = async |world: &World, transcript: &str, what: &str| check_migrated(world, transcript, what);
-    at_every_write(fate, begin, play, check).await.len()
+    at_every_write(fate, ROUNDS, begin, play, check).await.len()
 }
 
 #[tokio::test]

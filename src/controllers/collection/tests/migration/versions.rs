@@ -5,11 +5,11 @@ use elysia_testkit::kubernetes::Fate;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::super::super::super::fixture::{NAMESPACE, NODES, World, advance};
-use super::{aliased, five};
+use super::super::super::super::fixture::{NAMESPACE, NODES, Rounds, World, advance, at_every_write};
+use super::{ROUNDS, aliased, five};
 
-/// Rounds after which two migrations and what lies between them have ended, also after a crash.
-const MANY_ROUNDS: usize = 110;
+/// Rounds of two migrations and of the versions before and between them that need no new class.
+const TWO: Rounds = Rounds { undisturbed: 2 * ROUNDS.undisturbed + 12, ..ROUNDS };
 
 /// 2 and 4 need a new class, 3 does not.
 fn four() -> Value {
@@ -54,13 +54,18 @@ impl World {
 
     /// Rounds until the collection is ready with this version.
     async fn arrive(&mut self, version: &str) {
-        for _ in 0..MANY_ROUNDS {
+        self.arrive_within(version, TWO.with(0)).await;
+    }
+
+    async fn arrive_within(&mut self, version: &str, rounds: usize) {
+        for _ in 0..rounds {
             if self.version().as_deref() == Some(version) && self.is_ready() {
                 return;
             }
             self.step().await;
             self.approve_migration();
         }
+        panic!("{version} does not come in {rounds} rounds: {:?} {}", self.version(), self.conditions());
     }
 }
 
@@ -118,19 +123,16 @@ fn check_arrived(world: &World, what: &str) {
     assert_eq!(world.weaviate.class("Articles_4"), None, "{what}: a step was done twice");
 }
 
-/// The whole way once for each write in it, with a fault at that write.
+/// The whole way, with a fault at each write in it.
 async fn arrives_whatever_breaks(fate: Fate) -> usize {
-    let mut at = 0;
-    loop {
-        let mut world = listed(&automatic(2), &four(), "4").await;
-        world.fuse.set(at + 1, fate);
-        world.arrive("4").await;
-        let Some(line) = world.fuse.line() else { return at };
-        let transcript = world.transcript();
-        check_arrived(&world, &format!("{fate:?} at write {at}: {line}\n{transcript}"));
-        assert!(!transcript.contains("DELETE /v1/schema"), "{transcript}");
-        at += 1;
-    }
+    let begin = async || listed(&automatic(2), &four(), "4").await;
+    let play = async |world: &mut World, rounds: usize| world.arrive_within("4", rounds).await;
+    let check = async |world: &World, transcript: &str, what: &str| {
+        let what = format!("{what}\n{transcript}");
+        check_arrived(world, &what);
+        assert!(!transcript.contains("DELETE /v1/schema"), "{what}");
+    };
+    at_every_write(fate, TWO, begin, play, check).await.len()
 }
 
 #[tokio::test]
@@ -168,7 +170,7 @@ async fn each_step_has_a_plan_of_its_own_and_says_what_follows() {
         "bring the collection from 3 to schema version 4",
     ] {
         let mut waits = None;
-        for _ in 0..MANY_ROUNDS {
+        for _ in 0..TWO.with(0) {
             world.step().await;
             let plan = world.articles().status.and_then(|status| status.plan);
             waits = plan.filter(|plan| plan.waiting_for.is_some());
@@ -189,7 +191,7 @@ async fn each_step_has_a_plan_of_its_own_and_says_what_follows() {
 #[tokio::test]
 async fn the_next_one_waits_for_the_class_that_is_kept_unless_more_may_be_there() {
     let mut world = listed(&json!({"alias": "Live", "approval": "Auto", "rollbackWindow": "72h"}), &four(), "4").await;
-    for _ in 0..MANY_ROUNDS / 2 {
+    for _ in 0..TWO.with(0) {
         world.step().await;
     }
     assert_eq!(world.version().as_deref(), Some("3"));

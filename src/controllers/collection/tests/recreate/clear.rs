@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::super::super::super::fixture::{NAMESPACE, World, advance};
 use super::super::{declared, ids};
-use super::{before_the_proof, recreated_from, round_or_crash};
+use super::swept::recreated_from;
+use super::{before_the_proof, round_or_crash};
 use crate::runtime::patience::options;
 
 /// A class with five objects at each node, as declared.

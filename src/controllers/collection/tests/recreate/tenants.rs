@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::super::super::super::fixture::{NODES, World};
 use super::super::{declared, ids};
-use super::{recreated_from, round_or_crash};
+use super::round_or_crash;
+use super::swept::recreated_from;
 
 pub(super) const TENANTS: [&str; 2] = ["t1", "t2"];
 

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod archives;
+mod put_off;
+
 use elysia_engine::breaker::BreakerPolicy;
 use elysia_engine::flight::FlightLimits;
 use elysia_engine::follow::{Follow, MAX_FILES, Rewritten};
@@ -12,7 +15,7 @@ use elysia_engine::pace::BatchLimits;
 use elysia_engine::retry::{Retry, Stop};
 use elysia_engine::run::{Ports, RunError, Settings, run};
 use elysia_engine::window::WindowLimits;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 fn add(path: &str) -> String {
     format!("{{\"repo\":\"r\",\"op\":\"add\",\"path\":\"{path}\",\"content\":\"x\"}}\n")
@@ -345,32 +348,6 @@ fn killed_anywhere_every_line_is_counted_once() {
     }
 }
 
-/// One member of an archive.
-fn gzip(text: &str) -> Vec<u8> {
-    let mut encoder = async_compression::tokio::bufread::GzipEncoder::new(text.as_bytes());
-    let mut stored = Vec::new();
-    let reading = tokio::io::AsyncReadExt::read_to_end(&mut encoder, &mut stored);
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(reading).unwrap();
-    stored
-}
-
-#[test]
-fn an_archive_that_grew_or_was_left_in_its_midst_is_read_on() {
-    for versions in [true, false] {
-        let text: String = (0..200).map(|path| add(&format!("p{path}"))).collect();
-        let mut scene = Scene::new(versions);
-        scene.source.files.insert("a.jsonl".to_owned(), gzip(&text));
-        // Far more text than bytes: an offset in the one is behind the end of the other.
-        assert!(scene.source.files["a.jsonl"].len() * 4 < text.len());
-        scene.run(&Fuse::after(150)).unwrap_err();
-        scene.run = "second";
-        assert_eq!(scene.lines(), 200);
-        scene.source.files.get_mut("a.jsonl").unwrap().extend(gzip(&(add("x") + &add("y"))));
-        assert_eq!(scene.lines(), 202);
-        assert_eq!(scene.sink.objects().len(), 202);
-    }
-}
-
 #[test]
 fn what_begins_as_a_file_did_that_is_long_gone_is_another_file() {
     let delete = |path: &str| format!("{{\"repo\":\"r\",\"op\":\"delete\",\"path\":\"{path}\"}}\n");
@@ -388,127 +365,4 @@ fn what_begins_as_a_file_did_that_is_long_gone_is_another_file() {
     // The name that was gone is known all the same.
     scene.put("day1.jsonl", &(add("a") + &add("b")));
     assert_eq!(scene.lines(), 4);
-}
-
-/// Lines that were ever read, and how many wait.
-fn waiting(scene: &Scene) -> (u64, Option<u64>) {
-    let ledger = scene.run(&Fuse::none()).unwrap();
-    assert_eq!(ledger.state, State::Succeeded);
-    (ledger.counts.lines, ledger.followed.unwrap().put_off.map(|put_off| put_off.lines))
-}
-
-#[test]
-fn fewer_lines_than_wanted_wait_for_more() {
-    for versions in [true, false] {
-        let mut scene = Scene { min_changes: Some(3), ..Scene::new(versions) };
-        scene.put("a.jsonl", &(add("a") + "\n" + &add("b")));
-        assert_eq!(waiting(&scene), (0, Some(2)), "a blank line is none");
-        assert_eq!(scene.store.ledger().unwrap().followed.unwrap().caught_up_at, None);
-        let before = scene.store.ledger();
-        assert_eq!((waiting(&scene), scene.store.ledger()), ((0, Some(2)), before), "nothing new is written down");
-        scene.append("a.jsonl", &add("c")[..20]);
-        assert_eq!(waiting(&scene), (0, Some(2)), "a line that is being written is none");
-        scene.append("a.jsonl", &add("c")[20..]);
-        scene.put("b.jsonl", &add("d"));
-        assert_eq!(waiting(&scene), (4, None));
-        assert_eq!(scene.sink.objects().len(), 4);
-        scene.append("a.jsonl", &add("e"));
-        assert_eq!(waiting(&scene), (4, Some(1)));
-        scene.run = "second";
-        scene.append("b.jsonl", &add("f"));
-        assert_eq!(waiting(&scene), (4, Some(2)));
-        scene.run = "third";
-        scene.append("b.jsonl", &(add("g") + "nonsense\n"));
-        assert_eq!(waiting(&scene), (8, None), "each line once");
-        assert_eq!(waiting(&scene), (8, None));
-    }
-}
-
-#[test]
-fn what_waits_and_goes_away_is_no_more_waited_for() {
-    let mut scene = Scene { min_changes: Some(9), ..Scene::new(true) };
-    scene.put("a.jsonl", &add("a"));
-    assert_eq!(waiting(&scene), (0, Some(1)));
-    scene.source.files.clear();
-    assert_eq!(waiting(&scene), (0, None));
-    assert!(scene.store.ledger().unwrap().followed.unwrap().caught_up_at.is_some());
-}
-
-#[test]
-fn a_file_without_a_line_is_not_waited_for() {
-    let mut scene = Scene { min_changes: Some(3), ..Scene::new(true) };
-    scene.put("a.jsonl", "\n\n");
-    assert_eq!(waiting(&scene), (0, None));
-    assert_eq!(waiting(&scene), (0, None));
-    scene.append("a.jsonl", &add("a"));
-    assert_eq!(waiting(&scene), (0, Some(1)));
-}
-
-#[test]
-fn a_persons_wish_reads_what_there_is_and_serves_once() {
-    let mut scene = Scene { min_changes: Some(9), ..Scene::new(true) };
-    scene.put("a.jsonl", &add("a"));
-    assert_eq!(waiting(&scene), (0, Some(1)));
-    (scene.run, scene.run_now) = ("second", Some("now"));
-    assert_eq!(waiting(&scene), (1, None));
-    scene.append("a.jsonl", &add("b"));
-    assert_eq!(waiting(&scene), (1, Some(1)));
-    scene.run = "third";
-    assert_eq!(waiting(&scene), (1, Some(1)), "it is in the run's work still, and served");
-}
-
-#[test]
-fn a_run_that_began_to_read_is_not_put_off_for_its_rest() {
-    let mut scene = Scene { min_changes: Some(3), ..Scene::new(true) };
-    scene.put("a.jsonl", &["a", "b", "c", "d"].map(add).concat());
-    let whole = Fuse::none();
-    scene.run(&whole).unwrap();
-    for effects in 1..whole.spent() {
-        let mut scene = Scene { min_changes: Some(3), ..Scene::new(true) };
-        scene.put("a.jsonl", &["a", "b", "c", "d"].map(add).concat());
-        scene.run(&Fuse::after(effects)).unwrap_err();
-        scene.run = "second";
-        assert_eq!(waiting(&scene), (4, None), "killed after {effects}");
-    }
-}
-
-#[test]
-fn what_waits_is_not_read_again_and_again() {
-    let mut scene = Scene { min_changes: Some(3), ..Scene::new(true) };
-    scene.put("a.jsonl", &["a", "b", "c"].map(add).concat());
-    assert_eq!(waiting(&scene), (3, None));
-    scene.append("a.jsonl", &add("d"));
-    assert_eq!(waiting(&scene), (3, Some(1)));
-    scene.source.opened.lock().unwrap().clear();
-    assert_eq!(waiting(&scene), (3, Some(1)));
-    let end = u64::try_from(3 * add("a").len()).unwrap();
-    assert_eq!(*scene.source.opened.lock().unwrap(), [("a.jsonl".to_owned(), end)], "opened behind what is indexed");
-}
-
-#[test]
-fn an_archive_that_is_being_copied_is_waited_for_and_one_that_stays_cut_is_damaged() {
-    let text: String = (0..500).map(|path| add(&format!("p{path}"))).collect();
-    let stored = gzip(&text);
-    let mut scene = Scene::new(true);
-    scene.put("z.jsonl", &add("z"));
-    for cut in [1, 5, 20, stored.len() / 2, stored.len() - 9, stored.len() - 1] {
-        scene.source.files.insert("a.jsonl".to_owned(), stored[..cut].to_vec());
-        let lines = scene.lines();
-        assert!((1..=501).contains(&lines), "cut at {cut}: {lines}, and what is beside it is read");
-        scene.now += SignedDuration::from_mins(9);
-        assert_eq!(scene.lines(), lines);
-    }
-    scene.now += SignedDuration::from_mins(2);
-    let (reason, message) = scene.fails();
-    assert_eq!(reason, FailureReason::FileDamaged);
-    assert!(message.contains("a.jsonl: the archive ends in its midst"), "{message}");
-    scene.source.files.insert("a.jsonl".to_owned(), stored.clone());
-    assert_eq!(scene.lines(), 501);
-    // Copied once more over itself, and longer.
-    let longer = [stored.clone(), gzip(&add("more"))].concat();
-    for cut in [30, stored.len() / 2, stored.len() + 5, longer.len()] {
-        scene.source.files.insert("a.jsonl".to_owned(), longer[..cut].to_vec());
-        assert_eq!(scene.lines(), if cut == longer.len() { 502 } else { 501 }, "cut at {cut}");
-    }
-    assert_eq!(scene.sink.objects().len(), 502);
 }
