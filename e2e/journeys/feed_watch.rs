@@ -74,7 +74,7 @@ async fn a_bucket_that_is_watched() {
     let first = jobs(&stage).await;
     assert_eq!(first.len(), 1, "{first:?}");
     // It grows, and others come, while operator and worker are killed.
-    put(&store, "a.jsonl", &(adds("a", 10, "x") + &adds("b", 5, "x"))).await;
+    put(&store, "a.jsonl", &(adds("a", 10, "x") + adds("b", 5, "x").as_str())).await;
     put(&store, "b.jsonl", &adds("c", 4_000, "x")).await;
     kill_operator(&stage).await;
     stage.kill_pods(names::FEED_LABEL).await;

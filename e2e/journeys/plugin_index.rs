@@ -119,7 +119,7 @@ async fn files_are_indexed_from_here() {
     std::fs::create_dir(&inbox).unwrap();
     let add = |path: &str| format!("{{\"repo\":\"r\",\"op\":\"add\",\"path\":\"{path}\",\"content\":\"x\"}}\n");
     let watch = ["index", "watch", inbox.to_str().unwrap(), "--collection", "Notes", "--once"];
-    for (text, path) in [(add("q.md"), "q.md"), (add("q.md") + &add("s.md"), "s.md")] {
+    for (text, path) in [(add("q.md"), "q.md"), (add("q.md") + add("s.md").as_str(), "s.md")] {
         std::fs::write(inbox.join("one.jsonl"), text).unwrap();
         let (code, text) = stage.plug_in(&watch).await;
         assert_eq!(code, 0, "{text}");

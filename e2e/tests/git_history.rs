@@ -103,7 +103,7 @@ impl Repository {
 
 /// Long enough for git to see that it is the same file.
 fn text(first: &str) -> String {
-    let rest = (0..40).fold(String::new(), |text, number| text + &format!("line {number} stays as it is\n"));
+    let rest = (0..40).fold(String::new(), |text, number| text + format!("line {number} stays as it is\n").as_str());
     format!("{first}\n{rest}")
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::NonEmptyStringValueParser;
 use elysia_core::cluster::{PROTECTED_ALWAYS, matches_pattern};
 use elysia_weaviate::{Client, WeaviateError};
+use futures::future::try_join_all;
 use secrecy::SecretString;
 use url::Url;
 
@@ -109,13 +110,16 @@ impl Way {
         // Under a name that no node has it would never be asked, and nobody would be told.
         let has = self.common.nodes().await.map_err(|error| unreached("", &error))?;
         let has: BTreeSet<String> = has.into_iter().map(|node| node.name).collect();
-        for Node { name, client } in &self.named {
+        for Node { name, .. } in &self.named {
             if !has.contains(name) {
                 let has = has.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
                 return Err(Stop::usage(format!("the cluster has no node {name}; its nodes are {has}")));
             }
-            client.meta().await.map_err(|error| unreached(&format!("node {name}: "), &error))?;
         }
+        let asked = self.named.iter().map(async |Node { name, client }| {
+            client.meta().await.map_err(|error| unreached(&format!("node {name}: "), &error))
+        });
+        try_join_all(asked).await?;
         Ok(())
     }
 

@@ -70,7 +70,8 @@ mod tests {
             Event::InitDone,
         ];
         let news = moved(stream::iter(events.map(Ok)), |object| object.labels()["mark"].clone());
-        let news = news.map(|object| object.unwrap()).map(|object| object.name_any() + object.labels()["mark"].as_str());
+        let news =
+            news.map(|object| object.unwrap()).map(|object| object.name_any() + object.labels()["mark"].as_str());
         assert_eq!(news.collect::<Vec<_>>().await, ["a1", "b1", "a2", "a2", "a2", "b3"]);
     }
 }

@@ -199,7 +199,7 @@ fn a_file_leaves_its_place_and_the_next_one_of_its_name_is_another() {
     let scene = Scene::default();
     for round in 1..4 {
         // The same content every day: it was put there to be read.
-        scene.volume.put("a.jsonl", &(add("a") + &add("b")));
+        scene.volume.put("a.jsonl", &(add("a") + add("b").as_str()));
         assert_eq!(scene.lines(), 2 * round);
         assert!(!scene.volume.names().contains(&"a.jsonl".to_owned()));
         assert_eq!(scene.lines(), 2 * round, "it is not read again");
@@ -231,9 +231,10 @@ fn killed_anywhere_every_file_goes_once_and_every_line_is_counted_once() {
         let scene = Scene::default();
         for day in ["x", "y", "z"] {
             for file in ["a", "b", "c"] {
-                scene
-                    .volume
-                    .put(&format!("{file}.jsonl"), &(add(&format!("{file}{day}1")) + &add(&format!("{file}{day}2"))));
+                scene.volume.put(
+                    &format!("{file}.jsonl"),
+                    &(add(&format!("{file}{day}1")) + add(&format!("{file}{day}2")).as_str()),
+                );
             }
             if scene.run(&Fuse::after(kill)).is_err() {
                 // Another file of a name that is free comes before the next worker looks.
@@ -294,7 +295,7 @@ fn a_replay_tells_rejected_lines_of_this_run_from_those_before() {
         let scene = Scene::default();
         scene.volume.put("a.jsonl", &with("a", "author"));
         scene.lines();
-        scene.volume.put("b.jsonl", &(with("b", "editor") + &with("c", "editor")));
+        scene.volume.put("b.jsonl", &(with("b", "editor") + with("c", "editor").as_str()));
         scene.lines();
         let ledger = scene.replay(&["repo", "path", "content", mended]);
         let followed = ledger.followed.unwrap();

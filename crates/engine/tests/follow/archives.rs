@@ -26,7 +26,7 @@ fn an_archive_that_grew_or_was_left_in_its_midst_is_read_on() {
         scene.run(&Fuse::after(150)).unwrap_err();
         scene.run = "second";
         assert_eq!(scene.lines(), 200);
-        scene.source.files.get_mut("a.jsonl").unwrap().extend(gzip(&(add("x") + &add("y"))));
+        scene.source.files.get_mut("a.jsonl").unwrap().extend(gzip(&(add("x") + add("y").as_str())));
         assert_eq!(scene.lines(), 202);
         assert_eq!(scene.sink.objects().len(), 202);
     }

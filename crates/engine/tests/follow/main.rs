@@ -120,7 +120,7 @@ impl Scene {
 #[test]
 fn what_is_new_is_read_and_what_is_known_is_not_opened() {
     let mut scene = Scene::new(true);
-    scene.put("a.jsonl", &(add("a") + &add("b")));
+    scene.put("a.jsonl", &(add("a") + add("b").as_str()));
     scene.put("b.jsonl", &add("c"));
     assert_eq!(scene.lines(), 3);
     let before = scene.store.ledger();
@@ -159,9 +159,9 @@ fn without_versions_files_are_hashed_and_not_read_again() {
 #[test]
 fn what_was_rewritten_or_cut_off_is_refused_before_anything_is_read() {
     for versions in [true, false] {
-        for text in [add("z"), add("z") + &add("y"), "{".to_owned()] {
+        for text in [add("z"), add("z") + add("y").as_str(), "{".to_owned()] {
             let mut scene = Scene::new(versions);
-            scene.put("a.jsonl", &(add("a") + &add("b")));
+            scene.put("a.jsonl", &(add("a") + add("b").as_str()));
             assert_eq!(scene.lines(), 2);
             scene.put("a.jsonl", &text);
             scene.put("0.jsonl", &add("new"));
@@ -170,7 +170,7 @@ fn what_was_rewritten_or_cut_off_is_refused_before_anything_is_read() {
             assert!(message.starts_with("a.jsonl: the first "), "{message}");
             assert_eq!(scene.store.ledger().unwrap().counts.lines, 2, "nor is the file before it read");
             // What it was is there again.
-            scene.put("a.jsonl", &(add("a") + &add("b")));
+            scene.put("a.jsonl", &(add("a") + add("b").as_str()));
             assert_eq!(scene.lines(), 3);
             scene.put("a.jsonl", &add("z"));
             scene.rewritten = Rewritten::ReadAgain;
@@ -290,7 +290,7 @@ fn what_is_gone_longest_makes_room() {
 fn a_run_that_ended_before_it_read_anything_interrupted_nothing() {
     let mut scene = Scene::new(true);
     scene.max_rejected = Some(1);
-    scene.put("a.jsonl", &("bad\n".to_owned() + &add("a")));
+    scene.put("a.jsonl", &("bad\n".to_owned() + add("a").as_str()));
     assert_eq!(scene.lines(), 2);
     let text = scene.source.files["a.jsonl"].clone();
     scene.put("a.jsonl", "{}");
@@ -305,11 +305,11 @@ fn a_run_that_ended_before_it_read_anything_interrupted_nothing() {
 fn killed_anywhere_every_line_is_counted_once() {
     let days: [fn(&mut Scene); 4] = [
         |scene| {
-            scene.put("a.jsonl", &(add("a") + &add("b")));
+            scene.put("a.jsonl", &(add("a") + add("b").as_str()));
             scene.put("b.jsonl", &add("c"));
         },
         |scene| {
-            scene.append("b.jsonl", &(add("d") + &add("e")));
+            scene.append("b.jsonl", &(add("d") + add("e").as_str()));
             scene.put("0.jsonl", &add("f"));
         },
         |scene| {
@@ -363,6 +363,6 @@ fn what_begins_as_a_file_did_that_is_long_gone_is_another_file() {
     assert_eq!(scene.lines(), 3);
     assert_eq!(scene.sink.objects().len(), 1, "as on the first day");
     // The name that was gone is known all the same.
-    scene.put("day1.jsonl", &(add("a") + &add("b")));
+    scene.put("day1.jsonl", &(add("a") + add("b").as_str()));
     assert_eq!(scene.lines(), 4);
 }

@@ -16,7 +16,7 @@ fn waiting(scene: &Scene) -> (u64, Option<u64>) {
 fn fewer_lines_than_wanted_wait_for_more() {
     for versions in [true, false] {
         let mut scene = Scene { min_changes: Some(3), ..Scene::new(versions) };
-        scene.put("a.jsonl", &(add("a") + "\n" + &add("b")));
+        scene.put("a.jsonl", &(add("a") + "\n" + add("b").as_str()));
         assert_eq!(waiting(&scene), (0, Some(2)), "a blank line is none");
         assert_eq!(scene.store.ledger().unwrap().followed.unwrap().caught_up_at, None);
         let before = scene.store.ledger();

@@ -16,7 +16,7 @@ use super::{Scene, add, block_on};
 
 #[test]
 fn a_file_that_grows_while_it_is_read_is_read_to_the_end_that_was_met() {
-    let (first, rest) = (add("a"), add("b") + &add("c"));
+    let (first, rest) = (add("a"), add("b") + add("c").as_str());
     let grows = Growing { chunks: vec![first.clone(), rest[..30].to_owned(), rest[30..].to_owned()] };
     let scene = Scene::default();
     let ports = Ports { source: &grows, sink: &scene.sink, store: &scene.store, clock: &FixedClock::default() };
@@ -87,7 +87,7 @@ fn a_rewritten_truncated_or_joined_file_is_noticed_by_the_next_worker() {
     scene.source = MemorySource::default();
     assert_eq!(scene.fails().0, FailureReason::FileListChanged);
     let mut scene = killed();
-    scene.source = MemorySource::of("feed.jsonl", text.clone() + &add("d"));
+    scene.source = MemorySource::of("feed.jsonl", text.clone() + add("d").as_str());
     assert_eq!(scene.run(&Fuse::none()).unwrap().counts.added, 4, "what was appended is read");
 }
 
@@ -110,7 +110,7 @@ fn what_has_a_version_is_read_on_where_it_was_left_and_replacing_it_is_noticed()
         scene.source.files.insert(name.to_owned(), text.into_bytes());
     };
     let mut scene = killed();
-    put(&mut scene, "feed.jsonl", text.clone() + &add("d"));
+    put(&mut scene, "feed.jsonl", text.clone() + add("d").as_str());
     assert_eq!(scene.run(&Fuse::none()).unwrap().counts.added, 4);
     assert_eq!(opened(&scene), [("feed.jsonl".to_owned(), 0)], "another version: its beginning is hashed");
     let mut scene = killed();
@@ -120,7 +120,7 @@ fn what_has_a_version_is_read_on_where_it_was_left_and_replacing_it_is_noticed()
     // Two files; the first is done, the second in its midst.
     let mut scene = Scene { window_lines: Some(1), windows: Some(1), ..Scene::of(&add("a")) };
     scene.source.has_versions = true;
-    put(&mut scene, "next.jsonl", add("b") + &add("c"));
+    put(&mut scene, "next.jsonl", add("b") + add("c").as_str());
     scene.run(&Fuse::after(5)).unwrap_err();
     assert_eq!(scene.store.ledger().unwrap().checkpoint.files, 1);
     put(&mut scene, "feed.jsonl", add("A"));

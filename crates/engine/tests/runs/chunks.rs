@@ -83,15 +83,15 @@ fn chunks_go_where_their_document_goes() {
         ("moved over a shorter one", rename("a", "b", &key), vec!["b: aaaa|aaaa|a"]),
         ("moved over a longer one", rename("b", "a", &json!({})), vec!["a: bbbb|bb"]),
         ("moved with another text", rename("a", "b", &json!({"content": "x"})), vec!["b: x"]),
-        ("moved on", rename("a", "b", &json!({})) + &rename("b", "c", &key), vec!["c: aaaa|aaaa|a"]),
+        ("moved on", rename("a", "b", &json!({})) + rename("b", "c", &key).as_str(), vec!["c: aaaa|aaaa|a"]),
         (
             "moved away and made anew",
-            rename("a", "c", &json!({})) + &add("a", "12345"),
+            rename("a", "c", &json!({})) + add("a", "12345").as_str(),
             vec!["a: 1234|5", "b: bbbb|bb", "c: aaaa|aaaa|a"],
         ),
     ];
     for (case, text, expected) in cases {
-        let first = cut(&(add("a", "aaaaaaaaa") + &add("b", "bbbbbb")));
+        let first = cut(&(add("a", "aaaaaaaaa") + add("b", "bbbbbb").as_str()));
         first.run(&Fuse::none()).unwrap();
         let scene = then(first, &text);
         let counts = scene.run(&Fuse::none()).unwrap().counts;
@@ -126,10 +126,10 @@ fn a_refused_chunk_rejects_its_line_and_is_missing_alone() {
         let error = PortError { category: Category::Validation, retryable: false, message };
         (object.properties["content"] == "bad4").then_some(error)
     }
-    let first = cut(&(add("a", "aaaaaaaaa") + &add("b", "bbbbbb")));
+    let first = cut(&(add("a", "aaaaaaaaa") + add("b", "bbbbbb").as_str()));
     first.run(&Fuse::none()).unwrap();
     let sink = first.sink.clone().refusing(bad);
-    let scene = Scene { sink, ..then(first, &(add("a", "one2bad4thr4") + &add("b", "2"))) };
+    let scene = Scene { sink, ..then(first, &(add("a", "one2bad4thr4") + add("b", "2").as_str())) };
     let ledger = scene.run(&Fuse::none()).unwrap();
     assert_eq!((ledger.counts.added, ledger.counts.rejected, ledger.dead_letters.len()), (1, 1, 1));
     let reason = &ledger.dead_letters[0].reason;
@@ -165,9 +165,9 @@ fn a_vector_is_that_of_one_chunk_whose_text_is_there() {
         line(op, "a", &more)
     };
     let text = with("add", &json!({"content": "one"}))
-        + &with("add", &json!({"content": "one2two3t"}))
-        + &with("modify", &json!({}))
-        + &with("rename", &json!({"new_path": "c"}));
+        + with("add", &json!({"content": "one2two3t"})).as_str()
+        + with("modify", &json!({})).as_str()
+        + with("rename", &json!({"new_path": "c"})).as_str();
     let scene = cut(&text);
     let ledger = scene.run(&Fuse::none()).unwrap();
     assert_eq!((ledger.counts.added, ledger.counts.rejected), (1, 3));
@@ -178,7 +178,7 @@ fn a_vector_is_that_of_one_chunk_whose_text_is_there() {
 
 #[test]
 fn a_guard_counts_documents() {
-    let first = cut(&(add("a", "aaaaaaaaaaaaa") + &add("b", "bbbbbb")));
+    let first = cut(&(add("a", "aaaaaaaaaaaaa") + add("b", "bbbbbb").as_str()));
     first.run(&Fuse::none()).unwrap();
     let limits = Limits { objects: Some(5), percent: Some(49) };
     let scene = then(first, &line("delete", "a", &json!({})));

@@ -29,7 +29,8 @@ fn objects(most: u64) -> Limits {
 
 #[test]
 fn a_run_that_would_delete_too_much_waits_with_the_number_and_writes_nothing() {
-    let text = add("new") + &delete("a") + &delete("b") + &delete("unknown") + &delete("new");
+    let text =
+        add("new") + delete("a").as_str() + delete("b").as_str() + delete("unknown").as_str() + delete("new").as_str();
     let mut scene = guarded(&["a", "b", "c"], &text, objects(1));
     let before = scene.sink.objects();
     let ledger = scene.run(&Fuse::none()).unwrap();
@@ -60,19 +61,21 @@ fn what_may_be_deleted_is_deleted_and_a_share_is_one_of_the_collection() {
         (percent(50), State::Succeeded),
         (Limits { percent: Some(49), ..objects(2) }, State::Waiting),
     ] {
-        let scene = guarded(&["a", "b", "c", "d"], &(delete("a") + &delete("b") + &delete("b")), limits);
+        let scene =
+            guarded(&["a", "b", "c", "d"], &(delete("a") + delete("b").as_str() + delete("b").as_str()), limits);
         let ledger = scene.run(&Fuse::none()).unwrap();
         assert_eq!(ledger.state, expected, "{limits:?}");
         assert_eq!(scene.sink.objects().len(), if expected == State::Waiting { 4 } else { 2 }, "{limits:?}");
     }
     // A history that adds what it deletes takes nothing away, however often it is read.
-    let scene = guarded(&["a"], &(add("b") + &delete("b") + &add("c") + &delete("c")), objects(0));
+    let scene =
+        guarded(&["a"], &(add("b") + delete("b").as_str() + add("c").as_str() + delete("c").as_str()), objects(0));
     assert_eq!(scene.run(&Fuse::none()).unwrap().state, State::Succeeded);
 }
 
 #[test]
 fn a_run_killed_anywhere_waits_or_goes_on_as_if_it_had_not_been() {
-    let text = delete("a") + &add("x") + &delete("b") + &add("y") + &delete("c");
+    let text = delete("a") + add("x").as_str() + delete("b").as_str() + add("y").as_str() + delete("c").as_str();
     for (most, state, left) in [(3, State::Succeeded, 2), (2, State::Waiting, 3)] {
         let scene = || Scene { window_lines: Some(1), ..guarded(&["a", "b", "c"], &text, objects(most)) };
         let fuse = Fuse::none();
@@ -89,7 +92,7 @@ fn a_run_killed_anywhere_waits_or_goes_on_as_if_it_had_not_been() {
 
 #[test]
 fn a_file_that_grew_under_a_run_is_counted_with_what_was_deleted_before() {
-    let text = delete("a") + &add("x") + &delete("b");
+    let text = delete("a") + add("x").as_str() + delete("b").as_str();
     let killed = || {
         let scene =
             Scene { window_lines: Some(1), windows: Some(1), ..guarded(&["a", "b", "c", "d"], &text, objects(2)) };
@@ -101,7 +104,7 @@ fn a_file_that_grew_under_a_run_is_counted_with_what_was_deleted_before() {
     let scene = killed();
     assert_eq!(scene.run(&Fuse::none()).unwrap().counts.deleted, 2, "as before");
     let mut scene = killed();
-    scene.source = MemorySource::of("feed.jsonl", text.clone() + &delete("c"));
+    scene.source = MemorySource::of("feed.jsonl", text.clone() + delete("c").as_str());
     let ledger = scene.run(&Fuse::none()).unwrap();
     assert_eq!((ledger.state, ledger.guarded.unwrap().deletes), (State::Waiting, 4), "two, and what is left of three");
     assert_eq!(scene.sink.objects().len(), 3);

@@ -98,9 +98,13 @@ fn what_was_rejected_is_carried_out_once_and_nothing_newer_is_overwritten() {
 #[test]
 fn a_line_that_is_not_where_it_was_is_left_alone() {
     let line = line("add", "a", &format!(",\"content\":\"x\"{BY_ANN}"));
-    for other in
-        [String::new(), add("z") + &line, line.replace("\"a\"", "\"b\""), format!("\n{line}"), line[..30].to_owned()]
-    {
+    for other in [
+        String::new(),
+        add("z") + line.as_str(),
+        line.replace("\"a\"", "\"b\""),
+        format!("\n{line}"),
+        line[..30].to_owned(),
+    ] {
         let mut scene = Scene::of(&line);
         scene.run(&Fuse::none()).unwrap();
         scene.source = MemorySource::of("feed.jsonl", other.clone());

@@ -40,6 +40,11 @@ impl Lanes {
         Self { most, free, waking, stop: stop.child(), failure }
     }
 
+    /// How many there are.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
     /// Waits for a lane.
     pub(super) async fn take(&self) -> Result<SemaphorePermit<'_>, WriteError> {
         // Nobody closes it.

@@ -148,7 +148,7 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
             return Ok(all);
         }
         let slices = self.call(async || self.writer.source.slices(reading.name, tenant).await).await?;
-        let slices = slices.clamp(1, MOST_SLICES);
+        let slices = evenly(slices.clamp(1, MOST_SLICES), self.lanes.most());
         let stretches = (0..slices).map(|slice| self.stretch(reading, base, tenant, slice, slices));
         self.side_by_side(stretches, |read| all.join(read)).await?;
         Ok(all)
@@ -300,6 +300,11 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
     }
 }
 
+/// As many stretches that no lane has one more than the others, behind which they would wait: stretches are equally long.
+fn evenly(slices: usize, lanes: usize) -> usize {
+    if slices > lanes { slices - slices % lanes } else { slices }
+}
+
 fn pass<S: Store>(lane: &mut Lane<'_, S>) {
     if let Some(base) = &mut lane.base {
         base.pass();
@@ -312,4 +317,15 @@ pub(super) fn sum(parts: &[Part]) -> Contents {
         contents.join(&part.contents);
     }
     contents
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_have_equally_much_to_read() {
+        let all = [(1, 4), (3, 4), (4, 4), (5, 4), (6, 4), (8, 4), (20, 4), (6, 1), (7, 2)];
+        assert_eq!(all.map(|(slices, lanes)| evenly(slices, lanes)), [1, 3, 4, 4, 4, 8, 20, 6, 6]);
+    }
 }

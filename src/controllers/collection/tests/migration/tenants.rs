@@ -139,7 +139,7 @@ async fn switched_whatever_breaks(fate: Fate) -> usize {
         world
     };
     let play = async |world: &mut World, rounds: usize| {
-        world.until_kept(rounds, async |world| world.step_tenanted().await).await
+        world.until_kept(rounds, async |world| world.step_tenanted().await).await;
     };
     let check = async |world: &World, transcript: &str, what: &str| {
         let what = format!("{what}\n{transcript}");

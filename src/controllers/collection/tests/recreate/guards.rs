@@ -182,7 +182,7 @@ async fn a_plan_is_called_off_by_its_hash_until_the_delete() {
         world.annotate::<elysia_api::ElysiaCollection>("articles", "elysia.dev/rollback", &hash);
         world.transcript();
         let written = world.rest().await;
-        super::check_untouched(&world, &written, cursor).await;
+        super::voided::check_untouched(&world, &written, cursor).await;
         assert!(world.is_at("Stopped"), "{cursor}\n{written}");
         let conditions = world.conditions();
         assert!(conditions.contains("stopped: elysia.dev/rollback called it off"), "{cursor}\n{conditions}");
