@@ -27,7 +27,8 @@ pub(crate) fn object(number: u32) -> Object {
         "at": "2026-11-29T16:15:53.000000001Z", "none": [], "where": {"latitude": 1.5, "longitude": 2},
     });
     #[expect(clippy::cast_precision_loss, reason = "any numbers do")]
-    let numbers = (0..8).map(|place| (number * 8 + place) as f32 / 3.0).collect();
+    // In all directions: of vectors that are almost parallel each is as near as the other.
+    let numbers = (0..8).map(|place| ((number * 8 + place) * 37 % 101) as f32 / 3.0 - 16.0).collect();
     Object {
         id: id(number),
         properties: properties.as_object().unwrap().clone(),
