@@ -18,9 +18,9 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use crate::backup::{BUCKET, LONG};
+use crate::backup::BUCKET;
 use crate::backup_native::said;
-use crate::support::{Stage, is, on_a_thread, plug_in_path};
+use crate::support::{PATIENCE, Stage, is, on_a_thread, plug_in_path};
 
 /// Objects when the first run is made, and more of them for the second.
 const OBJECTS: u32 = 200;
@@ -53,7 +53,7 @@ async fn secret(stage: &Stage, name: &str, text: &str) {
 async fn stalls(stage: &Stage, reason: &str) -> (CollectionBackupStatus, String) {
     let api = stage.api::<CollectionBackup>();
     stage
-        .wait(&format!("the policy to stall for {reason}"), LONG, async || {
+        .wait(&format!("the policy to stall for {reason}"), PATIENCE, async || {
             let status = api.get("nightly").await.unwrap().status?;
             let of = |kind: &str, value: &str| {
                 let mut all = status.conditions.iter();

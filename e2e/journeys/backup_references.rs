@@ -20,10 +20,10 @@ use object_store::path::Path;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::backup::{BUCKET, LONG, client, policy};
+use crate::backup::{BUCKET, client, policy};
 use crate::backup_chosen::manifest;
 use crate::backup_native::said;
-use crate::support::{NODES, Nodes, Stage, on_a_thread};
+use crate::support::{NODES, Nodes, PATIENCE, Stage, on_a_thread};
 
 /// Leads to [`PLACES`], to itself, and to [`AUTHORS`].
 const ARTICLES: &str = "Articles";
@@ -71,11 +71,11 @@ fn references(class: &str, own: &str, number: u32) -> Vec<(&'static str, String)
         ARTICLES => {
             let next = ("next", beacon(own, (number * 7 + 1) % ARTICLE_COUNT));
             let mut all = vec![next, ("at", beacon(PLACES, number % PLACE_COUNT))];
-            if number % 7 == 0 {
+            if number.is_multiple_of(7) {
                 // In the midst of others, and a server does not ask whether it is there.
                 all.extend([("at", beacon(PLACES, GONE)), ("at", beacon(PLACES, number % 3))]);
             }
-            if number % 3 == 0 {
+            if number.is_multiple_of(3) {
                 // One of them twice, and in no order of ids.
                 all.extend([number + 5, number + 2, number + 5].map(|by| ("by", beacon(AUTHORS, by % AUTHOR_COUNT))));
             }
@@ -260,7 +260,7 @@ async fn after_they_were_deleted(stage: &Stage, nodes: &Nodes, store: &AmazonS3)
     stage.annotate::<CollectionRestore>("articles", names::RUN_NOW_ANNOTATION, "1").await;
     let api = stage.api::<CollectionRestore>();
     let told = stage
-        .wait("articles to wait for authors", LONG, async || {
+        .wait("articles to wait for authors", PATIENCE, async || {
             let status = api.get("articles").await.unwrap().status?;
             Some(said(&status)).filter(|told| told.contains("waits for collection"))
         })

@@ -61,7 +61,7 @@ async fn status(stage: &Stage) -> Option<IndexSourceStatus> {
 /// Waits until so many lines of the present run are counted or, as it may be over before that is seen, it is at its end:
 /// the operator tells what the workers wrote, and it may be killed by another journey meanwhile.
 async fn under_way(stage: &Stage, lines: i64) {
-    let state = stage
+    let found = stage
         .wait(&format!("{lines} lines of a run"), PATIENCE, async || {
             let status = status(stage).await?;
             let run = status.run?;
@@ -70,8 +70,8 @@ async fn under_way(stage: &Stage, lines: i64) {
             (has_begun && status.counts?.lines >= lines).then_some(run.state)
         })
         .await;
-    if state != RunState::Running {
-        stage.say(&format!("the run was over before it was seen: {state:?}"));
+    if found != RunState::Running {
+        stage.say(&format!("the run was over before it was seen: {found:?}"));
     }
 }
 
