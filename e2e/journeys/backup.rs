@@ -166,7 +166,7 @@ async fn a_backup_and_its_restore() {
     stage.kill_pods(names::RESTORE_LABEL).await;
     let status = stage.restored("back", RestorePhase::Succeeded).await;
     assert_eq!(status.objects.unwrap().done, i64::from(OBJECTS));
-    nodes.assert_all_hold("Restored", &ids).await;
+    nodes.come_to_hold("Restored", &ids).await;
 
     // It never runs twice.
     nodes.first().delete_class("Restored").await.unwrap();
@@ -184,7 +184,7 @@ async fn a_backup_and_its_restore() {
     let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
     stage.api::<CollectionRestore>().patch("over", &PatchParams::default(), &patch).await.unwrap();
     stage.restored("over", RestorePhase::Succeeded).await;
-    nodes.assert_all_hold("Articles", &ids).await;
+    nodes.come_to_hold("Articles", &ids).await;
     on_a_thread(move || drop(server)).await;
     stage.strike().await;
 }

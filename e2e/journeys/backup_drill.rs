@@ -94,7 +94,7 @@ async fn a_run_is_drilled_on_a_schedule() {
     let status = stage.policy().await;
     assert!(is(&status.conditions, "Verified", "True") && is(&status.conditions, "Ready", "True"), "{status:?}");
     assert_eq!(status.run.and_then(|run| run.id), drill.run);
-    nodes.assert_all_hold("Articles", &ids).await;
+    nodes.come_to_hold("Articles", &ids).await;
 
     // Its worker is killed as soon as there is a scratch collection; the next attempt clears it away.
     let before = drill.at;
@@ -104,7 +104,7 @@ async fn a_run_is_drilled_on_a_schedule() {
     stage.drilled(Some(&before), DrillState::Passed).await;
     stage.suspend_drills(true).await;
     assert_eq!(scratch().await, Vec::<String>::new());
-    nodes.assert_all_hold("Articles", &ids).await;
+    nodes.come_to_hold("Articles", &ids).await;
 
     // A part of the run rots in the bucket.
     let before = stage.policy().await.last_drill.unwrap().at;

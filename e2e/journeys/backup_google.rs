@@ -193,7 +193,7 @@ async fn a_backup_into_a_bucket_of_google() {
     assert_eq!((status.run.as_ref(), status.objects.unwrap().written), (Some(&run), i64::from(OBJECTS + MORE)));
     let ids = nodes.ids("Articles").await.into_values().next().unwrap();
     assert_eq!(ids.len(), usize::try_from(OBJECTS + MORE).unwrap());
-    nodes.assert_all_hold("Restored", &ids).await;
+    nodes.come_to_hold("Restored", &ids).await;
     let made = laptop.told(&["backup", "create", "Restored"], "by-hand").await;
     let again = laptop.contents(made["id"].as_str().unwrap(), "by-hand").await;
     assert_eq!(again, laptop.contents(&run, "search").await);

@@ -165,7 +165,7 @@ async fn the_servers_own_backup_and_its_restore() {
     kill_operator(&stage).await;
     let status = stage.restored("back", RestorePhase::Succeeded).await;
     assert_eq!(status.objects.unwrap().written, i64::from(OBJECTS));
-    nodes.assert_all_hold("Articles", &ids).await;
+    nodes.come_to_hold("Articles", &ids).await;
     nodes.first().delete_class("Articles").await.unwrap();
     stage.wipe("back", names::RESTORE_LABEL).await;
     stage.restored("back", RestorePhase::Succeeded).await;

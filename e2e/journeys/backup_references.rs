@@ -144,7 +144,7 @@ async fn every_node_keeps(stage: &Stage, nodes: &Nodes, class: &str, own: &str, 
             None
         })
         .await;
-    nodes.assert_all_hold(own, &ids(count)).await;
+    nodes.come_to_hold(own, &ids(count)).await;
 }
 
 /// The properties of a class with their types, as this node acts by them.
@@ -267,7 +267,7 @@ async fn after_they_were_deleted(stage: &Stage, nodes: &Nodes, store: &AmazonS3)
         .await;
     assert!(told.contains("all objects are written, and property `by` waits for collection Authors"), "{told}");
     assert!(!types(nodes.first(), ARTICLES).await.contains_key("by"), "it is added behind the objects");
-    nodes.assert_all_hold(ARTICLES, &ids(ARTICLE_COUNT)).await;
+    nodes.come_to_hold(ARTICLES, &ids(ARTICLE_COUNT)).await;
     stage.apply::<CollectionRestore>(restore("authors", AUTHORS, AUTHORS)).await;
     for name in ["authors", "articles"] {
         stage.restored(name, RestorePhase::Succeeded).await;

@@ -78,7 +78,7 @@ async fn a_collection_begins_with_a_backup() {
     };
     let status = stage.begins("articles to be Ready", is_done).await;
     assert_eq!(status.bootstrap.unwrap().run, run.id);
-    nodes.assert_all_hold("Articles", &ids).await;
+    nodes.come_to_hold("Articles", &ids).await;
 
     // Somebody deletes the class: it is not brought back, also when status and restore are lost.
     nodes.first().delete_class("Articles").await.unwrap();

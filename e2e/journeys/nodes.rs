@@ -2,10 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use elysia_weaviate::{Client as Weaviate, Consistency, Object, Page, WeaviateError};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
+
+/// How long a write may take to the last replica once a majority has it: milliseconds, and more on a machine that is full.
+const CATCH_UP: Duration = Duration::from_secs(60);
+/// Between two looks.
+const POLL: Duration = Duration::from_millis(100);
 
 /// The nodes of a cluster, each at its own address.
 pub(crate) struct Nodes {
@@ -122,6 +128,15 @@ impl Nodes {
             assert_eq!(list.len(), ids.len(), "{node} lists another number of objects of {class}");
             assert_eq!(list, ids, "{node} lists other objects of {class}");
         }
+    }
+
+    /// The same behind what a majority confirmed, as a restore writes: the last replica gets it moments later.
+    pub(crate) async fn come_to_hold(&self, class: &str, ids: &[Uuid]) {
+        let started = Instant::now();
+        while started.elapsed() < CATCH_UP && self.ids(class).await.values().any(|list| list != ids) {
+            tokio::time::sleep(POLL).await;
+        }
+        self.assert_all_hold(class, ids).await;
     }
 
     /// Asserts that every shard has this many replicas and the class this factor.

@@ -164,16 +164,20 @@ fn int(value: &Value) -> Option<i64> {
     }
 }
 
+/// As servers answer it: whole ones without a fraction, or what is read back would not be what was written.
 fn number(value: &Value) -> Option<Number> {
-    match value {
-        Value::Bool(truth) => Some(u8::from(*truth).into()),
-        Value::Number(number) => Some(number.clone()),
-        Value::String(text) => match text.trim().parse::<i64>() {
-            Ok(whole) => Some(whole.into()),
-            Err(_) => text.trim().parse().ok().and_then(Number::from_f64),
-        },
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    let double = match value {
+        Value::Bool(truth) => f64::from(u8::from(*truth)),
+        Value::Number(number) => number.as_f64()?,
+        Value::String(text) => text.trim().parse().ok()?,
+        Value::Null | Value::Array(_) | Value::Object(_) => return None,
+    };
+    let is_whole = double.fract() == 0.0 && double.abs() < WHOLE_NUMBERS;
+    if is_whole && !(double == 0.0 && double.is_sign_negative()) {
+        #[expect(clippy::cast_possible_truncation, reason = "the guard is the bound")]
+        return Some((double as i64).into());
     }
+    Number::from_f64(double)
 }
 
 fn boolean(value: &Value) -> Option<bool> {

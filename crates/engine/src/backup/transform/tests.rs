@@ -156,6 +156,11 @@ fn conversions() {
         (json!(1e300), T::Int, None),
         (json!(true), T::Int, Some(json!(1))),
         (json!("0.1"), T::Number, Some(json!(0.1))),
+        (json!("3.0"), T::Number, Some(json!(3))),
+        (json!("1e3"), T::Number, Some(json!(1000))),
+        (json!(3.0), T::Number, Some(json!(3))),
+        // What a double holds of it.
+        (json!("9007199254740993"), T::Number, Some(json!(9_007_199_254_740_992.0))),
         (json!("nan"), T::Number, None),
         (json!("inf"), T::Number, None),
         (json!(2), T::Number, Some(json!(2))),
