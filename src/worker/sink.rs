@@ -76,6 +76,16 @@ impl WeaviateSink {
 
     /// Writes objects of a tenant, as [`Sink::put`].
     pub(super) async fn put_in(&self, tenant: Option<&str>, objects: &[&Object]) -> Result<Vec<Refusal>, PortError> {
+        self.put_at(tenant, objects, self.consistency).await
+    }
+
+    /// The same, confirmed by so many replicas.
+    pub(super) async fn put_at(
+        &self,
+        tenant: Option<&str>,
+        objects: &[&Object],
+        consistency: Consistency,
+    ) -> Result<Vec<Refusal>, PortError> {
         let mut encoder = BatchEncoder::new();
         let mut sent = Vec::new();
         let mut refusals = Vec::new();
@@ -85,7 +95,7 @@ impl WeaviateSink {
                 Err(error) => refusals.push(Refusal { id: object.id, error: port(&error) }),
             }
         }
-        let batch = encoder.finish(self.consistency);
+        let batch = encoder.finish(consistency);
         let send_to = |node: Client| {
             let batch = batch.clone();
             async move { node.send_batch(batch).await }

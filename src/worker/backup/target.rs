@@ -14,6 +14,7 @@ use elysia_weaviate::{
     has_named_vectors,
 };
 use serde_json::Value;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tracing::warn;
 use uuid::Uuid;
@@ -41,13 +42,18 @@ pub(crate) struct WeaviateTarget {
     sink: WeaviateSink,
     /// Whether this process asked for the class: an answer may have been lost.
     has_asked: AtomicBool,
+    /// Whether the class has references; known once it is written into.
+    is_linked: OnceCell<bool>,
+    /// Whether every replica confirmed what was asked of all of them.
+    is_whole: AtomicBool,
 }
 
 impl WeaviateTarget {
     /// Writes are confirmed by a majority of replicas.
     pub(crate) fn new(ways: Ways, name: &str) -> Self {
         let sink = WeaviateSink::new(ways.common.clone(), ways.clients(), name, Consistency::Quorum);
-        Self { ways, name: name.to_owned(), sink, has_asked: AtomicBool::new(false) }
+        let (has_asked, is_whole) = (AtomicBool::new(false), AtomicBool::new(true));
+        Self { ways, name: name.to_owned(), sink, has_asked, is_linked: OnceCell::new(), is_whole }
     }
 
     pub(super) fn sink(&self) -> &WeaviateSink {
@@ -302,6 +308,19 @@ impl Target for WeaviateTarget {
     }
 
     async fn put(&self, tenant: Option<&str>, objects: &[&Object]) -> Result<Vec<Refusal>, PortError> {
+        let is_linked = self.is_linked.get_or_try_init(async || Ok(!self.references().await?.is_empty())).await?;
+        // References follow at once. A replica that a majority did not wait for may get them before their object, and is
+        // then without them for good: seen on 1.38.2.
+        if *is_linked && self.is_whole.load(Ordering::Relaxed) {
+            match self.sink.put_at(tenant, objects, Consistency::All).await {
+                Ok(refusals) if refusals.is_empty() => return Ok(refusals),
+                Ok(_) => {}
+                Err(error) => {
+                    warn!(error = error.message, "not every replica can be written to: a majority has to do");
+                    self.is_whole.store(false, Ordering::Relaxed);
+                }
+            }
+        }
         self.sink.put_in(tenant, objects).await
     }
 
