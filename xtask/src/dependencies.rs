@@ -126,10 +126,11 @@ fn foreign(metadata: &Value) -> Vec<String> {
     broken
 }
 
-/// Whether an expression can be satisfied: one side of each OR, both sides of each AND.
+/// Whether an expression can be satisfied: one side of each OR, both sides of each AND. A version "or later" is met by that
+/// version.
 fn is_allowed(licence: &str) -> bool {
     let plain = licence.replace(['(', ')'], "").replace('/', " OR ");
-    plain.split(" AND ").all(|part| part.split(" OR ").any(|one| LICENCES.contains(&one.trim())))
+    plain.split(" AND ").all(|part| part.split(" OR ").any(|one| LICENCES.contains(&one.trim().trim_end_matches('+'))))
 }
 
 #[cfg(test)]
@@ -140,6 +141,7 @@ mod tests {
     fn licences() {
         assert!(is_allowed("MIT OR Apache-2.0"));
         assert!(is_allowed("MIT/Apache-2.0"));
+        assert!(is_allowed("MPL-2.0+") && !is_allowed("GPL-3.0+"));
         assert!(is_allowed("(MIT OR GPL-3.0) AND Unicode-3.0"));
         assert!(!is_allowed("GPL-3.0"));
         assert!(!is_allowed("MIT AND GPL-3.0"));
