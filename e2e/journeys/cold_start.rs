@@ -5,13 +5,13 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{DeleteParams, ListParams};
 
-use crate::support::{COLD_START, NODES, PATIENCE, SLOWEST, Stage};
+use crate::support::{COLD_START, NODES, PATIENCE, Stage};
 
 #[tokio::test]
 async fn three_nodes_start_and_start_again_together() {
     let stage = Stage::set_alone("cold-start").await;
     stage.declare_cluster("search").await;
-    stage.cluster_is_ready_within("search", COLD_START * SLOWEST).await;
+    stage.cluster_is_ready_within("search", COLD_START).await;
     let nodes = stage.nodes("search").await;
     assert_eq!(nodes.clients.len(), NODES);
 
@@ -42,7 +42,7 @@ async fn three_nodes_start_and_start_again_together() {
         .await;
     // By the servers' own word first: the status may still speak of the pods that are gone.
     stage
-        .wait("all pods to be ready", COLD_START * SLOWEST, async || {
+        .wait("all pods to be ready", COLD_START, async || {
             let pods = stage.api::<Pod>().list(&ListParams::default()).await.unwrap();
             let ready = pods.into_iter().filter(is_ready).count();
             (ready == NODES).then_some(())

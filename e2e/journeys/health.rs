@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, SLOWEST, Stage, collection};
+use crate::support::{PATIENCE, Stage, collection};
 
 const OPERATOR_NAMESPACE: &str = "elysia-system";
 
@@ -25,7 +25,7 @@ async fn the_three_exit_codes() {
 
     // A node goes: 1, and it is named.
     stage.api::<Pod>().delete("search-1", &DeleteParams::default()).await.unwrap();
-    let text = stage.plug_in_exits(&["health"], 1, NAMED * SLOWEST).await;
+    let text = stage.plug_in_exits(&["health"], 1, NAMED).await;
     assert!(text.contains("search-1"), "{text}");
     // It comes back: 0 again.
     stage.plug_in_exits(&["health"], 0, PATIENCE).await;

@@ -34,11 +34,7 @@ pub(crate) const NODES: usize = 3;
 /// of two cores, on which another journey runs and kills the operator meanwhile, needs several times what a quiet one does.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(420);
 
-/// By how much a time that is promised may be exceeded. The promises were measured on a machine that did nothing else; one
-/// that is a third as fast still shows whether something waits for a wrong timer.
-pub(crate) const SLOWEST: u32 = 3;
-
-/// Time in which a cluster of three nodes comes up from nothing when it has the machine to itself: what is promised.
+/// Time in which a cluster of three nodes comes up from nothing: the promise of the README.
 pub(crate) const COLD_START: Duration = Duration::from_secs(90);
 
 /// A namespace and what is needed to act in it.

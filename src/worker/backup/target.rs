@@ -309,8 +309,8 @@ impl Target for WeaviateTarget {
 
     async fn put(&self, tenant: Option<&str>, objects: &[&Object]) -> Result<Vec<Refusal>, PortError> {
         let is_linked = self.is_linked.get_or_try_init(async || Ok(!self.references().await?.is_empty())).await?;
-        // References follow at once. A replica that a majority did not wait for may get them before their object, and is
-        // then without them for good: seen on 1.38.2.
+        // References follow at once. A replica that a majority did not wait for may get them before their object: one was
+        // seen without a reference half a minute later (1.38.2, journey `backup_references`).
         if *is_linked && self.is_whole.load(Ordering::Relaxed) {
             match self.sink.put_at(tenant, objects, Consistency::All).await {
                 Ok(refusals) if refusals.is_empty() => return Ok(refusals),
