@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 /// A worker allocates each text of a feed and gives it back a second later, on several threads.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: elysia_allocator::MiMalloc = elysia_allocator::MiMalloc;
 
 /// Kubernetes operator for Weaviate clusters and the Elysia AI service
 #[derive(Parser)]
@@ -61,6 +61,7 @@ struct Operator {
 }
 
 fn main() -> ExitCode {
+    elysia_allocator::keep_freed();
     // Before anything opens a connection: the process has one provider of cryptography.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         return ExitCode::FAILURE;

@@ -6,9 +6,10 @@ use elysia_operator::cli;
 
 /// As the operator's own binary: it indexes files too.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: elysia_allocator::MiMalloc = elysia_allocator::MiMalloc;
 
 fn main() -> ExitCode {
+    elysia_allocator::keep_freed();
     // Two crypto providers are compiled in by nobody; naming the one keeps it that way. Installed twice is no harm.
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

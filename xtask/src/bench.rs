@@ -11,6 +11,7 @@ mod backup;
 mod catalogue;
 mod control;
 mod index;
+mod placement;
 mod python;
 mod real;
 mod stage;

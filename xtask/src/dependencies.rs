@@ -7,13 +7,14 @@ use elysia_e2e::ground::{Paths, cargo};
 use serde_json::Value;
 
 /// Which crate of the workspace may use which others outside of tests.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
+    ("elysia-allocator", &[]),
     ("elysia-api", &[]),
     ("elysia-core", &["elysia-api"]),
     ("elysia-weaviate", &["elysia-core"]),
     ("elysia-engine", &["elysia-core"]),
     ("elysia-testkit", &["elysia-api", "elysia-core"]),
-    ("elysia-operator", &["elysia-api", "elysia-core", "elysia-engine", "elysia-weaviate"]),
+    ("elysia-operator", &["elysia-allocator", "elysia-api", "elysia-core", "elysia-engine", "elysia-weaviate"]),
     ("elysia-e2e", &[]),
     ("xtask", &["elysia-e2e"]),
 ];

@@ -17,6 +17,7 @@ use elysia_e2e::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
 use serde_json::{Value, json};
 
 use super::index::{Figures, GLANCE, TICKS, children_ticks, figures, peak_memory, write_feed};
+use super::placement::Placement;
 use super::python::Python;
 use super::real::{self, RealFeed};
 use super::stage::{COLLECTION, FACTOR, Stage, port};
@@ -42,8 +43,10 @@ const EMBEDDINGS: usize = 3_000;
 struct Case {
     vectors: Vectors,
     objects: usize,
-    /// Whether it is restored as well: servers import a thousand objects a second, so the largest case is not.
+    /// Whether it is restored as well: servers import a thousand objects a second, so the largest cases are not.
     is_restored: bool,
+    /// Where it is backed up.
+    placements: &'static [Placement],
 }
 
 /// Where vectors come from.
@@ -89,13 +92,19 @@ impl Contender {
 }
 
 pub(super) fn run(quick: bool) -> Result<()> {
-    let random = |dimensions, objects| Case { vectors: Vectors::Random(dimensions), objects, is_restored: true };
-    let real = Case { vectors: Vectors::Real, objects: EMBEDDINGS, is_restored: true };
-    let large = Case { vectors: Vectors::Random(384), objects: 40_000, is_restored: false };
+    let case = |vectors, objects| Case { vectors, objects, is_restored: true, placements: &[Placement::Together] };
+    let random = |dimensions, objects| case(Vectors::Random(dimensions), objects);
+    let real = case(Vectors::Real, EMBEDDINGS);
+    let large = |dimensions, objects| Case {
+        is_restored: false,
+        placements: &[Placement::Together, Placement::Apart],
+        ..random(dimensions, objects)
+    };
     let (rounds, cases) = if quick {
         (3, vec![random(384, 4_000), real])
     } else {
-        (7, vec![random(384, 1_000), random(384, 10_000), random(1536, 5_000), real, large])
+        let small = [random(384, 1_000), random(384, 10_000), random(1536, 5_000), real];
+        (7, small.into_iter().chain([large(384, 40_000), large(1536, 15_000)]).collect())
     };
     let bench = Bench::set()?;
     let mut rows = Vec::new();
@@ -171,12 +180,19 @@ impl Bench {
         self.replay()?;
         self.stage.counted(case.objects)?;
 
-        let taken = by_turns(rounds, case.objects, |contender, round| self.back_up(contender, round))?;
-        let medians = summed(&taken, "backup", &condition, rows)?;
-        let [ours, python, native, limit] = positions(&medians)?;
-        ratios.insert(format!("backup / python_client, {name}"), json!(ours / python));
-        ratios.insert(format!("backup / read limit, {name}"), json!(ours / limit));
-        ratios.insert(format!("backup / native, {name}"), json!(ours / native));
+        for (number, placement) in case.placements.iter().enumerate() {
+            placement.take(&self.stage.servers)?;
+            // Rounds go on, since no backup of Weaviate's own can have the id of another.
+            let before = number * rounds;
+            let taken = by_turns(rounds, case.objects, |contender, round| self.back_up(contender, before + round));
+            Placement::Together.take(&self.stage.servers)?;
+            let (name, condition) = (name.clone() + placement.words(), condition.clone() + placement.words());
+            let medians = summed(&taken?, "backup", &condition, rows)?;
+            let [ours, python, native, limit] = positions(&medians)?;
+            ratios.insert(format!("backup / python_client, {name}"), json!(ours / python));
+            ratios.insert(format!("backup / read limit, {name}"), json!(ours / limit));
+            ratios.insert(format!("backup / native, {name}"), json!(ours / native));
+        }
 
         let plain = compact_bytes(&feed)?;
         for format in ["parquet", "jsonl"] {

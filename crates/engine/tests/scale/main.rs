@@ -36,7 +36,7 @@ use world::{Kind, Remade, Scale, Vast};
 
 /// As the worker's own.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: elysia_allocator::MiMalloc = elysia_allocator::MiMalloc;
 
 /// What is simulated with every other test: this share of a thousand collections and 100 GB.
 const SHARE: u64 = 10_000;
@@ -100,6 +100,7 @@ async fn a_small_share_of_it_is_exact_and_bounded() {
 async fn memory_and_calls_do_not_grow_with_the_data() {
     let share = env::var("ELYSIA_SOAK_SHARE").map_or(1, |text| text.parse().unwrap());
     if let Ok(name) = env::var(PHASE) {
+        elysia_allocator::keep_freed();
         let folder = PathBuf::from(env::var_os(FOLDER).unwrap());
         let mut figures = lived(&name, share, &folder).await;
         figures["peak bytes"] = json!(peak());

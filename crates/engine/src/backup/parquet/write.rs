@@ -52,39 +52,45 @@ impl Writer {
     pub(in super::super) fn push(&mut self, object: Object) -> Result<(), EncodeError> {
         let columns = self.columns.clone();
         fits(&columns, &object.vectors)?;
+        self.raw += object.bytes();
+        let Object { id, mut properties, vectors } = object;
         let mut leaves = self.leaves.iter_mut();
         let mut next = || leaves.next().ok_or(EncodeError::Columns);
 
-        text(next()?, &object.id.to_string());
+        text(next()?, id.to_string());
         let mut rest = Map::new();
+        let there = properties.values().filter(|value| !value.is_null()).count();
         let mut known = 0;
         for column in &columns.properties {
-            let value = object.properties.get(&column.property).filter(|value| !value.is_null());
+            let mut value = properties.get_mut(&column.property).filter(|value| !value.is_null());
             known += usize::from(value.is_some());
-            let is_exact = match column.kind {
-                Kind::Geo => geo(next()?, next()?, value),
-                kind => property(next()?, kind, value),
+            let is_exact = match (column.kind, &mut value) {
+                (Kind::Geo, value) => geo(next()?, next()?, value.as_deref()),
+                // It is moved: texts are much of what there is.
+                (Kind::Text, Some(Value::String(value))) => {
+                    text(next()?, std::mem::take(value));
+                    true
+                }
+                (kind, value) => property(next()?, kind, value.as_deref()),
             };
             if let Some(value) = value.filter(|_| !is_exact) {
                 rest.insert(column.property.clone(), value.clone());
             }
         }
-        if known < object.properties.values().filter(|value| !value.is_null()).count() {
-            let is_new = |name: &&String| !columns.properties.iter().any(|column| column.property == **name);
-            let new = object.properties.iter().filter(|(name, value)| is_new(name) && !value.is_null());
-            rest.extend(new.map(|(name, value)| (name.clone(), value.clone())));
+        if known < there {
+            let is_new = |name: &String| !columns.properties.iter().any(|column| column.property == *name);
+            rest.extend(properties.into_iter().filter(|(name, value)| is_new(name) && !value.is_null()));
         }
         for _ in &columns.vectors {
             next()?;
         }
         let rest = (!rest.is_empty()).then(|| Value::Object(rest).to_string());
         match rest {
-            Some(rest) => text(next()?, &rest),
+            Some(rest) => text(next()?, rest),
             None => next()?.null(),
         }
 
-        self.raw += object.bytes();
-        self.vectors.push(object.vectors);
+        self.vectors.push(vectors);
         if self.vectors.len() >= GROUP_ROWS || self.raw >= GROUP_BYTES {
             self.flush()?;
         }
@@ -278,9 +284,9 @@ pub(super) fn leaves(columns: &Columns) -> Vec<Leaf> {
     leaves
 }
 
-fn text(leaf: &mut Leaf, value: &str) {
+fn text(leaf: &mut Leaf, value: String) {
     if let Values::Text(values) = &mut leaf.values {
-        values.push(ByteArray::from(value));
+        values.push(ByteArray::from(value.into_bytes()));
     }
     leaf.level(1, 0, 1);
 }
@@ -292,7 +298,7 @@ fn property(leaf: &mut Leaf, kind: Kind, value: Option<&Value>) -> bool {
         return true;
     };
     if kind == Kind::Json {
-        text(leaf, &value.to_string());
+        text(leaf, value.to_string());
         return true;
     }
     let is_list = kind.is_list();

@@ -1,9 +1,12 @@
 //! One stretch of a collection that is being read, and the files that it fills.
 
+use std::sync::Arc;
+
 use super::base::BaseStream;
 use super::{Job, Reading, WriteError, beside};
+use crate::backup::columns::Columns;
 use crate::backup::layout;
-use crate::backup::manifest::{GonePart, Part, ReplicasNote, VectorNotes};
+use crate::backup::manifest::{DataFormat, GonePart, Part, ReplicasNote, VectorNotes};
 use crate::backup::part::{EncodeError, Finished, PartWriter};
 use crate::backup::ports::{ObjectSource, Store};
 use crate::backup::roll::{GoneWriter, RollWriter};
@@ -46,6 +49,24 @@ pub(super) struct Lane<'a, S> {
     pub(super) read: Read,
 }
 
+/// A part that has as many objects as were pushed: none has no writer.
+pub(super) struct Filling {
+    data: DataFormat,
+    columns: Arc<Columns>,
+    level: u8,
+    pub(super) writer: Option<PartWriter>,
+}
+
+impl Filling {
+    pub(super) fn push(&mut self, object: Object, digest: &[u8; 32]) -> Result<(), EncodeError> {
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            none => none.insert(PartWriter::at(self.data, &self.columns, self.level)?),
+        };
+        writer.push_digested(object, digest)
+    }
+}
+
 impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
     pub(super) async fn append(
         &self,
@@ -56,17 +77,26 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
         if objects.is_empty() {
             return Ok(());
         }
-        let (data, columns, part) = (self.writer.order.data, reading.columns.clone(), lane.part.take());
-        let level = self.writer.order.level.of(data, lane.read.parts.len());
+        let mut part = self.part(reading, lane);
         let encode = move || {
-            let mut part = part.map_or_else(|| PartWriter::at(data, &columns, level), Ok)?;
-            objects.into_iter().try_for_each(|(object, digest)| part.push_digested(object, &digest))?;
-            Ok(part)
+            objects.into_iter().try_for_each(|(object, digest)| part.push(object, &digest))?;
+            Ok(part.writer)
         };
         let encoded = self.writer.progress.encoding.of(self.writer.clock, beside(encode)).await?;
-        let part = encoded.map_err(|source| unencoded(reading, source))?;
-        let is_full = part.is_full();
-        lane.part = Some(part);
+        lane.part = encoded.map_err(|source| unencoded(reading, source))?;
+        self.close_full(reading, lane).await
+    }
+
+    /// The part that is being written; begun with its first object.
+    pub(super) fn part(&self, reading: &Reading<'_>, lane: &mut Lane<'_, S>) -> Filling {
+        let data = self.writer.order.data;
+        let level = self.writer.order.level.of(data, lane.read.parts.len());
+        Filling { data, columns: reading.columns.clone(), level, writer: lane.part.take() }
+    }
+
+    /// Closes the part if it is time for the next one.
+    pub(super) async fn close_full(&self, reading: &Reading<'_>, lane: &mut Lane<'_, S>) -> Result<(), WriteError> {
+        let is_full = lane.part.as_ref().is_some_and(PartWriter::is_full);
         if is_full { self.close_part(reading, lane).await } else { Ok(()) }
     }
 
@@ -102,6 +132,6 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
     }
 }
 
-fn unencoded(reading: &Reading<'_>, source: EncodeError) -> WriteError {
+pub(super) fn unencoded(reading: &Reading<'_>, source: EncodeError) -> WriteError {
     WriteError::Encode { collection: reading.name.to_owned(), source }
 }

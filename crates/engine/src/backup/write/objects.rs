@@ -1,13 +1,14 @@
 //! One collection of a run: its objects into parts, its index behind them.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::base::BaseStream;
-use super::lane::{Lane, Read};
+use super::lane::{Lane, Read, unencoded};
 use super::{Job, MOST_SLICES, Reading, WriteError, beside, bounds};
 use crate::backup::columns::Columns;
 use crate::backup::digest::{Contents, object_digest};
-use crate::backup::filter::Times;
+use crate::backup::filter::{Filter, Times};
 use crate::backup::layout;
 use crate::backup::manifest::{
     ByTenant, CollectionNote, FORMAT, FORMAT_VERSION, Index, Part, REFERENCES_VERSION, ReplicasNote, RunMode,
@@ -199,6 +200,9 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
             self.writer.progress.read_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
             after = Some(last);
             let keep = async {
+                if self.base.is_none() {
+                    return self.append_chosen(reading, &mut lane, objects, times).await;
+                }
                 let chosen = self.choose(reading, &mut lane, objects, times).await?;
                 let changed = self.compare(reading, &mut lane, chosen).await?;
                 self.append(reading, &mut lane, changed).await
@@ -225,24 +229,42 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
         objects: Vec<Object>,
         times: Vec<Times>,
     ) -> Result<Vec<(Object, [u8; 32])>, WriteError> {
-        let (filter, columns) = (reading.filter.clone(), reading.columns.clone());
-        let mut vectors = std::mem::take(&mut lane.read.vectors);
+        let mut choice = Choice::of(reading, lane);
         let chosen = beside(move || {
             let mut times = times.into_iter();
-            let mut chosen = Vec::with_capacity(objects.len());
-            for object in objects {
-                let times = times.next();
-                if filter.as_ref().is_none_or(|filter| filter.holds(&object, times)) {
-                    vectors.note(&columns, &object.vectors);
-                    let digest = object_digest(&object);
-                    chosen.push((object, digest));
-                }
-            }
-            (chosen, vectors)
+            let choose = |object| choice.digest(&object, times.next()).map(|digest| (object, digest));
+            let chosen: Vec<_> = objects.into_iter().filter_map(choose).collect();
+            (chosen, choice.vectors)
         });
         let (chosen, vectors) = self.writer.progress.encoding.of(self.writer.clock, chosen).await?;
         lane.read.vectors = vectors;
         Ok(chosen)
+    }
+
+    /// Appends those that are meant, where nothing is built on: each is hashed and encoded while it is at hand, and let go.
+    async fn append_chosen(
+        &self,
+        reading: &Reading<'_>,
+        lane: &mut Lane<'_, S>,
+        objects: Vec<Object>,
+        times: Vec<Times>,
+    ) -> Result<(), WriteError> {
+        let mut choice = Choice::of(reading, lane);
+        let mut part = self.part(reading, lane);
+        let encode = move || {
+            let mut times = times.into_iter();
+            for object in objects {
+                if let Some(digest) = choice.digest(&object, times.next()) {
+                    part.push(object, &digest)?;
+                }
+            }
+            Ok((part.writer, choice.vectors))
+        };
+        let encoded = self.writer.progress.encoding.of(self.writer.clock, beside(encode)).await?;
+        let (part, vectors) = encoded.map_err(|source| unencoded(reading, source))?;
+        lane.read.vectors = vectors;
+        lane.part = part;
+        self.close_full(reading, lane).await
     }
 
     /// Those that are not as the base has them. All of them go into the roll.
@@ -297,6 +319,30 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
             self.close_gone(reading, lane).await?;
         }
         Ok(())
+    }
+}
+
+/// Which objects of a page are meant, and what is noted of their vectors.
+struct Choice {
+    filter: Option<Arc<Filter>>,
+    columns: Arc<Columns>,
+    vectors: VectorNotes,
+}
+
+impl Choice {
+    /// Takes what the lane has noted so far, which comes back to it.
+    fn of<S>(reading: &Reading<'_>, lane: &mut Lane<'_, S>) -> Self {
+        let vectors = std::mem::take(&mut lane.read.vectors);
+        Self { filter: reading.filter.clone(), columns: reading.columns.clone(), vectors }
+    }
+
+    /// The object's digest; `None` when it is not meant.
+    fn digest(&mut self, object: &Object, times: Option<Times>) -> Option<[u8; 32]> {
+        if self.filter.as_ref().is_some_and(|filter| !filter.holds(object, times)) {
+            return None;
+        }
+        self.vectors.note(&self.columns, &object.vectors);
+        Some(object_digest(object))
     }
 }
 
