@@ -22,6 +22,7 @@ mod links;
 mod objects;
 mod preflight;
 mod receipt;
+mod sequence;
 mod standing;
 mod version;
 mod whole;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{AliasState, Conflict, Order};
+use super::{AliasState, Conflict, Order, sequence};
 use crate::backup::manifest::{FORMAT, FORMAT_VERSION};
 use crate::backup::ports::{Mode, Store};
 use crate::backup::stored::document;
@@ -105,9 +105,10 @@ pub struct Receipt {
     /// What became of objects.
     pub counts: Counts,
     /// Keys of the parts that are done.
+    #[serde(with = "sequence")]
     pub done: BTreeSet<String>,
     /// Keys of the parts whose references are written as well, where those come behind all objects.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty", with = "sequence")]
     pub linked: BTreeSet<String>,
     /// Properties that the class is made without, since they lead to classes that could not be made before it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
