@@ -61,7 +61,6 @@ struct Operator {
 }
 
 fn main() -> ExitCode {
-    elysia_allocator::keep_freed();
     // Before anything opens a connection: the process has one provider of cryptography.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         return ExitCode::FAILURE;

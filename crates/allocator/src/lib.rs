@@ -1,4 +1,4 @@
-//! The allocator of every binary, and what it is told: the one place of the workspace with a call that Rust cannot check.
+//! The allocator of both binaries, and what the plug-in tells it: the one place of the workspace with a call that Rust cannot check.
 
 use std::ffi::c_long;
 
@@ -12,7 +12,8 @@ const PURGE_DELAY: mi_option_t = 15;
 
 /// What is read, encoded and written goes round in some tens of milliseconds. Given back after 10, as is usual, nearly every
 /// page of memory is asked for anew: a backup of 40,000 objects had 115,000 page faults and 58,000 with this, and its
-/// system's time was halved, for 30 MiB more at its peak.
+/// system's time was halved, for 30 MiB more at its peak. That was measured in the plug-in; operator and workers, which have
+/// bounds of memory, do not call it.
 const KEPT_MILLISECONDS: c_long = 100;
 
 /// Keeps for a tenth of a second what was freed, unless `MIMALLOC_PURGE_DELAY` says otherwise. To be called first in `main`.

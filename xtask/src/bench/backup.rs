@@ -358,8 +358,9 @@ impl Bench {
         Ok(Figures { seconds, processor: 0.0, objects, memory: None, started: None })
     }
 
-    /// When the servers began it. Between two of their own backups they answer 500 now and then; how long it was refused does
-    /// not count.
+    /// When the servers began it. Now and then they answer 500: each node writes and removes an object first, and the server
+    /// of objects takes one of them for a folder ("Existing Object is a directory", versitygw 1.8.0). Nobody tells when it no
+    /// longer does, so a moment is waited. How long it was refused does not count.
     fn begun(&self, url: &str, body: &Value) -> Result<Instant> {
         let mut refused = String::new();
         for _ in 0..REFUSED {

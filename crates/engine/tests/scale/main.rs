@@ -100,7 +100,6 @@ async fn a_small_share_of_it_is_exact_and_bounded() {
 async fn memory_and_calls_do_not_grow_with_the_data() {
     let share = env::var("ELYSIA_SOAK_SHARE").map_or(1, |text| text.parse().unwrap());
     if let Ok(name) = env::var(PHASE) {
-        elysia_allocator::keep_freed();
         let folder = PathBuf::from(env::var_os(FOLDER).unwrap());
         let mut figures = lived(&name, share, &folder).await;
         figures["peak bytes"] = json!(peak());
