@@ -1,5 +1,6 @@
 //! Test doubles.
 
 pub mod conditions;
+pub mod grpc;
 pub mod kubernetes;
 pub mod weaviate;

@@ -1,13 +1,9 @@
 //! What a search by a vector sends, and what is read of its answer. The messages are written down here once more, so that
 //! a wrong number of a field is not wrong on both sides.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use elysia_testkit::grpc::GrpcServer;
 use elysia_weaviate::{Client, ClientOptions, Nearest};
-use h2::server;
-use http::{HeaderMap, HeaderValue, Response};
 use prost::Message;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 #[derive(Clone, Message, PartialEq)]
@@ -67,62 +63,27 @@ struct Metadata {
     id: String,
 }
 
-/// Answers one search with these ids; what it was asked comes out of the task.
-async fn answering(ids: &[Uuid]) -> (Client, JoinHandle<Request>) {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
-    let address = listener.local_addr().expect("an address");
+/// Answers searches with these ids.
+async fn answering(ids: &[Uuid]) -> (Client, GrpcServer) {
     let found = |id: &Uuid| Found { metadata: Some(Metadata { id: id.to_string() }) };
-    let reply = Reply { results: ids.iter().map(found).collect() };
-    let task = tokio::spawn(async move {
-        let (stream, _) = listener.accept().await.expect("a client");
-        let mut connection = server::handshake(stream).await.expect("HTTP/2");
-        let mut asked = None;
-        while let Some(Ok((request, mut respond))) = connection.accept().await {
-            let reply = framed(&reply);
-            asked = Some(tokio::spawn(async move {
-                let mut body = request.into_body();
-                let mut bytes = BytesMut::new();
-                while let Some(chunk) = body.data().await {
-                    let chunk = chunk.expect("a whole request");
-                    body.flow_control().release_capacity(chunk.len()).expect("room");
-                    bytes.extend_from_slice(&chunk);
-                }
-                let mut response = Response::new(());
-                response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
-                let mut stream = respond.send_response(response, false).expect("a way back");
-                stream.send_data(reply, false).expect("a way back");
-                let mut trailers = HeaderMap::new();
-                trailers.insert("grpc-status", HeaderValue::from_static("0"));
-                stream.send_trailers(trailers).expect("a way back");
-                Request::decode(&bytes[5..]).expect("a search")
-            }));
-        }
-        asked.expect("a request").await.expect("a request")
-    });
+    let reply = Reply { results: ids.iter().map(found).collect() }.encode_to_vec();
+    let server = GrpcServer::start(move |_| Ok(reply.clone())).await.expect("a port");
     let rest = "http://127.0.0.1:1".parse().expect("an address");
-    let options = ClientOptions::new(rest).grpc(format!("http://{address}").parse().expect("an address"));
-    (Client::new(options).expect("a client"), task)
-}
-
-/// A gRPC message: not compressed, its length, its bytes.
-fn framed(message: &impl Message) -> Bytes {
-    let bytes = message.encode_to_vec();
-    let mut framed = BytesMut::new();
-    framed.put_u8(0);
-    framed.put_u32(u32::try_from(bytes.len()).expect("a short message"));
-    framed.put_slice(&bytes);
-    framed.freeze()
+    let options = ClientOptions::new(rest).grpc(server.address().parse().expect("an address"));
+    (Client::new(options).expect("a client"), server)
 }
 
 #[tokio::test]
 async fn the_nearest_are_asked_for_by_name_and_tenant() {
     let ids = [Uuid::from_u128(7), Uuid::from_u128(3)];
     for (vector, tenant) in [("title", Some("acme")), ("", None)] {
-        let (client, task) = answering(&ids).await;
+        let (client, server) = answering(&ids).await;
         let search = Nearest { class: "Notes", tenant, vector, to: &[0.5, -1.0], limit: 10 };
         assert_eq!(client.nearest(search).await.expect("an answer"), ids, "in the order of the answer");
-        drop(client);
-        let asked = task.await.expect("an answer");
+        let calls = server.calls();
+        let [call] = calls.as_slice() else { panic!("{calls:?}") };
+        assert_eq!(call.path, "/weaviate.v1.Weaviate/Search");
+        let asked = Request::decode(&*call.message).expect("a search");
         assert_eq!((asked.collection.as_str(), asked.limit, asked.after.as_str()), ("Notes", 10, ""));
         assert_eq!(asked.tenant, tenant.unwrap_or_default());
         let near = asked.near_vector.expect("a vector");

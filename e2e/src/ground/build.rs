@@ -21,6 +21,9 @@ use super::progress::{elapsed, human, say};
 /// How often a build says how far it is.
 const REPORT: Duration = Duration::from_secs(20);
 
+/// How often modules are asked for: hundreds of files, any of which may break off.
+const DOWNLOADS: usize = 3;
+
 /// The binaries of one module, as they lie in the cache.
 #[derive(Clone, Debug)]
 pub(crate) struct Built {
@@ -161,8 +164,7 @@ fn build(paths: &Paths, go: &Path, module: &Module, folder: &Path) -> Result<Man
     let bin = partial.join("bin");
     fs::create_dir_all(&bin).with_context(|| format!("failed to make {}", bin.display()))?;
 
-    let mut download = module.go(go);
-    run(download.args(["mod", "download"])).with_context(|| format!("failed to download {}", module.title))?;
+    download(go, module)?;
     compile(paths, go, module, &bin, started)?;
 
     let mut files = BTreeMap::new();
@@ -179,6 +181,16 @@ fn build(paths: &Paths, go: &Path, module: &Module, folder: &Path) -> Result<Man
     fs::rename(&partial, folder)?;
     say(format!("built {} in {}", module.title, elapsed(started)));
     Ok(manifest)
+}
+
+/// What has arrived is kept, so each attempt goes on where the one before it stopped.
+fn download(go: &Path, module: &Module) -> Result<()> {
+    let once = || run(module.go(go).args(["mod", "download"]));
+    for _ in 1..DOWNLOADS {
+        let Err(error) = once() else { return Ok(()) };
+        say(format!("not all of {} arrived, once more: {error:#}", module.title));
+    }
+    once().map(drop).with_context(|| format!("failed to download {}", module.title))
 }
 
 fn compile(paths: &Paths, go: &Path, module: &Module, bin: &Path, started: Instant) -> Result<()> {

@@ -27,6 +27,8 @@ mod side;
 mod source;
 pub(crate) mod store;
 mod target;
+#[cfg(test)]
+mod target_tests;
 pub(crate) mod ways;
 pub mod work;
 

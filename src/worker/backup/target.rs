@@ -29,8 +29,9 @@ const TENANTS: usize = 1000;
 
 /// How long nodes may take to learn of a class or a tenant: measured at most half a second (`weaviate-lab` §6).
 const LEARN: Duration = Duration::from_secs(30);
-/// Between two looks at them.
-const POLL: Duration = Duration::from_millis(100);
+/// Between the first two looks at them; twice as long between the next, up to the longest.
+const POLL: Duration = Duration::from_millis(10);
+const LONGEST_POLL: Duration = Duration::from_millis(200);
 
 /// What a shard that cannot be written says of itself.
 const READ_ONLY: &str = "READONLY";
@@ -78,11 +79,15 @@ impl WeaviateTarget {
     async fn learned(&self, news: News<'_>) -> Result<(), PortError> {
         let begun = Instant::now();
         for client in self.everyone() {
+            let mut pause = POLL;
             loop {
                 match self.knows(client, news).await {
                     Ok(true) => break,
                     Err(error) if error.category() == ErrorCategory::Network => break,
-                    Ok(false) | Err(_) if begun.elapsed() < LEARN => tokio::time::sleep(POLL).await,
+                    Ok(false) | Err(_) if begun.elapsed() < LEARN => {
+                        tokio::time::sleep(pause).await;
+                        pause = LONGEST_POLL.min(pause * 2);
+                    }
                     Ok(false) => {
                         let what = match news {
                             News::Class(_) => format!("collection {}", self.name),

@@ -107,14 +107,23 @@ async fn memory_and_calls_do_not_grow_with_the_data() {
     }
     let folder = tempfile::tempdir().unwrap();
     let mut phases = BTreeMap::new();
-    for name in PHASES {
+    let begin = |name: &'static str| {
         let mut process = Command::new(env::current_exe().unwrap());
         process.args(["--ignored", "--nocapture", "--exact", "memory_and_calls_do_not_grow_with_the_data"]);
-        let status = process.env(PHASE, name).env(FOLDER, folder.path()).status().unwrap();
-        assert!(status.success(), "{name} ended with {status}");
-        let figures: Value = serde_json::from_slice(&fs::read(folder.path().join(name)).unwrap()).unwrap();
-        println!("{name}: {figures}");
-        phases.insert(name, figures);
+        (name, process.env(PHASE, name).env(FOLDER, folder.path()).spawn().unwrap())
+    };
+    let (first, others) = PHASES.split_first().unwrap();
+    // The others only read what the first one wrote, so they go side by side: their seconds are those of processes that share
+    // the machine.
+    for names in [std::slice::from_ref(first), others] {
+        let processes: Vec<_> = names.iter().copied().map(begin).collect();
+        let ended: Vec<_> = processes.into_iter().map(|(name, mut process)| (name, process.wait().unwrap())).collect();
+        for (name, status) in ended {
+            assert!(status.success(), "{name} ended with {status}");
+            let figures: Value = serde_json::from_slice(&fs::read(folder.path().join(name)).unwrap()).unwrap();
+            println!("{name}: {figures}");
+            phases.insert(name, figures);
+        }
     }
     let scale = Scale::of(share);
     let figures = json!({
