@@ -188,7 +188,7 @@ pub(super) async fn run(args: &RestoreArgs, target: &Target, printer: Printer) -
     if args.receipt.as_ref().is_some_and(|id| !layout::is_run_id(id)) {
         return Err(Stop::usage("a receipt's id has letters, digits, - and _ alone"));
     }
-    let chosen = args.chosen()?;
+    let mut chosen = args.chosen()?;
     let store = args.store.open()?;
     let manifest = find_good(&store, &args.run, &args.store, printer).await?;
     let way = way::open(&args.way, target, printer).await?;
@@ -221,7 +221,7 @@ pub(super) async fn run(args: &RestoreArgs, target: &Target, printer: Printer) -
         return Err(refused(&plan.blockers, &work, &args.store));
     }
     plan.computed.iter().for_each(|it| printer.note(&format!("{}\n", plain(&it.to_string()))));
-    consent(args, &work, &plan, &way, printer).await?;
+    chosen.must_be_empty = consent(args, &work, &plan, &way, printer).await? == Consent::ToNothing;
     if work.receipts.as_ref() != Some(&work.store) {
         printer.note(&unseen(&work));
     }
@@ -290,6 +290,26 @@ fn work(args: &RestoreArgs, chosen: &Chosen, run: String, receipts: StoreWork, w
     })
 }
 
+/// What a person agreed to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Consent {
+    /// That objects which are there change; or nothing of them is changed in this manner.
+    ToChanges,
+    /// Nobody was asked, since there was nothing that would change: so there must be nothing when it begins. To look at a
+    /// large run takes its time, and a writer may have begun meanwhile.
+    ToNothing,
+}
+
+/// Where nobody is asked: what that stands for.
+pub(super) fn unasked(conflict: Conflict, makes_class: bool, has_written: bool) -> Option<Consent> {
+    match conflict {
+        Conflict::Fail | Conflict::Skip => Some(Consent::ToChanges),
+        // One that goes on with what it has written was agreed to when it began.
+        Conflict::Overwrite | Conflict::Merge if has_written => Some(Consent::ToChanges),
+        Conflict::Overwrite | Conflict::Merge => makes_class.then_some(Consent::ToNothing),
+    }
+}
+
 /// Overwriting and merging change what is there: a person who knows how much that is types the number.
 async fn consent(
     args: &RestoreArgs,
@@ -297,11 +317,9 @@ async fn consent(
     plan: &Preflight,
     way: &Way,
     printer: Printer,
-) -> Result<(), Stop> {
-    let is_destructive = matches!(work.conflict, Conflict::Overwrite | Conflict::Merge);
-    // One that goes on with what it has written was agreed to when it began.
-    if !is_destructive || plan.class.is_some() || plan.receipt.has_written() {
-        return Ok(());
+) -> Result<Consent, Stop> {
+    if let Some(consent) = unasked(work.conflict, plan.class.is_some(), plan.receipt.has_written()) {
+        return Ok(consent);
     }
     if let Some(pattern) = way.protection(&work.into).filter(|_| !args.override_protection) {
         return Err(Stop::refused(
@@ -311,7 +329,8 @@ async fn consent(
     }
     let (objects, blind) = count(way, &work.into).await;
     if objects == Some(0) && blind.is_empty() {
-        return Ok(());
+        // Where one address is all that is known nothing proves that there are none, and a person would have to name nodes.
+        return Ok(if way.nodes.is_empty() { Consent::ToChanges } else { Consent::ToNothing });
     }
     let doing = if work.conflict == Conflict::Merge { "changes" } else { "writes over" };
     let count = objects.map_or_else(|| "an unknown number".to_owned(), |objects| objects.to_string());
@@ -326,7 +345,7 @@ async fn consent(
     }
     printer.note(&text);
     if args.yes {
-        return Ok(());
+        return Ok(Consent::ToChanges);
     }
     match objects {
         Some(objects) => {
@@ -334,7 +353,8 @@ async fn consent(
             demand(printer, &question, &objects.to_string())
         }
         None => demand(printer, &format!("Type the name of the collection, {}, to go on: ", work.into), &work.into),
-    }
+    }?;
+    Ok(Consent::ToChanges)
 }
 
 /// Objects at the node with the most: one that lags must not make a collection look smaller than it is.

@@ -21,7 +21,7 @@ use super::cleanup::days;
 use super::create::doubts;
 use super::look::{Asked, table, whole};
 use super::remove::warning;
-use super::restore::{Planned, receipt_id, render_plan};
+use super::restore::{Consent, Planned, receipt_id, render_plan, unasked};
 use super::verify::{render, told_of_native};
 use crate::worker::backup::{Chosen, RunState, RunSummary, Verdict};
 
@@ -106,6 +106,19 @@ fn receipt(has_written: bool) -> Receipt {
         "counts": {"written": 9, "skipped": 0, "merged": 0},
     }))
     .unwrap()
+}
+
+/// To look at all parts takes long enough for a writer to make the class: nobody agreed that its objects are written over.
+#[test]
+fn who_is_not_asked_has_agreed_to_no_change_of_what_is_there() {
+    for conflict in [Conflict::Overwrite, Conflict::Merge] {
+        assert_eq!(unasked(conflict, true, false), Some(Consent::ToNothing), "{conflict:?}");
+        assert_eq!(unasked(conflict, false, false), None, "{conflict:?}");
+        assert_eq!(unasked(conflict, false, true), Some(Consent::ToChanges), "{conflict:?}");
+    }
+    for conflict in [Conflict::Fail, Conflict::Skip] {
+        assert_eq!(unasked(conflict, false, false), Some(Consent::ToChanges), "{conflict:?}");
+    }
 }
 
 #[test]

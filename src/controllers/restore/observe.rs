@@ -142,7 +142,8 @@ fn backing_up(spec: &RestoreSpec, at_work: &[Job], context: &Context) -> Option<
     found.map(kube::ResourceExt::name_any)
 }
 
-/// Another restore into the same collection that may still write: an older one, or any that has a Job at work.
+/// Another restore into the same collection that may still write: an older one, or any that has a Job at work. That of a
+/// restore that is gone may be into any collection.
 fn rival(spec: &RestoreSpec, at_work: &[Job], context: &Context) -> Option<String> {
     let has_job = |name: &str| at_work.iter().any(|job| label(job, names::RESTORE_LABEL) == Some(name));
     let age = |restore: &CollectionRestore| {
@@ -159,5 +160,10 @@ fn rival(spec: &RestoreSpec, at_work: &[Job], context: &Context) -> Option<Strin
     let restores = context.stores.restores.state();
     let mut rivals: Vec<_> = restores.iter().filter(|restore| is_rival(restore)).collect();
     rivals.sort_by_key(|restore| age(restore));
-    rivals.first().map(|restore| restore.name_any())
+    let is_gone = |name: &&str| {
+        let reference = ObjectRef::<CollectionRestore>::new(name).within(&spec.namespace);
+        **name != spec.name && context.stores.restores.get(&reference).is_none()
+    };
+    let gone = || at_work.iter().filter_map(|job| label(job, names::RESTORE_LABEL)).find(is_gone);
+    rivals.first().map(|restore| restore.name_any()).or_else(|| gone().map(str::to_owned))
 }

@@ -267,6 +267,11 @@ async fn it_waits_for_a_backup_and_for_any_restore_that_is_at_work() {
         "{}",
         world.restore_conditions()
     );
+    // It was deleted, and its Job goes on: into which collection nobody says any more.
+    world.api.remove::<CollectionRestore>(NAMESPACE, "younger");
+    world.back().await;
+    assert!(world.restore_conditions().contains("CollectionRestore younger"), "{}", world.restore_conditions());
+    assert_eq!(world.restore_jobs(), ["younger-1"]);
     world.api.remove::<Job>(NAMESPACE, "younger-1");
     world.back().await;
     assert_eq!(world.restore_jobs().len(), 1);

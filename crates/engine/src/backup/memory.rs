@@ -4,7 +4,7 @@
 mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -179,6 +179,8 @@ pub struct MemoryCluster {
     aliases: Arc<Mutex<BTreeMap<String, String>>>,
     frozen: Vec<String>,
     refuses_classes: bool,
+    preempting: Option<MemoryClass>,
+    has_asked: Arc<AtomicBool>,
     computed: Arc<AtomicU64>,
     is_module_down: bool,
 }
@@ -247,6 +249,13 @@ impl MemoryCluster {
     #[must_use]
     pub fn refusing_classes(&self) -> Self {
         Self { refuses_classes: true, ..self.clone() }
+    }
+
+    /// The same cluster, in which nothing comes of the first attempt to make a class, and this one is there at the second:
+    /// somebody else's, which the client takes for its own.
+    #[must_use]
+    pub fn preempting(&self, class: MemoryClass) -> Self {
+        Self { preempting: Some(class), has_asked: Arc::default(), ..self.clone() }
     }
 
     /// The same cluster, where the modules that compute vectors do not answer.

@@ -1,18 +1,22 @@
 //! Killed at any effect: either a whole run or none; a restore that is begun again ends as one that was never cut off.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use elysia_engine::backup::catalogue::{State, list};
 use elysia_engine::backup::manifest::DataFormat;
 use elysia_engine::backup::memory::{MemoryClass, MemoryCluster, MemoryStore};
-use elysia_engine::backup::restore::{Conflict, State as Restored};
+use elysia_engine::backup::restore::{self as restoring, Conflict, State as Restored};
 use elysia_engine::backup::transform::Step;
 use elysia_engine::backup::write::{Order, Woken, put_back, woken};
 use elysia_engine::memory::{FixedClock, Fuse};
+use elysia_engine::object::{Object, Vector};
 use elysia_engine::retry::{Retry, Stop};
 use jiff::SignedDuration;
+use serde_json::{Value, json};
 
-use super::world::{class, cluster, objects, order, owner, restore, restore_order, sound, write};
+use super::world::{class, cluster, object, objects, order, owner, restore, restore_order, sound, write};
+use crate::random::Random;
 
 /// Without any patience.
 const ONCE: Retry = Retry { attempts: 1, base: Duration::ZERO, cap: Duration::ZERO, outage: Duration::ZERO };
@@ -116,6 +120,34 @@ async fn a_restore_killed_at_any_effect_is_resumed_to_the_same_end() {
             }
         }
     }
+}
+
+/// A part is as large as one of these objects.
+fn large(number: u32) -> Object {
+    let mut random = Random::of(number.into());
+    #[expect(clippy::cast_possible_truncation, reason = "any bits do, but those of what is no number")]
+    let vector = (0..4_500_000).map(|_| f32::from_bits(random.next() as u32 & !(1 << 30))).collect();
+    Object { vectors: [("title".to_owned(), Vector::Single(vector))].into(), ..object(number) }
+}
+
+#[tokio::test]
+async fn a_restore_killed_between_parts_of_one_stretch_goes_on_with_those_that_are_left() {
+    let (store, source) = (MemoryStore::default(), MemoryCluster::new(1, 1));
+    let objects: BTreeMap<_, _> = (0..3).map(large).map(|object| (object.id, object)).collect();
+    let schema = class("Articles", false);
+    source
+        .set("Articles", MemoryClass { schema, objects: [(String::new(), objects)].into(), ..MemoryClass::default() });
+    let run = Order { collections: vec!["Articles".to_owned()], ..order("one", DataFormat::Parquet) };
+    assert_eq!(write(&store, &source, &run).await.unwrap().collections[0].parts, 3);
+    let order = restore_order("Articles", "Copy", Conflict::Fail);
+    // Receipt, class, receipt, and for each part an object and the receipt: two are noted, and the third is not.
+    let (target, fuse) = (MemoryCluster::new(5, 1), Fuse::after(7));
+    restore(&store.with_fuse(fuse.clone()), &target.with_fuse(fuse), &order).await.unwrap_err();
+    let receipt: Value = serde_json::from_slice(&store.files()[&order.receipt]).unwrap();
+    assert_eq!(receipt["done"].as_array().unwrap().len(), 1, "{receipt}");
+    assert_eq!(receipt["done"][0]["parts"], 2, "{receipt}");
+    assert_eq!(restore(&store, &target, &order).await.unwrap().counts.written, 3);
+    assert_eq!(target.get("Copy").unwrap().objects, source.get("Articles").unwrap().objects);
 }
 
 #[tokio::test]
@@ -291,4 +323,81 @@ async fn a_restore_that_wrote_nothing_yet_takes_nothing_for_its_own() {
     assert!(error.contains("Copy has objects already"), "{error}");
     order.must_be_empty = false;
     restore(&store, &target, &order).await.unwrap();
+}
+
+/// An object is lost after parts were noted, and the restore that begins again for that is cut off as well, at any effect.
+#[tokio::test]
+async fn a_restore_that_began_again_does_not_take_what_it_did_before_for_done() {
+    let store = MemoryStore::default();
+    let source = cluster(40);
+    write(&store, &source, &order("one", DataFormat::Parquet)).await.unwrap();
+    for (name, tenant) in [("Articles", ""), ("Notes", "cold")] {
+        let order = restore_order(name, "Copy", Conflict::Fail);
+        let (receipt, mut lacking) = cut_off(&store, &order).await;
+        // The beginning of the first part is gone.
+        let lost: Vec<_> = lacking.objects[tenant].keys().take(5).copied().collect();
+        lacking.objects.get_mut(tenant).unwrap().retain(|id, _| !lost.contains(id));
+        for effects in 0.. {
+            store.tamper(&order.receipt, Some(receipt.clone()));
+            let (target, fuse) = (MemoryCluster::new(5, 1), Fuse::after(effects));
+            target.set("Copy", lacking.clone());
+            let second = restore(&store.with_fuse(fuse.clone()), &target.with_fuse(fuse), &order).await;
+            restore(&store, &target, &order).await.unwrap();
+            let (found, wanted) = (target.get("Copy").unwrap(), source.get(name).unwrap());
+            assert_eq!(found.objects, wanted.objects, "{name}, killed after {effects} effects");
+            if second.is_ok() {
+                break;
+            }
+        }
+    }
+}
+
+/// A restore that noted two parts and was cut off: its receipt, and what is there.
+async fn cut_off(store: &MemoryStore, order: &restoring::Order) -> (Vec<u8>, MemoryClass) {
+    for effects in 0.. {
+        store.tamper(&order.receipt, None);
+        let (target, fuse) = (MemoryCluster::new(5, 1), Fuse::after(effects));
+        restore(&store.with_fuse(fuse.clone()), &target.with_fuse(fuse), order).await.unwrap_err();
+        let Some(receipt) = store.files().get(&order.receipt).map(|receipt| receipt.to_vec()) else { continue };
+        let done: Value = serde_json::from_slice(&receipt).unwrap();
+        if done["done"].as_array().is_some_and(|parts| parts.len() >= 2) {
+            return (receipt, target.get("Copy").unwrap());
+        }
+    }
+    unreachable!("it is over before it noted two parts")
+}
+
+/// Nobody knows whether the first attempt made the class, and meanwhile somebody else did.
+#[tokio::test]
+async fn a_class_that_another_made_between_two_attempts_is_not_taken_for_ones_own() {
+    let store = MemoryStore::default();
+    write(&store, &cluster(40), &order("one", DataFormat::Parquet)).await.unwrap();
+    let live = |name: &str, tenant: &str| MemoryClass {
+        schema: class("Copy", name == "Notes"),
+        tenants: if name == "Notes" { [(tenant.to_owned(), "HOT".to_owned())].into() } else { BTreeMap::new() },
+        objects: [(tenant.to_owned(), objects(0..1))].into(),
+        ..MemoryClass::default()
+    };
+    for (name, tenant) in [("Articles", ""), ("Notes", "warm")] {
+        let order = restoring::Order {
+            retry: Retry { attempts: 3, ..Retry::default() },
+            ..restore_order(name, "Copy", Conflict::Fail)
+        };
+        store.tamper(&order.receipt, None);
+        let filled = MemoryCluster::new(5, 1).preempting(live(name, tenant));
+        let error = restore(&store, &filled, &order).await.unwrap_err().to_string();
+        assert!(error.contains("nothing was written") && error.contains("Copy has objects already"), "{name}: {error}");
+        assert_eq!(filled.get("Copy").unwrap().objects, live(name, tenant).objects, "{name}");
+        // With a schema of its own: a writer's first object makes text of everything.
+        store.tamper(&order.receipt, None);
+        let mut other = MemoryClass { objects: BTreeMap::new(), ..live(name, tenant) };
+        other.schema["properties"][1]["dataType"] = json!(["text"]);
+        let other = MemoryCluster::new(5, 1).preempting(other);
+        let error = restore(&store, &other, &order).await.unwrap_err().to_string();
+        assert!(error.contains("count"), "{name}: {error}");
+        // Its own, of which the answer was lost.
+        store.tamper(&order.receipt, None);
+        let own = MemoryCluster::new(5, 1).preempting(MemoryClass { objects: BTreeMap::new(), ..live(name, tenant) });
+        restore(&store, &own, &order).await.unwrap();
+    }
 }

@@ -1,11 +1,14 @@
 //! What others do to a store while a run is written, and answers that are lost.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use elysia_engine::backup::layout;
 use elysia_engine::backup::manifest::{DataFormat, Manifest};
-use elysia_engine::backup::memory::{MemoryCluster, MemoryStore};
+use elysia_engine::backup::memory::{MemoryClass, MemoryCluster, MemoryStore};
 use elysia_engine::backup::ports::{Got, Mode, Put, Store};
-use elysia_engine::backup::restore::Conflict;
+use elysia_engine::backup::restore::{self as restoring, Conflict};
 use elysia_engine::backup::retire::remove_run;
 use elysia_engine::backup::write::{Order, Progress, WriteError};
 use elysia_engine::category::Category;
@@ -13,7 +16,7 @@ use elysia_engine::memory::{FixedClock, Fuse};
 use elysia_engine::ports::PortError;
 use elysia_engine::retry::Retry;
 
-use super::world::{cluster, order, owner, restore, restore_order, sound, write, write_with};
+use super::world::{cluster, order, owner, restore, restore_order, restore_with, sound, write, write_with};
 
 /// A store in which something happens behind each file that is put.
 struct Meddled<F> {
@@ -156,5 +159,45 @@ async fn what_a_restore_wrote_into_meanwhile_is_left_out() {
         assert_eq!(done.await.unwrap().collections.len(), wanted, "{target}");
         runs.tamper(&begins.receipt, None);
         remove_run(&runs, "two", &owner("nightly")).await.unwrap();
+    }
+}
+
+/// While a restore waits for its next part the class is deleted, and somebody makes one of its name.
+#[tokio::test]
+async fn a_class_that_is_replaced_under_a_restore_is_not_told_as_restored() {
+    let store = MemoryStore::default();
+    let source = cluster(60);
+    write(&store, &source, &order("one", DataFormat::Parquet)).await.unwrap();
+    for is_made_again in [true, false] {
+        let order = restore_order("Articles", "Copy", Conflict::Fail);
+        store.tamper(&order.receipt, None);
+        let target = MemoryCluster::new(5, 1);
+        let collection = target.collection(&order.into);
+        let is_first = AtomicBool::new(true);
+        let after = |store: &MemoryStore, key: &str| {
+            let has_parts = key == order.receipt && String::from_utf8_lossy(&store.files()[key]).contains("part-");
+            if has_parts && is_first.swap(false, Ordering::Relaxed) {
+                let made = target.get("Copy").unwrap();
+                target.delete("Copy")?;
+                if is_made_again {
+                    target.set("Copy", MemoryClass { objects: BTreeMap::new(), number: 99, ..made });
+                }
+            }
+            Ok(())
+        };
+        let meddled = Meddled { store: store.clone(), after };
+        let unseen = (&FixedClock::default(), &restoring::Progress::default());
+        let error = restore_with(&meddled, &collection, &order, unseen).await.unwrap_err().to_string();
+        let words = if is_made_again { "made again" } else { "no class" };
+        assert!(error.contains(words), "{error}");
+        if is_made_again {
+            // What is there now may be anybody's.
+            let error = restore_with(&meddled, &collection, &order, unseen).await.unwrap_err().to_string();
+            assert!(error.contains("Copy has objects already"), "{error}");
+            target.delete("Copy").unwrap();
+        }
+        let done = restore_with(&meddled, &collection, &order, unseen).await.unwrap();
+        assert_eq!(done.counts.written, 60);
+        assert_eq!(target.get("Copy").unwrap().objects, source.get("Articles").unwrap().objects);
     }
 }

@@ -104,6 +104,13 @@ impl Target for MemoryCluster {
 
     async fn create(&self, class: &Value) -> Result<(), PortError> {
         self.fuse.burn()?;
+        if let Some(class) = &self.preempting {
+            if self.has_asked.swap(true, Ordering::Relaxed) {
+                return Ok(());
+            }
+            self.set(&self.name, class.clone());
+            return Err(PortError { retryable: true, ..refuse("there is no leader".to_owned()) });
+        }
         if self.get(&self.name).is_some() {
             return Err(refuse("the class exists".to_owned()));
         }

@@ -48,6 +48,7 @@ pub(super) use receipt::save;
 pub use receipt::{Counts, Receipt, State};
 pub(crate) use standing::unlike;
 pub(crate) use version::unknown_to;
+use whole::{Sameness, sameness};
 
 use super::digest::Contents;
 use super::manifest::{ByTenant, by_tenant};
@@ -60,6 +61,7 @@ use super::stages::StageTime;
 use super::stored::StoredError;
 use super::transform::{Select, Step, Transformation, Unconverted};
 use super::verify::Fault;
+use crate::category::Category;
 use crate::ports::{Clock, PortError};
 use crate::retry::{Retry, Stop, patiently};
 
@@ -227,6 +229,7 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
             tenants,
             mut receipt,
             is_new,
+            is_changed,
             is_guarded,
             references,
             blockers,
@@ -244,11 +247,11 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         receipt.made.extend(tenants.iter().cloned());
         receipt.makes_class |= class.is_some();
         let is_told_anew = std::mem::replace(&mut receipt.aliases, aliases) != receipt.aliases;
-        if receipt.go_on(self.order) || is_new || is_told_anew || receipt.made.len() > made || class.is_some() {
+        if receipt.go_on(self.order) || is_changed || is_told_anew || receipt.made.len() > made || class.is_some() {
             self.save(&receipt).await?;
         }
         if let Some(class) = &class {
-            self.create(class, &receipt).await?;
+            self.create(class, &receipt, &tenants).await?;
         }
         if !tenants.is_empty() {
             self.call(async || self.target.create_tenants(&tenants).await).await?;
@@ -277,6 +280,7 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
             manner.pass = Pass::References;
             self.parts(manner, read, &mut receipt).await?;
         }
+        self.is_still_there(&receipt).await?;
         let tenants = source.indexes.first().and_then(|(_, own)| own.tenants.as_ref());
         let rested =
             tenants.into_iter().flatten().filter(|it| it.activity == "COLD" && receipt.made.contains(&it.name));
@@ -332,10 +336,32 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
         Ok(patiently((retry, self.clock, self.stop), look).await??)
     }
 
+    /// Whether the class is still the one that was written into. While parts were waited for somebody may have deleted it,
+    /// and what they made of its name is not the whole of the backup: the same restore begins again.
+    async fn is_still_there(&self, receipt: &Receipt) -> Result<(), RestoreError> {
+        let class = self.call(async || self.target.class().await).await?;
+        let what = if class.is_none() {
+            "deleted"
+        } else if self.call(async || sameness(self.target, receipt).await).await? == Sameness::Other {
+            "made again"
+        } else {
+            return Ok(());
+        };
+        let message = format!("collection {} was {what} while it was restored", self.order.into);
+        Err(PortError { category: Category::Weaviate, retryable: true, message }.into())
+    }
+
     /// Makes the class. Where the servers refuse it, nothing is left of the restore: no receipt keeps the run from being
     /// retired, or the collection from being backed up.
-    async fn create(&self, class: &Value, receipt: &Receipt) -> Result<(), RestoreError> {
-        let Err(error) = self.call(async || self.target.create(class).await).await else { return Ok(()) };
+    async fn create(&self, class: &Value, receipt: &Receipt, tenants: &[String]) -> Result<(), RestoreError> {
+        let mut attempts = 0;
+        let create = async || {
+            attempts += 1;
+            self.target.create(class).await
+        };
+        let Err(error) = self.call(create).await else {
+            return if attempts > 1 { self.is_own(class, tenants).await } else { Ok(()) };
+        };
         if !error.retryable && !receipt.has_written() && matches!(self.target.class().await, Ok(None)) {
             let receipt = [self.order.receipt.clone()];
             // A key that may write and not remove leaves it: it says that nothing was written.
@@ -344,6 +370,33 @@ impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
             return Err(PortError { message, ..error }.into());
         }
         Err(error.into())
+    }
+
+    /// Whether a class that was asked for more than once may be the one that was asked for: an attempt that seemed to fail
+    /// made it, or somebody else did between two attempts, and writes into it.
+    async fn is_own(&self, class: &Value, tenants: &[String]) -> Result<(), RestoreError> {
+        let into = &self.order.into;
+        let found = self.call(async || self.target.class().await).await?.unwrap_or_default();
+        let unlike = unlike(&found, class, into);
+        if !unlike.is_empty() {
+            return Err(RestoreError::Blocked(unlike));
+        }
+        if self.order.conflict != Conflict::Fail && !self.order.must_be_empty {
+            return Ok(());
+        }
+        let mut all = vec![None];
+        if !tenants.is_empty() {
+            let there = self.call(async || self.target.tenants().await).await?;
+            let is_there = |name: &&String| there.iter().any(|tenant| tenant.name == **name);
+            all = tenants.iter().filter(is_there).map(|name| Some(name.as_str())).collect();
+        }
+        for tenant in all {
+            if self.call(async || self.target.has_objects(tenant).await).await? {
+                let (into, tenant) = (into.clone(), tenant.map(str::to_owned));
+                return Err(RestoreError::Blocked(vec![Blocker::NotEmpty { into, tenant }]));
+            }
+        }
+        Ok(())
     }
 
     async fn save(&self, receipt: &Receipt) -> Result<(), RestoreError> {

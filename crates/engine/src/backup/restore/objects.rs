@@ -21,8 +21,9 @@ use crate::backup::write::beside;
 use crate::object::Object;
 use crate::ports::Clock;
 
-/// Objects of one batch, and their bytes: within some percent of the fastest, with short calls.
-const BATCH_OBJECTS: usize = 500;
+/// Objects of one batch, and their bytes: of 500 objects in a batch servers took five percent less in a second than of
+/// 1,000 (384 dimensions, 1.38.2). About as many are in one group of a part, and a small batch behind it would be waited for.
+const BATCH_OBJECTS: usize = 1_200;
 const BATCH_BYTES: usize = 4 << 20;
 
 impl<S: Store, R: Store, T: Target, C: Clock> Restorer<'_, S, R, T, C> {
@@ -188,13 +189,14 @@ fn merged(was: &Object, object: &Object) -> Object {
     out
 }
 
-/// Cuts objects into batches, in their order.
+/// Cuts objects into batches, in their order, and as evenly as their bytes allow.
 pub(crate) fn batches(objects: &[Object]) -> impl Iterator<Item = &[Object]> {
+    let most = objects.len().div_ceil(objects.len().div_ceil(BATCH_OBJECTS).max(1));
     let mut rest = objects;
     std::iter::from_fn(move || {
         let mut bytes = 0;
         let mut length = 0;
-        for object in rest.iter().take(BATCH_OBJECTS) {
+        for object in rest.iter().take(most) {
             bytes += object.bytes();
             if length > 0 && bytes > BATCH_BYTES {
                 break;
@@ -205,4 +207,33 @@ pub(crate) fn batches(objects: &[Object]) -> impl Iterator<Item = &[Object]> {
         rest = behind;
         (length > 0).then_some(batch)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn objects_are_cut_evenly_and_within_the_bounds() {
+        let object = |letters: usize| Object {
+            id: Uuid::nil(),
+            properties: json!({"text": "x".repeat(letters)}).as_object().cloned().unwrap_or_default(),
+            vectors: BTreeMap::new(),
+        };
+        for (count, letters, wanted) in [
+            (0, 1, vec![]),
+            (1, 1, vec![1]),
+            (1_200, 1, vec![1_200]),
+            (1_250, 1, vec![625, 625]),
+            (2_401, 1, vec![801, 801, 799]),
+            (5, 2 << 20, vec![1, 1, 1, 1, 1]),
+            (2, 8 << 20, vec![1, 1]),
+        ] {
+            let objects = vec![object(letters); count];
+            let found: Vec<_> = batches(&objects).map(<[_]>::len).collect();
+            assert_eq!(found, wanted, "{count} of {letters}");
+        }
+    }
 }

@@ -39,6 +39,9 @@ pub struct Preflight {
     pub receipt: Receipt,
     /// Whether there was none.
     pub is_new: bool,
+    /// Whether it says something else than what is stored: what does not count any more must not count for the next one
+    /// either, which may find other things there.
+    pub is_changed: bool,
     /// Whether objects that are there are somebody else's unless they are what the restore writes: it was cut off before it
     /// could note a part, and nothing tells the class from another one that was made and filled under its name since.
     pub is_guarded: bool,
@@ -78,7 +81,7 @@ pub(super) async fn look<S: Store, R: Store, T: Target>(
 ) -> Result<(Preflight, Option<Origin>), StoredError> {
     let found = stored::read::<Receipt, _>(receipts, &order.receipt).await?.map(|(receipt, _)| receipt);
     let is_new = found.is_none();
-    let receipt = found.unwrap_or_else(|| Receipt::begin(order, now));
+    let receipt = found.clone().unwrap_or_else(|| Receipt::begin(order, now));
     let mut out = Preflight {
         manifest: None,
         index: None,
@@ -89,6 +92,7 @@ pub(super) async fn look<S: Store, R: Store, T: Target>(
         computed: Vec::new(),
         receipt,
         is_new,
+        is_changed: is_new,
         is_guarded: false,
         references: References::default(),
         blockers: Vec::new(),
@@ -137,6 +141,7 @@ pub(super) async fn look<S: Store, R: Store, T: Target>(
         named(target, &index.aliases, order, &mut out).await?;
     }
     out.index = own.cloned();
+    out.is_changed = found.is_none_or(|found| found != out.receipt);
     Ok((out, origin))
 }
 
