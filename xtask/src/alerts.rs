@@ -126,6 +126,7 @@ fn backups() -> Vec<Case> {
         |state: &str, value| always("elysia_backup_drill_state", "nightly", &format!(r#"state="{state}""#), value);
     let left_out = |values: &str| of("elysia_backup_collections_left_out", "nightly", "", values);
     let due = |second| always("elysia_backup_due_timestamp_seconds", "nightly", "", second);
+    let hourly = |values: &str| of("elysia_backup_due_timestamp_seconds", "nightly", "", values);
     let success = |second| always("elysia_backup_success_timestamp_seconds", "nightly", "", second);
     let memory = |kind: &str, which: &str, value| {
         always(&format!("elysia_{kind}_worker_memory_bytes"), "nightly", &format!(r#"which="{which}""#), value)
@@ -146,6 +147,14 @@ fn backups() -> Vec<Case> {
         case("ElysiaBackupLate", seven, &["nightly"], vec![due(60)]),
         case("ElysiaBackupLate", seven, &["nightly"], vec![due(60), success(30)]),
         case("ElysiaBackupLate", seven, &[], vec![due(60), success(90)]),
+        // One of each hour: what is due moves on while each time has its run, and stays where it was once none comes.
+        case(
+            "ElysiaBackupLate",
+            seven,
+            &[],
+            vec![hourly("60x60 3660x60 7260x60 10860x60 14460x60 18060x60 21660x240")],
+        ),
+        case("ElysiaBackupLate", 9 * 60, &["nightly"], vec![hourly("60x60 3660x540"), success(90)]),
         case("ElysiaBackupLate", 5 * 60, &[], vec![due(60)]),
         case(
             "ElysiaRestoreFailed",

@@ -7,6 +7,8 @@ use elysia_api::common::Schedule;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::retention::SKEW;
+
 /// Fields of a line of crontab(5).
 const FIELDS: usize = 5;
 
@@ -84,14 +86,15 @@ impl Timetable {
     }
 
     /// The time for which something is to be started now; `None` when nothing is due. `served` is when it was done
-    /// last, or since when it is wanted. What was missed several times is due once, for the latest of them.
+    /// last, or since when it is wanted. What was missed several times is due once, for the latest of them. A `served` of the
+    /// future was noted by a clock that was wrong: it must not keep anything from being done until it has come.
     pub fn due(&self, served: Timestamp, now: Timestamp) -> Option<Timestamp> {
         if self.suspended {
             return None;
         }
         let latest = self.cron.find_previous_occurrence(&now.to_zoned(self.zone.clone()), true).ok()?.timestamp();
         let in_time = self.deadline.is_none_or(|deadline| now.duration_since(latest) <= deadline);
-        (latest > served && in_time).then_some(latest)
+        ((latest > served || is_of_the_future(served, now)) && in_time).then_some(latest)
     }
 
     /// The last time up to this one, served or not, however late it is; `None` while it is suspended.
@@ -111,6 +114,11 @@ impl Timetable {
         let next = self.cron.find_next_occurrence(&now.to_zoned(self.zone.clone()), false).ok()?;
         Some(next.timestamp())
     }
+}
+
+/// Whether a time lies so far in the future that the clock which noted it was wrong, or this one is.
+pub(crate) fn is_of_the_future(time: Timestamp, now: Timestamp) -> bool {
+    time.duration_since(now) > SKEW
 }
 
 /// The zone from the compiled database alone: the machine's own may be absent or of another year.
@@ -160,8 +168,10 @@ mod tests {
             // Missed four times, done once.
             ("2026-05-01T03:00:05Z", "2026-05-05T11:00:00Z", Some("2026-05-05T03:00:00Z")),
             ("2026-05-05T11:00:01Z", "2026-05-05T11:00:02Z", None),
-            // A clock that was wrong: what was done in the future is done.
-            ("2030-01-01T00:00:00Z", "2026-05-05T11:00:00Z", None),
+            // Clocks differ by minutes.
+            ("2026-05-05T03:00:00Z", "2026-05-05T02:30:00Z", None),
+            // A clock that was years ahead: nothing would be done until then.
+            ("2030-01-01T00:00:00Z", "2026-05-05T11:00:00Z", Some("2026-05-05T03:00:00Z")),
         ];
         for (served, now, due) in cases {
             assert_eq!(nightly.due(at(served), at(now)), due.map(at), "{served} {now}");

@@ -37,8 +37,7 @@ pub async fn reconcile(object: Arc<CollectionBackup>, context: Shared) -> Result
             let failure = acted.as_ref().err().map(EffectError::chain);
             let status = backup::status(&object, &spec, &scene.observed, &plan, failure.as_deref(), now);
             let ledger = scene.observed.ledger.seen().cloned().flatten();
-            let due = spec.timetable.as_ref().and_then(|timetable| timetable.latest(now));
-            let due = due.filter(|due| *due > spec.created);
+            let due = backup::due(&spec, status.last_success.as_ref().map(|time| time.0), now);
             (status, ledger, due, requeue(plan.recheck.unwrap_or(scene.way.interval), &key), acted)
         }
     };

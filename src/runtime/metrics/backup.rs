@@ -76,7 +76,7 @@ impl BackupGauges {
             )?,
             due_at: make.gauge(
                 "elysia_backup_due_timestamp_seconds",
-                "The last time of a backup's schedule that has come, served or not.",
+                "The first time of a backup's schedule that has come since its newest good run; while there is none, the last one that has come.",
                 &OBJECT,
             )?,
             drilled_at: make.gauge(

@@ -64,10 +64,6 @@ pub fn retirement(
     let holding = holding(&runs, &compared);
     let holders = last_holders(&holding);
     let suspect = suspect(&runs, &compared, &shrunk, &lacking(&holding));
-    let is_good = |run: &&Run| !suspect.contains_key(&run.id);
-    let good: Vec<Breadth> = (compared.iter().filter(is_good))
-        .filter_map(|run| Some(runs.iter().find(|told| told.id == run.id)?.breadth))
-        .collect();
     for run in &mut compared {
         let Some(told) = runs.iter().find(|told| told.id == run.id) else { continue };
         run.is_suspect = suspect.contains_key(&run.id);
@@ -78,9 +74,15 @@ pub fn retirement(
         }
         // One that leaves something out does not stand in for a whole one.
         run.is_verified &= told.judged.as_ref().is_none_or(|it| !it.is_damaged && it.left_out.is_empty());
-        run.is_verified &= stands_in(told.breadth, good.iter().copied());
         run.is_in_use = told.is_in_use;
         run.is_last_holder = holders.contains(&run.id);
+    }
+    let breadth = |run: &Run| runs.iter().find(|told| told.id == run.id).map(|told| told.breadth);
+    // One that nobody read back is no reason to let the last verified one go.
+    let verified: Vec<Breadth> =
+        compared.iter().filter(|run| run.is_verified && !run.is_suspect).filter_map(breadth).collect();
+    for run in &mut compared {
+        run.is_verified &= breadth(run).is_some_and(|breadth| stands_in(breadth, verified.iter().copied()));
     }
     // Retention stops at what cannot be read, wherever that is among the others.
     compared.extend(runs.iter().filter(|run| run.state == RunState::Unreadable).map(|run| Run {

@@ -131,6 +131,30 @@ async fn retention_stops_at_a_run_that_shrank() {
 }
 
 #[tokio::test]
+async fn the_last_verified_run_stays_while_no_fuller_one_is_verified() {
+    let store = MemoryStore::default();
+    let order = write::Order {
+        filter: Some("id is not null".parse().unwrap()),
+        retry: Retry { attempts: 1, ..Retry::default() },
+        ..write::Order::new("1".to_owned(), owner("nightly"), vec!["A".to_owned()])
+    };
+    let (clock, stop, progress) = (FixedClock::default(), Stop::default(), write::Progress::default());
+    let source = cluster(10);
+    let writer =
+        Writer { store: &store, source: &source, clock: &clock, stop: &stop, progress: &progress, order: &order };
+    writer.write().await.unwrap();
+    assert!(verify_written(&store, "1", None, &owner("nightly")).await.unwrap().is_sound());
+    for run in ["2", "3"] {
+        write(&store, run, "nightly", 10).await.unwrap();
+    }
+    let now = FixedClock::default().now();
+    let seen = async || told(&verdicts(&store, &owner("nightly"), &last(1), now).await);
+    assert_eq!(seen().await, ["3: newest, last", "2: ", "1: last verified"]);
+    assert!(verify_written(&store, "2", None, &owner("nightly")).await.unwrap().is_sound());
+    assert_eq!(seen().await, ["3: newest, last", "2: last verified", "1: "]);
+}
+
+#[tokio::test]
 async fn an_attempt_goes_under_an_id_of_its_own_and_a_run_that_is_there_is_done() {
     let store = MemoryStore::default();
     let next = async |policy: &str| match attempt(&store, "r", &owner(policy)).await {

@@ -1,13 +1,10 @@
 //! The Job of a policy: writes a run, compares it, reads it back, retires what is to be retired, and says so.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use elysia_api::names;
 use elysia_core::backup::ledger::{Attempt, BackupLedger, Stage, TOLD_REASONS, TOLD_RUNS, Totals};
-use elysia_core::backup::suspicion::Expectation;
-use elysia_core::cluster::spec::matches_pattern;
 use elysia_engine::backup::catalogue;
 use elysia_engine::backup::manifest::Manifest;
 use elysia_engine::backup::patient::Patient;
@@ -24,6 +21,7 @@ use tracing::{info, warn};
 
 use super::base::base;
 use super::board::{Board, load, save};
+use super::comparing::{compare, written_is_listed};
 use super::drill;
 use super::judged::{self, Shelf};
 use super::rate::{Rate, pace};
@@ -162,6 +160,7 @@ async fn work<S: Store, B: Board, G: Ground>(
     drill::sweep(job, hands, ground, ledger).await?;
     let store = &hands.patient(patience);
     let mut shelf = judged::shelf(store, owner).await?;
+    compare(job, hands, &mut shelf).await?;
     if let Some(work) = &job.drill {
         drill::drill(job, work, hands, ground, ledger, &mut shelf).await?;
         summarize(ledger, &shelf);
@@ -174,7 +173,8 @@ async fn work<S: Store, B: Board, G: Ground>(
         let run = written(job, hands, ledger, &shelf).await?;
         tell(ledger, |attempt| attempt.run = Some(run.clone()));
         shelf = judged::shelf(store, owner).await?;
-        compare(job, hands, &mut shelf, &run).await?;
+        written_is_listed(&shelf, &run)?;
+        compare(job, hands, &mut shelf).await?;
         if job.verify {
             read_back(job, hands, ledger, &mut shelf, &run).await?;
         }
@@ -355,42 +355,6 @@ pub(super) async fn collections<S: Store, B: Board>(
         return Err(Failure::permanent(format!("there is nothing to back up; collection {first}: {why}")));
     }
     Ok(names)
-}
-
-async fn compare<S: Store, B: Board>(
-    job: &BackupJob,
-    hands: &Hands<'_, S, B>,
-    shelf: &mut Shelf,
-    run: &str,
-) -> Result<(), Failure> {
-    let Some(known) = shelf.runs.iter().find(|known| known.manifest.run == run) else { return Ok(()) };
-    let manifest = &known.manifest;
-    let store = &hands.patient(job.backup.patience);
-    let restored = catalogue::restored(store, &manifest.owner.cluster, manifest.started_at).await?;
-    let mut left_out: BTreeMap<_, _> =
-        restored.iter().map(|(name, restoring)| (name.clone(), restoring.why())).collect();
-    left_out.extend(job.left_out.clone());
-    let declared: BTreeSet<_> = job.backup.collections.iter().flatten().cloned().collect();
-    let is_excluded = |name: &&str| job.backup.exclude.iter().any(|pattern| matches_pattern(pattern, name));
-    // Only what the run was to hold and really lacks was left out.
-    left_out.retain(|name, _| {
-        manifest.collection(name).is_none()
-            && !manifest.lacks.contains_key(name)
-            && !is_excluded(&name.as_str())
-            && (job.left_out.contains_key(name) || declared.is_empty() || declared.contains(name))
-    });
-    // What is excluded, or cannot be written, nobody expects.
-    let names = shelf.runs.iter().flat_map(|known| &known.manifest.collections).map(|note| note.name.as_str());
-    let excluded: BTreeSet<_> = names.filter(is_excluded).map(str::to_owned).collect();
-    // What the operator knows of ends, or is told of there. Of what a receipt alone says nobody may hear, for ever.
-    let is_interrupted =
-        |name: &str| !job.left_out.contains_key(name) && restored.get(name).is_some_and(|restoring| !restoring.is_over);
-    let (interrupted, expected): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        left_out.clone().into_iter().partition(|(name, _)| is_interrupted(name));
-    let left_out_names =
-        job.left_out.keys().chain(expected.keys()).chain(manifest.lacks.keys()).chain(&excluded).cloned().collect();
-    let expected = Expectation { max_shrink: job.max_shrink, declared, left_out: left_out_names, interrupted };
-    judged::compare(store, shelf, run, &expected, &left_out, SystemClock.now()).await
 }
 
 /// Reads the run back, unless that was done. A store that could not be asked says nothing about the run.

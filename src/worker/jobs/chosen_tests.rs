@@ -2,7 +2,7 @@
 
 use elysia_engine::backup::filter::Expression;
 use elysia_engine::backup::layout;
-use elysia_engine::backup::manifest::RunMode;
+use elysia_engine::backup::manifest::{FORMAT, FORMAT_VERSION, RunMode};
 use elysia_engine::backup::ports::{Mode, Store as _};
 use elysia_engine::backup::restore::{Receipt, State};
 use elysia_engine::backup::seal::Key;
@@ -144,6 +144,63 @@ async fn a_run_builds_on_the_newest_that_is_good_and_holds_the_same() {
     let shelf = judged::shelf(&sealed.store, &owner()).await.unwrap();
     assert_eq!(base(&shelf, &filtered, Some(&key(1))), Some(id(5, "eeee")));
     assert_eq!(base(&shelf, &filtered, Some(&key(2))), None);
+}
+
+#[tokio::test]
+async fn chains_go_as_a_whole_when_the_rules_say_so_and_one_that_may_not_go_keeps_no_other() {
+    let bench = Bench::new();
+    let orders = ["aaaa", "bbbb", "cccc", "dddd", "eeee", "ffff", "gggg", "hhhh", "iiii"];
+    let runs: Vec<String> = (1..).zip(orders).map(|(day, order)| id(day, order)).collect();
+    // Three nights' runs build on one another, as with `fullEvery: 3`.
+    for at in 0..runs.len() {
+        let base = (at % 3 > 0).then(|| runs[at - 1].clone());
+        write_as(&bench.store, &runs[at], &BOTH, |order| order.base = base).await;
+        if at < 6 {
+            let attempt = bench.backup(&job(orders[at], &json!({"last": 3}))).await.attempt.unwrap();
+            let gone: &[String] = if at == 5 { &[runs[2].clone(), runs[1].clone(), runs[0].clone()] } else { &[] };
+            assert_eq!((attempt.retired.as_slice(), attempt.trouble), (gone, None), "{}", runs[at]);
+        }
+    }
+    // Somebody else's run builds on one that is to go, and what was cut off goes all the same.
+    let strange = id(10, "jjjj");
+    write_as(&bench.store, &strange, &BOTH, |order| order.base = Some(runs[3].clone())).await;
+    let key = layout::in_run(&strange, layout::MANIFEST);
+    let mut manifest: Value = serde_json::from_slice(&bench.store.files()[&key]).unwrap();
+    manifest["owner"]["policy"] = json!("ai/other (v)");
+    bench.store.tamper(&key, Some(serde_json::to_vec(&manifest).unwrap()));
+    for run in [id(11, "kkkk"), id(12, "llll")] {
+        write(&bench.store, &run, &BOTH).await;
+    }
+    let begun = json!({"format": FORMAT, "version": FORMAT_VERSION, "owner": owner(), "at": "2026-05-01T03:00:00Z"});
+    let key = layout::in_run("old", layout::BEGUN);
+    bench.store.put(&key, serde_json::to_vec(&begun).unwrap().into(), Mode::Create).await.unwrap();
+    let attempt = bench.backup(&job("llll", &json!({"last": 2}))).await.attempt.unwrap();
+    assert_eq!(attempt.retired, [runs[8].clone(), runs[7].clone(), runs[6].clone()]);
+    let trouble = attempt.trouble.unwrap();
+    assert!(trouble.contains(&format!("run {strange} builds on run {}", runs[3])), "{trouble}");
+    assert!(!bench.store.folders(layout::RUNS).await.unwrap().contains(&"old".to_owned()));
+}
+
+#[tokio::test]
+async fn the_last_verified_run_stays_while_no_fuller_one_is_verified() {
+    let bench = Bench::new();
+    let one = |order: &str, verify: bool| {
+        backup_job(order, |job| {
+            job["retention"] = json!({"last": 1});
+            job["verify"] = json!(verify);
+        })
+    };
+    write_as(&bench.store, &id(1, "aaaa"), &BOTH, |order| order.filter = Some(all())).await;
+    bench.backup(&one("aaaa", true)).await;
+    // The filter was taken away, and nobody reads these back.
+    for (day, order, gone) in [(2, "bbbb", vec![]), (3, "cccc", vec![id(2, "bbbb")])] {
+        write(&bench.store, &id(day, order), &BOTH).await;
+        let ledger = bench.backup(&one(order, false)).await;
+        assert_eq!((ledger.attempt.unwrap().retired, ledger.totals.verified), (gone, 1), "{order}");
+    }
+    write(&bench.store, &id(4, "dddd"), &BOTH).await;
+    let attempt = bench.backup(&one("dddd", true)).await.attempt.unwrap();
+    assert_eq!(attempt.retired, [id(1, "aaaa"), id(3, "cccc")]);
 }
 
 /// The receipt of a restore that took this.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use elysia_core::backup::ledger::{DrillNote, RunNote, TOLD_LEFT_OUT, TOLD_REASONS};
-use elysia_core::backup::suspicion::{Contents, Expectation, judge};
+use elysia_core::backup::suspicion::{Contents, Expectation, Past, baseline, judge};
 use elysia_core::retention::breadth::{Breadth, stands_in};
 use elysia_engine::backup::catalogue::{self, State};
 use elysia_engine::backup::layout;
@@ -49,6 +49,9 @@ pub(crate) struct Judged {
     /// Collections that it leaves out, and why.
     #[serde(default)]
     pub(crate) left_out: BTreeMap<String, String>,
+    /// Collections that runs before it held and that it was not asked for: it says nothing of them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    not_asked: BTreeSet<String>,
 }
 
 impl Judged {
@@ -68,6 +71,7 @@ impl Judged {
             is_damaged: false,
             is_accepted: false,
             left_out: BTreeMap::new(),
+            not_asked: BTreeSet::new(),
         }
     }
 
@@ -106,6 +110,16 @@ impl Known {
     /// Whether later runs are compared with it: it is complete and nothing is wrong with it.
     pub(super) fn is_good(&self) -> bool {
         self.doubt.is_none() && self.judged.as_ref().is_some_and(Judged::is_whole)
+    }
+
+    /// As later runs are compared with it. What was not counted is no measure: it has none then.
+    fn past(&self, not_asked: bool) -> Past {
+        let judged = self.judged.as_ref().filter(|_| not_asked);
+        let not_asked = judged.into_iter().flat_map(|judged| &judged.not_asked);
+        Past {
+            contents: contents(&self.manifest, 0),
+            silent: self.manifest.lacks.keys().chain(not_asked).cloned().collect(),
+        }
     }
 
     pub(super) fn holding(&self) -> Holding<'_> {
@@ -280,16 +294,18 @@ fn contents(manifest: &Manifest, estimated: u64) -> Contents {
 }
 
 impl Shelf {
-    /// Whether a run stands in for the good ones when those are to go: it leaves nothing out, and was to hold as much.
+    /// Whether a run stands in for the good ones that were verified when those are to go: it leaves nothing out, and was to
+    /// hold as much. One that nobody read back is no reason to let the last verified one go.
     pub(super) fn stands_in(&self, run: &Known) -> bool {
-        let good = self.runs.iter().filter(|known| known.is_good()).map(|known| breadth(&known.manifest));
+        let good = self.runs.iter().filter(|known| known.is_good() && known.is_verified());
+        let good = good.map(|known| breadth(&known.manifest));
         run.judged.as_ref().is_some_and(|judged| !judged.is_damaged && judged.left_out.is_empty())
             && stands_in(breadth(&run.manifest), good)
     }
 }
 
-/// Compares this run with the newest good one before it, if nobody has yet; how many objects there are with the newest
-/// good one that was to hold the same.
+/// Compares this run with the good ones before it, if nobody has yet; how many objects there are with those that were to hold
+/// the same.
 pub(super) async fn compare<S: Store>(
     store: &S,
     shelf: &mut Shelf,
@@ -303,15 +319,18 @@ pub(super) async fn compare<S: Store>(
         return Ok(());
     };
     let own = &shelf.runs[at].manifest;
-    let mut good = shelf.runs[at + 1..].iter().filter(|known| known.is_good()).map(|known| &known.manifest);
-    let before = good.clone().next();
-    let like = good.find(|manifest| manifest.is_like(own));
+    let good = shelf.runs[at + 1..].iter().filter(|known| known.is_good());
+    let like = good.clone().filter(|known| known.manifest.is_like(own));
     let mut judged = Judged::new(now);
     judged.left_out.clone_from(left_out);
-    judged.against = like.or(before).map(|manifest| manifest.run.clone());
-    // What was not counted neither shrank nor is a measure: it had none, or has as many as can be.
-    let contents_of = |manifest: Option<&Manifest>| manifest.map(|it| contents(it, 0)).unwrap_or_default();
-    judged.suspect = judge(&contents_of(before), &contents_of(like), &contents(own, u64::MAX), expected);
+    judged.against = like.clone().chain(good.clone()).next().map(|known| known.manifest.run.clone());
+    // Whoever takes a collection out of a policy does not miss it; where it is back, it is compared with what it was.
+    let before = baseline(good.map(|known| known.past(false)));
+    let like = baseline(like.map(|known| known.past(true)));
+    // What was not counted did not shrink: it has as many as can be.
+    judged.suspect = judge(&before, &like, &contents(own, u64::MAX), expected);
+    let is_not_asked = |name: &&String| own.collection(name).is_none() && !expected.expects(name);
+    judged.not_asked = before.keys().chain(like.keys()).filter(is_not_asked).cloned().collect();
     put(store, run, &judged).await?;
     shelf.runs[at].judged = Some(judged);
     Ok(())

@@ -96,6 +96,67 @@ async fn what_a_run_lacks_is_no_measure_and_the_rest_of_it_is() {
 }
 
 #[tokio::test]
+async fn what_was_left_out_and_is_lost_afterwards_is_missed_and_its_last_holder_stays() {
+    let all = [("Articles", 9), ("Notes", 1000)];
+    for (what, found, told) in [
+        ("it is gone", &all[..1], "it lacks collection Notes, of which the run before it had 1000 objects"),
+        (
+            "it is back with a part",
+            &[("Articles", 9), ("Notes", 10)],
+            "collection Notes has 10 objects and had 1000: 99 % less, more than the 50 % of maxShrink",
+        ),
+    ] {
+        let bench = Bench::new();
+        write(&bench.store, RUNS[0], &all).await;
+        bench.backup(&keep_one("aaaa")).await;
+        write(&bench.store, RUNS[1], &all[..1]).await;
+        lacks(&bench.store, RUNS[1], &["Notes"]);
+        let ledger = bench.backup(&keep_one("bbbb")).await;
+        assert_eq!((ledger.totals.suspect, ledger.attempt.unwrap().retired), (0, vec![]), "{what}");
+        for run in &RUNS[2..] {
+            write(&bench.store, run, found).await;
+            let ledger = bench.backup(&keep_one(order(run))).await;
+            assert_eq!(ledger.runs[0].suspect, [told], "{what}, {run}");
+        }
+        let left = bench.store.folders(layout::RUNS).await.unwrap();
+        assert!(left.contains(&RUNS[0].to_owned()), "{what}: {left:?}");
+        // A person says that this is as it should be, and nobody asks again.
+        let accept = backup_job("ffff", |job| {
+            job["accept"] = json!(RUNS[4]);
+            job["retention"] = json!({"last": 2});
+        });
+        assert_eq!(bench.backup(&accept).await.totals.suspect, 0, "{what}");
+        let next = "20260507T030000Z-gggg";
+        write(&bench.store, next, found).await;
+        assert_eq!(bench.backup(&keep_one("gggg")).await.totals.suspect, 0, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_taken_out_for_a_while_is_not_missed_and_is_compared_when_it_is_back() {
+    let naming = |order: &str, names: &Value| backup_job(order, |job| job["backup"]["collections"] = names.clone());
+    let (both, one) = (json!(["Articles", "Notes"]), json!(["Articles"]));
+    for (what, back, suspect) in [
+        ("as it was", ("Notes", 900), vec![]),
+        (
+            "with a part",
+            ("Notes", 10),
+            vec!["collection Notes has 10 objects and had 1000: 99 % less, more than the 50 % of maxShrink"],
+        ),
+    ] {
+        let bench = Bench::new();
+        write(&bench.store, RUNS[0], &[("Articles", 9), ("Notes", 1000)]).await;
+        bench.backup(&naming("aaaa", &both)).await;
+        for run in &RUNS[1..3] {
+            write(&bench.store, run, &[("Articles", 9)]).await;
+            assert_eq!(bench.backup(&naming(order(run), &one)).await.totals.suspect, 0, "{what}, {run}");
+        }
+        write(&bench.store, RUNS[3], &[("Articles", 9), back]).await;
+        assert_eq!(bench.backup(&naming("dddd", &both)).await.runs[0].suspect, suspect, "{what}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_excluded_is_not_asked_for_and_not_missed() {
     let weaviate = FakeWeaviate::start(&["w-0"]).await.unwrap();
     for name in ["Articles", "Notes", "NotesOld", "Scratch"] {

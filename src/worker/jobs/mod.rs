@@ -7,6 +7,7 @@ mod base;
 mod board;
 #[cfg(test)]
 mod chosen_tests;
+mod comparing;
 mod copy;
 pub(crate) mod drill;
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! What a policy's Job takes away once its run is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use elysia_core::backup::ledger::BackupLedger;
 use elysia_core::backup::zone;
 use elysia_core::retention::{Run, SKEW, decide, of_the_future};
 use elysia_engine::backup::catalogue::{self, State};
 use elysia_engine::backup::ports::Store;
-use elysia_engine::backup::retire::remove_run;
+use elysia_engine::backup::retire::{RetireError, remove_run, remove_runs};
 use elysia_engine::ports::Clock as _;
 use jiff::{SignedDuration, Timestamp};
 use tracing::info;
@@ -72,24 +72,69 @@ pub(super) async fn retired<S: Store, B: Board>(
         return Err(Failure::permanent(message));
     }
     let decisions = decide(&runs, &job.retention.rules(), &zone(job.zone.as_deref()), now);
-    // The oldest first: whatever stops this, the newer ones are there.
-    for decision in decisions.iter().rev().filter(|decision| decision.is_retired()) {
+    let going: BTreeSet<&str> =
+        decisions.iter().filter(|decision| decision.is_retired()).map(|decision| decision.id.as_str()).collect();
+    let mut refused = None;
+    for chain in chains(&runs, &going) {
         if hands.stop.is_set() {
             return Err(Failure { message: "stopped as asked".to_owned(), is_permanent: false });
         }
-        remove_run(hands.store, &decision.id, owner).await?;
-        shelf.runs.retain(|known| known.manifest.run != decision.id);
-        tell(ledger, |attempt| attempt.retired.push(decision.id.clone()));
+        let mut gone = Vec::new();
+        let removed = remove_runs(hands.store, &chain, owner, &mut |run, _| gone.push(run.to_owned())).await;
+        shelf.runs.retain(|known| !gone.contains(&known.manifest.run));
+        tell(ledger, |attempt| attempt.retired.extend(gone));
+        refused = refused.or(refusal(removed)?);
     }
     let deadline = i64::try_from(job.deadline_seconds).map_or(SignedDuration::MAX, SignedDuration::from_secs);
     let old = deadline.saturating_add(ABANDONED_AFTER);
     for (run, since) in std::mem::take(&mut shelf.unfinished) {
         if now.duration_since(since) > old && is_unfinished(hands.store, &run).await? {
-            remove_run(hands.store, &run, owner).await?;
-            info!(run, "removed what was begun and never finished");
+            let removed = remove_run(hands.store, &run, owner).await;
+            if removed.is_ok() {
+                info!(run, "removed what was begun and never finished");
+            }
+            refused = refused.or(refusal(removed)?);
         }
     }
-    Ok(())
+    refused.map_or(Ok(()), Err)
+}
+
+/// Runs that go, those together that build on one another: the engine takes them away from the newest on, and none alone on
+/// which another builds. The oldest first: whatever stops this, the newer ones are there.
+fn chains(runs: &[Run], going: &BTreeSet<&str>) -> Vec<Vec<String>> {
+    let mut chains: Vec<(Timestamp, BTreeSet<&str>)> = Vec::new();
+    for run in runs.iter().filter(|run| going.contains(run.id.as_str())) {
+        let mut newest = run.finished_at;
+        let named = run.bases.iter().chain([&run.id]).map(String::as_str);
+        let mut chain: BTreeSet<&str> = named.filter(|run| going.contains(run)).collect();
+        chains.retain(|(at, other)| {
+            let is_apart = chain.is_disjoint(other);
+            if !is_apart {
+                newest = newest.max(*at);
+                chain.extend(other);
+            }
+            is_apart
+        });
+        chains.push((newest, chain));
+    }
+    chains.sort();
+    chains.into_iter().map(|(_, chain)| chain.into_iter().map(str::to_owned).collect()).collect()
+}
+
+/// What keeps a run from going that keeps no other; anything else ends retirement.
+fn refusal(removed: Result<u64, RetireError>) -> Result<Option<Failure>, Failure> {
+    match removed {
+        Ok(_) => Ok(None),
+        Err(error @ (RetireError::Needed { .. } | RetireError::NoRun(_))) => Ok(Some(error.into())),
+        Err(
+            error @ (RetireError::NotOwner { .. }
+            | RetireError::NoOwner
+            | RetireError::NoRunId(_)
+            | RetireError::Unreadable { .. }
+            | RetireError::Stored(_)
+            | RetireError::Port(_)),
+        ) => Err(error.into()),
+    }
 }
 
 /// Why runs are not told apart by their age: the worker began long after the operator made its Job, or before it. Either its

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use super::backup::Hands;
 use super::board::MemoryBoard;
 use super::work::{BackupJob, RestoreJob};
-use super::{backup, restore};
+use super::{backup, comparing, judged, restore};
 use crate::worker::LEDGER_KEY;
 use crate::worker::backup::native::Pace;
 use crate::worker::backup::ways::{Ways, ways};
@@ -198,6 +198,40 @@ async fn a_run_that_shrank_is_suspect_stops_retention_and_can_be_accepted() {
     let ledger = bench.backup(&accept).await;
     assert_eq!((ledger.totals.runs, ledger.totals.suspect), (1, 0));
     assert_eq!(ledger.attempt.unwrap().retired, ["20260502T030000Z-bbbb", "20260503T030000Z-cccc"]);
+}
+
+#[tokio::test]
+async fn a_run_that_nobody_compared_is_compared_by_the_next_job_and_counts_as_good_no_longer() {
+    // Its worker died before it had compared it, on its last attempt; or a person wrote it for this policy.
+    let unread = |order: &str| {
+        backup_job(order, |job| {
+            job["retention"] = json!({"last": 1});
+            job["verify"] = json!(false);
+        })
+    };
+    let bench = Bench::new();
+    write(&bench.store, "20260501T030000Z-aaaa", &[("Articles", 900), ("Notes", 3)]).await;
+    bench.backup(&unread("aaaa")).await;
+    write(&bench.store, "20260502T030000Z-bbbb", &[("Articles", 10)]).await;
+    write(&bench.store, "20260502T120000Z", &[("Articles", 890), ("Notes", 3)]).await;
+    write(&bench.store, "20260503T030000Z-cccc", &[("Articles", 10), ("Notes", 3)]).await;
+    let ledger = bench.backup(&unread("cccc")).await;
+    let suspect: Vec<usize> = ledger.runs.iter().map(|run| run.suspect.len()).collect();
+    assert_eq!(suspect, [1, 0, 2, 0], "{:?}", ledger.runs);
+    assert_eq!(ledger.runs[0].suspect[0].split(':').next(), Some("collection Articles has 10 objects and had 890"));
+    let attempt = ledger.attempt.unwrap();
+    assert_eq!((attempt.retired, attempt.trouble), (Vec::<String>::new(), None));
+    assert_eq!(ledger.last_success, Some(ledger.runs[1].finished_at));
+}
+
+#[tokio::test]
+async fn a_run_that_the_store_does_not_list_yet_is_looked_for_again() {
+    let bench = Bench::new();
+    write(&bench.store, "20260501T030000Z-aaaa", &[("Articles", 9)]).await;
+    let shelf = judged::shelf(&bench.store, &owner()).await.unwrap();
+    assert_eq!(comparing::written_is_listed(&shelf, "20260501T030000Z-aaaa"), Ok(()));
+    let failed = comparing::written_is_listed(&shelf, "20260502T030000Z-bbbb").unwrap_err();
+    assert!(!failed.is_permanent && failed.message.contains("20260502T030000Z-bbbb"), "{failed}");
 }
 
 #[tokio::test]

@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use super::ledger::{Attempt, BackupLedger, DrillNote, RunNote, Stage};
 use super::standing::{self, standing};
 use super::work::{Work, noted, work};
-use super::{BackupSpec, Intent, Observed, Plan, RECHECK_AT_REST, RECHECK_LATER, Step, Task};
+use super::{BackupSpec, Intent, Observed, Plan, RECHECK_AT_REST, RECHECK_LATER, Step, Task, waits_since};
 use crate::condition::{self, Finding};
 use crate::feed::JobState;
+use crate::schedule::is_of_the_future;
 
 /// The time for which a drill is to be started now, as nothing else is.
 pub(super) fn due(spec: &BackupSpec, observed: &Observed, ledger: &BackupLedger) -> Option<Timestamp> {
@@ -21,11 +22,16 @@ pub(super) fn due(spec: &BackupSpec, observed: &Observed, ledger: &BackupLedger)
     if !may_follow(spec, observed, ledger) || ledger.runs.iter().all(RunNote::is_suspect) {
         return None;
     }
-    let served = observed.intent.as_ref().and_then(|intent| intent.drilled);
-    let time = drill.timetable.due(served.unwrap_or(spec.created), observed.now)?;
+    let time = drill.timetable.due(served(observed).unwrap_or(spec.created), observed.now)?;
     // The note of what was served may be lost, and the verdict not.
     let is_done = ledger.last_drill.as_ref().is_some_and(|last| last.order == spec.drilling(time));
     (!is_done).then_some(time)
+}
+
+/// The time of the drills' schedule that was served last, if that is known. What a clock noted that was ahead is not served.
+fn served(observed: &Observed) -> Option<Timestamp> {
+    let served = observed.intent.as_ref()?.drilled?;
+    (!is_of_the_future(served, observed.now)).then_some(served)
 }
 
 /// Whether the last work lets a drill follow: a run that is done, or a drill that is over.
@@ -105,7 +111,10 @@ fn unfinished(spec: &BackupSpec, observed: &Observed, ledger: &BackupLedger, why
 /// What keeps a drill from starting. The policy stands as it did, since its runs do.
 fn obstacle(spec: &BackupSpec, observed: &Observed, ledger: &BackupLedger, intent: &Intent) -> Option<Plan> {
     let (reason, message, needs_a_person) = observed.obstacle(spec, &Task::Drill)?;
-    let since = intent.drilled.unwrap_or(spec.created);
+    let since = match (&spec.drill, intent.drilled) {
+        (Some(drill), Some(due)) => waits_since(&drill.timetable, served(observed).unwrap_or(due), due),
+        (None, Some(_)) | (_, None) => spec.created,
+    };
     let is_late = observed.now.duration_since(since) > spec.deadline;
     let mut plan = standing(spec, observed, ledger);
     let is_bad = plan.findings.iter().any(|finding| finding.kind == ConditionType::Stalled);

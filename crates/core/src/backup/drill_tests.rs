@@ -182,6 +182,15 @@ fn a_drill_that_never_began_stays_due_behind_a_run() {
 }
 
 #[test]
+fn a_drill_that_a_clock_noted_which_was_ahead_holds_no_other_up() {
+    let spec = drilled();
+    let mut seen = rested(&spec, TIME);
+    seen.intent.as_mut().unwrap().drilled = Some(at("2026-09-01T04:00:00Z"));
+    let intent = started(&plan(&spec, &seen)).unwrap();
+    assert_eq!((intent.order, intent.drilled), (spec.drilling(at(TIME)), Some(at(TIME))));
+}
+
+#[test]
 fn the_cluster_of_the_drill_is_what_it_waits_for() {
     let spec = policy(|object| {
         object["spec"]["schedule"] = json!({"cron": "0 3 * * *"});

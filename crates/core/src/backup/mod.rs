@@ -30,6 +30,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::condition::{self, Finding};
 use crate::feed::{FailedRun, JobState};
+use crate::schedule::{Timetable, is_of_the_future};
 use crate::sight::Sight;
 use ledger::{Attempt, BackupLedger, Stage};
 pub use observed::Observed;
@@ -151,7 +152,10 @@ fn wanted(spec: &BackupSpec, observed: &Observed, ledger: &BackupLedger) -> Opti
     let run = || Task::Run { left_out: observed.left_out(spec) };
     let last = observed.intent.clone();
     let is_busy = observed.jobs.iter().any(|job| job.state == JobState::Active);
-    let Intent { order: _, due, run_now, mut drilled } = last.clone().unwrap_or_default();
+    let Intent { order: _, due, run_now, drilled } = last.clone().unwrap_or_default();
+    // A time that a clock noted which was ahead is not served. Whatever is done anew for it goes by its order, and the worker
+    // finds the run of that in the store.
+    let [due, mut drilled] = [due, drilled].map(|time| time.filter(|time| !is_of_the_future(*time, observed.now)));
     if !is_busy {
         if !drill::is_over(spec, observed, ledger) {
             // Whatever takes the place of a drill that was not done leaves it due.
@@ -234,12 +238,31 @@ fn obstacle(
 ) -> Option<Plan> {
     let (reason, message, needs_a_person) = observed.obstacle(spec, task)?;
     let finding = Finding::fails(ConditionType::Ready, reason, message.clone());
-    let since = intent.due.unwrap_or(spec.created);
-    let is_late = spec.timetable.is_some() && observed.now.duration_since(since) > spec.deadline;
+    // Nothing was ever served, or nobody knows what was: then it has waited since the last time at least.
+    let served = observed.intent.as_ref().map_or(Some(spec.created), |last| last.due);
+    let is_late = spec.timetable.as_ref().is_some_and(|timetable| {
+        let since = intent.due.map_or(spec.created, |due| waits_since(timetable, served.unwrap_or(due), due));
+        observed.now.duration_since(since) > spec.deadline
+    });
     let kind = if needs_a_person || is_late { ConditionType::Stalled } else { ConditionType::Reconciling };
     let mut findings = vec![finding, standing::verified(ledger)];
     findings.push(Finding::holds(kind, reason, message));
     Some(at_rest(findings, Some(RECHECK_LATER)))
+}
+
+/// Since when work waits that is due for this time, its last: since the first time of its schedule that came after the one
+/// which was served last. The last one moves on with every time that passes.
+fn waits_since(timetable: &Timetable, served: Timestamp, due: Timestamp) -> Timestamp {
+    timetable.next(served).map_or(due, |first| first.min(due))
+}
+
+/// The first time of the schedule that has come since the last good run, or since the policy was made; where every time has
+/// a good run after it the last one that has come. While it is suspended, and before its first time, there is none.
+pub fn due(spec: &BackupSpec, last_success: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    let timetable = spec.timetable.as_ref()?;
+    let latest = timetable.latest(now).filter(|latest| *latest > spec.created)?;
+    let served = last_success.map_or(spec.created, |last| last.max(spec.created));
+    Some(waits_since(timetable, served, latest))
 }
 
 fn at_rest(findings: Vec<Finding>, recheck: Option<SignedDuration>) -> Plan {

@@ -23,20 +23,50 @@ pub struct Expectation {
     pub interrupted: BTreeMap<String, String>,
 }
 
-/// Why this run is Suspect; none: it is not. Collections are missed beside the last good run, `before`. Objects are counted
-/// beside the last good one that was to hold the same, `like`: where a filter or the mode is another, fewer say nothing.
+impl Expectation {
+    /// Whether a run that does not hold this collection lacks it: whoever takes one out of the list does not expect it.
+    pub fn expects(&self, name: &str) -> bool {
+        let Self { max_shrink: _, declared, left_out, interrupted } = self;
+        !left_out.contains(name) && !interrupted.contains_key(name) && (declared.is_empty() || declared.contains(name))
+    }
+}
+
+/// A good run, as far as later ones are compared with it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Past {
+    /// What it holds.
+    pub contents: Contents,
+    /// Collections of which it says nothing, whether they are there or not.
+    pub silent: BTreeSet<String>,
+}
+
+/// What a run is compared with, of good ones before it, the newest first: what the newest holds, and of each collection of
+/// which that says nothing what the newest holds that does. What a run lacks that is not silent about it, somebody took out.
+pub fn baseline(newest_first: impl IntoIterator<Item = Past>) -> Contents {
+    let mut runs = newest_first.into_iter();
+    let Some(Past { contents: mut baseline, silent: mut open }) = runs.next() else { return Contents::new() };
+    open.retain(|name| !baseline.contains_key(name));
+    for Past { contents, silent } in runs {
+        if open.is_empty() {
+            break;
+        }
+        open.retain(|name| {
+            let had = contents.get(name);
+            baseline.extend(had.map(|had| (name.clone(), *had)));
+            had.is_none() && silent.contains(name)
+        });
+    }
+    baseline
+}
+
+/// Why this run is Suspect; none: it is not. Collections are missed beside the last good runs, `before`. Objects are counted
+/// beside the last good ones that were to hold the same, `like`: where a filter or the mode is another, fewer say nothing.
 pub fn judge(before: &Contents, like: &Contents, run: &Contents, expected: &Expectation) -> Vec<String> {
-    let Expectation { max_shrink, declared, left_out, interrupted } = expected;
-    // Whoever takes a collection out of the list does not expect it.
-    let is_expected = |name: &&String| {
-        !left_out.contains(*name)
-            && !interrupted.contains_key(*name)
-            && (declared.is_empty() || declared.contains(*name))
-    };
+    let Expectation { max_shrink, declared: _, left_out: _, interrupted } = expected;
     let mut reasons: Vec<String> =
         interrupted.iter().map(|(name, why)| format!("it lacks collection {name}: {why}")).collect();
     let names: BTreeSet<&String> = before.keys().chain(like.keys()).collect();
-    for name in names.into_iter().filter(is_expected) {
+    for name in names.into_iter().filter(|name| expected.expects(name)) {
         match (run.get(name), before.get(name), like.get(name)) {
             (None, Some(had), _) => {
                 reasons.push(format!("it lacks collection {name}, of which the run before it had {had} objects"));
@@ -131,6 +161,33 @@ mod tests {
         ] {
             let found = judge(&contents(before), &contents(like), &contents(run), &expected);
             assert_eq!(found.len(), reasons, "{what}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn of_what_a_run_is_silent_an_older_one_speaks() {
+        type Held = &'static [(&'static str, u64)];
+        let past = |(of, silent): &(Held, &[&str])| Past { contents: contents(of), silent: names(silent) };
+        let (all, some): (Held, Held) = (&[("Articles", 9), ("Notes", 3)], &[("Articles", 8)]);
+        for (what, newest_first, wanted) in [
+            ("there is none", &[][..], &[][..]),
+            ("one", &[(all, &[][..])], all),
+            ("what the newest holds", &[(some, &[][..]), (all, &[])], some),
+            ("what it says nothing of", &[(some, &["Notes"][..]), (all, &[])], &[("Articles", 8), ("Notes", 3)]),
+            (
+                "for many runs",
+                &[(some, &["Notes"][..]), (some, &["Notes"]), (all, &[])],
+                &[("Articles", 8), ("Notes", 3)],
+            ),
+            ("somebody took it out before", &[(some, &["Notes"][..]), (some, &[]), (all, &[])], some),
+            ("no run ever held it", &[(some, &["Notes"][..]), (some, &["Notes"])], some),
+            (
+                "the newest of them",
+                &[(some, &["Notes"][..]), (&[("Notes", 5)], &[]), (all, &[])],
+                &[("Articles", 8), ("Notes", 5)],
+            ),
+        ] {
+            assert_eq!(baseline(newest_first.iter().map(past)), contents(wanted), "{what}");
         }
     }
 

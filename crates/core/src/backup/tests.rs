@@ -158,7 +158,14 @@ fn what_was_missed_is_made_up_for_once() {
         ("served", Some("2026-05-02T03:00:00Z"), "2026-05-02T20:00:00Z", None),
         ("the next night", Some("2026-05-02T03:00:00Z"), "2026-05-03T03:00:05Z", Some("2026-05-03T03:00:00Z")),
         ("missed for a week", Some("2026-05-02T03:00:00Z"), "2026-05-09T10:00:00Z", Some("2026-05-09T03:00:00Z")),
-        ("a clock that was ahead", Some("2030-05-02T03:00:00Z"), "2026-05-09T10:00:00Z", None),
+        (
+            "a clock that was years ahead",
+            Some("2030-05-02T03:00:00Z"),
+            "2026-05-09T10:00:00Z",
+            Some("2026-05-09T03:00:00Z"),
+        ),
+        ("one that was, and nothing was due", Some("2026-05-02T03:00:00Z"), "2026-05-01T20:00:00Z", None),
+        ("clocks that differ", Some("2026-05-02T03:00:00Z"), "2026-05-02T02:59:00Z", None),
     ] {
         let mut seen = observed(now);
         if let Some(due) = due.map(at) {
@@ -288,6 +295,78 @@ fn a_run_that_cannot_begin_for_its_deadline_needs_a_person() {
     assert!(shown(&plan(&spec, &seen)).ends_with("Stalled:ClusterNotReady"));
     seen.cluster = ClusterSight::Fit;
     assert_eq!(started(&plan(&spec, &seen)).unwrap().due, Some(at("2026-05-02T03:00:00Z")), "late, and not left out");
+}
+
+#[test]
+fn what_cannot_begin_waits_since_the_first_time_that_was_missed() {
+    let hourly = |deadline: &str| {
+        policy(|object| {
+            object["spec"]["schedule"] = json!({"cron": "0 * * * *"});
+            object["spec"]["deadline"] = json!(deadline);
+        })
+    };
+    let default = nightly();
+    for (what, spec, served, now, is_stalled) in [
+        ("for less than its deadline", hourly("6h"), Some("2026-05-02T03:00:00Z"), "2026-05-02T10:00:00Z", false),
+        ("for more, and times went by", hourly("6h"), Some("2026-05-02T03:00:00Z"), "2026-05-02T10:00:01Z", true),
+        ("for weeks", hourly("6h"), Some("2026-05-02T03:00:00Z"), "2026-05-22T10:30:00Z", true),
+        ("from the first time on", hourly("6h"), None, "2026-05-01T19:00:01Z", true),
+        ("from the first time on, and not for long", hourly("6h"), None, "2026-05-01T18:59:59Z", false),
+        (
+            "the next night's time has come",
+            default.clone(),
+            Some("2026-05-02T03:00:00Z"),
+            "2026-05-04T02:59:59Z",
+            false,
+        ),
+        ("and another one", default, Some("2026-05-02T03:00:00Z"), "2026-05-04T03:00:01Z", true),
+    ] {
+        let mut seen = observed(now);
+        seen.cluster = ClusterSight::Unfit("a node is missing".to_owned());
+        if let Some(due) = served.map(at) {
+            let order = spec.at(due);
+            seen.ledger = ledger(attempt(&order, Stage::Done), vec![note("r1")]);
+            seen.intent = Some(Intent { order, due: Some(due), run_now: None, drilled: None });
+        }
+        let plan = plan(&spec, &seen);
+        assert_eq!(shown(&plan).ends_with("Stalled:ClusterNotReady"), is_stalled, "{what}: {}", shown(&plan));
+    }
+}
+
+#[test]
+fn the_time_that_is_due_is_the_first_one_without_a_good_run() {
+    let hourly = policy(|object| object["spec"]["schedule"] = json!({"cron": "0 * * * *"}));
+    let suspended = policy(|object| object["spec"]["schedule"] = json!({"cron": "0 * * * *", "suspend": true}));
+    for (what, spec, last_success, now, expected) in [
+        ("without a schedule", once(), None, "2026-05-02T12:00:00Z", None),
+        ("while it is suspended", suspended, Some("2026-05-02T03:01:00Z"), "2026-05-02T12:00:00Z", None),
+        ("before the first time", hourly.clone(), None, "2026-05-01T12:59:59Z", None),
+        ("no run ever", hourly.clone(), None, "2026-05-03T12:30:00Z", Some("2026-05-01T13:00:00Z")),
+        (
+            "every time has its run",
+            hourly.clone(),
+            Some("2026-05-02T03:01:00Z"),
+            "2026-05-02T03:59:00Z",
+            Some("2026-05-02T03:00:00Z"),
+        ),
+        (
+            "runs failed for weeks, and times go by",
+            hourly.clone(),
+            Some("2026-05-02T03:01:00Z"),
+            "2026-05-20T12:30:00Z",
+            Some("2026-05-02T04:00:00Z"),
+        ),
+        (
+            "a run took longer than an hour",
+            hourly,
+            Some("2026-05-02T05:10:00Z"),
+            "2026-05-02T05:20:00Z",
+            Some("2026-05-02T05:00:00Z"),
+        ),
+        ("nightly", nightly(), Some("2026-05-02T03:01:00Z"), "2026-05-05T12:30:00Z", Some("2026-05-03T03:00:00Z")),
+    ] {
+        assert_eq!(due(&spec, last_success.map(at), at(now)), expected.map(at), "{what}");
+    }
 }
 
 #[test]

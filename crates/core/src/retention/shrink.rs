@@ -51,13 +51,16 @@ pub enum Shrunk {
     },
 }
 
-/// What a run lacks of the one before it: a collection, or more than `max_shrink` percent of the objects of one. Without
+/// Of each collection the last run that says something of it: which, and how many objects that had.
+type Before<'a> = BTreeMap<&'a String, (&'a String, u64)>;
+
+/// What a run lacks of those before it: a collection, or more than `max_shrink` percent of the objects of one. Without
 /// `max_shrink` only collections are missed.
-pub fn shrunk(before: &Sized, run: &Sized, max_shrink: Option<u8>) -> Option<Shrunk> {
+fn shrunk(before: &Before<'_>, run: &Sized, max_shrink: Option<u8>) -> Option<Shrunk> {
     // What a run says itself that it lacks is no sign of a loss.
-    let compared = before.collections.iter().filter(|(name, _)| !run.lacks.contains(*name));
-    compared.into_iter().find_map(|(name, had)| {
-        let before = before.id.clone();
+    let compared = before.iter().filter(|(name, _)| !run.lacks.contains(**name));
+    compared.into_iter().find_map(|(name, (before, had))| {
+        let (name, before) = (*name, (*before).clone());
         let Some(objects) = run.collections.get(name) else {
             return Some(Shrunk::Missing { collection: name.clone(), before });
         };
@@ -71,10 +74,14 @@ pub fn shrunk(before: &Sized, run: &Sized, max_shrink: Option<u8>) -> Option<Shr
 pub fn judged(runs: &[Sized], max_shrink: Option<u8>) -> Vec<(Run, Option<Shrunk>)> {
     let mut runs: Vec<&Sized> = runs.iter().collect();
     runs.sort_by(|one, other| (one.finished_at, &one.id).cmp(&(other.finished_at, &other.id)));
-    let mut before: BTreeMap<&str, &Sized> = BTreeMap::new();
+    let mut before: BTreeMap<&str, Before<'_>> = BTreeMap::new();
     let mut out = Vec::with_capacity(runs.len());
     for run in runs {
-        let shrunk = before.insert(&run.choice, run).and_then(|before| shrunk(before, run, max_shrink));
+        let before = before.entry(&run.choice).or_default();
+        let shrunk = shrunk(before, run, max_shrink);
+        // Of what it lacks since that cannot be written, the run before it goes on speaking.
+        before.retain(|name, _| run.lacks.contains(*name));
+        before.extend(run.collections.iter().map(|(name, objects)| (name, (&run.id, *objects))));
         let Sized { id, finished_at, is_verified, bases, .. } = run.clone();
         let is_suspect = shrunk.is_some();
         let run = Run { id, finished_at, is_suspect, is_verified, is_in_use: false, is_last_holder: false, bases };
@@ -134,6 +141,15 @@ mod tests {
         let lacking = Sized { lacks: BTreeSet::from(["B".to_owned()]), ..run(2, &[("A", 9)]) };
         let runs = [run(1, &[("A", 10), ("B", 1)]), lacking, run(3, &[("B", 1)])];
         assert_eq!(told(&runs, Some(50)), ["", "", "collection A of run 2 is not in it"]);
+    }
+
+    #[test]
+    fn what_a_run_says_itself_that_it_lacks_is_missed_when_it_is_gone_afterwards() {
+        let lacking = |number| Sized { lacks: BTreeSet::from(["B".to_owned()]), ..run(number, &[("A", 9)]) };
+        let gone = [run(1, &[("A", 10), ("B", 1000)]), lacking(2), lacking(3), run(4, &[("A", 9)])];
+        assert_eq!(told(&gone, Some(50)), ["", "", "", "collection B of run 1 is not in it"]);
+        let back = [run(1, &[("A", 10), ("B", 1000)]), lacking(2), run(3, &[("A", 9), ("B", 10)])];
+        assert_eq!(told(&back, Some(50))[2], "collection B has 10 objects, and had 1000 in run 1");
     }
 
     #[test]
