@@ -52,6 +52,13 @@ pub async fn switch_alias(
             return changed(format!("shard {shard} is not read-only at {node}"));
         }
     }
+    // Journals of older releases do not say which class was compared.
+    if !journal.to_shards.is_empty() {
+        let there = shard_names(client, to).await.map_err(EffectError::weaviate(what.clone()))?;
+        if !are_the_same(&journal.to_shards, &there) {
+            return changed(format!("{to} was made anew after both classes were compared"));
+        }
+    }
     if let Some(node) = restarted().first() {
         return changed(format!("{node} restarted meanwhile"));
     }

@@ -147,6 +147,19 @@ pub(super) fn way(journal: Option<&Journal>) -> Way {
     }
 }
 
+/// What it means that the former settings are declared again.
+pub(super) fn back_words(journal: &Journal) -> String {
+    let from = &journal.from;
+    if journal.tenants.is_some() {
+        return format!(
+            "the settings from before are declared again. Nothing is copied back into {from}, because the collection has tenants: a further class is made with these settings and filled from the live one, with what was written since, and is switched to when that is approved, as spec.migration.approval says. {from} stays until you delete it\n"
+        );
+    }
+    format!(
+        "the settings from before are declared again. {from} has them and is kept; what was written since is copied to it before the alias leads back, which needs an approval of its own\n"
+    )
+}
+
 pub(super) async fn rollback(args: &RollbackArgs, session: &Session) -> Result<Exit, Stop> {
     let object = get(session, &args.name).await?;
     let journal = journal(session, &object).await?;
@@ -174,10 +187,7 @@ pub(super) async fn rollback(args: &RollbackArgs, session: &Session) -> Result<E
             Ok(Exit::Healthy)
         }
         Way::DeclareFormer(schema, version) => {
-            session.printer.note(&format!(
-                "the settings from before are declared again. {} has them and is kept; what was written since is copied to it before the alias leads back, which needs an approval of its own\n",
-                journal.map(|journal| journal.from).unwrap_or_default()
-            ));
+            session.printer.note(&journal.as_ref().map(back_words).unwrap_or_default());
             let patch = patch(&object, Some(&schema), Version::Named(version.as_deref()));
             declare(&object, patch, &args.change, session).await
         }

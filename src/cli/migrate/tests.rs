@@ -1,7 +1,7 @@
 //! What is shown of migrations, what would come of other settings, and what a journal lets be rolled back.
 
 use elysia_api::ElysiaCollection;
-use elysia_core::collection::migration::{Journal, Phase};
+use elysia_core::collection::migration::{Journal, Phase, Tenants};
 use elysia_core::version::ServerVersion;
 use elysia_testkit::kubernetes::KubernetesApi;
 use insta::assert_snapshot;
@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::core::ResourceExt as _;
 use serde_json::{Map, Value, json};
 
-use super::change::{Version, Way, patch, way};
+use super::change::{Version, Way, back_words, patch, way};
 use super::look::{Outlook, Standing};
 use super::*;
 use crate::cli::client::REQUEST_TIMEOUT;
@@ -137,6 +137,14 @@ fn what_can_be_rolled_back() {
         }
     }
     assert!(matches!(way(None), Way::Nothing(_)));
+}
+
+#[test]
+fn what_a_rollback_says_of_a_collection_with_tenants_is_what_is_done() {
+    let kept = journal_in(Phase::Kept);
+    assert_snapshot!(back_words(&kept), @"the settings from before are declared again. Articles has them and is kept; what was written since is copied to it before the alias leads back, which needs an approval of its own");
+    let tenanted = Journal { tenants: Some(Tenants::default()), ..kept };
+    assert_snapshot!(back_words(&tenanted), @"the settings from before are declared again. Nothing is copied back into Articles, because the collection has tenants: a further class is made with these settings and filled from the live one, with what was written since, and is switched to when that is approved, as spec.migration.approval says. Articles stays until you delete it");
 }
 
 #[derive(clap::Parser)]

@@ -170,7 +170,7 @@ pub(super) fn back(
                 format!(" {}, which is kept of another version, {until}.", kept.from)
             });
             format!(
-                "version {to} is asked for, {steps} back, in one step. No class that is kept is gone back to: where a new class is needed it is made with the settings of {to}, and every object of the live one is copied to it, with all that was written since. It takes the disk of another collection, and needs an approval of its own.{waits}\n"
+                "version {to} is asked for, {steps} back, in one step. No class that is kept is gone back to: where a new class is needed it is made with the settings of {to}, and every object of the live one is copied to it, with all that was written since. It takes the disk of another collection, and is approved as spec.migration.approval says.{waits}\n"
             )
         }
     };

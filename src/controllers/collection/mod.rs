@@ -5,6 +5,7 @@ mod bootstrap;
 mod claims;
 mod deletion;
 pub(in crate::controllers) mod emptiness;
+mod invalid;
 pub(in crate::controllers) mod journal;
 mod memory;
 pub(in crate::controllers) mod migration;
@@ -46,7 +47,11 @@ pub async fn reconcile(object: Arc<ElysiaCollection>, context: Shared) -> Result
     let before = object.status.clone().unwrap_or_default();
     let (mut happenings, mut seen, mut copies) = (Vec::new(), Vec::new(), None);
     let (status, action) = match CollectionSpec::validate(&object) {
-        Err(message) => (judge::invalid(&object, &message, now), Action::await_change()),
+        Err(message) => {
+            let told = invalid::round(&object, &message, now, &context).boxed().await?;
+            happenings.extend(told.happenings);
+            (told.status, told.recheck.map_or_else(Action::await_change, |recheck| requeue(recheck, &key)))
+        }
         Ok(mut spec) => {
             let mut scene = observe::observe(&mut spec, &object, &context).boxed().await?;
             let conflict = scene.observed.conflict.is_some();

@@ -7,7 +7,7 @@ pub(in crate::controllers) use replicas::operation;
 use elysia_api::collection::{ElysiaCollectionStatus, ShardReplicas};
 use elysia_api::{ElysiaCollection, WeaviateCluster};
 use elysia_core::cluster::{ClusterSpec, judge};
-use elysia_core::collection::migration::{Live, versions};
+use elysia_core::collection::migration::{Live, live_amid_switch, versions};
 use elysia_core::collection::repair::Look as RepairLook;
 use elysia_core::collection::{ClusterSight, CollectionSpec, Observed, claims as core_claims, questions};
 use elysia_core::sight::{BlindnessKind, Sight};
@@ -123,6 +123,10 @@ async fn look_around(
     observed.nodes = cluster_spec.node_names();
     let (migrating, migration_version, live) = migration::resolve(spec, &clients, context).await;
     observed.migration = migrating;
+    let live = match (&observed.migration, &spec.migration) {
+        (Some(look), Some(wanted)) => live_amid_switch(&spec.declared, &wanted.alias, look),
+        (None, _) | (_, None) => live,
+    };
     let Live::Class(live) = live else {
         // Of which class anything could be asked is not known.
         return Ok(scene(observed, Some(clients), cluster_spec.interval, migration_version));

@@ -64,6 +64,8 @@ const POLL: Duration = Duration::from_millis(200);
 pub(crate) struct WeaviateSource {
     ways: Ways,
     compare: CompareWork,
+    /// Whether every holder has to live: what one alone has that is away would be taken for deleted.
+    needs_every_holder: bool,
     classes: Mutex<BTreeMap<String, Arc<Class>>>,
 }
 
@@ -95,7 +97,12 @@ pub(super) struct Sides<'a> {
 
 impl WeaviateSource {
     pub(crate) fn new(ways: Ways, compare: CompareWork) -> Self {
-        Self { ways, compare, classes: Mutex::default() }
+        Self { ways, compare, needs_every_holder: false, classes: Mutex::default() }
+    }
+
+    /// The same, for work after which nothing is looked at again: no node that holds a replica may be away.
+    pub(crate) fn with_every_holder(self, needs_every_holder: bool) -> Self {
+        Self { needs_every_holder, ..self }
     }
 
     pub(super) fn ways(&self) -> &Ways {
@@ -112,7 +119,8 @@ impl WeaviateSource {
         self.learn(name, &schema).await
     }
 
-    /// Where the replicas are. A shard without any living one ends it: its objects would be missing without a word.
+    /// Where the replicas are. A shard without any living one ends it, or, where every holder is needed, one of which a
+    /// replica does not live: objects would be missing without a word.
     async fn learn(&self, name: &str, schema: &serde_json::Value) -> Result<Arc<Class>, PortError> {
         let common = &self.ways.common;
         let shards = match common.sharding_state(name).await {
@@ -134,9 +142,8 @@ impl WeaviateSource {
         };
         let nodes = common.nodes().await.map_err(|error| port(&error))?;
         let live: BTreeSet<String> = nodes.into_iter().filter(NodeStatus::is_healthy).map(|node| node.name).collect();
-        if let Some((shard, holders)) = shards.iter().find(|(_, holders)| holders.is_disjoint(&live)) {
-            let holders = holders.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-            return Err(later(format!("no node that holds shard {shard} of {name} can be asked: {holders}")));
+        if let Some(why) = unanswered(name, &shards, &live, self.needs_every_holder) {
+            return Err(later(why));
         }
         let class = Class {
             selection: Selection::of_class(schema),
@@ -467,6 +474,29 @@ impl WeaviateSource {
         }
         Ok(true)
     }
+}
+
+/// Why a collection cannot be read whole now, if so.
+fn unanswered(
+    name: &str,
+    shards: &BTreeMap<String, BTreeSet<String>>,
+    live: &BTreeSet<String>,
+    needs_every_holder: bool,
+) -> Option<String> {
+    if let Some((shard, holders)) = shards.iter().find(|(_, holders)| holders.is_disjoint(live)) {
+        let holders = holders.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        return Some(format!("no node that holds shard {shard} of {name} can be asked: {holders}"));
+    }
+    if !needs_every_holder {
+        return None;
+    }
+    let away = |(shard, holders): (&String, &BTreeSet<String>)| {
+        Some((shard.clone(), holders.iter().find(|node| !live.contains(*node))?.clone()))
+    };
+    let (shard, node) = shards.iter().find_map(away)?;
+    Some(format!(
+        "{node} holds shard {shard} of {name} and cannot be asked: what it alone has would be taken for deleted, and no comparison would tell"
+    ))
 }
 
 /// When it was made and written last, as the server says.

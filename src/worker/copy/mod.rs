@@ -77,9 +77,12 @@ pub(crate) async fn copy_over<S: Store>(
     stop: &Stop,
     progress: &Progress,
 ) -> Result<State, Failure> {
-    let target = with_only_node(target).await;
-    let source = WeaviateSource::new(with_only_node(source).await, CompareWork::Contents);
-    let mirrored = WeaviateSource::new(target.clone(), CompareWork::Contents);
+    let (source, target) = (with_only_node(source).await, with_only_node(target).await);
+    // Nothing is looked at again after a final order. Where no node has an address of its own not much is known in any case.
+    let needs_all = |ways: &Ways| order.is_final && !ways.nodes.is_empty();
+    let (all_of_source, all_of_target) = (needs_all(&source), needs_all(&target));
+    let source = WeaviateSource::new(source, CompareWork::Contents).with_every_holder(all_of_source);
+    let mirrored = WeaviateSource::new(target.clone(), CompareWork::Contents).with_every_holder(all_of_target);
     let mirror = WeaviateTarget::new(target, &order.into);
     let copier = Copier {
         states,

@@ -153,6 +153,22 @@ pub fn invalid(collection: &ElysiaCollection, message: &str, now: Timestamp) -> 
     status
 }
 
+/// The same while a migration that was in the middle of its switch is ended: which class is live, and how far that is, goes on
+/// to be told.
+pub fn invalid_amid_switch(
+    collection: &ElysiaCollection,
+    (spec, observed): (&CollectionSpec, &Observed),
+    message: &str,
+    now: Timestamp,
+) -> ElysiaCollectionStatus {
+    let before = collection.status.clone().unwrap_or_default();
+    ElysiaCollectionStatus {
+        live: live(&before, spec, observed),
+        migration: migrating(&before, spec, observed),
+        ..invalid(collection, message, now)
+    }
+}
+
 fn tell_failure(findings: &mut Vec<Finding>, failure: &Failure) {
     for finding in findings.iter_mut().filter(|finding| {
         matches!(

@@ -58,6 +58,8 @@ pub struct CollectionSpec {
     pub override_protection: bool,
     /// Whether `elysia.dev/paused` is `"true"`.
     pub paused: bool,
+    /// Why the spec of the object does not hold. Then this is what is needed to end a migration, and nothing else is done.
+    pub invalid: Option<String>,
 }
 
 impl CollectionSpec {
@@ -99,7 +101,44 @@ impl CollectionSpec {
             run_now: annotation(names::RUN_NOW_ANNOTATION),
             override_protection: annotation(names::OVERRIDE_PROTECTION_ANNOTATION).as_deref() == Some("true"),
             paused: annotation(names::PAUSED_ANNOTATION).as_deref() == Some("true"),
+            invalid: None,
         })
+    }
+
+    /// What of an object whose spec does not hold is needed to end the migration of this journal; everything else as though
+    /// it was not declared. `why`: which rule does not hold.
+    pub fn of_invalid(collection: &ElysiaCollection, journal: &migration::Journal, why: &str) -> Self {
+        let spec = &collection.spec;
+        Self {
+            namespace: collection.namespace().unwrap_or_default(),
+            name: collection.name_any(),
+            uid: collection.uid().unwrap_or_default(),
+            cluster: spec.cluster_ref.name.clone(),
+            collection: spec.collection.clone(),
+            declared: spec.collection.clone(),
+            migration: Some(migration::Wanted {
+                alias: journal.alias.clone(),
+                transform: journal.transform.clone(),
+                ..migration::Wanted::default()
+            }),
+            versions: None,
+            settings: Map::new(),
+            factor: i64::from(spec.replication.factor),
+            deletion_strategy: spec.replication.deletion_strategy,
+            copy: CopyPolicy::Off,
+            recreate: RecreatePolicy::Off,
+            deletion_policy: DeletionPolicy::Retain,
+            drift_policy: Vec::new(),
+            restore_from: None,
+            approved: None,
+            approved_by: None,
+            rollback: None,
+            clear: None,
+            run_now: None,
+            override_protection: false,
+            paused: false,
+            invalid: Some(why.to_owned()),
+        }
     }
 
     /// The class as it is created.

@@ -1,5 +1,6 @@
 //! Migrations: in order, after a crash at every write, back again, and against whatever comes up.
 
+mod invalid;
 mod kept;
 mod tenants;
 mod versions;

@@ -67,3 +67,25 @@ fn a_node_that_is_down_is_not_asked_and_that_is_told() {
     assert_eq!(told(&unknown, &class, None, 0), wanted("w-0", false, ""));
     assert_eq!(told(&unknown, &class, Some("new"), 0), wanted("the cluster", false, ""));
 }
+
+#[test]
+fn a_final_order_waits_for_every_node_that_holds_a_replica() {
+    let told = |shards: &[(&str, &[&str])], live: &[&str], needs_every_holder: bool| {
+        let Class { shards, live, .. } = class(shards, live);
+        unanswered("Articles", &shards, &live, needs_every_holder)
+    };
+    let all: &[(&str, &[&str])] = &[("a", &ALL[..2]), ("b", &ALL[1..])];
+    for (what, live, needs_every_holder, expected) in [
+        ("all live", &ALL[..], true, None),
+        ("one is away, and others have its shards", &ALL[..2], false, None),
+        ("the same, and it is final", &ALL[..2], true, Some("w-2 holds shard b of Articles and cannot be asked")),
+        ("a shard has nobody", &ALL[..1], false, Some("no node that holds shard b of Articles can be asked: w-1, w-2")),
+        ("a shard has nobody, and it is final", &ALL[..1], true, Some("no node that holds shard b")),
+    ] {
+        let why = told(all, live, needs_every_holder);
+        match expected {
+            None => assert_eq!(why, None, "{what}"),
+            Some(words) => assert!(why.as_ref().is_some_and(|why| why.starts_with(words)), "{what}: {why:?}"),
+        }
+    }
+}

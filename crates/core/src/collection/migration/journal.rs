@@ -151,9 +151,10 @@ pub struct Journal {
     /// The shards of the class that it goes back to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept_shards: Vec<String>,
-    /// The shards of the class that it was migrated to, sorted, as they were when every node saw the alias lead there. The
-    /// other class is deleted, or written over, only while the live one is still this very class: an alias survives the
-    /// deletion of its class, and leads to whatever is made under that name.
+    /// The shards of the class that it was migrated to, sorted, as they were when both classes were found the same; none when
+    /// it was another one by the time that every node saw the alias lead there, or when that is not known. The other class is
+    /// deleted, or written over, only while the live one is still this very class: an alias survives the deletion of its
+    /// class, and leads to whatever is made under that name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub to_shards: Vec<String>,
     /// Objects of the class that was migrated from, as they were counted when both classes were the same: one that has
@@ -214,6 +215,8 @@ impl Journal {
             read_only_before: None,
             freezing_since: None,
             frozen_since: None,
+            // Of a comparison that led to no switch.
+            to_shards: Vec::new(),
             tenants: self.tenants.as_ref().map(|_| Tenants::default()),
             ..self.at(Phase::Copy, now)
         };

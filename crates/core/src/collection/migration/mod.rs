@@ -217,6 +217,8 @@ fn of_phase(journal: &Journal) -> Wants {
             read_only: of(&journal.from),
             restarted_since: journal.frozen_since.or(journal.freezing_since),
             copy: true,
+            // Those of tenants have the tenants' names, by which no class is known again.
+            other_shards: journal.phase != Phase::Settle && journal.tenants.is_none(),
             ..Wants::default()
         },
         Phase::Verify => Wants { alias_at: true, ..Wants::default() },
@@ -278,16 +280,34 @@ pub fn live(collection: &str, alias: &str, look: &Look) -> Live {
     }
 }
 
+/// The same in the middle of a switch: whatever somebody lets the alias lead to then, the class that was made read-only is the
+/// one that is thawed.
+pub fn live_amid_switch(collection: &str, alias: &str, look: &Look) -> Live {
+    let journal = look.journal.seen().and_then(Option::as_ref);
+    let held = journal.filter(|journal| journal.phase.is_frozen() && !journal.phase.has_switched());
+    match (live(collection, alias, look), held) {
+        (Live::Unclear(_), Some(journal)) => Live::Class(journal.from.clone()),
+        (live, _) => live,
+    }
+}
+
 /// The class beside the live one that matters now: the one that is migrated to, the one that is kept, or the one that would
 /// be made next. `begins`: whether the live class differs in what only a new one can have.
 pub fn other(collection: &str, live: &str, journal: Option<&Journal>, begins: bool) -> String {
     let after = |number: u32| names::generation(collection, number);
+    // A person may let the alias lead to either class: that one is live then, and no rest of a migration.
     match journal {
         Some(journal) if journal.phase.is_active() => journal.to.clone(),
         // Nothing is ever copied back into a kept class with tenants: another one is made.
-        Some(journal) if journal.phase == Phase::Kept && !(begins && journal.tenants.is_some()) => journal.from.clone(),
+        Some(journal)
+            if journal.phase == Phase::Kept && journal.from != live && !(begins && journal.tenants.is_some()) =>
+        {
+            journal.from.clone()
+        }
         // What was copied before it was stopped can be gone on with.
-        Some(journal) if journal.phase == Phase::Stopped && !journal.is_rollback => journal.to.clone(),
+        Some(journal) if journal.phase == Phase::Stopped && journal.to != live && !journal.is_rollback => {
+            journal.to.clone()
+        }
         Some(journal) => unused(collection, live, journal),
         None => after(names::generation_of(collection, live).unwrap_or(1).saturating_add(1)),
     }

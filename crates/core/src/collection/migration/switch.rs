@@ -6,7 +6,9 @@ use jiff::Timestamp;
 
 use super::super::recreate::SETTLE;
 use super::super::spec::CollectionSpec;
-use super::{Act, FROZEN_AT_MOST, Journal, Look, Phase, RETRY, STEP_PATIENCE, Standing, standing};
+use super::{
+    Act, FROZEN_AT_MOST, Journal, Look, Phase, RETRY, STEP_PATIENCE, Standing, are_the_same, sorted, standing,
+};
 use crate::sight::Sight;
 
 /// What follows in this round.
@@ -94,6 +96,12 @@ impl Stand<'_> {
         if let Some(node) = self.look.restarted.first() {
             return Some(format!("{node} restarted after the shards were made read-only"));
         }
+        if *phase == Phase::Switch
+            && self.knows_the_new_class()
+            && self.new_shards().is_ok_and(|there| !are_the_same(&self.journal.to_shards, there))
+        {
+            return Some(format!("{} was made anew after both classes were compared", self.journal.to));
+        }
         if let Some(held) = &self.journal.tenants {
             return self.broken_of_tenants(held);
         }
@@ -128,10 +136,28 @@ impl Stand<'_> {
             Phase::Freeze => self.freeze(),
             Phase::Settle => self.settle(),
             Phase::Final => self.compare(),
-            _ => match self.unseen() {
-                Some(what) => Moved::Wait(what),
-                None => Moved::Acts(vec![Act::Switch(Box::new(self.journal.clone()))]),
+            _ => match (self.unseen(), self.new_shards()) {
+                (Some(what), _) => Moved::Wait(what),
+                (None, Err(what)) if self.knows_the_new_class() => Moved::Wait(what),
+                (None, _) => Moved::Acts(vec![Act::Switch(Box::new(self.journal.clone()))]),
             },
+        }
+    }
+
+    /// Whether it is known which class was compared. Journals of older releases do not say it before the switch, and those of
+    /// collections with tenants never.
+    fn knows_the_new_class(&self) -> bool {
+        !self.journal.to_shards.is_empty()
+    }
+
+    /// The shards of the class that it is migrated to; the error says what is waited for.
+    fn new_shards(&self) -> Result<&[String], String> {
+        match &self.look.other_shards {
+            Some(Sight::Seen(there)) if !there.is_empty() => Ok(there),
+            Some(Sight::Unseen(blindness)) => Err(format!("the shards of {}: {}", self.journal.to, blindness.message)),
+            Some(Sight::Seen(_)) | None => {
+                Err(format!("the shards of {} to be seen, by which it is known again", self.journal.to))
+            }
         }
     }
 
@@ -204,7 +230,14 @@ impl Stand<'_> {
                 Some(compared) if compared.is_same => {
                     // As many as the old class has, those among them that a transformation leaves out.
                     let counted = compared.source.saturating_add(ledger.left_out.unwrap_or_default());
-                    write(Journal { compared: Some(counted), ..journal.at(Phase::Switch, self.now) })
+                    // Which class was compared is known before readers and writers can come to it: what is made under its name
+                    // after the switch is another one.
+                    let to_shards = match self.new_shards() {
+                        _ if journal.tenants.is_some() => Vec::new(),
+                        Ok(there) => sorted(there.to_vec()),
+                        Err(what) => return Moved::Wait(what),
+                    };
+                    write(Journal { compared: Some(counted), to_shards, ..journal.at(Phase::Switch, self.now) })
                 }
                 Some(compared) => self.stop(&format!(
                     "{} and {} are not the same: {} of {} objects differ, the new class has {}",
@@ -226,7 +259,7 @@ impl Stand<'_> {
     /// Every node has to see the alias lead to the new class. One that stays away learns it from RAFT before it serves.
     fn verify(&self, alias: Option<&str>) -> Moved {
         let journal = self.journal;
-        let Some(shards) = self.live_shards.clone().filter(|_| self.spec.collection == journal.to) else {
+        let Some(shards) = self.live_shards.as_ref().filter(|_| self.spec.collection == journal.to) else {
             return Moved::Wait(format!("the shards of {} to be seen, by which it is known again", journal.to));
         };
         if let (true, Some(held)) = (shards.is_empty(), &journal.tenants) {
@@ -234,7 +267,7 @@ impl Stand<'_> {
         }
         if shards.is_empty() {
             // It is gone, and whatever is made under its name is another class: the old one is never deleted then.
-            return write(journal.at(Phase::Kept, self.now));
+            return write(Journal { to_shards: Vec::new(), ..journal.at(Phase::Kept, self.now) });
         }
         if alias.is_none() {
             // Somebody deleted it. Nothing else would ever let it lead anywhere again.
@@ -250,7 +283,11 @@ impl Stand<'_> {
             None => match &journal.tenants {
                 // Their shards have the tenants' names, by which no class is known again.
                 Some(held) => self.rest_after_switch(held),
-                None => write(Journal { to_shards: shards, ..journal.at(Phase::Kept, self.now) }),
+                // Of another class than the one that was compared none are known: the old one is never deleted then.
+                None if !are_the_same(&journal.to_shards, shards) => {
+                    write(Journal { to_shards: Vec::new(), ..journal.at(Phase::Kept, self.now) })
+                }
+                None => write(journal.at(Phase::Kept, self.now)),
             },
         }
     }

@@ -40,6 +40,21 @@ fn the_alias_says_which_class_is_live_and_the_journal_only_where_there_is_none()
 }
 
 #[test]
+fn whatever_the_alias_leads_to_meanwhile_the_class_that_is_read_only_is_thawed() {
+    let of = |phase: Phase, alias: &str| {
+        let alias = Sight::Seen(Some(alias.to_owned()));
+        live_amid_switch("A", "Live", &Look { alias, journal: Sight::Seen(Some(journal(phase))), ..Look::default() })
+    };
+    for phase in [Phase::Freeze, Phase::Settle, Phase::Final, Phase::Switch, Phase::Thaw] {
+        assert_eq!(of(phase, "B"), Live::Class("A".to_owned()), "{phase:?}");
+        assert_eq!(of(phase, "A_2"), Live::Class("A_2".to_owned()), "{phase:?}");
+    }
+    for phase in [Phase::Copy, Phase::Verify, Phase::Kept] {
+        assert!(matches!(of(phase, "B"), Live::Unclear(_)), "{phase:?}");
+    }
+}
+
+#[test]
 fn a_class_is_known_again_by_all_of_its_shards() {
     let names = |names: &[&str]| -> Vec<String> { names.iter().map(ToString::to_string).collect() };
     for (known, there, expected) in [
@@ -61,7 +76,9 @@ fn what_each_phase_looks_at() {
         (Phase::Create, false, None, false),
         (Phase::Copy, false, None, false),
         (Phase::Freeze, false, Some("A"), false),
-        (Phase::Switch, false, Some("A"), false),
+        (Phase::Settle, false, Some("A"), false),
+        (Phase::Final, false, Some("A"), true),
+        (Phase::Switch, false, Some("A"), true),
         (Phase::Kept, false, Some("A"), true),
         (Phase::Over, false, None, false),
         (Phase::Approve, true, Some("A_2"), true),
@@ -82,6 +99,11 @@ fn the_class_beside_the_live_one() {
         ("A_2", Some(journal(Phase::Kept)), "A"),
         ("A_2", Some(journal(Phase::Over)), "A_3"),
         ("A", Some(journal(Phase::Stopped)), "A_2"),
+        // The alias was let lead there by hand.
+        ("A", Some(journal(Phase::Kept)), "A_3"),
+        ("A_2", Some(journal(Phase::Stopped)), "A_3"),
+        ("A_5", Some(journal(Phase::Kept)), "A"),
+        ("A_5", Some(journal(Phase::Over)), "A_6"),
     ] {
         assert_eq!(other("A", live, journal.as_ref(), true), expected, "{live} {journal:?}");
     }
@@ -89,6 +111,7 @@ fn the_class_beside_the_live_one() {
     let tenanted = Journal { tenants: Some(Tenants::default()), ..journal(Phase::Kept) };
     assert_eq!(other("A", "A_2", Some(&tenanted), true), "A_3");
     assert_eq!(other("A", "A_2", Some(&tenanted), false), "A");
+    assert_eq!(other("A", "A", Some(&tenanted), false), "A_3");
     let mut long = journal(Phase::Over);
     for number in 0..40 {
         long.history = long.with_itself();

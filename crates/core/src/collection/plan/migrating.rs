@@ -51,7 +51,7 @@ impl<'a> Planner<'a> {
         {
             return Some(Part::Stuck(Reason::JournalElsewhere, message));
         }
-        match migration::live(&self.spec.declared, &wanted.alias, look) {
+        match migration::live_amid_switch(&self.spec.declared, &wanted.alias, look) {
             Live::Class(_) => None,
             Live::Unclear(why) => Some(Part::Stuck(Reason::MigrationBlocked, why)),
             Live::Unseen(kind, why) => {
@@ -330,6 +330,10 @@ impl<'a> Planner<'a> {
         if let Some(why) = self.stranger() {
             return Part::Stuck(Reason::MigrationBlocked, format!("{what}, and it cannot be made read-only: {why}"));
         }
+        // The last pass takes what any replica lists: one that missed a deletion would bring the object back.
+        if let Some(why) = &self.unsettled {
+            return Part::Working(Reason::Migrating, format!("{what}; approved, and its replicas come first: {why}"));
+        }
         let next = Journal {
             approved: true,
             approved_by: journal.approved_by.clone().or_else(|| self.spec.approved_by.clone()),
@@ -381,6 +385,7 @@ impl<'a> Planner<'a> {
             self.call_off(journal, look, "the live class has the declared settings");
         }
         if let (Phase::Kept, Part::InSync(_), Some(first)) = (journal.phase, &schema, journal.strayed.first())
+            && self.is_live(journal, look)
             && let Some((name, Sight::Seen(former))) = &look.other
             && *name == journal.from
         {
@@ -417,6 +422,12 @@ impl<'a> Planner<'a> {
     }
 
     fn migration_called_off(&self, look: &Look, journal: &Journal) -> Option<String> {
+        if let Some(why) = &self.spec.invalid {
+            return Some(format!("the spec is not valid any more: {why}"));
+        }
+        if let Some(older) = &self.observed.conflict {
+            return Some(format!("{older} is older and claims the collection as well"));
+        }
         if self.spec.paused {
             return Some("elysia.dev/paused was set".to_owned());
         }

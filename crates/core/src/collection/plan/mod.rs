@@ -188,6 +188,38 @@ fn has_active_copies(observed: &Observed) -> bool {
 
 /// The plan for this look.
 pub fn plan(spec: &CollectionSpec, observed: &Observed, before: &ElysiaCollectionStatus, now: Timestamp) -> Plan {
+    planner(spec, observed, before, now).run()
+}
+
+/// The plan for this look at a collection whose spec does not hold: a migration by which shards are read-only is ended, and
+/// nothing else is done. The error says why that cannot be.
+pub fn plan_of_invalid(
+    spec: &CollectionSpec,
+    observed: &Observed,
+    before: &ElysiaCollectionStatus,
+    now: Timestamp,
+) -> Result<Plan, String> {
+    let Some(look) = &observed.migration else {
+        let why = observed.class.blindness().map(|blindness| blindness.message.clone());
+        return Err(why.unwrap_or_else(|| "its alias was not looked at".to_owned()));
+    };
+    let planner = planner(spec, observed, before, now);
+    if let Some(part) = planner.not_to_migrate(look) {
+        let (Part::InSync(why) | Part::Working(_, why) | Part::Stuck(_, why) | Part::Unknown(_, why)) = part;
+        return Err(why);
+    }
+    let Some(journal) = planner.frozen_migration().cloned() else {
+        return Err("it has ended meanwhile".to_owned());
+    };
+    Ok(planner.switching(look, &journal))
+}
+
+fn planner<'a>(
+    spec: &'a CollectionSpec,
+    observed: &'a Observed,
+    before: &'a ElysiaCollectionStatus,
+    now: Timestamp,
+) -> Planner<'a> {
     Planner {
         spec,
         observed,
@@ -202,8 +234,8 @@ pub fn plan(spec: &CollectionSpec, observed: &Observed, before: &ElysiaCollectio
         differ: false,
         unproved: false,
         keep_count: false,
+        unsettled: None,
     }
-    .run()
 }
 
 /// Gathers the plan of one look.
@@ -222,6 +254,16 @@ struct Planner<'a> {
     differ: bool,
     unproved: bool,
     keep_count: bool,
+    /// Why the replicas may still lack or keep what others do not, if so.
+    unsettled: Option<String>,
+}
+
+/// What replicas wait for before every one of them lists what the others do; `None` also where only a new class helps.
+fn unsettled(replicas: &Part) -> Option<String> {
+    match replicas {
+        Part::InSync(_) | Part::Stuck(Reason::CopyUnsupported | Reason::CopyOff, _) => None,
+        Part::Working(_, message) | Part::Stuck(_, message) | Part::Unknown(_, message) => Some(message.clone()),
+    }
 }
 
 /// What one part of the collection amounts to.
@@ -243,6 +285,12 @@ impl Planner<'_> {
             let journal = journal.clone();
             return self.recreating(&journal);
         }
+        if let (Some(look), Some(journal)) = (&self.observed.migration, self.frozen_migration())
+            && self.not_to_migrate(look).is_none()
+        {
+            let journal = journal.clone();
+            return self.switching(look, &journal);
+        }
         if let Some(older) = &self.observed.conflict {
             let message = format!(
                 "{older} is older and claims collection {} of {} as well; delete one of the two, the collection stays",
@@ -258,15 +306,11 @@ impl Planner<'_> {
         if let Sight::Unseen(blindness) = &self.observed.journal {
             return self.only(&Part::Unknown(Reason::Unknown, blindness.message.clone()));
         }
-        if let Some(look) = &self.observed.migration {
-            if let Some(part) = self.not_to_migrate(look) {
-                self.recheck = Some(RECHECK_LATER);
-                return self.only(&part);
-            }
-            if let Some(journal) = self.frozen_migration() {
-                let journal = journal.clone();
-                return self.switching(look, &journal);
-            }
+        if let Some(look) = &self.observed.migration
+            && let Some(part) = self.not_to_migrate(look)
+        {
+            self.recheck = Some(RECHECK_LATER);
+            return self.only(&part);
         }
         match &self.observed.class {
             Sight::Unseen(blindness) => {
@@ -383,6 +427,7 @@ impl Planner<'_> {
             &measure(self.spec, self.observed),
         );
         let replicas = self.replicas(class);
+        self.unsettled = unsettled(&replicas);
         let schema = self.schema(class, &drift, matches!(replicas, Part::Working(..)));
         let schema = self.beside_migration(&drift, schema);
         let schema = self.beside_versions(schema);

@@ -126,3 +126,50 @@ async fn a_collection_is_protected_by_its_declared_name_whichever_class_is_live(
         );
     }
 }
+
+#[tokio::test]
+async fn a_class_that_a_person_has_let_live_again_is_never_named_for_deletion() {
+    let mut world = aliased(&manual()).await;
+    world.declare(Some("text2vec-openai"));
+    world.until("Kept").await;
+    // As docs/migration.md says. The new settings are still declared.
+    world.weaviate.seed_alias("Live", "Articles");
+    advance(73 * 3600);
+    for _ in 0..8 {
+        world.step().await;
+        assert!(!world.conditions().contains("DELETE"), "{}", world.conditions());
+    }
+    let journal = world.migration_journal().unwrap();
+    assert_eq!((&journal["from"], &journal["to"]), (&json!("Articles"), &json!("Articles_3")));
+    // What a person did is undone by a person only.
+    assert!(world.conditions().contains("NeedsApproval"), "{}", world.conditions());
+    assert!(world.conditions().contains("was let lead from Articles_2 to Articles by hand"), "{}", world.conditions());
+    assert!(world.approve_migration());
+    world.until("Kept").await;
+    assert_eq!(world.weaviate.alias("Live").as_deref(), Some("Articles_3"));
+    assert_eq!(world.weaviate.ids("Articles_3"), five());
+    assert!(!world.transcript().contains("DELETE /v1/schema"));
+}
+
+#[tokio::test]
+async fn a_class_that_was_made_anew_right_after_the_switch_is_not_taken_for_the_one_that_was_compared() {
+    let mut world = aliased(&manual()).await;
+    world.declare(Some("text2vec-openai"));
+    world.until("Switch").await;
+    // The operator switched the alias and died. Somebody deletes the class, and a writer makes it again by the alias.
+    world.weaviate.remove_class("Articles_2");
+    world.weaviate.seed_class(&json!({
+        "class": "Articles_2", "vectorizer": "text2vec-openai", "replicationConfig": {"factor": 3},
+        "shardingConfig": {"desiredCount": 5},
+    }));
+    world.weaviate.seed_alias("Live", "Articles_2");
+    world.restart();
+    world.until("Kept").await;
+    for _ in 0..4 {
+        advance(24 * 3600);
+        world.step().await;
+    }
+    assert!(!world.transcript().contains("DELETE /v1/schema"));
+    assert_eq!(world.weaviate.ids("Articles"), five());
+    assert!(world.conditions().contains("Articles_2 was made anew since the switch"), "{}", world.conditions());
+}

@@ -32,8 +32,13 @@ impl Planner<'_> {
                 && other.is_some()
         };
         let resumed = last.filter(is_resumed);
-        let is_beyond =
-            last.is_some_and(|last| last.phase == Phase::Kept && last.tenants.is_none() && name != last.from);
+        // Of a class that the alias was let lead back to by hand nothing is passed over.
+        let is_beyond = last.is_some_and(|last| {
+            last.phase == Phase::Kept
+                && last.tenants.is_none()
+                && name != last.from
+                && last.from != self.spec.collection
+        });
         if is_beyond && let Some(part) = self.too_many_kept(name, look, what) {
             return part;
         }
@@ -113,7 +118,7 @@ impl Planner<'_> {
             freezing_since: None,
             frozen_since: None,
             switched_at: kept.and_then(|kept| kept.switched_at),
-            stopped: resumed.and_then(|last| last.stopped.clone()),
+            stopped: resumed.and_then(|last| last.stopped.clone()).or_else(|| self.moved_by_hand()),
             transform: if is_rollback { Vec::new() } else { wanted.transform },
             tenants: is_tenanted.then(Tenants::default),
             strayed: Vec::new(),
@@ -124,6 +129,13 @@ impl Planner<'_> {
         self.show(&journal, is_rollback);
         self.acts([Act::Write(Box::new(journal))]);
         Part::Working(Reason::Migrating, format!("{what}; it is migrated to {to}, and the journal is written first"))
+    }
+
+    /// That a person let the alias lead elsewhere than the last migration did: it is not undone before a person is asked, also
+    /// with `approval: Auto`.
+    fn moved_by_hand(&self) -> Option<String> {
+        let last = self.migration().filter(|last| last.live() != self.spec.collection)?;
+        Some(format!("alias {} was let lead from {} to {} by hand", last.alias, last.live(), self.spec.collection))
     }
 
     /// Whether the class that is kept of this migration has what is declared, and nothing is to become of objects on the way

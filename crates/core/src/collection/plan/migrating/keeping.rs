@@ -11,7 +11,11 @@ impl Planner<'_> {
     /// Deletes the class that was migrated from, when its time is over. The field `rollbackWindow` is what names it (law 2).
     /// Until then it is kept read-only. The answer is why it stays although its time is over, if only a person can say more.
     pub(super) fn let_go(&mut self, journal: &Journal, look: &Look, wanted: &Wanted) -> Option<String> {
-        let Some((_, Sight::Seen(former))) = &look.other else { return None };
+        let Some((name, Sight::Seen(former))) = &look.other else { return None };
+        // Somebody let the alias lead back: that class is live, and nothing of this migration is to be deleted.
+        if *name != journal.from || !self.is_live(journal, look) {
+            return None;
+        }
         if former.is_none() {
             // Deleted: by this operator, or by a person who needs no way back.
             self.acts([Act::Write(Box::new(journal.at(Phase::Over, self.now)))]);
@@ -53,9 +57,14 @@ impl Planner<'_> {
         None
     }
 
+    /// Whether the alias leads to the class that was migrated to.
+    pub(super) fn is_live(&self, journal: &Journal, look: &Look) -> bool {
+        look.alias == Sight::Seen(Some(journal.to.clone())) && self.spec.collection == journal.to
+    }
+
     /// Whether the class that was migrated from is there, is not live, and nobody else's.
     pub(super) fn is_kept(&self, journal: &Journal, look: &Look) -> bool {
-        let is_live = look.alias == Sight::Seen(Some(journal.to.clone())) && self.spec.collection == journal.to;
+        let is_live = self.is_live(journal, look);
         let is_looked_at = matches!(&look.other, Some((name, Sight::Seen(Some(_)))) if *name == journal.from);
         let is_former =
             matches!(&look.other_shards, Some(Sight::Seen(there)) if migration::are_the_same(&journal.shards, there));

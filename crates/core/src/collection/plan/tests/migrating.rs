@@ -70,7 +70,11 @@ fn journal(phase: Phase) -> Journal {
         pass: 2,
         shards: if frozen { vec!["s".to_owned(), "t".to_owned()] } else { Vec::new() },
         kept_shards: Vec::new(),
-        to_shards: if phase == Phase::Kept { vec!["s".to_owned(), "t".to_owned()] } else { Vec::new() },
+        to_shards: if matches!(phase, Phase::Switch | Phase::Verify | Phase::Kept) {
+            vec!["s".to_owned(), "t".to_owned()]
+        } else {
+            Vec::new()
+        },
         compared: (phase == Phase::Switch || phase.has_switched()).then_some(9),
         read_only_before: frozen.then(Vec::new),
         freezing_since: frozen.then(|| at(NOW - 10)),

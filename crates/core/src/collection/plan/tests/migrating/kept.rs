@@ -78,6 +78,11 @@ fn the_new_class_is_known_again_by_its_shards_from_the_switch_on() {
     };
     let kept = written(&looked(Some(journal(Phase::Verify)))).unwrap();
     assert_eq!((kept.phase, kept.to_shards), (Phase::Kept, vec!["s".to_owned(), "t".to_owned()]));
+    // It was made anew between the switch and the look, or an older release did not say which class was compared.
+    let anew = Observed { placement: Sight::Seen(vec![shard("x", "a")]), ..looked(Some(journal(Phase::Verify))) };
+    assert_eq!(written(&anew).unwrap().to_shards, Vec::<String>::new());
+    let old = looked(Some(Journal { to_shards: Vec::new(), ..journal(Phase::Verify) }));
+    assert_eq!(written(&old).unwrap().to_shards, Vec::<String>::new());
     let blind =
         Observed { placement: Sight::unseen(BlindnessKind::Unreachable, "no"), ..looked(Some(journal(Phase::Verify))) };
     told(&blind, "False Migrating []");
@@ -96,7 +101,71 @@ fn the_new_class_is_known_again_by_its_shards_from_the_switch_on() {
     let same = with(journal(Phase::Final), |journal, look| {
         look.ledger = Sight::Seen(Some(CopyLedger { compared: compared(0), ..says(journal, CopyStage::Done) }));
     });
-    assert_eq!(written(&same).unwrap().compared, Some(9));
+    let compared = written(&same).unwrap();
+    assert_eq!((compared.compared, compared.to_shards), (Some(9), vec!["s".to_owned(), "t".to_owned()]));
+    let mut unseen = same;
+    look(&mut unseen).other_shards = Some(Sight::unseen(BlindnessKind::Unreachable, "no"));
+    told(&unseen, "False Migrating []");
+    // Another attempt compares anew.
+    assert!(journal(Phase::Switch).thawing("no", at(NOW)).again(UID, at(NOW)).to_shards.is_empty());
+}
+
+#[test]
+fn a_class_that_was_made_anew_after_the_comparison_is_not_switched_to() {
+    let but = |shards: Sight<Vec<String>>| with(journal(Phase::Switch), |_, look| look.other_shards = Some(shards));
+    told(&but(Sight::Seen(vec!["x".to_owned()])), "False Migrating [journal Thaw!]");
+    told(&but(Sight::unseen(BlindnessKind::Unreachable, "no")), "False Migrating []");
+    told(&but(Sight::Seen(vec!["t".to_owned(), "s".to_owned()])), "False Migrating [switch]");
+    // Journals of older releases do not say which class was compared.
+    told(&looked(Some(Journal { to_shards: Vec::new(), ..journal(Phase::Switch) })), "False Migrating [switch]");
+}
+
+/// A person let the alias lead to this class; the class beside it is the one that the controller looks at.
+fn by_hand(journal: Journal, live: Value, begins: bool) -> Observed {
+    let name = live["class"].as_str().unwrap().to_owned();
+    let other = migrations::other("A", &name, Some(&journal), begins);
+    let mut observed = with(journal, |_, look| {
+        look.alias = Sight::Seen(Some(name.clone()));
+        look.other_shards = Some(Sight::Seen(Vec::new()));
+        look.other = Some((other.clone(), Sight::Seen((other == name).then(|| live.clone()))));
+    });
+    observed.class = Sight::Seen(Some(live));
+    observed
+}
+
+#[test]
+fn nobody_is_told_to_delete_the_class_that_the_alias_leads_to() {
+    let kept = || Journal { switched_at: Some(at(NOW - 7200)), shards: vec!["s".to_owned()], ..journal(Phase::Kept) };
+    let stopped = || journal(Phase::Copy).called_off("another class is live by now", at(NOW - 10));
+    let third = || {
+        let mut spec = manual();
+        spec["schema"] = json!({"shardingConfig": {"desiredCount": 5}});
+        spec
+    };
+    let automatic = || {
+        let mut spec = third();
+        spec["migration"] = json!({"alias": "Live", "approval": "Auto", "keep": 3});
+        spec
+    };
+    let check = |what: &str, spec: &Value, observed: &Observed, expected: &str| {
+        let plan = planned(spec, observed, &[]);
+        assert!(picture(&plan).ends_with(expected), "{what}: {} {:?}", picture(&plan), plan.findings);
+        let deletes = plan.findings.iter().any(|finding| finding.message.contains("DELETE"));
+        assert!(!deletes, "{what}: {:?}", plan.findings);
+        let Some(Step::Migration(act)) = plan.steps.first() else { return };
+        let Act::Write(begun) = act.as_ref() else { panic!("{what}: {act:?}") };
+        let live = observed.class.seen().unwrap().as_ref().unwrap()["class"].as_str().unwrap();
+        assert_eq!((begun.from.as_str(), begun.to.as_str(), begun.is_rollback), (live, "A_3", false), "{what}");
+        // What a person did is not undone without a person, also with `approval: Auto`.
+        assert!(begun.stopped.as_ref().unwrap().contains("by hand"), "{what}: {:?}", begun.stopped);
+    };
+    let begins = "[journal Create!]";
+    check("back, the settings still declared", &manual(), &by_hand(kept(), class(1), true), begins);
+    check("back, and others are declared", &third(), &by_hand(kept(), class(1), true), begins);
+    check("with room for more", &automatic(), &by_hand(kept(), class(1), true), begins);
+    check("back, and so are the settings", &back(), &by_hand(kept(), class(1), false), "[]");
+    check("on before the switch", &third(), &by_hand(stopped(), target(), true), begins);
+    check("on, and the settings are those", &manual(), &by_hand(stopped(), target(), false), "[]");
 }
 
 #[test]

@@ -84,6 +84,9 @@ fn whatever_comes_up_before_the_switch_thaws() {
         stops(name, &looked(Some(late)), &[]);
         let protected = Observed { protection: Some("A*".to_owned()), ..looked(Some(journal.clone())) };
         stops(name, &protected, &[]);
+        stops(name, &with(journal.clone(), |_, look| look.alias = Sight::Seen(Some("B".to_owned()))), &[]);
+        let claimed = Observed { conflict: Some("n/older".to_owned()), ..looked(Some(journal.clone())) };
+        stops(name, &claimed, &[]);
         if phase != Phase::Freeze {
             let thawed =
                 |_: &Journal, look: &mut Look| drop(look.read_only.insert("b".to_owned(), Some(vec!["s".to_owned()])));
@@ -117,6 +120,61 @@ fn whatever_comes_up_before_the_switch_thaws() {
         look.restarted = vec!["b".to_owned()];
     });
     told(&working, "False Migrating [journal Thaw!, end job]");
+}
+
+/// The plan while the spec does not hold.
+fn planned_invalid(phase: Phase, change: impl FnOnce(&Journal, &mut Look)) -> Result<Plan, String> {
+    let journal = journal(phase);
+    let mut spec = CollectionSpec::of_invalid(&object(&manual()), &journal, "it contradicts itself");
+    journal.live().clone_into(&mut spec.collection);
+    plan_of_invalid(&spec, &with(journal, change), &ElysiaCollectionStatus::default(), at(NOW))
+}
+
+#[test]
+fn a_spec_that_does_not_hold_any_more_thaws_and_what_was_switched_goes_on() {
+    for (phase, expected) in [
+        (Phase::Freeze, "False Migrating [journal Thaw!]"),
+        (Phase::Settle, "False Migrating [journal Thaw!]"),
+        (Phase::Final, "False Migrating [journal Thaw!]"),
+        (Phase::Switch, "False Migrating [journal Thaw!]"),
+        (Phase::Verify, "False Migrating [journal Kept]"),
+        (Phase::Thaw, "False Migrating [A s+t read-only false]"),
+    ] {
+        let plan = planned_invalid(phase, |_, _| {}).unwrap();
+        assert_eq!(picture(&plan), expected, "{phase:?}");
+    }
+    let switched = |_: &Journal, look: &mut Look| look.alias = Sight::Seen(Some("A_2".to_owned()));
+    assert_eq!(
+        picture(&planned_invalid(Phase::Switch, switched).unwrap()),
+        "False Migrating [journal Verify]",
+        "an operator that died right after the switch"
+    );
+    assert!(planned_invalid(Phase::Copy, |_, _| {}).is_err(), "nothing is frozen");
+    let blind = |_: &Journal, look: &mut Look| look.alias = Sight::unseen(BlindnessKind::Unreachable, "no way");
+    assert_eq!(planned_invalid(Phase::Freeze, blind).unwrap_err(), "no way");
+}
+
+#[test]
+fn approved_it_waits_for_replicas_that_may_lack_what_others_deleted() {
+    let mut spec = manual();
+    spec["replication"] = json!({"factor": 3});
+    let of = |replicas: Option<Sight<BTreeMap<String, ReplicaView>>>| {
+        let mut observed =
+            with(journal(Phase::Copy), |journal, look| look.ledger = Sight::Seen(Some(says(journal, CopyStage::Done))));
+        observed.class = Sight::Seen(Some(class(3)));
+        observed.placement = Sight::Seen(vec![shard("s", "abc"), shard("t", "abc")]);
+        observed.replicas = replicas;
+        planned(&spec, &observed, &[(names::APPROVE_ANNOTATION, &journal(Phase::Copy).hash)])
+    };
+    for replicas in [None, Some(lists([9, 9, 8])), Some(Sight::unseen(BlindnessKind::Unreachable, "no"))] {
+        let plan = of(replicas);
+        assert!(picture(&plan).ends_with("[]"), "{}", picture(&plan));
+        let waits =
+            plan.findings.iter().any(|finding| finding.message.contains("approved, and its replicas come first"));
+        assert!(waits, "{:?}", plan.findings);
+    }
+    let plan = of(Some(lists([9, 9, 9])));
+    assert!(picture(&plan).ends_with("[journal Freeze]"), "{} {:?}", picture(&plan), plan.findings);
 }
 
 #[test]

@@ -322,6 +322,26 @@ fn a_kept_class_with_tenants_is_a_persons_and_its_settings_come_back_in_another_
 }
 
 #[test]
+fn nobody_is_told_to_delete_a_class_with_tenants_to_which_the_alias_was_let_lead_back() {
+    let mut former = spec();
+    former["schema"]["vectorizer"] = json!("none");
+    let over = Journal { switched_at: Some(at(NOW - 7200)), ..tenanted(Phase::Kept) };
+    let strayed = Journal { strayed: vec!["v".to_owned()], ..over.clone() };
+    for (what, journal) in [("its window is over", over), ("tenants strayed", strayed)] {
+        let other = migrations::other("A", "A", Some(&journal), false);
+        let mut observed = changed(journal, |look| {
+            look.alias = Sight::Seen(Some("A".to_owned()));
+            look.other = Some((other.clone(), Sight::Seen((other == "A").then(|| class_of("A", "none")))));
+        });
+        observed.class = Sight::Seen(Some(class_of("A", "none")));
+        let plan = planned(&former, &observed, &[]);
+        assert_eq!(picture(&plan), "True AsDeclared []", "{what}: {:?}", plan.findings);
+        let deletes = plan.findings.iter().any(|finding| finding.message.contains("DELETE"));
+        assert!(!deletes, "{what}: {:?}", plan.findings);
+    }
+}
+
+#[test]
 fn the_journal_of_very_many_tenants_fits_into_a_config_map() {
     let tenant = |number: usize| TenantState {
         name: format!("{number:064}"),
