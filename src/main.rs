@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use elysia_engine::backup::write::THREADS_BESIDE;
 use elysia_operator::controllers::Context;
 use elysia_operator::controllers::context::{Stores, WorkerImage};
 use elysia_operator::controllers::run::{self, Scope};
@@ -67,7 +68,11 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     logging::start();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Command::Worker(_) = &arguments.command {
+        builder.max_blocking_threads(THREADS_BESIDE);
+    }
+    let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(error = chain(&error), "failed to start");

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use elysia_engine::backup::write::THREADS_BESIDE;
 use elysia_operator::cli;
 
 /// As the operator's own binary: it indexes files too.
@@ -12,7 +13,8 @@ fn main() -> ExitCode {
     elysia_allocator::keep_freed();
     // Two crypto providers are compiled in by nobody; naming the one keeps it that way. Installed twice is no harm.
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = match builder.max_blocking_threads(THREADS_BESIDE).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return cli::refuse(&format!("cannot start: {error}")),
     };

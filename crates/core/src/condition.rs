@@ -1,8 +1,10 @@
 //! Conditions: findings of the present look, merged with what the object says already.
 
 use elysia_api::condition::{ConditionType, Reason};
+use elysia_api::names;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::core::ResourceExt;
 
 /// Longest message of a condition, in characters. The API server allows 32 KiB; a person reads a few lines.
 pub const MESSAGE_LIMIT: usize = 1024;
@@ -62,6 +64,19 @@ impl Finding {
     pub fn unknown(kind: ConditionType, reason: Reason, message: impl Into<String>) -> Self {
         Self::new(kind, Value::Unknown, reason, message)
     }
+}
+
+/// Of an object whose spec cannot be honoured. One that is paused says so as everywhere: `Stalled` with the reason `Paused` is
+/// what GitOps tools take for suspended.
+pub fn of_invalid(object: &impl ResourceExt, message: &str) -> [Finding; 2] {
+    let is_paused = object.annotations().get(names::PAUSED_ANNOTATION).is_some_and(|value| value == "true");
+    let stalled = if is_paused {
+        let message = format!("elysia.dev/paused is true: nothing is changed; {message}");
+        Finding::holds(ConditionType::Stalled, Reason::Paused, message)
+    } else {
+        Finding::holds(ConditionType::Stalled, Reason::InvalidSpec, message)
+    };
+    [Finding::fails(ConditionType::Ready, Reason::InvalidSpec, message), stalled]
 }
 
 /// The conditions of an object after this look.
@@ -140,6 +155,23 @@ mod tests {
         assert_eq!(second[0].observed_generation, Some(2));
         let third = merge(&second, &ready(Value::True), Some(2), at(30));
         assert_eq!(third[0].last_transition_time, Time(at(30)));
+    }
+
+    #[test]
+    fn what_is_paused_says_so_however_its_spec_is() {
+        let object =
+            serde_json::json!({"metadata": {}, "spec": {"clusterRef": {"name": "search"}, "collection": "Articles"}});
+        let mut object: elysia_api::ElysiaCollection = serde_json::from_value(object).unwrap();
+        for (annotation, reason) in
+            [(None, Reason::InvalidSpec), (Some("false"), Reason::InvalidSpec), (Some("true"), Reason::Paused)]
+        {
+            let annotations = annotation.map(|value| (names::PAUSED_ANNOTATION.to_owned(), value.to_owned()));
+            object.metadata.annotations = Some(annotations.into_iter().collect());
+            let [ready, stalled] = of_invalid(&object, "no such mode");
+            assert_eq!((ready.value, ready.reason), (Value::False, Reason::InvalidSpec), "{annotation:?}");
+            assert_eq!((stalled.value, stalled.reason), (Value::True, reason), "{annotation:?}");
+            assert!(stalled.message.contains("no such mode"));
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use elysia_api::CollectionBackup;
 use elysia_api::backup::{BackupDrill, BackupRun, BackupState, BackupTotals, CollectionBackupStatus, DrillState};
-use elysia_api::condition::{ConditionType, Reason};
+use elysia_api::condition::ConditionType;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -117,10 +117,7 @@ pub fn status(
 /// The status of a policy whose spec cannot be honoured.
 pub fn invalid(backup: &CollectionBackup, message: &str, now: Timestamp) -> CollectionBackupStatus {
     let mut status = backup.status.clone().unwrap_or_default();
-    let findings = [
-        Finding::fails(ConditionType::Ready, Reason::InvalidSpec, message),
-        Finding::holds(ConditionType::Stalled, Reason::InvalidSpec, message),
-    ];
+    let findings = condition::of_invalid(backup, message);
     status.observed_generation = backup.metadata.generation;
     status.conditions = condition::merge(&status.conditions, &findings, backup.metadata.generation, now);
     status

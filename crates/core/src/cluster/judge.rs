@@ -310,11 +310,9 @@ fn raft_members(observed: &Observed, before: &WeaviateClusterStatus) -> Vec<Stri
 /// The status of a cluster whose spec cannot be honoured.
 pub fn invalid(cluster: &WeaviateCluster, message: &str, now: Timestamp) -> WeaviateClusterStatus {
     let mut status = cluster.status.clone().unwrap_or_default();
-    let findings = [
-        Finding::fails(ConditionType::Ready, Reason::InvalidSpec, message),
-        Finding::unknown(ConditionType::Available, Reason::InvalidSpec, "nothing was looked at"),
-        Finding::holds(ConditionType::Stalled, Reason::InvalidSpec, message),
-    ];
+    let [ready, stalled] = condition::of_invalid(cluster, message);
+    let available = Finding::unknown(ConditionType::Available, Reason::InvalidSpec, "nothing was looked at");
+    let findings = [ready, available, stalled];
     status.observed_generation = cluster.metadata.generation;
     status.conditions = condition::merge(&status.conditions, &findings, cluster.metadata.generation, now);
     status

@@ -1,13 +1,13 @@
 //! The status of a feed.
 
 use elysia_api::IndexSource;
-use elysia_api::condition::{ConditionType, Reason};
+use elysia_api::condition::ConditionType;
 use elysia_api::index_source::IndexSourceStatus;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{FeedSpec, Observed, Plan};
-use crate::condition::{self, Finding};
+use crate::condition;
 
 /// The status that follows.
 pub fn status(
@@ -51,10 +51,7 @@ pub fn status(
 /// The status of a feed whose spec cannot be honoured.
 pub fn invalid(feed: &IndexSource, message: &str, now: Timestamp) -> IndexSourceStatus {
     let mut status = feed.status.clone().unwrap_or_default();
-    let findings = [
-        Finding::fails(ConditionType::Ready, Reason::InvalidSpec, message),
-        Finding::holds(ConditionType::Stalled, Reason::InvalidSpec, message),
-    ];
+    let findings = condition::of_invalid(feed, message);
     status.observed_generation = feed.metadata.generation;
     status.conditions = condition::merge(&status.conditions, &findings, feed.metadata.generation, now);
     status

@@ -1,14 +1,14 @@
 //! The status of a restore.
 
 use elysia_api::CollectionRestore;
-use elysia_api::condition::{ConditionType, Reason};
+use elysia_api::condition::ConditionType;
 use elysia_api::restore::{CollectionRestoreStatus, RestorePhase, RestoredObjects};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::ledger::Stage;
 use super::{Observed, Plan, RestoreSpec};
-use crate::condition::{self, Finding};
+use crate::condition;
 
 /// The status that follows.
 pub fn status(
@@ -65,10 +65,7 @@ pub fn status(
 /// The status of a restore whose spec cannot be honoured.
 pub fn invalid(restore: &CollectionRestore, message: &str, now: Timestamp) -> CollectionRestoreStatus {
     let mut status = restore.status.clone().unwrap_or_default();
-    let findings = [
-        Finding::fails(ConditionType::Ready, Reason::InvalidSpec, message),
-        Finding::holds(ConditionType::Stalled, Reason::InvalidSpec, message),
-    ];
+    let findings = condition::of_invalid(restore, message);
     status.observed_generation = restore.metadata.generation;
     status.conditions = condition::merge(&status.conditions, &findings, restore.metadata.generation, now);
     status

@@ -26,11 +26,12 @@ use elysia_engine::backup::memory::MemoryCluster;
 use elysia_engine::backup::restore::{self, Conflict, preflight};
 use elysia_engine::backup::transform::Select;
 use elysia_engine::backup::verify::{Depth, verify};
-use elysia_engine::backup::write::{LANES, Order, Progress, Writer};
+use elysia_engine::backup::write::{LANES, Order, Progress, THREADS_BESIDE, Writer};
 use elysia_engine::memory::FixedClock;
 use elysia_engine::ports::Clock as _;
 use elysia_engine::retry::{Retry, Stop};
 use serde_json::{Value, json};
+use tokio::runtime::Builder;
 
 use world::{Kind, Remade, Scale, Vast};
 
@@ -95,9 +96,16 @@ async fn a_small_share_of_it_is_exact_and_bounded() {
 }
 
 /// Everything, or the share that `ELYSIA_SOAK_SHARE` says: 50 is a fiftieth.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[test]
 #[ignore = "long: `cargo xtask soak backup-scale`"]
-async fn memory_and_calls_do_not_grow_with_the_data() {
+fn memory_and_calls_do_not_grow_with_the_data() {
+    // As the worker's.
+    let mut builder = Builder::new_multi_thread();
+    let runtime = builder.worker_threads(2).max_blocking_threads(THREADS_BESIDE).enable_all().build().unwrap();
+    runtime.block_on(every_phase());
+}
+
+async fn every_phase() {
     let share = env::var("ELYSIA_SOAK_SHARE").map_or(1, |text| text.parse().unwrap());
     if let Ok(name) = env::var(PHASE) {
         let folder = PathBuf::from(env::var_os(FOLDER).unwrap());

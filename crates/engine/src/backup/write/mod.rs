@@ -412,7 +412,12 @@ pub(crate) fn bounds(slice: usize, slices: usize) -> (Option<Uuid>, Option<Uuid>
     (after, (slice + 1 < slices).then(|| share(slice + 1)))
 }
 
-/// Runs what takes long beside the threads that wait for answers.
+/// Threads for what takes long beside those that wait for answers: enough for every lane to encode while the store's files
+/// are written. What one of them has allocated and another freed comes back only when it is its turn again, so with as many
+/// threads as tokio makes (512) a worker's memory grew with the time that it took: at 100 GB to 291 MiB.
+pub const THREADS_BESIDE: usize = 2 * LANES;
+
+/// Runs what takes long beside the threads that wait for answers ([`THREADS_BESIDE`]).
 pub(crate) async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, PortError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| PortError {
         category: crate::category::Category::Unknown,
