@@ -18,18 +18,20 @@ const LISTS_AT_ONCE: usize = 8;
 
 /// Gathers the evidence, and if it is a proof, deletes the collection at once. The error says what was missing.
 ///
-/// Nothing comes between the last look and the delete: neither a write to Kubernetes nor another look. `restarted` and
-/// `leads` ask this process's own memory, and are asked last.
+/// Nothing comes between the last look and the delete but the question whether a person has called it off meanwhile: gathering
+/// may take minutes. How long that takes counts. `restarted` and `leads` ask this process's own memory, and are asked last.
 pub async fn prove_and_delete(
     client: &Client,
     nodes: &BTreeMap<String, Client>,
     journal: &Journal,
+    goes_on: impl AsyncFnOnce() -> Result<(), EffectError>,
     restarted: impl Fn() -> Vec<String>,
     leads: impl Fn() -> bool,
     stopwatch: fn() -> Instant,
 ) -> Result<(), EffectError> {
     let started = stopwatch();
     let mut evidence = evidence(client, nodes, journal).await;
+    goes_on().await?;
     evidence.restarted = restarted();
     evidence.took = SignedDuration::try_from(stopwatch().duration_since(started)).unwrap_or(SignedDuration::MAX);
     if !leads() {

@@ -4,7 +4,7 @@ use elysia_api::ElysiaCollection;
 use elysia_api::condition::Reason;
 use elysia_core::collection::judge::Failure;
 use elysia_core::collection::recreate::{Cursor, Journal, SETTLE};
-use elysia_core::collection::{CollectionSpec, Plan, Step, schema};
+use elysia_core::collection::{self, CollectionSpec, Plan, Step, schema};
 use elysia_weaviate::WeaviateError;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource as _;
@@ -13,7 +13,7 @@ use super::super::audit::Trail;
 use super::super::connect::{ClusterClients, started_after};
 use super::super::context::Shared;
 use super::observe::Scene;
-use super::{journal, migration, repair};
+use super::{fresh, journal, migration, repair};
 use crate::effects::{EffectError, kubernetes, proof, replicas, weaviate};
 
 /// What became of the steps of a plan.
@@ -58,8 +58,10 @@ async fn steps(
                 let _alone = context.destructive.lock().await;
                 let restarted = || restarted(journal, spec, context);
                 let leads = || context.leading.is_certain();
+                let goes_on = async || goes_on(journal, spec, context).await;
                 let (common, nodes, stopwatch) = (&clients.common, &clients.nodes, context.stopwatch);
-                let deleted = proof::prove_and_delete(common, nodes, journal, restarted, leads, stopwatch).await;
+                let deleted =
+                    proof::prove_and_delete(common, nodes, journal, goes_on, restarted, leads, stopwatch).await;
                 trail.step(step, deleted.as_ref().err());
                 if let Err(EffectError::NotLeading) = deleted {
                     return deleted;
@@ -173,6 +175,24 @@ fn make_old_again(error: &EffectError, scene: &Scene, context: &Shared) -> Optio
     context.metrics.failed_step("ElysiaCollection", error.reason());
     tracing::warn!(collection = next.collection, error = error.chain(), "the old collection is made again");
     Some(next)
+}
+
+/// Whether an approved delete is still wanted, asked of the API server: the round may have waited for others, and counted for
+/// minutes, since it took the object from its cache.
+async fn goes_on(journal: &Journal, spec: &CollectionSpec, context: &Shared) -> Result<(), EffectError> {
+    let object = fresh::object(&spec.namespace, &spec.name, &spec.uid, context).await?;
+    let Some(object) = object.filter(|object| object.metadata.deletion_timestamp.is_none()) else {
+        return Err(EffectError::Changed(format!("ElysiaCollection {} is gone or being deleted", spec.name)));
+    };
+    // One that contradicts itself by now is held up where it is, as by the next round.
+    let now = CollectionSpec::validate(&object).map_err(EffectError::Changed)?;
+    // Which class is live was asked of the servers in this round.
+    let now = CollectionSpec { collection: spec.collection.clone(), ..now };
+    let protection = fresh::protection(&now, context).await?;
+    match collection::called_off(&now, protection.as_deref(), journal) {
+        Some(why) => Err(EffectError::Refused(why)),
+        None => Ok(()),
+    }
 }
 
 /// Servers that were started after the shards were made read-only.

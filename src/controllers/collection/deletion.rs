@@ -1,7 +1,6 @@
 //! Rounds over an object that is being deleted, and the finalizer that makes them happen.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use elysia_api::collection::{DeletionPolicy, ElysiaCollectionStatus};
 use elysia_api::condition::{ConditionType, Reason};
@@ -25,7 +24,7 @@ use super::super::audit::Trail;
 use super::super::connect::{ClusterClients, sight};
 use super::super::context::Context;
 use super::super::{ReconcileError, requeue};
-use super::{bootstrap, claims, journal, migration, observe};
+use super::{bootstrap, claims, fresh, journal, migration, observe};
 use crate::effects::finalizer::set_finalizer;
 use crate::effects::{EffectError, chain, kubernetes, migration as effects, weaviate};
 
@@ -70,24 +69,28 @@ pub(super) async fn reconcile(object: &ElysiaCollection, context: &Context) -> R
     let key = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
     let (mut look, clients) = look(object, context).await;
     let mut decision = deletion::decide(&look);
-    if decision == Decision::Delete
-        && let Some(clients) = &clients
-    {
-        if let Err(error) = delete(object, &look.collection, clients, context).await {
-            context.metrics.failed_step("ElysiaCollection", error.reason());
-            tracing::warn!(object = key, error = error.chain(), "a collection could not be deleted");
-            let message = format!("it is tried again: {}", error.chain());
-            report(object, &message, context).await?;
-            return Ok(requeue(deletion::RECHECK_LATER, &key));
-        }
+    if decision == Decision::Delete {
+        let (last, clients) = match delete(object, context).await {
+            Ok(Some(deleted)) => deleted,
+            // The next round says what came of it.
+            Ok(None) => return Ok(requeue(deletion::RECHECK, &key)),
+            Err(error) => {
+                context.metrics.failed_step("ElysiaCollection", error.reason());
+                tracing::warn!(object = key, error = error.chain(), "a collection could not be deleted");
+                let message = format!("it is tried again: {}", error.chain());
+                report(object, &message, context).await?;
+                return Ok(requeue(deletion::RECHECK_LATER, &key));
+            }
+        };
+        look = last;
         let message = format!("deleted collection {}, as deletionPolicy says", look.collection);
         context.tell_happenings(object, &[Happening::new(Happened::CollectionDeleted, message)]).await;
         look.class = Sight::Seen(false);
         for _ in 0..ASKED_AFTER_DELETE {
-            look.nodes = nodes(&look.collection, clients).await;
+            look.nodes = nodes(&look.collection, &clients).await;
             decision = deletion::decide(&look);
             if let Decision::Release(outcome) = decision {
-                drop_alias(object, &look.collection, &outcome, Some(clients), context).await?;
+                drop_alias(object, &look.collection, &outcome, Some(&clients), context).await?;
                 return release(object, (&look.collection, &outcome), &key, true, context).await;
             }
         }
@@ -109,7 +112,7 @@ pub(super) async fn reconcile(object: &ElysiaCollection, context: &Context) -> R
             context.succeeded(&key);
             Ok(requeue(deletion::RECHECK, &key))
         }
-        // Decided without clients: they were gone between two looks.
+        // Not of a class that was deleted just now.
         Decision::Delete => Ok(requeue(deletion::RECHECK_LATER, &key)),
     }
 }
@@ -138,21 +141,20 @@ async fn release(
     Ok(Action::await_change())
 }
 
-/// Deletes the class. The field `deletionPolicy: Delete` is what names it (design, law 2).
-async fn delete(
-    object: &ElysiaCollection,
-    collection: &str,
-    clients: &ClusterClients,
-    context: &Context,
-) -> Result<(), EffectError> {
+/// Deletes the class, and gives the look after which it did. The field `deletionPolicy: Delete` is what names it (design, law 2).
+/// `None`: that does not hold any more.
+async fn delete(object: &ElysiaCollection, context: &Context) -> Result<Option<(Look, ClusterClients)>, EffectError> {
     // No proof, thaw or create of a recreation runs beside it.
     let _alone = context.destructive.lock().await;
-    // That may have taken a while.
-    if let Some(rival) = claims::rival(object, collection, None, context) {
-        return Err(EffectError::Changed(format!("{rival} claims the collection by now")));
-    }
-    let deleted = weaviate::delete_class(&clients.common, collection, || context.leading.is_certain()).await;
-    Trail::of_deletion(object, context).after("delete_class", &[], deleted)
+    // That may have taken minutes, in which a person may have thought better of it or a backup begun.
+    let (namespace, uid) = (object.namespace().unwrap_or_default(), object.uid().unwrap_or_default());
+    let Some(object) = fresh::object(&namespace, &object.name_any(), &uid, context).await? else { return Ok(None) };
+    let (look, clients) = look(&object, context).await;
+    let (Decision::Delete, Some(clients)) = (deletion::decide(&look), clients) else { return Ok(None) };
+    let leads = || context.leading.is_certain();
+    let deleted = weaviate::delete_class(&clients.common, &look.collection, leads).await;
+    Trail::of_deletion(&object, context).after("delete_class", &[], deleted)?;
+    Ok(Some((look, clients)))
 }
 
 /// The alias of a migration goes with the class that was live, and after it: until then it says which one that is. A class
@@ -209,14 +211,15 @@ async fn look(object: &ElysiaCollection, context: &Context) -> (Look, Option<Clu
     };
     look.rival = claims::rival(object, &spec.collection, None, context);
     look.terminating = terminating(&spec.namespace, context).await;
-    let cluster = match cluster(&spec, context).await {
+    // What follows from it cannot be taken back.
+    let cluster = match fresh::cluster(&spec, context).await {
         Ok(Some(cluster)) => cluster,
         Ok(None) => {
             look.cluster = ClusterFate::Missing;
             return (look, None);
         }
-        Err(message) => {
-            look.class = Sight::unseen(BlindnessKind::Failed, message);
+        Err(error) => {
+            look.class = Sight::unseen(BlindnessKind::Failed, error.chain());
             return (look, None);
         }
     };
@@ -273,18 +276,6 @@ async fn look(object: &ElysiaCollection, context: &Context) -> (Look, Option<Clu
         Sight::Unseen(_) => {}
     }
     (look, Some(clients))
-}
-
-/// The cluster; that the cache has none is asked again, because what follows from it cannot be taken back.
-async fn cluster(spec: &CollectionSpec, context: &Context) -> Result<Option<Arc<WeaviateCluster>>, String> {
-    if let Some(cluster) = observe::cluster_of(&spec.namespace, &spec.cluster, context) {
-        return Ok(Some(cluster));
-    }
-    let api: Api<WeaviateCluster> = Api::namespaced(context.kube.clone(), &spec.namespace);
-    let cluster = api.get_opt(&spec.cluster).await;
-    cluster
-        .map(|cluster| cluster.map(Arc::new))
-        .map_err(|error| format!("WeaviateCluster {} could not be read: {}", spec.cluster, chain(&error)))
 }
 
 fn fate(cluster: &WeaviateCluster) -> ClusterFate {

@@ -5,6 +5,7 @@ mod bootstrap;
 mod claims;
 mod deletion;
 pub(in crate::controllers) mod emptiness;
+mod fresh;
 mod invalid;
 pub(in crate::controllers) mod journal;
 mod memory;

@@ -1,6 +1,5 @@
 //! The journal of a plan that takes replicas away, so that an approval that was used is not used again.
 
-use elysia_api::names;
 use elysia_core::collection::CollectionSpec;
 use elysia_core::collection::repair::Journal;
 use elysia_core::sight::Sight;
@@ -9,13 +8,9 @@ use super::super::context::Context;
 use super::notebook::{self, Place};
 use crate::effects::EffectError;
 
-fn name(spec: &CollectionSpec) -> String {
-    names::repair_journal(&spec.name, &spec.uid)
-}
-
 /// Reads the journal and the version of its ConfigMap. One that cannot be read is unknown, and nothing is done.
 pub(super) async fn read(spec: &CollectionSpec, context: &Context) -> (Sight<Option<Journal>>, Option<String>) {
-    notebook::read(&spec.namespace, &name(spec), context).await
+    notebook::read(&spec.namespace, &spec.repair_journal(), context).await
 }
 
 /// Writes the journal; a second writer is refused by the version.
@@ -25,7 +20,8 @@ pub(super) async fn write(
     version: Option<String>,
     context: &Context,
 ) -> Result<(), EffectError> {
-    let place = Place { namespace: &spec.namespace, name: &name(spec), cluster: &spec.cluster, object: &spec.name };
+    let place =
+        Place { namespace: &spec.namespace, name: &spec.repair_journal(), cluster: &spec.cluster, object: &spec.name };
     notebook::write(&place, &[], serde_json::to_string(journal), version, context).await?;
     tracing::info!(
         collection = journal.collection,

@@ -319,6 +319,7 @@ fn a_repair_tells_its_beginning_and_its_end() {
         hash: "r1".to_owned(),
         attempts: 1,
         action: repair::Action::Remove,
+        target: None,
         collection: "A".to_owned(),
         factor: 2,
         victims: vec![Replica { shard: "s".to_owned(), node: "c".to_owned() }],

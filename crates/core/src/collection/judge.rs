@@ -59,7 +59,7 @@ pub fn status(
         schema_version: schema_version(&before, spec, observed),
         verification: before.verification.clone(),
         recommendations: before.recommendations.clone(),
-        last_handled: handled(&before, observed),
+        last_handled: handled(&before, spec, observed),
         conditions: condition::merge(&before.conditions, &findings, collection.metadata.generation, now),
     }
 }
@@ -128,9 +128,11 @@ fn quiet(shown: PlanStatus, before: &ElysiaCollectionStatus, plan: &Plan, observ
 }
 
 /// Values of annotations that were dealt with.
-fn handled(before: &ElysiaCollectionStatus, observed: &Observed) -> Option<CollectionHandled> {
+fn handled(before: &ElysiaCollectionStatus, spec: &CollectionSpec, observed: &Observed) -> Option<CollectionHandled> {
     let journal = observed.journal.seen().and_then(Option::as_ref);
     let clear = journal.filter(|journal| journal.cursor.is_over()).and_then(|journal| journal.cleared.last()).cloned();
+    // Here before the collection is seen: whoever changes the object afterwards makes the annotation younger than the object.
+    let clear = clear.or_else(|| spec.came_with_request());
     let Some(clear) = clear else { return before.last_handled.clone() };
     Some(CollectionHandled { clear: Some(clear), ..before.last_handled.clone().unwrap_or_default() })
 }
@@ -144,10 +146,7 @@ fn shown_since(shown: PlanStatus, before: &ElysiaCollectionStatus, now: Timestam
 /// The status of a collection whose spec cannot be honoured.
 pub fn invalid(collection: &ElysiaCollection, message: &str, now: Timestamp) -> ElysiaCollectionStatus {
     let mut status = collection.status.clone().unwrap_or_default();
-    let findings = [
-        Finding::fails(ConditionType::Ready, Reason::InvalidSpec, message),
-        Finding::holds(ConditionType::Stalled, Reason::InvalidSpec, message),
-    ];
+    let findings = condition::of_invalid(collection, message);
     status.observed_generation = collection.metadata.generation;
     status.conditions = condition::merge(&status.conditions, &findings, collection.metadata.generation, now);
     status

@@ -15,6 +15,6 @@ pub mod schema;
 pub mod spec;
 
 pub use observed::{ClusterSight, Observed, Operation, OperationState, ReplicaView, Stage};
-pub use plan::{Plan, Questions, Step, over_at_once, plan, plan_of_invalid, questions};
+pub use plan::{Plan, Questions, Step, called_off, over_at_once, plan, plan_of_invalid, questions};
 pub use recreate::{Cursor, Evidence, Journal, Purpose};
 pub use spec::CollectionSpec;

@@ -21,7 +21,7 @@ use crate::sight::Sight;
 
 pub use journal::{
     CLEARED_KEPT, ClearRefusal, ClearRequest, JOURNAL_BYTES, Journal, MOST_TENANTS, Purpose, Target, TenantState,
-    creatable, creates_tenants, unprovable, with_tenant_creation_of, without_tenant_creation,
+    creatable, creates_tenants, is_of, unprovable, with_tenant_creation_of, without_tenant_creation,
 };
 pub use proof::{COUNT_HOLDS, Evidence, PROOF_HOLDS, proof};
 

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::copies::{Limits, Replica};
+use super::recreate::Target;
 use crate::sight::Sight;
 
 /// How long an operation may stay where nothing moves it before it is dealt with: a copy that its target has not taken
@@ -77,6 +78,9 @@ pub struct Journal {
     pub attempts: i64,
     /// What it does.
     pub action: Action,
+    /// The servers; `None` in a journal of an older release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
     /// Name of the collection.
     pub collection: String,
     /// The factor to which it was made.

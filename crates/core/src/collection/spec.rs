@@ -3,10 +3,12 @@
 use elysia_api::ElysiaCollection;
 use elysia_api::collection::{Bootstrap, CopyPolicy, DeletionPolicy, DeletionStrategy, DriftRule, RecreatePolicy};
 use elysia_api::{Rules as _, names};
-use kube::core::ResourceExt as _;
+use kube::core::{ObjectMeta, ResourceExt as _};
 use serde_json::{Map, Value, json};
 
 use super::migration;
+use super::recreate::ClearRequest;
+use crate::provenance;
 
 /// A checked spec and what else the object itself says.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +54,8 @@ pub struct CollectionSpec {
     pub rollback: Option<String>,
     /// Value of `elysia.dev/clear`.
     pub clear: Option<String>,
+    /// Whether that value is as old as the object.
+    pub clear_came_with_object: bool,
     /// Value of `elysia.dev/run-now`.
     pub run_now: Option<String>,
     /// Whether `elysia.dev/override-protection` is `"true"`.
@@ -98,6 +102,7 @@ impl CollectionSpec {
             approved_by: annotation(names::APPROVED_BY_ANNOTATION),
             rollback: annotation(names::ROLLBACK_ANNOTATION),
             clear: annotation(names::CLEAR_ANNOTATION),
+            clear_came_with_object: came_with(&collection.metadata, names::CLEAR_ANNOTATION),
             run_now: annotation(names::RUN_NOW_ANNOTATION),
             override_protection: annotation(names::OVERRIDE_PROTECTION_ANNOTATION).as_deref() == Some("true"),
             paused: annotation(names::PAUSED_ANNOTATION).as_deref() == Some("true"),
@@ -134,6 +139,7 @@ impl CollectionSpec {
             approved_by: None,
             rollback: None,
             clear: None,
+            clear_came_with_object: false,
             run_now: None,
             override_protection: false,
             paused: false,
@@ -155,6 +161,12 @@ impl CollectionSpec {
         Value::Object(class)
     }
 
+    /// The request to clear that came with the object.
+    pub fn came_with_request(&self) -> Option<String> {
+        let text = self.clear.as_deref().filter(|_| self.clear_came_with_object)?;
+        ClearRequest::parse(text).ok().map(|request| request.request)
+    }
+
     /// What becomes of objects that are migrated.
     pub fn steps(&self) -> &[elysia_api::restore::TransformStep] {
         self.migration.as_ref().map_or(&[], |migration| &migration.transform)
@@ -165,8 +177,20 @@ impl CollectionSpec {
         names::journal(&self.name, &self.uid)
     }
 
+    /// Name of the journal of this object's repairs that take replicas away.
+    pub fn repair_journal(&self) -> String {
+        names::repair_journal(&self.name, &self.uid)
+    }
+
     /// Name of the journal of this object's migrations.
     pub fn migration_journal(&self) -> String {
         names::migration_journal(&self.name, &self.uid)
     }
+}
+
+/// Whether the value of an annotation is as old as its object.
+fn came_with(object: &ObjectMeta, annotation: &str) -> bool {
+    let path = ["metadata", "annotations", annotation];
+    let created = object.creation_timestamp.as_ref().map(|time| time.0);
+    created.is_some_and(|created| provenance::is_as_old_as(object.managed_fields.as_deref(), &path, created))
 }

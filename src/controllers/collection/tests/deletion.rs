@@ -135,6 +135,45 @@ async fn retain_keeps_the_class_also_when_it_was_delete_until_now() {
     assert!(world.has_class());
 }
 
+/// A round may wait for minutes until nothing else proves, deletes or thaws: what it saw before that does not count.
+#[tokio::test]
+async fn what_comes_to_speak_against_it_after_the_look_keeps_the_class_as_well() {
+    for what in ["Retain", "paused", "protected", "made anew"] {
+        let mut world = owned().await;
+        world.delete("articles");
+        let (api, mut asked) = (world.api.clone(), 0);
+        world.fuse.watch(move |line| {
+            asked += usize::from(line.starts_with("GET /v1/replication/replicate"));
+            if asked != 1 {
+                return;
+            }
+            asked += 1;
+            match what {
+                "Retain" => api.edit::<ElysiaCollection>(NAMESPACE, "articles", |object| {
+                    object["spec"]["deletionPolicy"] = "Retain".into();
+                }),
+                "paused" => api.edit::<ElysiaCollection>(NAMESPACE, "articles", |object| {
+                    object["metadata"]["annotations"][names::PAUSED_ANNOTATION] = "true".into();
+                }),
+                "protected" => api.edit::<WeaviateCluster>(NAMESPACE, "search", |object| {
+                    object["spec"]["protectedCollections"] = json!(["Art*"]);
+                }),
+                _ => {
+                    api.remove::<ElysiaCollection>(NAMESPACE, "articles");
+                    api.seed(&declared("articles", &json!({}), 3));
+                }
+            }
+        });
+        world.round_or_crash("articles").await;
+        assert!(world.has_class(), "{what}: {}", world.transcript());
+        if what != "made anew" {
+            let (transcript, seconds) = world.until_gone("articles").await;
+            assert!(!transcript.contains("DELETE") && seconds == 5, "{what}: {seconds} s {transcript}");
+        }
+        assert!(world.has_class(), "{what}");
+    }
+}
+
 #[tokio::test]
 async fn what_speaks_against_it_keeps_the_data_and_lets_the_object_go_at_once() {
     for what in ["cluster gone", "cluster deleted", "namespace deleted", "protected", "rival", "paused", "hibernated"] {

@@ -4,19 +4,28 @@ use elysia_api::condition::Reason;
 use serde_json::Value;
 
 use super::super::recreate::{self, CLEARED_KEPT, ClearRefusal, ClearRequest, Cursor, Journal, Purpose};
+use super::super::spec::CollectionSpec;
 use super::recreation::{Hindrance, clear_steps};
 use super::shown::shown_plan;
 use super::{Part, Planner, RECHECK, RECHECK_LATER, Step, has_active_copies};
 use crate::fingerprint;
 use crate::sight::Sight;
 
+/// Why a request that is as old as its object is refused: whoever makes an object anew from what was kept of it, or a tool that
+/// does, does not mean to have its collection emptied once more. The journal that knows the request was the old object's.
+const CAME_WITH_OBJECT: &str =
+    "the annotation came with the object when that was created, so it may be an older request";
+
 impl Planner<'_> {
     /// The request that is still to be dealt with; the error says what is wrong with the annotation.
     pub(super) fn clear_request(&self) -> Result<Option<ClearRequest>, String> {
         let Some(text) = self.spec.clear.as_deref() else { return Ok(None) };
         let request = ClearRequest::parse(text)?;
-        let handled = self.last_journal().is_some_and(|journal| journal.has_cleared(&request.request));
-        Ok((!handled).then_some(request))
+        let in_journal = self.last_journal().is_some_and(|journal| journal.has_cleared(&request.request));
+        // One that came with the object is in the status at once, and in the journal when it is refused.
+        let in_status = || self.before.last_handled.as_ref()?.clear.as_deref();
+        let in_status = !self.spec.clear_came_with_object && in_status() == Some(&request.request);
+        Ok((!in_journal && !in_status).then_some(request))
     }
 
     /// What is done about `elysia.dev/clear` now; `None` when there is nothing to do.
@@ -32,7 +41,10 @@ impl Planner<'_> {
             return None;
         }
         let what = format!("elysia.dev/clear asks for {} to be emptied", self.spec.collection);
-        if let Some(why) = self.protected_from_clear() {
+        if self.spec.clear_came_with_object {
+            return Some(self.refuse(class, &request, CAME_WITH_OBJECT));
+        }
+        if let Some(why) = protected_from_clear(self.spec, self.observed.protection.as_deref()) {
             return Some(self.refuse(class, &request, &why));
         }
         if self.observed.nodes.is_empty() {
@@ -68,14 +80,6 @@ impl Planner<'_> {
                 Some(Part::Working(Reason::Clearing, format!("{what}; {why}")))
             }
         }
-    }
-
-    /// Why a protected collection is not emptied.
-    pub(super) fn protected_from_clear(&self) -> Option<String> {
-        let pattern = self.observed.protection.as_ref().filter(|_| !self.spec.override_protection)?;
-        Some(format!(
-            "{pattern} protects the collection; whoever may override that sets elysia.dev/override-protection=true"
-        ))
     }
 
     /// Writes down that the request was dealt with, by refusing it: a reason that goes away one day must not set off a
@@ -125,6 +129,14 @@ impl Planner<'_> {
         let (_, why) = [refusal, stopped].into_iter().flatten().find(|(last, _)| **last == request.request)?;
         Some(Part::Stuck(Reason::ClearRefused, refused(&request, why)))
     }
+}
+
+/// Why a protected collection is not emptied. `protection`: the pattern that protects it.
+pub(super) fn protected_from_clear(spec: &CollectionSpec, protection: Option<&str>) -> Option<String> {
+    let pattern = protection.filter(|_| !spec.override_protection)?;
+    Some(format!(
+        "{pattern} protects the collection; whoever may override that sets elysia.dev/override-protection=true"
+    ))
 }
 
 fn refused(request: &ClearRequest, why: &str) -> String {

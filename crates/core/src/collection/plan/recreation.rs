@@ -8,6 +8,7 @@ use super::super::observed::{ClusterSight, Observed};
 use super::super::recreate::{self, Act, ClearRequest, Cursor, JOURNAL_BYTES, Journal, Look, Purpose, TenantState};
 use super::super::schema::{self, Difference};
 use super::super::spec::CollectionSpec;
+use super::clear::protected_from_clear;
 use super::shown::{approval_command, findings, shown_plan};
 use super::{Part, Plan, Planner, RECHECK, RECHECK_LATER, Step};
 use crate::fingerprint;
@@ -133,24 +134,13 @@ impl Planner<'_> {
         if journal.cursor > Cursor::Delete {
             return None;
         }
-        if journal.collection != self.spec.collection {
-            return Some(format!("the journal speaks of another collection, {}", journal.collection));
+        // Gone already: the answer to the delete, or the cursor after it, may have been lost. While the class is not seen
+        // nothing is known, and what was begun waits.
+        let is_there = matches!(self.observed.class, Sight::Seen(Some(_)));
+        if journal.collection == self.spec.collection && !is_there {
+            return None;
         }
-        if self.spec.rollback.as_deref() == Some(&journal.hash) {
-            return Some("elysia.dev/rollback called it off".to_owned());
-        }
-        if self.spec.paused {
-            return Some("elysia.dev/paused was set".to_owned());
-        }
-        match journal.purpose {
-            Purpose::Recreate => {
-                if self.spec.recreate == RecreatePolicy::Off {
-                    return Some("repair.recreate was set to Off".to_owned());
-                }
-                self.observed.protection.as_ref().map(|pattern| format!("{pattern} protects the collection now"))
-            }
-            Purpose::Clear(_) => self.protected_from_clear(),
-        }
+        called_off(self.spec, self.observed.protection.as_deref(), journal)
     }
 
     /// The nodes that have to be seen. Once the collection is deleted, or is being thawed, a node that stays away for
@@ -221,6 +211,29 @@ impl Planner<'_> {
         let part = Part::Working(reason, message);
         let findings = findings(&part, &part, available.then_some("the collection is there"));
         self.finish(findings, Vec::new())
+    }
+}
+
+/// Why what a journal has begun may not go on to its delete, by what the object and its cluster say now. `protection`: the
+/// pattern that protects the collection.
+pub fn called_off(spec: &CollectionSpec, protection: Option<&str>, journal: &Journal) -> Option<String> {
+    if journal.collection != spec.collection {
+        return Some(format!("the journal speaks of another collection, {}", journal.collection));
+    }
+    if spec.rollback.as_deref() == Some(&journal.hash) {
+        return Some("elysia.dev/rollback called it off".to_owned());
+    }
+    if spec.paused {
+        return Some("elysia.dev/paused was set".to_owned());
+    }
+    match journal.purpose {
+        Purpose::Recreate => {
+            if spec.recreate == RecreatePolicy::Off {
+                return Some("repair.recreate was set to Off".to_owned());
+            }
+            protection.map(|pattern| format!("{pattern} protects the collection now"))
+        }
+        Purpose::Clear(_) => protected_from_clear(spec, protection),
     }
 }
 

@@ -350,6 +350,83 @@ fn an_approved_plan_can_be_called_off_until_the_delete_and_not_after() {
     check(&off, &after, "False Recreating [create 3, journal Verify]");
 }
 
+/// The delete was carried out, and the operator died before it wrote that down: calling it off would leave no collection.
+#[test]
+fn a_collection_that_is_gone_is_made_again_whatever_calls_it_off() {
+    let annotated = |key: &str, value: &str| {
+        let mut object = object(&immutable());
+        object.metadata.annotations.get_or_insert_default().insert(key.to_owned(), value.to_owned());
+        object
+    };
+    let mut off = immutable();
+    off["repair"] = json!({"recreate": "Off"});
+    let objects = [
+        (annotated("elysia.dev/rollback", "h"), None),
+        (annotated("elysia.dev/paused", "true"), None),
+        (object(&off), None),
+        (object(&immutable()), Some("A*".to_owned())),
+    ];
+    for (object, protection) in objects {
+        let spec = CollectionSpec::validate(&object).unwrap();
+        for (class, expected) in [
+            (Sight::Seen(Some(class(1))), "[journal Thaw]"),
+            (Sight::Seen(None), "[journal WaitGone]"),
+            (Sight::unseen(BlindnessKind::Unreachable, "connection refused"), "[]"),
+        ] {
+            let mut observed = seen(None, "a", "b");
+            observed.class = class;
+            observed.protection.clone_from(&protection);
+            observed.journal = Sight::Seen(Some(at(Cursor::Delete)));
+            let made = plan(&spec, &observed, &ElysiaCollectionStatus::default(), Timestamp::UNIX_EPOCH);
+            record(&object, &observed, &made);
+            assert_eq!(picture(&made), format!("False Recreating {expected}"), "{:?}", object.metadata.annotations);
+        }
+    }
+}
+
+/// An object made anew with what was kept of the old one, whose journal is another's.
+#[test]
+fn a_request_to_clear_that_came_with_the_object_is_refused_and_remembered() {
+    let created = "2026-01-02T03:04:05Z";
+    let asked = |time: &str| {
+        let mut object = object(&json!({}));
+        object.metadata.annotations.get_or_insert_default().insert("elysia.dev/clear".to_owned(), "5/old".to_owned());
+        let mut value = json!(object);
+        value["metadata"]["creationTimestamp"] = created.into();
+        value["metadata"]["managedFields"] = json!([{"manager": "kubectl", "operation": "Update", "time": time,
+            "fieldsV1": {"f:metadata": {"f:annotations": {"f:elysia.dev/clear": {}}}}}]);
+        serde_json::from_value::<ElysiaCollection>(value).unwrap()
+    };
+    let observed = seen(Some(class(3)), "abc", "abc");
+    let look = |object: &ElysiaCollection, observed: &Observed| {
+        let spec = CollectionSpec::validate(object).unwrap();
+        let before = object.status.clone().unwrap_or_default();
+        let made = plan(&spec, observed, &before, Timestamp::UNIX_EPOCH);
+        let status = judge::status(object, &spec, observed, &made, None, Timestamp::UNIX_EPOCH);
+        (made, status)
+    };
+    let (born, later) = (asked(created), asked("2026-01-02T03:04:06Z"));
+    assert_eq!(picture(&look(&later, &observed).0), "False Clearing [journal AutoSchemaOff]");
+    let (made, status) = look(&born, &observed);
+    assert_eq!(picture(&made), "False ClearRefused [journal Stopped]");
+    let message = &made.findings[0].message;
+    assert!(message.contains("5/old was not carried out") && message.contains("came with the object"), "{message}");
+    // Written down at the first sight, be the collection seen or not: then a change of the object makes the annotation younger.
+    assert_eq!(status.last_handled.as_ref().unwrap().clear.as_deref(), Some("old"));
+    let mut blind = observed.clone();
+    blind.class = Sight::unseen(BlindnessKind::Unreachable, "connection refused");
+    let applied = ElysiaCollection { status: Some(look(&born, &blind).1), ..later.clone() };
+    assert_eq!(picture(&look(&applied, &observed).0), "False Proving []");
+    // In the journal it stays refused without a status, and is told.
+    let Step::WriteJournal(journal) = &made.steps[0] else { panic!("no journal") };
+    let mut remembered = observed.clone();
+    remembered.journal = Sight::Seen(Some((**journal).clone()));
+    remembered.replicas = Some(lists([5, 5, 5]));
+    for object in [&born, &later] {
+        assert_eq!(picture(&look(object, &remembered).0), "False ClearRefused []");
+    }
+}
+
 #[test]
 fn the_same_look_gives_the_same_plan() {
     let object = object(&json!({}));

@@ -220,21 +220,24 @@ impl Journal {
 
     /// Whether this journal speaks of these servers; the error says what to do.
     pub fn is_of(&self, target: &Target, name: &str) -> Result<(), String> {
-        let Some(own) = &self.target else { return Ok(()) };
-        if own == target {
-            return Ok(());
-        }
-        let (theirs, ours) = (own.addresses.join(", "), target.addresses.join(", "));
-        Err(format!(
-            "ConfigMap {name} is the journal of WeaviateCluster {} (uid {}) at {theirs}, but the object leads to {} (uid {}) at {ours}, where nothing of it is done. Put the address back; or, if these are the same servers, write the new uid and addresses into the journal's \"target\": kubectl edit configmap {name}",
-            own.cluster, own.uid, target.cluster, target.uid
-        ))
+        is_of(self.target.as_ref(), target, name)
     }
 
     /// The bytes that it takes as it is stored.
     pub fn bytes(&self) -> usize {
         serde_json::to_string_pretty(self).map_or(usize::MAX, |text| text.len())
     }
+}
+
+/// Whether a journal, which speaks of its `own` servers, speaks of these; the error says what to do. Journals of older releases
+/// name none.
+pub fn is_of(own: Option<&Target>, target: &Target, name: &str) -> Result<(), String> {
+    let Some(own) = own.filter(|own| *own != target) else { return Ok(()) };
+    let (theirs, ours) = (own.addresses.join(", "), target.addresses.join(", "));
+    Err(format!(
+        "ConfigMap {name} is the journal of WeaviateCluster {} (uid {}) at {theirs}, but the object leads to {} (uid {}) at {ours}, where nothing of it is done. Put the address back; or, if these are the same servers, write the new uid and addresses into the journal's \"target\": kubectl edit configmap {name}",
+        own.cluster, own.uid, target.cluster, target.uid
+    ))
 }
 
 /// Why nothing can be proved of these tenants, if so.

@@ -109,6 +109,35 @@ async fn one_object_more_than_was_typed_stops_it_and_is_told_with_the_number() {
     assert!(world.is_ready(), "{}", world.conditions());
 }
 
+/// `kubectl replace --force`, or whoever makes the object anew with the annotations of the old one.
+#[tokio::test]
+async fn an_annotation_that_came_with_the_object_empties_nothing_and_a_later_one_does() {
+    let mut world = filled().await;
+    let written_at = |world: &World, request: &str, time: &str| {
+        ask(world, request);
+        world.api.edit::<ElysiaCollection>(NAMESPACE, "articles", |object| {
+            object["metadata"]["managedFields"] = json!([{
+                "manager": "kubectl", "operation": "Update", "apiVersion": "elysia.dev/v1alpha1", "time": time,
+                "fieldsType": "FieldsV1", "fieldsV1": {"f:metadata": {"f:annotations": {"f:elysia.dev/clear": {}}}},
+            }]);
+        });
+    };
+    let created = world.articles().metadata.creation_timestamp.unwrap().0.to_string();
+    written_at(&world, "5/first", &created);
+    world.transcript();
+    let written = world.rest().await;
+    assert!(!written.contains("/v1/schema"), "{written}");
+    let conditions = world.conditions();
+    assert!(conditions.contains("Stalled=True ClearRefused"), "{conditions}");
+    assert!(conditions.contains("the annotation came with the object"), "{conditions}");
+    // Somebody applies the manifest with another setting: the entry is younger, the request is what it was.
+    written_at(&world, "5/first", "2026-02-01T00:00:00Z");
+    assert!(!world.rest().await.contains("/v1/schema"));
+    written_at(&world, "5/second", "2026-02-01T00:00:00Z");
+    let written = world.rest().await;
+    check_cleared(&world, &written, "a later one").await;
+}
+
 #[tokio::test]
 async fn a_word_that_cannot_be_read_is_a_message() {
     for text in ["", "5", "five/first", "5/", "-5/first"] {

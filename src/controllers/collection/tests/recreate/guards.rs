@@ -189,6 +189,43 @@ async fn a_plan_is_called_off_by_its_hash_until_the_delete() {
     }
 }
 
+/// A round may wait for others and count for minutes after it took the object from its cache.
+#[tokio::test]
+async fn a_plan_is_called_off_until_the_last_look_is_over() {
+    for what in ["elysia.dev/rollback", "Off", "protected", "gone"] {
+        let mut world = before_the_proof().await;
+        let hash = world.articles().status.unwrap().plan.unwrap().hash;
+        let (api, mut asked) = (world.api.clone(), 0);
+        world.fuse.watch(move |line| {
+            asked += usize::from(line == LAST_QUESTION);
+            if asked != 2 * NODES.len() {
+                return;
+            }
+            asked += 1;
+            let edit = |change: &dyn Fn(&mut Value)| {
+                api.edit::<elysia_api::ElysiaCollection>(NAMESPACE, "articles", |object| change(object));
+            };
+            match what {
+                "elysia.dev/rollback" => edit(&|object| object["metadata"]["annotations"][what] = hash.as_str().into()),
+                "Off" => edit(&|object| object["spec"]["repair"]["recreate"] = "Off".into()),
+                "protected" => api.edit::<elysia_api::WeaviateCluster>(NAMESPACE, "search", |cluster| {
+                    cluster["spec"]["protectedCollections"] = json!(["Art*"]);
+                }),
+                _ => api.remove::<elysia_api::ElysiaCollection>(NAMESPACE, "articles"),
+            }
+        });
+        // Without an object the status of the round goes nowhere.
+        drop(world.collection("articles").await);
+        let written = world.transcript();
+        let expected = if what == "gone" { "Settle" } else { "Thaw" };
+        assert!(!written.contains("DELETE") && world.is_at(expected), "{what}\n{written}");
+        if what != "gone" {
+            let written = world.rest().await;
+            super::voided::check_untouched(&world, &written, what).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_plan_that_was_called_off_before_its_approval_does_not_begin() {
     let mut world = approved().await;

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::super::super::copies::{self, Copy, Replica};
 use super::super::super::observed::{OperationState, Stage};
+use super::super::super::recreate;
 use super::super::super::repair::{self, Action, Activity, Journal, PATIENCE, VICTIMS};
 use super::super::super::schema;
 use super::super::shown::{approval_command, shown_plan};
@@ -35,11 +36,21 @@ impl Planner<'_> {
         }
         let members = self.members();
         let all = copies::surplus(placement, &members, self.spec.factor);
-        // What cannot be listed cannot be shown to be no loss, and nobody is woken for that.
-        let is_shown = |victim: &Replica| {
-            !members.contains(&victim.node) || self.activity(class, &victim.shard) == Some(Activity::Hot)
-        };
-        let victims: Vec<Replica> = all.iter().filter(|victim| is_shown(victim)).cloned().collect();
+        // What cannot be listed cannot be shown to be no loss.
+        let (living, dead): (Vec<Replica>, Vec<Replica>) =
+            all.into_iter().partition(|victim| members.contains(&victim.node));
+        if living.is_empty()
+            && let Some(first) = dead.first()
+        {
+            let message = format!(
+                "{what}; {} is not alive, so nobody can compare what it holds of shard {} with the others, and it is not taken away. Bring that node back; or, if it is gone for ever, name the nodes that are left, and not this one, in spec.external.nodes of the WeaviateCluster: then a plan that replaces it is shown",
+                first.node, first.shard
+            );
+            return Part::Stuck(Reason::TooManyReplicas, message);
+        }
+        // Nobody is woken to be listed.
+        let is_hot = |victim: &Replica| self.activity(class, &victim.shard) == Some(Activity::Hot);
+        let victims: Vec<Replica> = living.into_iter().filter(is_hot).collect();
         if victims.is_empty() {
             let message = format!(
                 "{what}; they are tenants that are not active, whose objects cannot be compared: activate them, or raise replication.factor to keep the replicas"
@@ -143,6 +154,7 @@ impl Planner<'_> {
             hash,
             attempts: attempts + 1,
             action,
+            target: self.observed.target.clone(),
             collection: spec.collection.clone(),
             factor: spec.factor,
             victims,
@@ -201,8 +213,13 @@ impl Planner<'_> {
 
     /// Goes on with an approved plan. Where it is is asked of the servers at each step.
     pub(super) fn repairing(&mut self, class: &Value, placement: &[ShardReplicas], journal: &Journal) -> Part {
-        self.recheck = Some(pace(placement));
         self.unproved = true;
+        let of_them = |target| recreate::is_of(journal.target.as_ref(), target, &self.spec.repair_journal());
+        if let Some(Err(message)) = self.observed.target.as_ref().map(of_them) {
+            self.recheck = Some(RECHECK_LATER);
+            return Part::Stuck(Reason::JournalElsewhere, message);
+        }
+        self.recheck = Some(pace(placement));
         let left = placement
             .iter()
             .flat_map(|shard| shard.replicas.iter().map(move |node| (&shard.shard, node)))
@@ -285,15 +302,21 @@ impl Planner<'_> {
                     format!("shard {} would be left with {} living replicas of {needed}", victim.shard, keepers.len());
                 return self.end(&journal, Some(why));
             }
-            let compared = members.contains(&victim.node);
-            if compared && self.activity(class, &victim.shard) != Some(Activity::Hot) {
+            if !members.contains(&victim.node) {
+                let why = format!(
+                    "{} is not alive, so what it holds of shard {} cannot be compared with the others",
+                    victim.node, victim.shard
+                );
+                return self.end(&journal, Some(why));
+            }
+            if self.activity(class, &victim.shard) != Some(Activity::Hot) {
                 let why = format!("tenant {} is not active, so its objects cannot be compared", victim.shard);
                 return self.end(&journal, Some(why));
             }
             self.steps.push(Step::RemoveReplica(Removal {
                 victim: victim.clone(),
                 keepers,
-                compared,
+                compared: true,
                 tenant: schema::is_multi_tenant(class),
                 needed,
             }));

@@ -57,6 +57,7 @@ fn repairing(spec: &Value, observed: &Observed, action: repair::Action, cursor: 
         hash: "h".to_owned(),
         attempts: 1,
         action,
+        target: None,
         collection: "A".to_owned(),
         factor: spec.factor,
         victims,
@@ -86,6 +87,61 @@ fn an_approved_removal_step_by_step() {
         repairing(&json!({}), &seen(Some(class(3)), "abc", "abc"), repair::Action::Remove, 0, false),
         "False Removing [repair 0/2 over]"
     );
+}
+
+/// Without declared nodes nobody has said that one is gone, and one that is not alive cannot be asked what it holds.
+#[test]
+fn a_replica_of_a_node_that_is_not_alive_is_not_taken_away_uncompared() {
+    let two = json!({"replication": {"factor": 2}});
+    let dead = |first: &str, second: &str| Observed { nodes: Vec::new(), ..seen(Some(class(2)), first, second) };
+    check(&two, &dead("abz", "ab"), "False TooManyReplicas []");
+    let spec = CollectionSpec::validate(&object(&two)).unwrap();
+    let made = plan(&spec, &dead("abz", "ab"), &ElysiaCollectionStatus::default(), Timestamp::UNIX_EPOCH);
+    let message = &made.findings[0].message;
+    assert!(message.contains("z is not alive") && message.contains("spec.external.nodes"), "{message}");
+    assert_eq!(made.shown, None);
+    // Those that can be compared are offered, and only those.
+    check(&two, &dead("abz", "abc"), "False NeedsApproval []");
+    let made = plan(&spec, &dead("abz", "abc"), &ElysiaCollectionStatus::default(), Timestamp::UNIX_EPOCH);
+    let steps = made.shown.unwrap().steps.join("\n");
+    assert!(steps.contains("shard t at") && !steps.contains("at z"), "{steps}");
+    // A plan of before, or a node that died since the approval.
+    let mut died = dead("abc", "abc");
+    died.members = Sight::Seen(["b", "c"].map(str::to_owned).to_vec());
+    assert_eq!(repairing(&two, &died, repair::Action::Remove, 0, false), "False Removing [repair 0/2 over]");
+}
+
+#[test]
+fn a_repair_of_other_servers_is_carried_out_nowhere_else() {
+    let two = json!({"replication": {"factor": 2}});
+    let target = |address: &str| recreate::Target {
+        cluster: "w".to_owned(),
+        uid: "u".to_owned(),
+        addresses: vec![address.to_owned()],
+    };
+    let mut observed = seen(Some(class(2)), "abc", "abc");
+    observed.target = Some(target("http://a"));
+    let spec = CollectionSpec::validate(&object(&two)).unwrap();
+    let status = ElysiaCollectionStatus::default();
+    let hash = plan(&spec, &observed, &status, Timestamp::UNIX_EPOCH).shown.unwrap().hash;
+    let spec = CollectionSpec { approved: Some(hash), ..spec };
+    let begun = plan(&spec, &observed, &status, Timestamp::UNIX_EPOCH);
+    let Step::WriteRepair(journal) = &begun.steps[0] else { panic!("no journal: {}", picture(&begun)) };
+    let text = json!(journal);
+    for (own, now, expected) in [
+        (text["target"].clone(), "http://a", "False Removing [remove s:c, remove t:b]"),
+        (text["target"].clone(), "http://b", "False JournalElsewhere []"),
+        // Of an older release.
+        (Value::Null, "http://b", "False Removing [remove s:c, remove t:b]"),
+    ] {
+        let mut text = text.clone();
+        if own.is_null() {
+            text.as_object_mut().unwrap().remove("target");
+        }
+        observed.repair.journal = Sight::Seen(Some(serde_json::from_value(text).unwrap()));
+        observed.target = Some(target(now));
+        assert_eq!(picture(&plan(&spec, &observed, &status, Timestamp::UNIX_EPOCH)), expected, "{own} {now}");
+    }
 }
 
 #[test]
