@@ -1,9 +1,9 @@
 //! `backup verify --drill`: restores a run into scratch collections, compares, and deletes them.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 
-use clap::builder::NonEmptyStringValueParser;
 use elysia_core::backup::ledger::{DrillNote, DrilledCollection};
 use elysia_core::backup::{MINIMUM_OVERLAP, SAMPLE, SEARCHES};
 use elysia_engine::backup::manifest::Manifest;
@@ -23,11 +23,27 @@ use crate::cli::printer::{BAD, GOOD, Printer, paint, plain};
 use crate::cli::session::Stop;
 use crate::cli::way::{self, Way};
 use crate::cli::{Exit, Output, Target, encode};
-use crate::worker::backup::drill::{Closeness, Ground, Rehearsal, Scratch, WeaviateGround, remove};
+use crate::worker::backup::drill::{Closeness, Ground, Rehearsal, Removed, Scratch, WeaviateGround, remove};
 use crate::worker::backup::store::AnyStore;
 use crate::worker::backup::{Failure, drilled, retry};
 use crate::worker::jobs::drill::verdict;
 use crate::worker::work::PatienceWork;
+
+/// Longest name of a collection that Weaviate takes.
+const NAME_LETTERS: usize = 255;
+
+/// A name that Weaviate keeps as it is. With a small first letter it makes another one of it, and nobody would find the
+/// scratch collection again to delete it.
+fn class_name(text: &str) -> Result<String, String> {
+    let is_inner = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    if text.starts_with(|first: char| first.is_ascii_uppercase())
+        && text.chars().all(is_inner)
+        && text.len() <= NAME_LETTERS
+    {
+        return Ok(text.to_owned());
+    }
+    Err(format!("a collection's name is a capital letter, then letters, digits and `_`, {NAME_LETTERS} at most"))
+}
 
 /// How a drill is done.
 #[derive(Debug, clap::Args)]
@@ -40,7 +56,7 @@ pub(super) struct DrillArgs {
     #[arg(long, value_name = "COLLECTION,…", value_delimiter = ',', requires = "drill")]
     collections: Vec<String>,
     /// Name of the scratch collection, where there is one collection to drill; made of its name when left out
-    #[arg(long, value_name = "COLLECTION", requires = "drill", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "COLLECTION", requires = "drill", value_parser = class_name)]
     into: Option<String>,
     /// Replicas of scratch collections; as many as the collections had when left out
     #[arg(long, value_name = "NUMBER", requires = "drill", value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -69,14 +85,14 @@ impl DrillArgs {
         }
     }
 
-    /// The collections to drill.
-    fn chosen<'a>(&'a self, manifest: &'a Manifest) -> Result<Vec<&'a str>, Stop> {
+    /// The collections to drill, each once: a name that is written twice is no second collection.
+    fn chosen<'a>(&'a self, manifest: &'a Manifest) -> Result<BTreeSet<&'a str>, Stop> {
         let all = || manifest.collections.iter().map(|note| note.name.as_str());
         if let Some(unknown) = self.collections.iter().find(|name| manifest.collection(name).is_none()) {
             let has = all().collect::<Vec<_>>().join(", ");
             return Err(Stop::usage(format!("run {} has no collection {unknown}; it has {has}", manifest.run)));
         }
-        let chosen: Vec<&str> = if self.collections.is_empty() {
+        let chosen: BTreeSet<&str> = if self.collections.is_empty() {
             all().collect()
         } else {
             self.collections.iter().map(String::as_str).collect()
@@ -152,7 +168,6 @@ async fn one<G: Ground>(
     way: &Way,
     printer: Printer,
 ) -> Result<DrilledCollection, Stop> {
-    let by_hand = format!("if it is there: kubectl elysia col rm {}", scratch.name);
     if rehearsal.stop.is_set() {
         return Err(Stop::unknown("stopped as asked", ""));
     }
@@ -164,16 +179,36 @@ async fn one<G: Ground>(
         found = rehearsal.collection(name, scratch) => found,
         never = bar::show("objects", all, look, printer) => match never {},
         () = interrupted(rehearsal.stop, printer) => {
-            return Err(Stop::unknown(format!("stopped at once; {} may be there", scratch.name), by_hand));
+            return Err(Stop::unknown(format!("stopped at once; {} may be there", scratch.name), by_hand(&scratch.name)));
         }
     };
-    if let Err(failure) = remove(rehearsal.ground, scratch, rehearsal.retry).await {
-        printer.complain(&format!("{} could not be deleted: {failure}; {by_hand}", scratch.name));
+    let removed = remove(rehearsal.ground, scratch, rehearsal.retry).await;
+    if let Some(left) = left(&removed, &scratch.name, found.is_ok()) {
+        printer.complain(&left);
     }
     found.map_err(|failure| {
         let message = format!("{name} could not be drilled: {}", way.explain(&failure.message));
         stopped(&Failure { message, ..failure }, "")
     })
+}
+
+fn by_hand(scratch: &str) -> String {
+    format!("if it is there: kubectl elysia col rm {scratch}")
+}
+
+/// What is said of a scratch collection that may still be there. `is_drilled`: whether it was restored; where a stranger's was
+/// in its place from the beginning, that has ended the drill and is told by it.
+fn left(removed: &Result<Removed, Failure>, scratch: &str, is_drilled: bool) -> Option<String> {
+    match removed {
+        Ok(Removed::Nothing | Removed::Deleted) => None,
+        Ok(Removed::Strange) => is_drilled.then(|| {
+            format!(
+                "{scratch} was not deleted: it is not marked as this drill's any more, so it is somebody else's; look at it, and {}",
+                by_hand(scratch)
+            )
+        }),
+        Err(failure) => Some(format!("{scratch} could not be deleted: {failure}; {}", by_hand(scratch))),
+    }
 }
 
 /// Only the owner of the prefix notes what was found, for retention and for the policy's next run.
@@ -228,4 +263,87 @@ pub(super) fn render(run: &str, note: &DrillNote, collections: &[DrilledCollecti
         paint(BAD, "did not survive its restore drill")
     };
     text + format!("run {} {word}\n", plain(run)).as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::tests::manifest;
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        /// That a drill goes without it is a rule of the drill's.
+        #[arg(long)]
+        hashes_only: bool,
+        #[command(flatten)]
+        drill: DrillArgs,
+    }
+
+    fn args(line: &str) -> Result<DrillArgs, clap::Error> {
+        let line = Line::try_parse_from(["verify", "--drill"].into_iter().chain(line.split_whitespace()))?;
+        assert!(!line.hashes_only);
+        Ok(line.drill)
+    }
+
+    #[test]
+    fn a_collection_that_is_named_twice_is_drilled_once_and_is_not_two() {
+        let manifest = manifest();
+        assert_eq!(manifest.collections.len(), 2, "or the table says nothing");
+        for (line, expected) in [
+            ("", vec!["Articles", "Notes"]),
+            ("--collections Articles,Articles", vec!["Articles"]),
+            ("--collections Articles --collections Articles", vec!["Articles"]),
+            ("--collections Notes,Articles,Notes", vec!["Articles", "Notes"]),
+            ("--collections Notes,Notes --into Scratch", vec!["Notes"]),
+        ] {
+            let args = args(line).unwrap();
+            let chosen = args.chosen(&manifest).unwrap();
+            assert_eq!(chosen.into_iter().collect::<Vec<_>>(), expected, "{line}");
+        }
+        for line in ["--into Scratch", "--collections Others"] {
+            args(line).unwrap().chosen(&manifest).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_scratch_collection_has_a_name_that_weaviate_keeps() {
+        let longest = format!("S{}", "a".repeat(NAME_LETTERS - 1));
+        for (name, is_one) in [
+            ("Scratch", true),
+            ("S", true),
+            ("S_1a", true),
+            (longest.as_str(), true),
+            ("scratch", false),
+            ("_Scratch", false),
+            ("1Scratch", false),
+            ("Scratch-1", false),
+            ("Écrit", false),
+            ("", false),
+            (format!("{longest}a").as_str(), false),
+        ] {
+            assert_eq!(class_name(name).is_ok(), is_one, "{name}");
+        }
+        let refused = args("--into scratch").unwrap_err().to_string();
+        assert!(refused.contains("a capital letter"), "{refused}");
+    }
+
+    #[test]
+    fn what_is_left_is_told() {
+        let failed = || Err(Failure { message: "no route".to_owned(), is_permanent: false });
+        for (removed, is_drilled, words) in [
+            (Ok(Removed::Nothing), true, None),
+            (Ok(Removed::Deleted), true, None),
+            (Ok(Removed::Strange), true, Some("somebody else's")),
+            (Ok(Removed::Strange), false, None),
+            (failed(), true, Some("could not be deleted: no route")),
+            (failed(), false, Some("could not be deleted: no route")),
+        ] {
+            let told = left(&removed, "A_drill_1", is_drilled);
+            assert_eq!(told.is_some(), words.is_some(), "{removed:?}");
+            let names = |told: String| told.contains(words.unwrap_or_default()) && told.contains("col rm A_drill_1");
+            assert!(told.is_none_or(names), "{removed:?}");
+        }
+    }
 }

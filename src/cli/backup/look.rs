@@ -24,7 +24,7 @@ use crate::cli::{Exit, Output, encode};
 use crate::worker::backup::listing::{self, Row};
 use crate::worker::backup::store::AnyStore;
 use crate::worker::backup::{RunState, RunSummary, drilled, summary};
-use crate::worker::jobs::judged::Judged;
+use crate::worker::jobs::judged::{self, Judged};
 
 /// Arguments of `backup ls`.
 #[derive(Debug, clap::Args)]
@@ -145,15 +145,21 @@ pub(super) fn table<'a>(runs: impl IntoIterator<Item = &'a RunSummary>, now: Tim
 pub(super) async fn show(args: &ShowArgs, printer: Printer) -> Result<Exit, Stop> {
     let store = args.store.open()?;
     let manifest = place::find(&store, &args.run, &args.store).await?;
-    let (seen, found) = futures::join!(catalogue::look(&store, &manifest.run), drilled::of_run(&store, &manifest.run));
+    let (seen, judged, found) = futures::join!(
+        catalogue::look(&store, &manifest.run),
+        judged::of_run(&store, &manifest.run),
+        drilled::of_run(&store, &manifest.run)
+    );
     let verified = match seen.map_err(|error| stopped(&error.into(), ""))? {
         State::Run { verified, .. } => verified.map(|verified| verified.at),
         State::Unfinished(_) | State::Unreadable(_) => None,
     };
+    let judged = judged.map_err(|error| stopped(&error.into(), ""))?.map_err(|error| error.to_string());
+    let verified = read_back(verified, &judged);
     let drilled = found.map_err(|error| stopped(&error.into(), ""))?.map_err(|error| error.to_string());
     let aliases = aliases(&store, &manifest, args.key.key()?.as_ref()).await?;
     let text = match args.output {
-        Output::Table => whole(&manifest, verified, &drilled, &aliases),
+        Output::Table => whole(&manifest, &verified, &drilled, &aliases),
         output => encode(&Shown { manifest: &manifest, aliases: aliases.as_ref().ok() }, output)?,
     };
     printer.data(&text)?;
@@ -194,6 +200,18 @@ async fn aliases(
     Ok(Ok(out))
 }
 
+/// When a run was read back; what was found since outweighs it.
+pub(super) fn read_back(verified: Option<Timestamp>, judged: &Result<Option<Judged>, String>) -> String {
+    match judged {
+        Err(problem) => format!("nobody knows: {}", plain(problem)),
+        Ok(Some(judged)) if judged.is_damaged => {
+            let why = judged.suspect.first().map(|why| format!(": {}", plain(why))).unwrap_or_default();
+            format!("no, it is damaged{why}")
+        }
+        Ok(_) => verified.map_or_else(|| "never".to_owned(), |at| at.to_string()),
+    }
+}
+
 /// The last restore drill of a run.
 fn drill(found: &Result<Option<DrillNote>, String>) -> String {
     match found {
@@ -212,7 +230,7 @@ fn drill(found: &Result<Option<DrillNote>, String>) -> String {
 /// A run in detail.
 pub(super) fn whole(
     manifest: &Manifest,
-    verified: Option<Timestamp>,
+    verified: &str,
     drilled: &Result<Option<DrillNote>, String>,
     aliases: &Result<BTreeMap<String, Vec<String>>, String>,
 ) -> String {
@@ -232,7 +250,7 @@ pub(super) fn whole(
         manifest.version,
         manifest.objects(),
         size(manifest.bytes()),
-        verified.map_or_else(|| "never".to_owned(), |at| at.to_string()),
+        verified,
         drill(drilled),
     );
     if let Some(native) = &manifest.native {

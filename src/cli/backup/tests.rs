@@ -19,7 +19,7 @@ use super::super::{Cli, exit_of_parser};
 use super::abandon;
 use super::cleanup::days;
 use super::create::doubts;
-use super::look::{Asked, table, whole};
+use super::look::{Asked, read_back, table, whole};
 use super::remove::warning;
 use super::restore::{Consent, Planned, receipt_id, render_plan, unasked};
 use super::verify::{render, told_of_native};
@@ -52,7 +52,7 @@ fn note(name: &str, objects: u64, replicas: ReplicasNote) -> CollectionNote {
     }
 }
 
-fn manifest() -> Manifest {
+pub(super) fn manifest() -> Manifest {
     let difference = Difference {
         tenant: Some("acme".to_owned()),
         id: Uuid::from_u128(7),
@@ -195,7 +195,7 @@ fn what_is_not_known_is_not_zero() {
     let now = at("2026-11-29T18:00:00Z");
     insta::assert_snapshot!("ls_table", text(&table(&[summary(), unfinished(), unreadable.clone()], now)));
     let aliases = BTreeMap::from([("Articles".to_owned(), vec!["Live".to_owned(), "Papers".to_owned()])]);
-    insta::assert_snapshot!("show", text(&whole(&manifest(), None, &Ok(None), &Ok(aliases))));
+    insta::assert_snapshot!("show", text(&whole(&manifest(), "never", &Ok(None), &Ok(aliases))));
     insta::assert_snapshot!("doubts", text(&doubts(&manifest())));
     let warnings = [summary(), unfinished(), unreadable].map(|run| warning(&run, "s3://b/p")).concat();
     insta::assert_snapshot!("rm_warning", text(&warnings));
@@ -231,8 +231,32 @@ fn what_a_run_lacks_is_said_wherever_it_is_shown() {
     let manifest = Manifest { lacks, ..manifest() };
     let note = "note: Linked is left out: its vectors are made of its references";
     assert!(text(&doubts(&manifest)).contains(note));
-    assert!(text(&whole(&manifest, None, &Ok(None), &Ok(BTreeMap::new()))).contains(note));
+    assert!(text(&whole(&manifest, "never", &Ok(None), &Ok(BTreeMap::new()))).contains(note));
     assert_eq!(RunSummary::of(&manifest, None).lacks.len(), 1);
+}
+
+#[test]
+fn a_run_that_was_damaged_since_it_was_read_back_is_not_called_verified() {
+    let found = |edit: serde_json::Value| {
+        let mut judged = serde_json::json!({"format": FORMAT, "version": FORMAT_VERSION, "at": "2026-11-29T00:00:00Z"});
+        judged.as_object_mut().unwrap().extend(edit.as_object().unwrap().clone());
+        Ok(Some(serde_json::from_value(judged).unwrap()))
+    };
+    let then = Some(at("2026-11-28T00:00:00Z"));
+    for (verified, judged, expected) in [
+        (None, Ok(None), "never"),
+        (then, Ok(None), "2026-11-28T00:00:00Z"),
+        (then, found(serde_json::json!({"suspect": ["it shrank"]})), "2026-11-28T00:00:00Z"),
+        (
+            then,
+            found(serde_json::json!({"isDamaged": true, "suspect": ["p.zst is gone"]})),
+            "no, it is damaged: p.zst is gone",
+        ),
+        (None, found(serde_json::json!({"isDamaged": true})), "no, it is damaged"),
+        (then, Err("it is no JSON".to_owned()), "nobody knows: it is no JSON"),
+    ] {
+        assert_eq!(read_back(verified, &judged), expected);
+    }
 }
 
 #[test]
@@ -258,7 +282,7 @@ fn what_weaviate_wrote_itself_is_said_to_be_so() {
         }),
         ..manifest()
     };
-    let shown = text(&whole(&native, None, &Ok(None), &Err("run R is encrypted".to_owned())));
+    let shown = text(&whole(&native, "never", &Ok(None), &Err("run R is encrypted".to_owned())));
     assert!(shown.contains("aliases cannot be read: run R is encrypted"), "{shown}");
     let line = shown.lines().find(|line| line.starts_with("native ")).unwrap();
     assert!(line.contains("20261129t161553z-003f, of nodes w-0, w-1;"), "{line}");

@@ -8,6 +8,7 @@ use elysia_core::collection::migration::versions::{Live, Version, Versions};
 use elysia_core::collection::migration::{self, Journal};
 use elysia_core::collection::schema::{self, Measure};
 use elysia_core::version::ServerVersion;
+use elysia_engine::copy::uncopied;
 use elysia_weaviate::SchemaRead;
 use kube::core::ResourceExt as _;
 use serde::Serialize;
@@ -189,6 +190,7 @@ impl Outlook {
             if let Some(property) = migration::cross_reference(class).or_else(|| migration::cross_reference(&wanted)) {
                 obstacles.push(format!("property {property} is a cross-reference"));
             }
+            obstacles.extend(uncopied(class, &wanted));
             if let Some(pattern) = protection {
                 obstacles.push(format!("{pattern} protects it"));
             }

@@ -8,6 +8,7 @@ use elysia_core::collection::{CollectionSpec, schema};
 use elysia_core::copy::ledger::CopyLedger;
 use elysia_core::sight::{BlindnessKind, Sight};
 use elysia_core::version::ServerVersion;
+use elysia_engine::copy::uncopied;
 use elysia_weaviate::SchemaRead;
 use futures::future::join_all;
 use serde_json::Value;
@@ -122,6 +123,7 @@ pub(super) async fn look(
     look.rival = claims::claimant(object, &name, context);
     if let (true, Sight::Seen(Some(class))) = (begins, live) {
         look.unfit = steps::unfit("spec.migration.transform", class, spec.steps());
+        look.uncopied = uncopied(class, &Value::Object(spec.settings.clone()));
     }
     if wants.other_shards {
         look.other_shards = Some(sight(effects::shard_names(&clients.common, &name).await));

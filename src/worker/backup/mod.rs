@@ -19,6 +19,7 @@ pub(crate) mod latest;
 mod linked;
 pub(crate) mod listing;
 pub(crate) mod native;
+mod numbers;
 mod paging;
 mod replicas;
 mod retirement;
@@ -35,6 +36,7 @@ pub mod work;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
+use elysia_core::backup::ledger::TOLD_REASONS;
 use elysia_core::cluster::spec::matches_pattern;
 use elysia_core::restore::makes_aliases;
 use elysia_engine::backup::catalogue::{self, State};
@@ -46,7 +48,7 @@ use elysia_engine::backup::ports::{Store, Target as _};
 use elysia_engine::backup::restore::{self, Preflight, Receipt, Restorer, preflight};
 use elysia_engine::backup::seal::Key;
 use elysia_engine::backup::transform::{Select, Step};
-use elysia_engine::backup::verify::{self, Depth, Findings};
+use elysia_engine::backup::verify::{self, Depth, Fault, Findings};
 use elysia_engine::backup::write::{self, LANES, WriteError, Writer};
 use elysia_engine::backup::{layout, manifest::Part};
 use elysia_engine::ports::Clock as _;
@@ -63,6 +65,7 @@ use self::ways::Ways;
 use self::work::{BackupWork, RestoreWork};
 use super::clock::SystemClock;
 use super::index;
+use super::jobs::judged;
 use super::work::PatienceWork;
 
 /// Environment variable with a backup's work as JSON: [`work::BackupWork`].
@@ -423,8 +426,8 @@ fn restore_order(work: &RestoreWork, chosen: &Chosen) -> Result<restore::Order, 
     })
 }
 
-/// Reads a run back. With an owner a sound run is noted as verified, which retention goes by; of a stranger's prefix
-/// nothing is noted. `told` hears of each part.
+/// Reads a run back. With an owner it is noted that a run is sound, as far as its objects were read, or that it is damaged:
+/// retention and `latest` go by both. Of a stranger's prefix nothing is noted. `told` hears of each part.
 pub async fn verify<S: Store>(
     store: &S,
     run: &str,
@@ -444,6 +447,29 @@ pub(crate) async fn verify_sealed<S: Store>(
     owner: Option<&Owner>,
     told: &(dyn Fn(&Part) + Sync),
 ) -> Result<Findings, Failure> {
+    let findings = read_back(store, run, key, depth, owner, told).await?;
+    // Whose key is not the run's knows nothing of the run.
+    let damage = findings.faults.iter().find(|fault| !fault.is_of_key());
+    if let (Some(owner), Some(damage)) = (owner, damage) {
+        let faults = findings.faults.iter().take(TOLD_REASONS).map(Fault::to_string).collect();
+        let noted = judged::found_damaged(store, run, owner, faults, SystemClock.now()).await;
+        noted.map_err(|failure| {
+            let message = format!("run {run} is damaged: {damage}; this could not be noted beside it: {failure}");
+            Failure { message, ..failure }
+        })?;
+    }
+    Ok(findings)
+}
+
+/// Reads a run back, and notes that of a sound one. What is damaged is for whoever calls this to note.
+async fn read_back<S: Store>(
+    store: &S,
+    run: &str,
+    key: Option<&Key>,
+    depth: Depth,
+    owner: Option<&Owner>,
+    told: &(dyn Fn(&Part) + Sync),
+) -> Result<Findings, Failure> {
     if !layout::is_run_id(run) {
         return Err(Failure::permanent(format!("`{run}` is no run's id")));
     }
@@ -454,7 +480,7 @@ pub(crate) async fn verify_sealed<S: Store>(
     Ok(findings)
 }
 
-/// Reads a run back that was written a moment ago, and notes that. Of one that the servers wrote themselves every file was
+/// Reads a run back that was written a moment ago, and notes that of a sound one. Of one that the servers wrote themselves every file was
 /// read for its hash just now: it is looked whether all are there.
 pub(crate) async fn verify_written<S: Store>(
     store: &S,
@@ -464,10 +490,10 @@ pub(crate) async fn verify_written<S: Store>(
 ) -> Result<Findings, Failure> {
     let found = catalogue::look(store, run).await?;
     let State::Run { manifest, .. } = found else {
-        return verify_sealed(store, run, key, Depth::Objects, Some(owner), &|_| {}).await;
+        return read_back(store, run, key, Depth::Objects, Some(owner), &|_| {}).await;
     };
     if manifest.native.as_ref().is_none_or(|native| !native.hashed) {
-        return verify_sealed(store, run, key, Depth::Objects, Some(owner), &|_| {}).await;
+        return read_back(store, run, key, Depth::Objects, Some(owner), &|_| {}).await;
     }
     let findings = elysia_engine::backup::native::verify_sizes(store, run).await?;
     if findings.is_sound() {

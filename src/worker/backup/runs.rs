@@ -49,7 +49,7 @@ pub struct RunSummary {
     /// When its last part was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
-    /// When it was read back as a whole, and nothing was found.
+    /// When it was read back as a whole, and nothing was found, then or since.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified_at: Option<Timestamp>,
     /// Objects of each collection.
@@ -205,6 +205,8 @@ async fn with_notes<S: Store>(store: &S, entries: Vec<Entry>) -> Result<Vec<RunS
                 Ok(judged) => run.judged = judged,
                 Err(error) => run.problem = run.problem.or_else(|| Some(crate::worker::chain(&error))),
             }
+            // It was read back before it was damaged.
+            run.verified_at = run.verified_at.filter(|_| !run.judged.as_ref().is_some_and(|judged| judged.is_damaged));
             match drilled? {
                 Ok(drilled) => run.drilled = drilled,
                 Err(error) => run.problem = run.problem.or_else(|| Some(crate::worker::chain(&error))),

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use tracing::warn;
 use uuid::Uuid;
 
+use super::numbers;
 use super::side::class_identity;
 use super::source::{later, state};
 use super::ways::Ways;
@@ -304,10 +305,12 @@ impl Target for WeaviateTarget {
     }
 
     async fn fetch(&self, tenant: Option<&str>, ids: &[Uuid]) -> Result<Vec<Object>, PortError> {
-        let references = self.references().await?;
+        let class = self.class().await?.unwrap_or_default();
+        let references = References::of_class(&class);
         let mut found = self.sink.fetch_in(tenant, ids).await?;
         for object in &mut found {
             references.settle(object).map_err(|error| uncopied(&error))?;
+            numbers::settle(&class, &mut object.properties);
         }
         Ok(found)
     }

@@ -1,4 +1,4 @@
-//! How many replicas have to confirm what is written.
+//! How many replicas have to confirm what is written, and in which form objects are read.
 
 use elysia_engine::backup::ports::Target as _;
 use elysia_engine::object::{Object, Vectors};
@@ -83,4 +83,25 @@ async fn objects_with_references_are_confirmed_by_every_replica_that_can_be_writ
     assert_eq!(levels(true, none).await, (vec![ALL, QUORUM, QUORUM], [0, 0]));
     // What the majority does not take either is told.
     assert_eq!(levels(true, |_| Ok(refused("invalid"))).await, (vec![ALL, QUORUM, ALL, QUORUM], [1, 1]));
+}
+
+/// A cluster answers numbers over REST with the shortest digits of their doubles.
+#[tokio::test]
+async fn objects_are_read_in_the_form_in_which_they_are_backed_up() {
+    let weaviate = FakeWeaviate::start(&["w-0"]).await.unwrap();
+    let property = |name: &str, kind: &str| json!({"name": name, "dataType": [kind]});
+    let properties = [property("small", "number"), property("large", "number"), property("whole", "int")];
+    weaviate.seed_class(&json!({"class": "Back", "properties": properties}));
+    weaviate.seed_shard("Back", "shard0", &["w-0"]);
+    let answered = json!({
+        "small": 0.900_719_925_474_099_3, "large": 1_000_000_000_000_000_000_i64, "whole": 1_234_567_890_123_456_800_i64,
+    });
+    weaviate.seed_properties("Back", "shard0", "w-0", Uuid::from_u128(1), &answered);
+    let endpoints = Endpoints { rest: weaviate.address("w-0"), grpc: weaviate.address("w-0"), nodes: Vec::new() };
+    let target = WeaviateTarget::new(ways(&endpoints, None).unwrap(), "Back");
+    let found = target.fetch(None, &[Uuid::from_u128(1)]).await.unwrap();
+    assert_eq!(
+        serde_json::Value::Object(found[0].properties.clone()),
+        json!({"small": 0.900_719_925_474_099_3, "large": 1e18, "whole": 1_234_567_890_123_456_768_i64})
+    );
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use elysia_core::retention::Retention;
 use elysia_engine::backup::manifest::{DataFormat, FORMAT, FORMAT_VERSION, Manifest};
 use elysia_engine::backup::memory::{MemoryClass, MemoryCluster, MemoryStore};
+use elysia_engine::backup::stamp;
+use elysia_engine::checkpoint::Digest;
 use elysia_engine::memory::{FixedClock, Fuse};
 use elysia_engine::object::Object;
 use jiff::tz::TimeZone;
@@ -212,4 +214,69 @@ async fn cleanup_goes_by_what_the_policys_worker_found() {
     store.tamper("runs/3/judged.json", None);
     store.tamper("runs/3/verified.json", Some(b"{".to_vec()));
     assert_eq!(seen().await, ["4: newest, last", "3: suspect", "2: suspect", "1: suspect"]);
+}
+
+#[tokio::test]
+async fn a_run_that_its_owner_finds_damaged_is_noted_so_and_is_no_verified_one_any_more() {
+    let part = |store: &MemoryStore, run: &str| {
+        let files = store.files();
+        let folder = format!("runs/{run}/data/");
+        files.into_keys().find(|key| key.starts_with(&folder)).unwrap()
+    };
+    let judged = |store: &MemoryStore, run: &str| store.files().get(&format!("runs/{run}/judged.json")).cloned();
+    let now = FixedClock::default().now();
+    for depth in [Depth::Objects, Depth::Hashes] {
+        let store = MemoryStore::default();
+        for run in ["1", "2", "3"] {
+            write(&store, run, "nightly", 10).await.unwrap();
+        }
+        for run in ["1", "2"] {
+            let findings = verify(&store, run, Depth::Objects, Some(&owner("nightly")), &|_| {}).await.unwrap();
+            assert!(findings.is_sound() && judged(&store, run).is_none());
+        }
+        let seen = async || told(&verdicts(&store, &owner("nightly"), &last(1), now).await);
+        assert_eq!(seen().await, ["3: newest, last", "2: last verified", "1: "]);
+        let rotten = part(&store, "2");
+        store.tamper(&rotten, Some(b"rot".to_vec()));
+        // Whoever owns nothing there notes nothing.
+        for stranger in [None, Some(owner("weekly"))] {
+            let findings = verify(&store, "2", depth, stranger.as_ref(), &|_| {}).await.unwrap();
+            assert!(!findings.is_sound() && judged(&store, "2").is_none(), "{stranger:?}");
+        }
+        stamp::set(&store, "2", &Digest::of(b"what lists said of it before")).await.unwrap();
+        let findings = verify(&store, "2", depth, Some(&owner("nightly")), &|_| {}).await.unwrap();
+        assert!(!findings.is_sound());
+        assert_eq!(stamp::all(&store, 10).await.unwrap().len(), 0, "lists read it again");
+        let all = runs(&store).await.unwrap();
+        let verified: Vec<_> = all.iter().map(|run| (run.id.as_str(), run.verified_at.is_some())).collect();
+        assert_eq!(verified, [("3", false), ("2", false), ("1", true)]);
+        let why = &all[1].judged.as_ref().unwrap().suspect;
+        assert!(why[0].contains("data/"), "{why:?}");
+        assert_eq!(seen().await, ["3: newest, last", "2: suspect", "1: last verified, suspect"]);
+        assert_eq!(latest::latest(&store, now).await.unwrap().manifest.run, "3");
+        store.tamper("runs/3/manifest.json", None);
+        assert_eq!(latest::latest(&store, now).await.unwrap().manifest.run, "1", "the damaged one is passed over");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_there_and_a_run_that_is_not_over_are_no_damage() {
+    let (store, nightly) = (MemoryStore::default(), owner("nightly"));
+    let order = write::Order {
+        key: Some(Key::from([1; 32])),
+        retry: Retry { attempts: 1, ..Retry::default() },
+        ..write::Order::new("1".to_owned(), nightly.clone(), vec!["A".to_owned()])
+    };
+    let (clock, stop, progress) = (FixedClock::default(), Stop::default(), write::Progress::default());
+    let source = cluster(10);
+    let writer =
+        Writer { store: &store, source: &source, clock: &clock, stop: &stop, progress: &progress, order: &order };
+    writer.write().await.unwrap();
+    write(&store.with_fuse(Fuse::after(3)), "2", "nightly", 10).await.unwrap_err();
+    let other = Key::from([2; 32]);
+    for (run, key) in [("1", None), ("1", Some(&other)), ("2", None), ("3", None)] {
+        let findings = verify_sealed(&store, run, key, Depth::Objects, Some(&nightly), &|_| {}).await.unwrap();
+        assert!(!findings.is_sound(), "{run}");
+        assert!(!store.files().contains_key(&format!("runs/{run}/judged.json")), "{run}");
+    }
 }

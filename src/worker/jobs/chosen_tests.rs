@@ -1,5 +1,6 @@
 //! Jobs of policies that choose: a filter, schemas alone, runs that build on others, keys; and of restores that do.
 
+use elysia_api::backup::DrillState;
 use elysia_engine::backup::filter::Expression;
 use elysia_engine::backup::layout;
 use elysia_engine::backup::manifest::{FORMAT, FORMAT_VERSION, RunMode};
@@ -10,6 +11,7 @@ use elysia_engine::backup::transform::identity;
 use serde_json::{Value, json};
 
 use super::base::base;
+use super::drill::tests::drill_note;
 use super::judged;
 use super::tests::{Bench, backup_job, owner, receipt, restore_job, write, write_as};
 use super::work::{BackupJob, ChoiceWork};
@@ -144,6 +146,42 @@ async fn a_run_builds_on_the_newest_that_is_good_and_holds_the_same() {
     let shelf = judged::shelf(&sealed.store, &owner()).await.unwrap();
     assert_eq!(base(&shelf, &filtered, Some(&key(1))), Some(id(5, "eeee")));
     assert_eq!(base(&shelf, &filtered, Some(&key(2))), None);
+}
+
+#[tokio::test]
+async fn nothing_is_built_on_a_chain_that_is_damaged_or_failed_its_drill() {
+    use DrillState::{Failed, Passed};
+    let bench = Bench::new();
+    let runs = [id(1, "aaaa"), id(2, "bbbb"), id(3, "cccc")];
+    for (run, base) in [(0, None), (1, None), (2, Some(runs[1].clone()))] {
+        write_as(&bench.store, &runs[run], &BOTH, |order| order.base = base).await;
+        let order = runs[run].split('-').nth(1).unwrap();
+        bench.backup(&backup_job(order, |_| {})).await;
+    }
+    let choice: ChoiceWork = serde_json::from_value(json!({"fullEvery": 7})).unwrap();
+    let newest = Some(runs[2].clone());
+    for (what, drills, damaged, expected) in [
+        ("nothing was drilled", vec![], None, newest.clone()),
+        ("it survived", vec![(2, Passed)], None, newest.clone()),
+        ("it did not", vec![(2, Failed)], None, None),
+        ("its base did not", vec![(1, Failed)], None, None),
+        ("its base did not, and it did", vec![(1, Failed), (2, Passed)], None, None),
+        ("one did not of which nothing is in it", vec![(0, Failed)], None, newest.clone()),
+        ("its base is damaged", vec![], Some(1), None),
+        ("another one is damaged", vec![], Some(0), newest),
+    ] {
+        let mut shelf = judged::shelf(&bench.store, &owner()).await.unwrap();
+        let at = |run: usize| shelf.runs.iter().position(|known| known.manifest.run == runs[run]).unwrap();
+        let drills: Vec<_> = drills.into_iter().map(|(run, state)| (at(run), state)).collect();
+        let damaged = damaged.map(at);
+        for (run, state) in drills {
+            shelf.runs[run].drilled = Some(drill_note(&shelf.runs[run].manifest.run, "2026-05-09T03:00:00Z", state));
+        }
+        if let Some(run) = damaged {
+            shelf.runs[run].judged.as_mut().unwrap().is_damaged = true;
+        }
+        assert_eq!(base(&shelf, &choice, None), expected, "{what}");
+    }
 }
 
 #[tokio::test]

@@ -87,10 +87,7 @@ pub(super) async fn sweep<S: Store, B: Board, G: Ground>(
                 match removed {
                     Removed::Nothing => {}
                     Removed::Deleted => info!(collection = note.name, "deleted what a drill had left"),
-                    Removed::Strange => {
-                        let name = &note.name;
-                        trouble(ledger, format!("collection {name} is there and is no drill's: it stays"));
-                    }
+                    Removed::Strange => stays(ledger, &note.name),
                 }
                 save(hands.board, ledger).await?;
             }
@@ -103,6 +100,11 @@ pub(super) async fn sweep<S: Store, B: Board, G: Ground>(
         }
     }
     Ok(())
+}
+
+/// Somebody else's collection has the name of a scratch collection.
+fn stays(ledger: &mut BackupLedger, name: &str) {
+    trouble(ledger, format!("collection {name} is there and is no drill's: it stays"));
 }
 
 /// Drills the newest good run.
@@ -187,8 +189,11 @@ async fn collection<S: Store, B: Board, G: Ground>(
         }
     };
     match remove(rehearsal.ground, &scratch, rehearsal.retry).await {
-        Ok(_) => {
+        Ok(removed) => {
             ledger.scratch.retain(|other| *other != note);
+            if removed == Removed::Strange && found.is_ok() {
+                stays(ledger, &scratch.name);
+            }
             let saved = save(hands.board, ledger).await;
             let found = found?;
             saved.map(|()| found)
@@ -222,16 +227,84 @@ pub(super) fn abandoned(ledger: &mut BackupLedger, order: &str) {
     }
 }
 
-/// What the store says of drills. A verdict outlives the run that it is of, unless that was a bad one and a person took
-/// the run away.
+/// What the store says of drills: the last of those that stop retention, and without one the last of all. So a failed one is
+/// told until that run or a newer one passes, whatever older runs are drilled meanwhile. A verdict outlives the run that it
+/// is of, unless that was a bad one and a person took the run away.
 pub(super) fn summarize(ledger: &mut BackupLedger, shelf: &Shelf) {
     let told = ledger.last_drill.take();
     let is_there = |drill: &DrillNote| shelf.runs.iter().any(|known| known.manifest.run == drill.run);
     let told = told.filter(|drill| drill.has_passed() || is_there(drill));
-    let found = shelf.runs.iter().filter_map(|known| known.drilled.clone());
-    ledger.last_drill = found.chain(told).max_by_key(|drill| drill.at);
-    let is_older = |undone: &UndoneDrill| ledger.last_drill.as_ref().is_some_and(|last| last.at >= undone.at);
+    // Where the store has lost its note of a run, the ledger's is as good.
+    let of_run =
+        |known: &Known| known.drilled.clone().or_else(|| told.clone().filter(|drill| drill.run == known.manifest.run));
+    let notes: Vec<Option<DrillNote>> = shelf.runs.iter().map(of_run).collect();
+    let stops = drilled::stops(notes.iter().map(Option::as_ref));
+    let stopping = notes.iter().zip(stops).filter_map(|(note, stops)| note.as_ref().filter(|_| stops));
+    let stopping = stopping.max_by_key(|drill| drill.at).cloned();
+    let last = notes.into_iter().flatten().chain(told).max_by_key(|drill| drill.at);
+    // A drill was done since, be it of another run.
+    let is_older = |undone: &UndoneDrill| last.as_ref().is_some_and(|last| last.at >= undone.at);
     if ledger.undone_drill.as_ref().is_some_and(is_older) {
         ledger.undone_drill = None;
+    }
+    ledger.last_drill = stopping.or(last);
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::judged;
+    use super::super::tests::{Bench, owner, write};
+    use super::*;
+
+    /// What a drill found of a run at this time.
+    pub(in super::super) fn drill_note(run: &str, at: &str, state: DrillState) -> DrillNote {
+        let row = DrilledCollection {
+            problem: (state == DrillState::Failed).then(|| "it lacks objects".to_owned()),
+            ..DrilledCollection::default()
+        };
+        verdict(&format!("order of {at}"), run, at.parse().unwrap(), vec![row])
+    }
+
+    #[tokio::test]
+    async fn a_failed_drill_yields_to_a_good_one_of_that_run_or_a_newer_one_alone() {
+        use DrillState::{Failed, Passed};
+        let bench = Bench::new();
+        let runs = ["20260501T030000Z-aaaa", "20260502T030000Z-bbbb", "20260503T030000Z-cccc"];
+        for run in runs {
+            write(&bench.store, run, &[("Articles", 9)]).await;
+        }
+        // The note of a run in the store, the ledger's, and the one that is told then: the run, the hour, what was found.
+        for (what, store, told, expected) in [
+            ("nothing", vec![], None, None),
+            ("one", vec![(1, 4, Failed)], None, Some((1, 4, Failed))),
+            ("an older run survived since", vec![(1, 4, Failed), (0, 5, Passed)], None, Some((1, 4, Failed))),
+            ("a newer run did", vec![(1, 4, Failed), (2, 5, Passed)], None, Some((2, 5, Passed))),
+            ("the run itself did", vec![(1, 5, Passed)], Some((1, 4, Failed)), Some((1, 5, Passed))),
+            ("the store has lost it", vec![(0, 5, Passed)], Some((1, 4, Failed)), Some((1, 4, Failed))),
+            ("two failed", vec![(0, 5, Failed), (1, 4, Failed)], None, Some((0, 5, Failed))),
+            ("an older run failed since", vec![(2, 4, Passed), (1, 5, Failed)], None, Some((1, 5, Failed))),
+            ("all survived", vec![(2, 4, Passed), (0, 5, Passed)], None, Some((0, 5, Passed))),
+        ] {
+            let note = |(run, hour, state): (usize, u32, DrillState)| {
+                drill_note(runs[run], &format!("2026-05-09T0{hour}:00:00Z"), state)
+            };
+            let mut shelf = judged::shelf(&bench.store, &owner()).await.unwrap();
+            for drilled in store.into_iter().map(note) {
+                let known = shelf.runs.iter_mut().find(|known| known.manifest.run == drilled.run).unwrap();
+                known.drilled = Some(drilled);
+            }
+            let undone = UndoneDrill {
+                order: "o".to_owned(),
+                run: None,
+                at: "2026-05-09T04:30:00Z".parse().unwrap(),
+                message: "no room".to_owned(),
+            };
+            let is_last = shelf.runs.iter().filter_map(|known| known.drilled.as_ref()).all(|it| it.at < undone.at);
+            let mut ledger =
+                BackupLedger { last_drill: told.map(note), undone_drill: Some(undone), ..BackupLedger::default() };
+            summarize(&mut ledger, &shelf);
+            assert_eq!(ledger.last_drill, expected.map(note), "{what}");
+            assert_eq!(ledger.undone_drill.is_some(), is_last, "{what}");
+        }
     }
 }

@@ -33,16 +33,17 @@ fn objects(count: u32) -> BTreeMap<Uuid, Object> {
         #[expect(clippy::cast_precision_loss, reason = "any numbers do")]
         let numbers = vec![1.0, number as f32, 1.0 / (number + 1) as f32];
         let vectors = [(String::new(), Vector::Single(numbers))].into();
-        (id, Object { id, properties: serde_json::Map::new(), vectors })
+        let properties = [("photo".to_owned(), "9f86d081".into())].into_iter().collect();
+        (id, Object { id, properties, vectors })
     };
     (0..count).map(object).collect()
 }
 
-/// `Articles`, and `Notes` with two tenants, one of them at rest.
+/// `Articles`, and `Notes` with two tenants, one of them at rest. Of their photos no restore makes what they were.
 fn cluster() -> MemoryCluster {
     let cluster = MemoryCluster::new(10, 1);
     let schema = |name: &str, tenants: bool| {
-        json!({"class": name, "description": "mine", "properties": [], "vectorIndexConfig": {},
+        json!({"class": name, "description": "mine", "vectorIndexConfig": {}, "properties": [{"name": "photo", "dataType": ["blobHash"]}],
             "multiTenancyConfig": {"enabled": tenants}, "objectTtlConfig": {"enabled": true}})
     };
     let articles = MemoryClass {
@@ -342,4 +343,19 @@ async fn a_drill_calls_no_module_and_what_lacks_a_vector_lacks_it_after() {
         assert!(drill.has_passed(), "{drill:?}");
         assert_eq!((drill.objects, bench.ground.cluster.computed()), (22, 0));
     }
+}
+
+#[tokio::test]
+async fn a_scratch_collection_that_became_somebody_elses_stays_and_is_told() {
+    let mut bench = Bench::new().await;
+    bench.ground.meddle = |cluster, name| {
+        let mut class = cluster.get(name).unwrap();
+        class.schema["description"] = "mine from now on".into();
+        cluster.set(name, class);
+    };
+    let ledger = bench.work(&drill_job("dddd", |_| {})).await.unwrap();
+    let left = bench.scratch();
+    assert_eq!((left.len(), ledger.scratch.len()), (2, 0));
+    let trouble = ledger.attempt.unwrap().trouble.unwrap();
+    assert!(left.iter().all(|name| trouble.contains(&format!("{name} is there and is no drill's"))), "{trouble}");
 }

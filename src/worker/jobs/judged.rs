@@ -10,6 +10,7 @@ use elysia_engine::backup::catalogue::{self, State};
 use elysia_engine::backup::layout;
 use elysia_engine::backup::manifest::{CollectionNote, FORMAT, FORMAT_VERSION, Manifest, Owner, RunMode};
 use elysia_engine::backup::ports::{Mode, Store};
+use elysia_engine::backup::retire;
 use elysia_engine::backup::stamp;
 use elysia_engine::backup::stored::{self, StoredError};
 use elysia_engine::ports::PortError;
@@ -107,6 +108,16 @@ impl Known {
         }
     }
 
+    /// Whether it is not what was written, or nobody knows.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.doubt.is_some() || self.judged.as_ref().is_some_and(|judged| judged.is_damaged)
+    }
+
+    /// Whether something else came back than was backed up when it was drilled last.
+    pub(super) fn has_failed_drill(&self) -> bool {
+        self.drilled.as_ref().is_some_and(DrillNote::has_failed)
+    }
+
     /// Whether later runs are compared with it: it is complete and nothing is wrong with it.
     pub(super) fn is_good(&self) -> bool {
         self.doubt.is_none() && self.judged.as_ref().is_some_and(Judged::is_whole)
@@ -149,9 +160,7 @@ impl Known {
             bytes: number(self.manifest.bytes()),
             started_at: self.manifest.started_at,
             finished_at: self.manifest.finished_at,
-            verified_at: self
-                .verified_at
-                .filter(|_| !judged.is_damaged && !self.drilled.as_ref().is_some_and(DrillNote::has_failed)),
+            verified_at: self.verified_at.filter(|_| !judged.is_damaged && !self.has_failed_drill()),
             suspect: if judged.is_suspect() {
                 judged.suspect.into_iter().take(TOLD_REASONS).collect()
             } else {
@@ -345,12 +354,45 @@ pub(super) async fn damaged<S: Store>(
     now: Timestamp,
 ) -> Result<(), Failure> {
     let Some(known) = shelf.runs.iter_mut().find(|known| known.manifest.run == run) else { return Ok(()) };
-    let mut judged = known.judged.clone().unwrap_or_else(|| Judged::new(now));
+    known.judged = Some(note_damage(store, run, known.judged.clone(), faults, now).await?);
+    Ok(())
+}
+
+/// The same of a run that a person read back, for its owner alone. What has no manifest, or one that cannot be read, gets
+/// no note: it may be under way, and retention stops at it as it is. Neither does a run whose note cannot be read.
+pub(crate) async fn found_damaged<S: Store>(
+    store: &S,
+    run: &str,
+    owner: &Owner,
+    faults: Vec<String>,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    if retire::owner(store).await?.as_ref() != Some(owner) {
+        return Ok(());
+    }
+    let State::Run { manifest, .. } = catalogue::look(store, run).await? else { return Ok(()) };
+    if manifest.run != run || manifest.owner != *owner {
+        return Ok(());
+    }
+    if let Ok(before) = of_run(store, run).await? {
+        note_damage(store, run, before, faults, now).await?;
+    }
+    Ok(())
+}
+
+/// Whatever else was found of the run stays noted.
+async fn note_damage<S: Store>(
+    store: &S,
+    run: &str,
+    before: Option<Judged>,
+    faults: Vec<String>,
+    now: Timestamp,
+) -> Result<Judged, Failure> {
+    let mut judged = before.unwrap_or_else(|| Judged::new(now));
     judged.is_damaged = true;
     judged.suspect = faults;
     put(store, run, &judged).await?;
-    known.judged = Some(judged);
-    Ok(())
+    Ok(judged)
 }
 
 /// A person accepts this run and the Suspect ones before it. What is not what was written nobody can accept.

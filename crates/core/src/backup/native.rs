@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::SignedDuration;
+use serde_json::Value;
 
 use crate::cluster::BACKUP_MODULE;
 use crate::version::ServerVersion;
@@ -111,6 +112,17 @@ pub enum Obstacle {
         /// Which.
         collection: String,
     },
+    /// Another number than that of the class in the backup.
+    Fixed {
+        /// The field.
+        field: &'static str,
+        /// What is counted.
+        what: &'static str,
+        /// What is asked for.
+        asked: u64,
+        /// What the class has; `None` where the backup does not say.
+        held: Option<u64>,
+    },
     /// Something that a restore of files cannot do.
     Unable {
         /// The field.
@@ -171,6 +183,14 @@ impl fmt::Display for Obstacle {
             Self::Exists { collection } => write!(
                 formatter,
                 "{collection} exists, and files are put back only where there is nothing of that name, not even an empty collection: delete it first, or restore a run of engine: Portable beside it"
+            ),
+            Self::Fixed { field, what, asked, held: Some(held) } => write!(
+                formatter,
+                "{field}: the backup has {held} {what}, and {asked} are asked for: Weaviate's own backup cannot change that; ask for {held}, or restore a run of engine: Portable"
+            ),
+            Self::Fixed { field, what, asked, held: None } => write!(
+                formatter,
+                "{field}: {asked} {what} are asked for, and the backup does not say how many it has: leave it out, or restore a run of engine: Portable"
             ),
             Self::Unable { field, what } => write!(
                 formatter,
@@ -237,14 +257,53 @@ pub struct Wanted {
     pub into: String,
     /// Whether objects are to be written over or beside others.
     pub merges: bool,
-    /// Whether a factor is asked for.
-    pub has_factor: bool,
-    /// Whether a number of shards is asked for.
-    pub has_shards: bool,
+    /// Replicas that are asked for.
+    pub factor: Option<u64>,
+    /// Shards that are asked for.
+    pub shards: Option<u64>,
+    /// What the class in the backup has of them.
+    pub held: Held,
     /// The nodes that wrote the backup.
     pub nodes: Vec<String>,
     /// The version of the servers that wrote it.
     pub version: String,
+}
+
+/// Replicas and shards of a class in a backup.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Held {
+    /// Replicas of each shard.
+    pub factor: u64,
+    /// Shards, where the class says how many.
+    pub shards: Option<u64>,
+    /// Whether each tenant is a shard: then nobody chooses how many there are.
+    pub has_tenants: bool,
+}
+
+impl Held {
+    /// Of a class, the server's own JSON.
+    pub fn of(class: &Value) -> Self {
+        Self {
+            factor: class["replicationConfig"]["factor"].as_u64().unwrap_or(1).max(1),
+            shards: class["shardingConfig"]["desiredCount"].as_u64().filter(|count| *count > 0),
+            has_tenants: class["multiTenancyConfig"]["enabled"] == true,
+        }
+    }
+
+    /// Numbers that are asked for and are not these. Who declares a collection always asks for replicas: what equals the
+    /// backup asks for no change.
+    fn fixed(self, factor: Option<u64>, shards: Option<u64>) -> impl Iterator<Item = Obstacle> {
+        let fixed = |field, what, asked: Option<u64>, held: Option<u64>| {
+            let asked = asked.filter(|_| asked != held)?;
+            Some(Obstacle::Fixed { field, what, asked, held })
+        };
+        let shards = shards.filter(|_| !self.has_tenants);
+        let both = [
+            fixed("replicationFactor", "replicas", factor, Some(self.factor)),
+            fixed("shards", "shards", shards, self.shards),
+        ];
+        both.into_iter().flatten()
+    }
 }
 
 /// What stands in the way of putting files back. `exists`: whether anything of the name is there.
@@ -253,11 +312,10 @@ pub fn before_restore(servers: &Servers, wanted: &Wanted, exists: bool) -> Vec<O
     let unable = [
         (wanted.into != wanted.collection, "into", "give a collection another name"),
         (wanted.merges, "conflict", "be put over or beside objects"),
-        (wanted.has_factor, "replicationFactor", "change the number of replicas"),
-        (wanted.has_shards, "shards", "change the number of shards"),
     ];
     obstacles
         .extend(unable.into_iter().filter(|(is, ..)| *is).map(|(_, field, what)| Obstacle::Unable { field, what }));
+    obstacles.extend(wanted.held.fixed(wanted.factor, wanted.shards));
     obstacles.extend(modules(servers));
     let is_missing = |node: &&String| !servers.nodes.contains_key(*node);
     let nodes: Vec<String> = wanted.nodes.iter().filter(is_missing).cloned().collect();

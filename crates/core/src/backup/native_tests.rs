@@ -1,5 +1,7 @@
 //! What stands in the way of the servers' own backups, as tables.
 
+use serde_json::json;
+
 use super::*;
 
 fn servers(nodes: &[(&str, &str, Option<bool>)]) -> Servers {
@@ -88,10 +90,13 @@ fn what_stands_in_the_way_of_putting_files_back_is_told_before_it() {
     let wanted = || Wanted {
         collection: "A".to_owned(),
         into: "A".to_owned(),
+        held: Held { factor: 3, shards: Some(4), has_tenants: false },
         nodes: names(&["w-0", "w-1"]),
         version: "1.38.2".to_owned(),
         ..Wanted::default()
     };
+    let tenants = Held { factor: 3, shards: None, has_tenants: true };
+    let unknown = Held { factor: 3, shards: None, has_tenants: false };
     let one = servers(&[("w-0", "1.38.2", Some(true))]);
     for (what, servers, wanted, exists, expected) in [
         ("nothing", three("1.38.2"), wanted(), false, &[][..]),
@@ -102,9 +107,37 @@ fn what_stands_in_the_way_of_putting_files_back_is_told_before_it() {
         ("it is there", three("1.38.2"), wanted(), true, &["A exists"]),
         ("another name", three("1.38.2"), Wanted { into: "B".to_owned(), ..wanted() }, false, &["into: "]),
         (
+            "the numbers that it has",
+            three("1.38.2"),
+            Wanted { factor: Some(3), shards: Some(4), ..wanted() },
+            false,
+            &[],
+        ),
+        (
+            "other numbers",
+            three("1.38.2"),
+            Wanted { factor: Some(2), shards: Some(5), ..wanted() },
+            false,
+            &["the backup has 3 replicas, and 2 are asked for", "the backup has 4 shards, and 5 are asked for"],
+        ),
+        (
+            "shards of what has tenants",
+            three("1.38.2"),
+            Wanted { factor: Some(3), shards: Some(5), held: tenants, ..wanted() },
+            false,
+            &[],
+        ),
+        (
+            "shards, and nobody knows of how many",
+            three("1.38.2"),
+            Wanted { shards: Some(5), held: unknown, ..wanted() },
+            false,
+            &["does not say how many it has"],
+        ),
+        (
             "everything at once",
             three("1.38.2"),
-            Wanted { merges: true, has_factor: true, has_shards: true, ..wanted() },
+            Wanted { merges: true, factor: Some(1), shards: Some(1), ..wanted() },
             true,
             &["conflict: ", "replicationFactor: ", "shards: ", "A exists"],
         ),
@@ -114,6 +147,17 @@ fn what_stands_in_the_way_of_putting_files_back_is_told_before_it() {
         for (obstacle, words) in found.iter().zip(expected) {
             assert!(obstacle.to_string().contains(words), "{what}: {obstacle}");
         }
+    }
+}
+
+#[test]
+fn a_class_says_how_many_replicas_and_shards_it_has() {
+    for (class, factor, shards, has_tenants) in [
+        (json!({"replicationConfig": {"factor": 3}, "shardingConfig": {"desiredCount": 4}}), 3, Some(4), false),
+        (json!({}), 1, None, false),
+        (json!({"shardingConfig": {"desiredCount": 0}, "multiTenancyConfig": {"enabled": true}}), 1, None, true),
+    ] {
+        assert_eq!(Held::of(&class), Held { factor, shards, has_tenants }, "{class}");
     }
 }
 

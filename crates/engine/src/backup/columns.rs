@@ -30,6 +30,10 @@ use crate::vectorizers::has_unnamed;
 /// The module that makes vectors of references.
 const CENTROID: &str = "ref2vec-centroid";
 
+/// The data type of which servers keep a hash of what is written, and hash that again when it is written back
+/// (`HashBlobHashProperties` in `data_type_hash.go` of 1.38.2). Of nested properties they do not.
+const HASHED: &str = "blobHash";
+
 /// What a column holds.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -125,7 +129,16 @@ pub struct Columns {
 /// The column of ids. Weaviate reserves the name.
 pub const ID: &str = "id";
 
-/// Why a collection cannot be written as columns.
+/// Names of nested properties by which servers take an object for something else: its data type, the names, which must all
+/// be there, and what they take it for. From `enrich_schema_datatypes.go` of 1.38.2, which goes by the members of a value and
+/// not by the class. What comes of it is no object any more, and the answer to gRPC fails as a whole.
+const MISTAKEN: [(&str, &[&str], &str); 3] = [
+    ("object", &["latitude", "longitude"], "geoCoordinates"),
+    ("object", &["input", "internationalFormatted", "nationalFormatted", "national", "countryCode"], "phoneNumber"),
+    ("object[]", &["beacon"], "cross-references"),
+];
+
+/// Why the objects of a collection can be neither backed up nor copied.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Unwritable {
     /// The servers compute vectors from references, and do so again as soon as references are written back.
@@ -134,14 +147,67 @@ pub enum Unwritable {
          Leave the collection out, or back it up with `engine: Native`"
     )]
     Centroid(&'static str),
+    /// The servers leave objects out of their answers after they have counted them (`keepObjectsWithTTL` in `explorer.go` of
+    /// 1.38.2): a page that is not full is not the last one then.
+    #[error(
+        "its servers leave expired objects out of each page that they answer (objectTtlConfig.filterExpiredObjects), so that \
+         nobody can tell where its listing ends. Set filterExpiredObjects to false while it is read, or back it up with \
+         `engine: Native`"
+    )]
+    Expiring,
+    /// The servers take values of a property for something else, and fail to answer them.
+    #[error(
+        "property `{property}` is {data_type} with {names} among its nested properties: servers take such values for \
+         {taken_for}, and then fail to answer them. Leave the collection out, or back it up with `engine: Native`"
+    )]
+    Mistaken {
+        /// Which property.
+        property: String,
+        /// Its type.
+        data_type: &'static str,
+        /// The names that make them do so.
+        names: String,
+        /// What they take it for.
+        taken_for: &'static str,
+    },
+}
+
+impl Unwritable {
+    /// Why objects of this class, Weaviate's own JSON, cannot be read whole or written back; `None` where they can.
+    pub fn of_class(class: &Value) -> Option<Self> {
+        if needed(class).contains(CENTROID) {
+            return Some(Self::Centroid(CENTROID));
+        }
+        let expiry = &class["objectTtlConfig"];
+        if expiry["enabled"] == true && expiry["filterExpiredObjects"] == true {
+            return Some(Self::Expiring);
+        }
+        class["properties"].as_array().into_iter().flatten().find_map(Self::mistaken)
+    }
+
+    fn mistaken(property: &Value) -> Option<Self> {
+        let nested = property["nestedProperties"].as_array()?;
+        let has = |name: &&str| nested.iter().any(|nested| nested["name"] == **name);
+        let is = |(data_type, names, _): &&(&str, &[&str], &str)| {
+            property["dataType"][0] == **data_type && names.iter().all(has)
+        };
+        let (data_type, names, taken_for) = *MISTAKEN.iter().find(is)?;
+        let property = property["name"].as_str().unwrap_or_default().to_owned();
+        Some(Self::Mistaken { property, data_type, names: names.join(", "), taken_for })
+    }
 }
 
 impl Columns {
     /// Those of this class, Weaviate's own JSON.
     pub fn of_class(class: &Value) -> Result<Self, Unwritable> {
-        if needed(class).contains(CENTROID) {
-            return Err(Unwritable::Centroid(CENTROID));
+        match Unwritable::of_class(class) {
+            Some(why) => Err(why),
+            None => Ok(Self::laid_out(class)),
         }
+    }
+
+    /// The same, whatever its servers do with it.
+    pub(super) fn laid_out(class: &Value) -> Self {
         let mut properties = Vec::new();
         for property in class["properties"].as_array().into_iter().flatten() {
             let Some(name) = property["name"].as_str() else { continue };
@@ -164,13 +230,20 @@ impl Columns {
             .into_iter()
             .map(|(vector, multi)| VectorColumn { column: free(column(&vector)), vector, multi })
             .collect();
-        Ok(Self { properties, vectors, rest: free("_rest".to_owned()) })
+        Self { properties, vectors, rest: free("_rest".to_owned()) }
     }
 
     /// Whether there are references among them.
     pub fn have_references(&self) -> bool {
         self.properties.iter().any(|column| column.kind == Kind::References)
     }
+}
+
+/// The properties of a class whose values servers make others of as they are written back.
+pub fn hashed(class: &Value) -> impl Iterator<Item = String> {
+    let properties = class["properties"].as_array().into_iter().flatten();
+    let hashed = properties.filter(|property| property["dataType"][0] == HASHED);
+    hashed.filter_map(|property| property["name"].as_str().map(str::to_owned))
 }
 
 /// The named vectors and the one without a name, where there is one.
@@ -219,5 +292,40 @@ mod tests {
         let class =
             json!({"vectorConfig": {"v": {"vectorizer": {"ref2vec-centroid": {"referenceProperties": ["by"]}}}}});
         assert_eq!(Columns::of_class(&class), Err(Unwritable::Centroid(CENTROID)));
+    }
+
+    #[test]
+    fn what_servers_do_not_answer_whole_is_refused() {
+        let expiry =
+            |enabled, filters| json!({"objectTtlConfig": {"enabled": enabled, "filterExpiredObjects": filters}});
+        let nested = |kind: &str, names: &[&str]| {
+            let nested: Vec<_> = names.iter().map(|name| json!({"name": name, "dataType": ["number"]})).collect();
+            json!({"properties": [
+                {"name": "title", "dataType": ["text"]}, {"name": "place", "dataType": [kind], "nestedProperties": nested},
+            ]})
+        };
+        let phone = ["input", "internationalFormatted", "nationalFormatted", "national", "countryCode"];
+        for (class, wanted) in [
+            (expiry(true, true), Some("leave expired objects out")),
+            (expiry(true, false), None),
+            (expiry(false, true), None),
+            (json!({}), None),
+            (nested("object", &["latitude", "longitude"]), Some("`place` is object with latitude, longitude among")),
+            // A value need not have all of them.
+            (nested("object", &["latitude", "height", "longitude"]), Some("for geoCoordinates")),
+            (nested("object", &["latitude", "height"]), None),
+            (nested("object[]", &["latitude", "longitude"]), None),
+            (nested("object", &phone), Some("for phoneNumber")),
+            (nested("object", &phone[1..]), None),
+            (nested("object[]", &["title", "beacon"]), Some("for cross-references")),
+            (nested("object", &["beacon"]), None),
+        ] {
+            let found = Columns::of_class(&class).err().map(|why| why.to_string());
+            let is_as_wanted = match (&found, wanted) {
+                (Some(found), Some(wanted)) => found.contains(wanted),
+                (found, wanted) => found.is_none() && wanted.is_none(),
+            };
+            assert!(is_as_wanted, "{class}: {found:?}");
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! JSON numbers, read as the numbers that were written.
 //!
-//! The parser's own way of reading may miss a double by its last bit, and that of being exact can only be chosen for the
-//! whole program, where it slows down feeds. So its numbers are read here once more, from their text, and by the
-//! standard library, which is exact for doubles and floats alike.
+//! The parser's own way of reading may miss a double by its last bit, and that of being exact can only be chosen by whoever
+//! builds the whole program, as this one does. Parts are read exactly however it is built, and floats are not rounded twice:
+//! numbers are read here once more, from their text, and by the standard library, which is exact for both.
 
 use std::collections::BTreeMap;
 

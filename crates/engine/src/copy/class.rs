@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::Blocker;
-use crate::backup::columns::Columns;
+use crate::backup::columns::{Unwritable, hashed};
 use crate::backup::references::References;
 use crate::backup::restore::{Blocker as OfRestore, needed, unknown_to, unlike};
 use crate::object::Object;
@@ -54,7 +54,31 @@ pub(super) fn unreadable(class: &Value) -> Option<String> {
     if let Some((property, _)) = References::of_class(class).targets().next() {
         return Some(format!("property `{property}` is a cross-reference, which a copy does not follow"));
     }
-    Columns::of_class(class).err().map(|error| error.to_string())
+    unlisted(class)
+}
+
+/// Whether objects can be listed whole, which both sides have to be.
+pub(super) fn unlisted(class: &Value) -> Option<String> {
+    Unwritable::of_class(class).map(|error| error.to_string())
+}
+
+/// Whether objects come out of a copy as others. `made` is the source's class as the transformation leaves it.
+pub(super) fn unwritten(made: &Value) -> Option<String> {
+    hashed(made).next().map(|property| again(&property))
+}
+
+fn again(property: &str) -> String {
+    format!(
+        "property `{property}` is blobHash: of the hash that is read the servers would make another one. Copy without it \
+         (transform: [{{drop: {{property: {property}}}}}])"
+    )
+}
+
+/// Why objects of a class, Weaviate's own JSON, cannot be copied into one of these settings, as far as both are known before
+/// the copy; references aside.
+pub fn uncopied(class: &Value, wanted: &Value) -> Option<String> {
+    let is_kept = |name: &String| hashed(class).any(|other| other == *name);
+    unlisted(class).or_else(|| unlisted(wanted)).or_else(|| hashed(wanted).find(is_kept).map(|name| again(&name)))
 }
 
 /// The target's object without what its servers have computed beyond what it was given.
@@ -90,6 +114,27 @@ mod tests {
             ]
         );
         assert_eq!(demands(&class, None, None, 3), []);
+    }
+
+    #[test]
+    fn what_cannot_be_listed_or_is_hashed_again_is_not_copied() {
+        let expiring = json!({"objectTtlConfig": {"enabled": true, "filterExpiredObjects": true}});
+        let hash = json!({"properties": [{"name": "photo", "dataType": ["blobHash"]}]});
+        let plain = json!({"properties": [{"name": "photo", "dataType": ["blob"]}]});
+        for (class, wanted, why) in [
+            (&plain, &plain, None),
+            (&expiring, &plain, Some("filterExpiredObjects")),
+            (&plain, &expiring, Some("filterExpiredObjects")),
+            (&hash, &hash, Some("`photo` is blobHash")),
+            // It is dropped, or new.
+            (&hash, &json!({}), None),
+            (&json!({}), &hash, None),
+        ] {
+            let found = uncopied(class, wanted);
+            assert_eq!(found.is_some(), why.is_some(), "{class} {wanted}: {found:?}");
+            assert!(found.is_none_or(|found| why.is_some_and(|why| found.contains(why))), "{class} {wanted}");
+        }
+        assert!(unreadable(&expiring).is_some() && unreadable(&hash).is_none() && unwritten(&hash).is_some());
     }
 
     #[test]

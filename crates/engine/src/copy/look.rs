@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::class::{demands, misfits, unreadable};
+use super::class::{demands, misfits, unlisted, unreadable, unwritten};
 use super::ports::{Mirror, Side};
 use super::state::{Holding, State};
 use super::{Blocker, Order};
@@ -91,7 +91,11 @@ fn readable(described: &Described, order: &Order, out: &mut Look) {
         out.blockers.push(Blocker::Offloaded { collection: collection(), count, tenant, activity });
     }
     match Transformation::of(&described.schema, &Select::default(), &order.transform) {
-        Ok(transformation) => out.transformation = Some(transformation),
+        Ok(transformation) => {
+            let reason = unwritten(transformation.class());
+            out.blockers.extend(reason.map(|reason| Blocker::Unreadable { collection: collection(), reason }));
+            out.transformation = Some(transformation);
+        }
         Err(problems) => out.blockers.extend(problems.into_iter().map(|problem| Blocker::Transform { problem })),
     }
     out.tenants = described.tenants.as_ref().map(Vec::len);
@@ -116,10 +120,12 @@ async fn standing<M: Mirror>(mirror: &M, order: &Order, out: &mut Look) -> Resul
         let (modules, version, nodes) = (mirror.modules().await?, mirror.version().await?, mirror.nodes().await?);
         out.blockers.extend(demands(&class, modules.as_deref(), version.as_deref(), nodes));
         out.blockers.extend(misfits(&class, &made, &order.into));
+        mirrored(&class, order, out);
         out.class = Some(class);
         return Ok(());
     };
     out.blockers.extend(misfits(&class, &made, &order.into));
+    mirrored(&class, order, out);
     if out.state.holding != Holding::Absent {
         return Ok(());
     }
@@ -133,6 +139,14 @@ async fn standing<M: Mirror>(mirror: &M, order: &Order, out: &mut Look) -> Resul
         Occupant::Unknown(reason) => out.blockers.push(Blocker::NotProvedEmpty { into: order.into.clone(), reason }),
     }
     Ok(())
+}
+
+/// The target is listed like the source, to be compared with it. What is wrong with both was told of the source.
+fn mirrored(class: &Value, order: &Order, out: &mut Look) {
+    let is_told = out.blockers.iter().any(|blocker| matches!(blocker, Blocker::Unreadable { .. }));
+    if let Some(reason) = unlisted(class).filter(|_| !is_told) {
+        out.blockers.push(Blocker::Unreadable { collection: order.into.clone(), reason });
+    }
 }
 
 /// Whether a collection holds objects.

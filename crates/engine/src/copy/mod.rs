@@ -33,6 +33,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub use blocker::Blocker;
+pub use class::uncopied;
 pub use look::{Look, look};
 
 use self::ports::{Mirror, Side};

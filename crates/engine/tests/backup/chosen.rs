@@ -230,6 +230,41 @@ async fn what_does_not_fit_is_told_before_the_first_write() {
 }
 
 #[tokio::test]
+async fn what_servers_would_hash_again_is_told_before_the_first_write() {
+    let (store, source) = (MemoryStore::default(), cluster(60));
+    let mut articles = source.get("Articles").unwrap();
+    let photo = json!({"name": "photo", "dataType": ["blobHash"]});
+    articles.schema["properties"].as_array_mut().unwrap().push(photo);
+    for object in articles.objects.values_mut().flat_map(|objects| objects.values_mut()) {
+        object.properties.insert("photo".to_owned(), json!("9f86d081"));
+    }
+    source.set("Articles", articles);
+    write(&store, &source, &order("one", DataFormat::Parquet)).await.unwrap();
+    let empty = || MemoryCluster::new(5, 1);
+    let dropped = json!([{"drop": {"property": "photo"}}]);
+    let renamed = json!([{"rename": {"from": "photo", "to": "picture"}}]);
+    for (select, transform, is_blocked) in [
+        (json!({}), json!([]), true),
+        (json!({}), renamed, true),
+        (json!({}), dropped, false),
+        (json!({"properties": ["title"]}), json!([]), false),
+    ] {
+        store.tamper("restores/r.json", None);
+        let order = chosen("Articles", &select, &transform);
+        if is_blocked {
+            assert_eq!(blocked(&store, &empty(), &order).await, ["hashed"], "{select} {transform}");
+        } else {
+            assert_eq!(restore(&store, &empty(), &order).await.unwrap().counts.written, 60, "{select} {transform}");
+        }
+    }
+    // Where there are no objects none is hashed.
+    let store = MemoryStore::default();
+    let schemas = Order { mode: RunMode::SchemaOnly, ..order("one", DataFormat::Parquet) };
+    write(&store, &source, &schemas).await.unwrap();
+    restore(&store, &empty(), &chosen("Articles", &json!({}), &json!([]))).await.unwrap();
+}
+
+#[tokio::test]
 async fn other_dimensions_and_older_servers_are_told() {
     let (store, _) = backed_up().await;
     let target = cluster(0);

@@ -73,6 +73,43 @@ async fn what_was_asked_for_by_name_ends_the_run_before_anything_is_written() {
 }
 
 #[tokio::test]
+async fn what_servers_do_not_answer_whole_is_in_no_run_of_objects() {
+    let nested = |names: &[&str]| names.iter().map(|name| json!({"name": name, "dataType": ["number"]})).collect();
+    let place = |names: &[&str]| {
+        let nested: Vec<_> = nested(names);
+        json!({"class": "Odd", "properties": [{"name": "place", "dataType": ["object"], "nestedProperties": nested}]})
+    };
+    let expiring = |filters: bool| {
+        let expiry = json!({"enabled": true, "deleteOn": "_creationTimeUnix", "filterExpiredObjects": filters});
+        json!({"class": "Odd", "properties": [], "objectTtlConfig": expiry})
+    };
+    for (schema, why) in [
+        (expiring(true), Some("Set filterExpiredObjects to false while it is read")),
+        (expiring(false), None),
+        (place(&["latitude", "longitude"]), Some("property `place` is object with latitude, longitude")),
+        (place(&["latitude", "height"]), None),
+    ] {
+        let (store, source) = (MemoryStore::default(), cluster(30));
+        source.set("Odd", MemoryClass { schema: schema.clone(), ..MemoryClass::default() });
+        let odd = ["Articles", "Odd"];
+        let manifest = write(&store, &source, &of(&odd, true, Cold::Wake)).await.unwrap();
+        let (held, lacks) = names(&manifest);
+        let Some(why) = why else {
+            assert_eq!((held, lacks), (odd.to_vec(), vec![]), "{schema}");
+            continue;
+        };
+        assert_eq!((held, lacks), (vec!["Articles"], vec!["Odd"]), "{schema}");
+        assert!(manifest.lacks["Odd"].contains(why), "{:?}", manifest.lacks);
+        let store = MemoryStore::default();
+        let error = write(&store, &source, &of(&odd, false, Cold::Wake)).await.unwrap_err();
+        assert!(error.to_string().contains("collection Odd: ") && error.to_string().contains(why), "{error}");
+        assert!(store.files().is_empty());
+        let schemas = Order { mode: RunMode::SchemaOnly, ..of(&odd, true, Cold::Wake) };
+        assert_eq!(names(&write(&store, &source, &schemas).await.unwrap()).0, odd);
+    }
+}
+
+#[tokio::test]
 async fn what_needs_no_objects_is_written() {
     let schemas = Order { mode: RunMode::SchemaOnly, ..of(&ALL, true, Cold::Wake) };
     let manifest = write(&MemoryStore::default(), &world(), &schemas).await.unwrap();

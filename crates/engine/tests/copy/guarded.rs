@@ -184,6 +184,47 @@ async fn every_blocker_is_named_at_once() {
 }
 
 #[tokio::test]
+async fn what_servers_do_not_answer_or_take_as_it_is_is_not_copied() {
+    let plain = || class("A", false);
+    let expiring = |filters: bool| {
+        let mut class = plain();
+        class["objectTtlConfig"] = json!({"enabled": true, "filterExpiredObjects": filters});
+        class
+    };
+    let with = |property: serde_json::Value| {
+        let mut class = plain();
+        class["properties"].as_array_mut().unwrap().push(property);
+        class
+    };
+    let numbers = json!([{"name": "latitude", "dataType": ["number"]}, {"name": "longitude", "dataType": ["number"]}]);
+    let place = json!({"name": "place", "dataType": ["object"], "nestedProperties": numbers});
+    let hash = || json!({"name": "photo", "dataType": ["blobHash"]});
+    let drop = || vec![elysia_engine::backup::transform::Step::Drop { property: "photo".to_owned() }];
+    for (source, made, transform, wanted) in [
+        (expiring(true), None, vec![], Some("A cannot be copied: its servers leave expired objects out")),
+        (expiring(true), Some(expiring(true)), vec![], Some("A cannot be copied: its servers")),
+        (plain(), Some(expiring(true)), vec![], Some("B cannot be copied: its servers leave expired objects out")),
+        (expiring(false), None, vec![], None),
+        (with(place), None, vec![], Some("A cannot be copied: property `place` is object with latitude, longitude")),
+        (with(hash()), None, vec![], Some("A cannot be copied: property `photo` is blobHash")),
+        (with(hash()), None, drop(), None),
+    ] {
+        let what = format!("{source} {made:?}");
+        let world = World::new(3, &[]);
+        world.lock().classes.get_mut("A").unwrap().schema = source;
+        let order = Order { class: made, transform, ..order("open") };
+        let Some(wanted) = wanted else {
+            world.copy(&order).await.unwrap();
+            continue;
+        };
+        let blockers = blocked(world.copy(&order).await.unwrap_err());
+        let words: Vec<String> = blockers.iter().map(ToString::to_string).collect();
+        assert!(words.len() == 1 && words[0].starts_with(wanted), "{what}: {words:?}");
+        assert!(!world.lock().classes.contains_key("B") && world.states.files().is_empty(), "{what}");
+    }
+}
+
+#[tokio::test]
 async fn the_state_of_another_copy_is_not_gone_on_with() {
     let world = World::new(3, &[]);
     world.copy(&order("open")).await.unwrap();

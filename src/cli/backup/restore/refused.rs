@@ -23,7 +23,7 @@ pub(super) fn refused(blockers: &[Blocker], work: &RestoreWork, store: &StoreArg
         Some(Blocker::ReferenceTarget { class, is_in_run: true, .. }) => {
             format!("kubectl elysia restore {} {class} {}", work.run, store.again())
         }
-        Some(Blocker::ReferenceTarget { property, .. }) => {
+        Some(Blocker::ReferenceTarget { property, .. } | Blocker::Hashed { property }) => {
             format!("add --transform FILE with [{{\"drop\": {{\"property\": \"{property}\"}}}}]")
         }
         Some(Blocker::ReferencesBehind { .. }) => {

@@ -17,6 +17,7 @@ mod scratch;
 
 use elysia_core::backup::ledger::DrilledCollection;
 use elysia_engine::backup::catalogue::{self, State};
+use elysia_engine::backup::columns::hashed;
 use elysia_engine::backup::layout;
 use elysia_engine::backup::manifest::{Manifest, RunMode};
 use elysia_engine::backup::opened::OpenRun;
@@ -206,7 +207,7 @@ impl<S: Store, G: Ground> Rehearsal<'_, S, G> {
             factor: self.factor,
             shards: None,
             select: Select { tenants, ..Select::default() },
-            transform: without_references(&index.schema),
+            transform: restorable(&index.schema),
             key: self.key.cloned(),
             receipt: layout::receipt("drill"),
             target: String::new(),
@@ -256,11 +257,12 @@ impl<S: Store, G: Ground> Rehearsal<'_, S, G> {
     }
 }
 
-/// References are left out on both sides: they lead to collections that need not be there, and to tenants' objects that
-/// servers would look for.
-fn without_references(class: &serde_json::Value) -> Vec<Step> {
+/// What is left out on both sides: references, which lead to collections that need not be there, and to tenants' objects
+/// that servers would look for; and properties of which servers make other values as they are written.
+fn restorable(class: &serde_json::Value) -> Vec<Step> {
     let references = References::of_class(class);
-    references.targets().map(|(property, _)| Step::Drop { property: property.to_owned() }).collect()
+    let references = references.targets().map(|(property, _)| property.to_owned());
+    references.chain(hashed(class)).map(|property| Step::Drop { property }).collect()
 }
 
 /// As it is told: rounded up, so that none is 0 that is not.

@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
-use elysia_core::backup::native::{self, Servers, Wanted};
+use elysia_core::backup::native::{self, Held, Servers, Wanted};
 use elysia_engine::backup::manifest::{Manifest, NativeNote};
 use elysia_engine::backup::native::{begin_receipt, save_receipt, verify};
+use elysia_engine::backup::opened::OpenRun;
 use elysia_engine::backup::ports::Store;
 use elysia_engine::backup::restore::{Conflict, Order, Receipt, State};
+use elysia_engine::backup::verify::Fault;
 use elysia_engine::ports::Clock as _;
 use elysia_engine::retry::Stop;
 use elysia_weaviate::{BackupOptions, BackupPhase, BackupStanding, SchemaRead, WeaviateError};
@@ -81,20 +83,17 @@ pub(crate) async fn restore<S: Store, R: Store>(
         None => begin_receipt(order, SystemClock.now()),
     };
     let servers = servers(ways).await?;
-    look(work, &servers, ways).await?;
+    let held = held(work, store).await?;
+    look(work, held, &servers, ways).await?;
     let findings = verify(store, &manifest.run, Some(&order.collection)).await?;
     if let Some(fault) = findings.faults.first() {
-        let more = findings.faults.len() - 1;
-        return Err(Failure::permanent(format!(
-            "nothing was written: the backup is damaged: {fault}{}",
-            if more > 0 { format!(", and {more} more faults") } else { String::new() }
-        )));
+        return Err(damaged(fault, findings.faults.len() - 1));
     }
     if stop.is_set() {
         return Err(Failure { message: "stopped as asked; nothing was written".to_owned(), is_permanent: false });
     }
     // Reading all files back takes a while, in which somebody may have made a collection of the name.
-    look(work, &servers, ways).await?;
+    look(work, held, &servers, ways).await?;
     (receipt.has_written, receipt.updated_at) = (Some(true), SystemClock.now());
     save_receipt(receipts, &order.receipt, &receipt).await?;
     let restored = async {
@@ -113,15 +112,33 @@ pub(crate) async fn restore<S: Store, R: Store>(
     done(work, ways, receipts, receipt).await
 }
 
+fn damaged(fault: &Fault, more: usize) -> Failure {
+    let more = if more > 0 { format!(", and {more} more faults") } else { String::new() };
+    Failure::permanent(format!("nothing was written: the backup is damaged: {fault}{more}"))
+}
+
+/// Replicas and shards of the class as it was backed up.
+async fn held<S: Store>(work: &NativeRestore<'_>, store: &S) -> Result<Held, Failure> {
+    let NativeRestore { manifest, order, .. } = work;
+    // That it has the collection was looked at.
+    let Some(note) = manifest.collection(&order.collection) else { return Ok(Held::default()) };
+    let index = match OpenRun::open(store, &manifest.run, None).await? {
+        Ok(opened) => opened.index(store, note).await?,
+        Err(fault) => Err(fault),
+    };
+    index.map(|index| Held::of(&index.schema)).map_err(|fault| damaged(&fault, 0))
+}
+
 /// Everything that stands in the way, before any call that changes something.
-async fn look(work: &NativeRestore<'_>, servers: &Servers, ways: &Ways) -> Result<(), Failure> {
+async fn look(work: &NativeRestore<'_>, held: Held, servers: &Servers, ways: &Ways) -> Result<(), Failure> {
     let NativeRestore { manifest, native, order, .. } = work;
     let wanted = Wanted {
         collection: order.collection.clone(),
         into: order.into.clone(),
         merges: order.conflict != Conflict::Fail,
-        has_factor: order.factor.is_some(),
-        has_shards: order.shards.is_some(),
+        factor: order.factor,
+        shards: order.shards,
+        held,
         nodes: native.nodes.clone(),
         version: manifest.source.weaviate.clone(),
     };

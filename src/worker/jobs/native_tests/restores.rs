@@ -75,11 +75,13 @@ async fn every_blocker_of_a_restore_is_told_before_it() {
     let all = restore_job(&run, |job| {
         job["restore"]["into"] = json!("Back");
         job["restore"]["conflict"] = json!("Skip");
-        job["restore"]["factor"] = json!(1);
-        job["restore"]["shards"] = json!(1);
+        job["restore"]["factor"] = json!(2);
+        job["restore"]["shards"] = json!(5);
     });
     let failed = bench.restore(&all).await.unwrap_err();
-    for words in ["into: ", "conflict: ", "replicationFactor: ", "shards: "] {
+    for words in
+        ["into: ", "conflict: ", "replicationFactor: the backup has 1 replicas", "shards: the backup has 1 shards"]
+    {
         assert!(failed.message.contains(words), "{words} {failed}");
     }
     let none =
@@ -94,6 +96,27 @@ async fn every_blocker_of_a_restore_is_told_before_it() {
     assert!(module.message.contains("servers without module"), "{module}");
     assert!(!bench.asked().iter().any(|line| line.ends_with("/restore")));
     assert!(!bench.store.files().contains_key(&layout::receipt("receipt1")), "nothing began");
+}
+
+/// What an ElysiaCollection with `restoreFrom` always asks for.
+#[tokio::test]
+async fn the_numbers_of_replicas_and_shards_that_a_backup_has_are_no_change() {
+    let (bench, run) = Bench::with_run().await;
+    bench.ways.common.delete_class("Articles").await.unwrap();
+    let job = restore_job(&run, |job| {
+        job["restore"]["factor"] = json!(1);
+        job["restore"]["shards"] = json!(1);
+    });
+    let serve = async {
+        while !bench.asked().iter().any(|line| line.ends_with("/restore")) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        bench.weaviate.end_restore("SUCCESS", "");
+    };
+    // Where it is refused nobody is asked.
+    let restored = tokio::time::timeout(Duration::from_secs(60), async { tokio::join!(bench.restore(&job), serve).0 });
+    restored.await.unwrap().unwrap();
+    assert_eq!(bench.restored().stage, RestoreStage::Done);
 }
 
 #[tokio::test]

@@ -136,6 +136,8 @@ pub struct Look {
     pub jobs: Sight<Vec<JobView>>,
     /// What about the transformations that are declared does not fit the live class, as the engine says it.
     pub unfit: Vec<String>,
+    /// Why objects of the live class cannot be copied, or not into the one that is declared, as the engine says it.
+    pub uncopied: Option<String>,
     /// What `spec.migrations` declares for now; `None` without that list, or while the live class is not seen.
     pub versions: Option<versions::Next>,
 }
@@ -160,6 +162,7 @@ impl Default for Look {
             ledger: not_asked(),
             jobs: not_asked(),
             unfit: Vec::new(),
+            uncopied: None,
             versions: None,
         }
     }

@@ -27,6 +27,7 @@ use crate::sight::{BlindnessKind, Sight};
 use shown::findings;
 
 pub use super::repair::Removal;
+pub use recreation::called_off;
 pub use replicas::{Progress, is_no_space};
 pub use settings::PATIENCE;
 

@@ -196,6 +196,15 @@ pub enum Blocker {
         #[serde(rename = "isInRun")]
         is_in_run: bool,
     },
+    /// A property whose values come back as others.
+    #[error(
+        "property `{property}` is blobHash: of the hash that was backed up the servers would make another one. Restore \
+         without it (transform: [{{drop: {{property: {property}}}}}])"
+    )]
+    Hashed {
+        /// Which.
+        property: String,
+    },
     /// References that are written behind all objects, into a collection that may have others.
     #[error(
         "{into} has tenants, or references that can only be written later: they are written behind all objects, into an \

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::receipt::{Receipt, State};
 use super::whole::{Kept, Sameness, kept, sameness};
 use super::{AliasState, Blocker, Computed, Conflict, Order, aliases, leading, standing};
+use crate::backup::columns::hashed;
 use crate::backup::manifest::{Index, Manifest, Part, RunMode};
 use crate::backup::opened::{Chain, part_name};
 use crate::backup::ports::{Store, Target};
@@ -239,7 +240,13 @@ fn taken(own: &Index, order: &Order, mode: RunMode, out: &mut Preflight) {
     let selected = order.select.tenants.iter().flatten().filter(|name| !known.contains(name));
     out.blockers.extend(selected.map(|tenant| Blocker::UnknownTenant { tenant: tenant.clone() }));
     match Transformation::of(&own.schema, &order.select, &order.transform) {
-        Ok(parsed) => out.transformation = Some(parsed.into_collection(&order.collection, &order.into)),
+        Ok(parsed) => {
+            // Without objects nothing is hashed, and what is done is done.
+            if mode == RunMode::Full && out.receipt.state == State::Running {
+                out.blockers.extend(hashed(parsed.class()).map(|property| Blocker::Hashed { property }));
+            }
+            out.transformation = Some(parsed.into_collection(&order.collection, &order.into));
+        }
         Err(problems) => {
             out.blockers.extend(problems.into_iter().map(|problem| Blocker::Transform { problem }));
         }

@@ -162,7 +162,7 @@ pub(crate) fn unlike(class: &Value, made: &Value, into: &str) -> Vec<Blocker> {
             blockers.push(Blocker::Property { into, property, wanted, found });
         }
     }
-    let vectors = |class| Columns::of_class(class).map(|columns| columns.vectors).unwrap_or_default();
+    let vectors = |class| Columns::laid_out(class).vectors;
     let there = vectors(class);
     for column in vectors(made) {
         let found = match there.iter().find(|there| there.vector == column.vector) {

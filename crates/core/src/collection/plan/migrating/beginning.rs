@@ -225,6 +225,9 @@ impl Planner<'_> {
                 "property {property} is a cross-reference, which leads to a class and not to an alias"
             ));
         }
+        if let Some(why) = &look.uncopied {
+            return Some(why.clone());
+        }
         if self.observed.nodes.is_empty() {
             return Some(
                 "the WeaviateCluster names no node addresses (spec.external.nodes), so no replica can be seen to be read-only"

@@ -96,6 +96,16 @@ fn a_script_that_does_not_fit_is_told_before_anything_is_written() {
 }
 
 #[test]
+fn what_cannot_be_copied_is_told_before_anything_is_written() {
+    let mut observed = seen_of(None);
+    let why = "its servers leave expired objects out of each page that they answer";
+    look(&mut observed).uncopied = Some(why.to_owned());
+    let plan = planned(&spec(&drop_body(), "Auto"), &observed, &[]);
+    assert_eq!(picture(&plan), "False MigrationBlocked []");
+    assert!(plan.findings[0].message.contains(why), "{:?}", plan.findings[0]);
+}
+
+#[test]
 fn what_was_done_is_not_done_again() {
     // Somebody writes the property again, and auto-schema takes it up.
     let over = journal_with(Phase::Over, &drop_body());
