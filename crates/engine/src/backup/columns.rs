@@ -129,13 +129,27 @@ pub struct Columns {
 /// The column of ids. Weaviate reserves the name.
 pub const ID: &str = "id";
 
-/// Names of nested properties by which servers take an object for something else: its data type, the names, which must all
-/// be there, and what they take it for. From `enrich_schema_datatypes.go` of 1.38.2, which goes by the members of a value and
-/// not by the class. What comes of it is no object any more, and the answer to gRPC fails as a whole.
-const MISTAKEN: [(&str, &[&str], &str); 3] = [
-    ("object", &["latitude", "longitude"], "geoCoordinates"),
-    ("object", &["input", "internationalFormatted", "nationalFormatted", "national", "countryCode"], "phoneNumber"),
-    ("object[]", &["beacon"], "cross-references"),
+/// Nested properties by which servers take a value for something else. From `enrich_schema_datatypes.go` of 1.38.2, which goes
+/// by the members of a value and not by the class. What comes of it is no object any more, and the answer to gRPC fails as a
+/// whole.
+struct Mistake {
+    data_type: &'static str,
+    /// Those that have to be there.
+    names: &'static [&'static str],
+    /// Those that may be there as well; `None`: any. A class with others is not refused: most of its values have some of them.
+    beside: Option<&'static [&'static str]>,
+    taken_for: &'static str,
+}
+
+const MISTAKES: [Mistake; 3] = [
+    Mistake { data_type: "object", names: &["latitude", "longitude"], beside: Some(&[]), taken_for: "geoCoordinates" },
+    Mistake {
+        data_type: "object",
+        names: &["input", "internationalFormatted", "nationalFormatted", "national", "countryCode"],
+        beside: Some(&["valid", "defaultCountry"]),
+        taken_for: "phoneNumber",
+    },
+    Mistake { data_type: "object[]", names: &["beacon"], beside: None, taken_for: "cross-references" },
 ];
 
 /// Why the objects of a collection can be neither backed up nor copied.
@@ -187,11 +201,14 @@ impl Unwritable {
 
     fn mistaken(property: &Value) -> Option<Self> {
         let nested = property["nestedProperties"].as_array()?;
-        let has = |name: &&str| nested.iter().any(|nested| nested["name"] == **name);
-        let is = |(data_type, names, _): &&(&str, &[&str], &str)| {
-            property["dataType"][0] == **data_type && names.iter().all(has)
+        let nested: BTreeSet<&str> = nested.iter().filter_map(|nested| nested["name"].as_str()).collect();
+        let is = |Mistake { data_type, names, beside, taken_for: _ }: &&Mistake| {
+            let is_allowed = |name: &&str| names.contains(name) || beside.is_none_or(|beside| beside.contains(name));
+            property["dataType"][0] == **data_type
+                && names.iter().all(|name| nested.contains(name))
+                && nested.iter().all(is_allowed)
         };
-        let (data_type, names, taken_for) = *MISTAKEN.iter().find(is)?;
+        let Mistake { data_type, names, beside: _, taken_for } = MISTAKES.iter().find(is)?;
         let property = property["name"].as_str().unwrap_or_default().to_owned();
         Some(Self::Mistaken { property, data_type, names: names.join(", "), taken_for })
     }
@@ -311,11 +328,13 @@ mod tests {
             (expiry(false, true), None),
             (json!({}), None),
             (nested("object", &["latitude", "longitude"]), Some("`place` is object with latitude, longitude among")),
-            // A value need not have all of them.
-            (nested("object", &["latitude", "height", "longitude"]), Some("for geoCoordinates")),
+            // An address: hardly a value of it has those two alone.
+            (nested("object", &["street", "latitude", "longitude"]), None),
             (nested("object", &["latitude", "height"]), None),
             (nested("object[]", &["latitude", "longitude"]), None),
             (nested("object", &phone), Some("for phoneNumber")),
+            (nested("object", &[&phone[..], &["valid"]].concat()), Some("for phoneNumber")),
+            (nested("object", &[&phone[..], &["name"]].concat()), None),
             (nested("object", &phone[1..]), None),
             (nested("object[]", &["title", "beacon"]), Some("for cross-references")),
             (nested("object", &["beacon"]), None),
