@@ -36,12 +36,12 @@ pub enum WriteError {
     #[error("there is no collection {0}")]
     NoCollection(String),
     /// A collection that cannot be written.
-    #[error("collection {collection}: {source}")]
+    #[error("collection {collection}: {why}")]
     Unwritable {
         /// Which.
         collection: String,
         /// Why.
-        source: Unwritable,
+        why: Unwritable,
     },
     /// Tenants whose objects cannot be read as they are.
     #[error(
@@ -131,7 +131,7 @@ impl WriteError {
     /// Why a collection can be in no run as it is, whenever that begins; `None` where the class is not what is wrong.
     pub(super) fn of_its_class(&self, cold: Cold) -> Option<String> {
         match self {
-            Self::Unwritable { source, .. } => Some(source.to_string()),
+            Self::Unwritable { why, .. } => Some(why.to_string()),
             // Who has resting tenants refused wants to hear of them. Who has them woken cannot have offloaded ones woken.
             Self::Asleep { count, first, .. } if cold == Cold::Wake => Some(format!(
                 "{count} tenants are offloaded ({}), and nobody wakes those for a run: load them again, or have tenants \

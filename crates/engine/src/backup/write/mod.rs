@@ -332,7 +332,7 @@ impl<S: Store, O: ObjectSource, C: Clock> Writer<'_, S, O, C> {
             Ok(columns) => columns,
             // Without objects nothing needs a column.
             Err(_) if !is_full => Columns::default(),
-            Err(source) => return Err(WriteError::Unwritable { collection: name.to_owned(), source }),
+            Err(why) => return Err(WriteError::Unwritable { collection: name.to_owned(), why }),
         };
         let has_times = self.source.tells_times();
         let filter = self.order.filter.as_ref().map(|filter| filter.check(&described.schema, has_times)).transpose();
