@@ -87,7 +87,8 @@ pub struct CollectionBackupSpec {
     /// and older runs that hold it go as `retention` says. An ElysiaCollection that was migrated is excluded by its own
     /// name, and the class that is live in its place with it.
     ///
-    /// A collection that cannot be written at all, as its vectors are made of references (`ref2vec-centroid`) or it has
+    /// A collection that cannot be written at all, as its vectors are made of references (`ref2vec-centroid`), its servers do
+    /// not answer every object (`objectTtlConfig.filterExpiredObjects`, properties that they take for another type) or it has
     /// offloaded tenants, does not end a run of all collections: it is left out, and condition, Event, health and `runs`
     /// say so. Of each such collection the last run that holds it stays, whatever `retention` says. Exclude it to be done
     /// with that.

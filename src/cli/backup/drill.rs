@@ -23,14 +23,13 @@ use crate::cli::printer::{BAD, GOOD, Printer, paint, plain};
 use crate::cli::session::Stop;
 use crate::cli::way::{self, Way};
 use crate::cli::{Exit, Output, Target, encode};
-use crate::worker::backup::drill::{Closeness, Ground, Rehearsal, Removed, Scratch, WeaviateGround, remove};
+use crate::worker::backup::drill::{
+    Closeness, Ground, NAME_LETTERS, Rehearsal, Removed, Scratch, WeaviateGround, remove,
+};
 use crate::worker::backup::store::AnyStore;
 use crate::worker::backup::{Failure, drilled, retry};
 use crate::worker::jobs::drill::verdict;
 use crate::worker::work::PatienceWork;
-
-/// Longest name of a collection that Weaviate takes.
-const NAME_LETTERS: usize = 255;
 
 /// A name that Weaviate keeps as it is. With a small first letter it makes another one of it, and nobody would find the
 /// scratch collection again to delete it.

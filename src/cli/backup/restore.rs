@@ -1,5 +1,6 @@
 //! `restore`: one collection of a run, put back from here.
 
+pub(super) mod consent;
 mod refused;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,19 +16,18 @@ use elysia_engine::backup::restore::{AliasState, Blocker, Computed, Conflict, Pr
 use elysia_engine::backup::transform::Select;
 use elysia_engine::checkpoint::Digest;
 use elysia_engine::retry::Stop as Halt;
-use elysia_weaviate::{Client, SchemaRead};
 use serde::Serialize;
 use uuid::Uuid;
 
+use self::consent::{Consent, consent};
 use self::refused::refused;
 use super::bar::{self, Done};
 use super::create::{expression, interrupted};
 use super::place::{self, KeyArgs, PolicyArgs, StoreArgs, find_good, open};
 use super::stopped;
-use crate::cli::client::chain;
 use crate::cli::collection::migrate::read;
 use crate::cli::printer::{BAD, GOOD, Printer, paint, plain};
-use crate::cli::session::{Stop, demand};
+use crate::cli::session::Stop;
 use crate::cli::way::{self, Way, WayArgs};
 use crate::cli::{Exit, Output, Target, encode};
 use crate::worker::backup::store::AnyStore;
@@ -288,93 +288,6 @@ fn work(args: &RestoreArgs, chosen: &Chosen, run: String, receipts: StoreWork, w
         receipts: Some(receipts),
         patience: PatienceWork::default(),
     })
-}
-
-/// What a person agreed to.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Consent {
-    /// That objects which are there change; or nothing of them is changed in this manner.
-    ToChanges,
-    /// Nobody was asked, since there was nothing that would change: so there must be nothing when it begins. To look at a
-    /// large run takes its time, and a writer may have begun meanwhile.
-    ToNothing,
-}
-
-/// Where nobody is asked: what that stands for.
-pub(super) fn unasked(conflict: Conflict, makes_class: bool, has_written: bool) -> Option<Consent> {
-    match conflict {
-        Conflict::Fail | Conflict::Skip => Some(Consent::ToChanges),
-        // One that goes on with what it has written was agreed to when it began.
-        Conflict::Overwrite | Conflict::Merge if has_written => Some(Consent::ToChanges),
-        Conflict::Overwrite | Conflict::Merge => makes_class.then_some(Consent::ToNothing),
-    }
-}
-
-/// Overwriting and merging change what is there: a person who knows how much that is types the number.
-async fn consent(
-    args: &RestoreArgs,
-    work: &RestoreWork,
-    plan: &Preflight,
-    way: &Way,
-    printer: Printer,
-) -> Result<Consent, Stop> {
-    if let Some(consent) = unasked(work.conflict, plan.class.is_some(), plan.receipt.has_written()) {
-        return Ok(consent);
-    }
-    if let Some(pattern) = way.protection(&work.into).filter(|_| !args.override_protection) {
-        return Err(Stop::refused(
-            format!("{} is protected by {pattern}; nothing was changed", work.into),
-            "add --override-protection if you are sure",
-        ));
-    }
-    let (objects, blind) = count(way, &work.into).await;
-    if objects == Some(0) && blind.is_empty() {
-        // Where one address is all that is known nothing proves that there are none, and a person would have to name nodes.
-        return Ok(if way.nodes.is_empty() { Consent::ToChanges } else { Consent::ToNothing });
-    }
-    let doing = if work.conflict == Conflict::Merge { "changes" } else { "writes over" };
-    let count = objects.map_or_else(|| "an unknown number".to_owned(), |objects| objects.to_string());
-    let mut text = format!(
-        "This {doing} objects of collection {} whose ids are in the run:\n  objects   {count}\n  cluster   {}\n",
-        plain(&work.into),
-        plain(&way.address)
-    );
-    for blind in blind {
-        // Writing to a String cannot fail.
-        writeln!(text, "  not counted: {}", plain(&blind)).ok();
-    }
-    printer.note(&text);
-    if args.yes {
-        return Ok(Consent::ToChanges);
-    }
-    match objects {
-        Some(objects) => {
-            let question = format!("Type the number of objects, {objects}, to go on: ");
-            demand(printer, &question, &objects.to_string())
-        }
-        None => demand(printer, &format!("Type the name of the collection, {}, to go on: ", work.into), &work.into),
-    }?;
-    Ok(Consent::ToChanges)
-}
-
-/// Objects at the node with the most: one that lags must not make a collection look smaller than it is.
-async fn count(way: &Way, name: &str) -> (Option<u64>, Vec<String>) {
-    let clients: Vec<Client> = if way.nodes.is_empty() { vec![way.common.clone()] } else { way.nodes.clone() };
-    let (mut most, mut blind) = (None, Vec::new());
-    for client in clients {
-        match client.object_count(name).await {
-            Ok(Ok(objects)) => most = most.max(Some(objects)),
-            Ok(Err(why)) => blind.push(format!("{}: {why}", client.address())),
-            Err(error) => blind.push(format!("{}: {}", client.address(), chain(&error))),
-        }
-    }
-    if let Ok(Some(class)) = way.common.class(name, SchemaRead::Leader).await
-        && class["multiTenancyConfig"]["enabled"] == true
-    {
-        // A count of all tenants is one of those that are awake.
-        blind.push("tenants that are not active".to_owned());
-    }
-    (most, blind)
 }
 
 /// What would be done.

@@ -21,7 +21,8 @@ use super::cleanup::days;
 use super::create::doubts;
 use super::look::{Asked, read_back, table, whole};
 use super::remove::warning;
-use super::restore::{Consent, Planned, receipt_id, render_plan, unasked};
+use super::restore::consent::{Consent, unasked};
+use super::restore::{Planned, receipt_id, render_plan};
 use super::verify::{render, told_of_native};
 use crate::worker::backup::{Chosen, RunState, RunSummary, Verdict};
 

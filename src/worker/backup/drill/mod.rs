@@ -33,8 +33,8 @@ use elysia_engine::ports::{Clock as _, PortError};
 use elysia_engine::retry::{Retry, Stop};
 
 pub(crate) use self::ground::{Ground, WeaviateGround};
+pub(crate) use self::scratch::{NAME_LETTERS, Scratch, is_scratch};
 use self::scratch::{Receipts, ScratchTarget};
-pub(crate) use self::scratch::{Scratch, is_scratch};
 use super::failure::Failure;
 use crate::worker::clock::SystemClock;
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 /// The longest name of a collection (`usecases/schema`, `ClassNameMaxLength`).
-const NAME_LETTERS: usize = 255;
+pub(crate) const NAME_LETTERS: usize = 255;
 
 /// Between the collection's name and the order.
 const INFIX: &str = "_drill_";
