@@ -40,12 +40,14 @@ pub async fn cool_tenants(client: &Client, collection: &str, tenants: &[String])
     client.update_tenants(collection, &tenants).await.map_err(EffectError::weaviate(what))
 }
 
-/// Takes one replica away, if right now every other one has its objects and enough of them are alive.
+/// Takes one replica away, if right now every other one has its objects and enough of them are alive. `stands`: whether the plan
+/// does, asked last, because comparing may take minutes.
 pub async fn remove_replica(
     client: &Client,
     nodes: &BTreeMap<String, Client>,
     collection: &str,
     removal: &Removal,
+    stands: impl AsyncFnOnce() -> Result<(), EffectError>,
 ) -> Result<(), EffectError> {
     let Removal { victim, keepers, compared, tenant, needed } = removal;
     let what = format!("take the replica of shard {} of {collection} at {} away", victim.shard, victim.node);
@@ -87,6 +89,7 @@ pub async fn remove_replica(
     } else if lives(&victim.node) {
         return changed(format!("{} is alive", victim.node));
     }
+    stands().await?;
     client.remove_replica(collection, &victim.shard, &victim.node).await.map_err(error)?;
     tracing::warn!(collection, shard = victim.shard, node = victim.node, "took a replica away, by an approved plan");
     Ok(())
@@ -130,8 +133,13 @@ async fn has(
     Ok(client.object(collection, tenant, id, ReadFrom::Node(node), false).await?.is_some())
 }
 
-/// Takes a dead node out of RAFT, if right now no class of the servers needs it there.
-pub async fn remove_member(client: &Client, data: &BTreeMap<String, Client>, node: &str) -> Result<(), EffectError> {
+/// Takes a dead node out of RAFT, if right now no class of the servers needs it there. `stands`: whether the plan does, asked last.
+pub async fn remove_member(
+    client: &Client,
+    data: &BTreeMap<String, Client>,
+    node: &str,
+    stands: impl AsyncFnOnce() -> Result<(), EffectError>,
+) -> Result<(), EffectError> {
     let what = format!("take {node} out of RAFT");
     match raft_block(client, &[node.to_owned()]).await {
         Ok(None) => {}
@@ -144,6 +152,7 @@ pub async fn remove_member(client: &Client, data: &BTreeMap<String, Client>, nod
     let Some((_, port)) = living else {
         return Err(EffectError::Refused(format!("{what}: no living node's data port is known")));
     };
+    stands().await?;
     port.remove_member(node).await.map_err(EffectError::weaviate(what))?;
     tracing::warn!(node, "took a dead node out of RAFT, by an approved plan");
     Ok(())

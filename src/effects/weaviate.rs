@@ -54,7 +54,8 @@ pub async fn delete_class(client: &Client, collection: &str, leads: impl Fn() ->
     Ok(())
 }
 
-/// Makes these shards read-only, or writable again. One that is gone is passed over.
+/// Makes these shards read-only, or writable again. One that is gone is passed over. One that cannot be made writable, as where
+/// its node is away, keeps no other from it: the first such error is given when all were tried.
 pub async fn set_read_only(
     client: &Client,
     collection: &str,
@@ -62,17 +63,35 @@ pub async fn set_read_only(
     read_only: bool,
 ) -> Result<(), EffectError> {
     let wanted = if read_only { ShardStatus::ReadOnly } else { ShardStatus::Ready };
+    let word = if read_only { "read-only" } else { "writable" };
+    let mut failed = None;
     for shard in shards {
         match client.set_shard_status(collection, shard, wanted.clone()).await {
             Err(WeaviateError::NotFound { .. }) if !read_only => {}
             answer => {
-                let word = if read_only { "read-only" } else { "writable" };
-                answer.map_err(EffectError::weaviate(format!("make shard {shard} of {collection} {word}")))?;
+                let answer =
+                    answer.map_err(EffectError::weaviate(format!("make shard {shard} of {collection} {word}")));
+                match answer {
+                    Err(error) if !read_only && is_of_a_shard(&error) => {
+                        failed.get_or_insert(error);
+                    }
+                    answer => answer?,
+                }
             }
         }
     }
+    if let Some(error) = failed {
+        return Err(error);
+    }
     tracing::info!(collection, read_only, shards = shards.len(), "set shard status");
     Ok(())
+}
+
+/// Whether an error is what a server said of the one shard that it was asked for, as after RAFT had taken the order: not that
+/// nobody was reached, or that nobody leads.
+pub fn is_of_a_shard(error: &EffectError) -> bool {
+    let EffectError::Weaviate { source, .. } = error else { return false };
+    matches!(source.as_ref(), WeaviateError::Server { .. } | WeaviateError::Invalid { .. })
 }
 
 /// Creates tenants. One that is there already stays as it is.

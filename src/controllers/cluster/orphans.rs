@@ -1,12 +1,13 @@
 //! Journals whose object is gone: an ElysiaCollection has no finalizer, so it may be deleted in the middle of its
-//! recreation. The collection must not stay deleted or frozen, nor auto-schema off.
+//! recreation. The collection must not stay deleted or frozen, nor auto-schema off, and none of it waits for a node that is away.
 
 use elysia_api::{WeaviateCluster, names};
 use elysia_core::cluster::ClusterSpec;
 use elysia_core::collection::happening::{self, Happened, Happening};
-use elysia_core::collection::recreate::{self, OrphanAct};
+use elysia_core::collection::recreate::{self, ORPHANED, OrphanAct, OrphanLook};
 use elysia_core::collection::{Cursor, Journal};
 use elysia_core::sight::Sight;
+use elysia_weaviate::{NodeStatus, SchemaRead};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ListParams};
 use kube::core::ResourceExt as _;
@@ -64,54 +65,105 @@ pub(super) async fn end(
                 config.name_any()
             )));
         };
-        let _alone = context.destructive.lock().await;
-        let clients = open(cluster, spec, context).await.map_err(EffectError::Refused)?;
-        let (common, collection) = (&clients.common, journal.collection.as_str());
-        let class = sight(common.class(collection, elysia_weaviate::SchemaRead::Leader).await);
-        let read_only = emptiness::read_only(&clients, collection).await;
-        let tenants = match journal.tenants {
-            Some(_) => emptiness::tenants(&clients, collection).await,
-            None => Sight::Seen(Vec::new()),
-        };
-        let trail = Trail::of_cluster(cluster, collection, Some(&journal.hash), context);
-        match recreate::next_for_orphan(&journal, &class, &spec.node_names(), &read_only, &tenants) {
-            OrphanAct::CreateOld => {
-                let created = weaviate::create_class(common, &recreate::creatable(&journal.live_schema)).await;
-                trail.after("create_class", &[], created)?;
-            }
-            OrphanAct::CreateTenants(tenants) => {
-                let names: Vec<String> = tenants.iter().map(|tenant| tenant.name.clone()).collect();
-                let created = weaviate::create_tenants(common, collection, &tenants).await;
-                trail.after("create_tenants", &names, created)?;
-            }
-            OrphanAct::Thaw => {
-                let shards = journal.own_shards();
-                let thawed = weaviate::set_read_only(common, collection, &shards, false).await;
-                trail.after("set_writable", &shards, thawed)?;
-            }
-            OrphanAct::PutTenancy(put) => {
-                let base = class.seen().cloned().flatten().unwrap_or_default();
-                let paths = happening::changed(&base, &put);
-                let updated = weaviate::update_class(common, collection, &base, &put).await;
-                trail.after("update_class", &paths, updated)?;
-            }
-            OrphanAct::End => {
-                let name = config.name_any();
-                let object = config.labels().get(names::COLLECTION_LABEL).cloned().unwrap_or_default();
-                let place = Place { namespace: &spec.namespace, name: &name, cluster: &spec.name, object: &object };
-                let stopped = Some("its ElysiaCollection was deleted".to_owned());
-                let ended = Journal { stopped, ..journal.at(Cursor::Stopped, (context.now)()) };
-                journal::write_at(&place, &ended, config.resource_version(), context).await?;
-                let message = format!(
-                    "ElysiaCollection {object} was deleted in the middle of plan {}; collection {collection} is there and writable",
-                    journal.hash
-                );
-                context.tell_happenings(cluster, &[Happening::new(Happened::OrphanEnded, message)]).await;
-            }
-            OrphanAct::Wait => {}
-        }
+        end_one(config, &journal, spec, cluster, context).await?;
     }
     Ok(())
+}
+
+/// Does the next act for one journal.
+async fn end_one(
+    config: &ConfigMap,
+    journal: &Journal,
+    spec: &ClusterSpec,
+    cluster: &WeaviateCluster,
+    context: &Context,
+) -> Result<(), EffectError> {
+    let _alone = context.destructive.lock().await;
+    let clients = open(cluster, spec, context).await.map_err(EffectError::Refused)?;
+    let (common, collection) = (&clients.common, journal.collection.as_str());
+    let class = sight(common.class(collection, SchemaRead::Leader).await);
+    let members = sight(common.nodes().await)
+        .map(|members| members.into_iter().filter(NodeStatus::is_healthy).map(|member| member.name).collect());
+    let read_only = emptiness::read_only(&clients, collection).await;
+    let tenants = match journal.tenants {
+        Some(_) => emptiness::tenants(&clients, collection).await,
+        None => Sight::Seen(Vec::new()),
+    };
+    let look = OrphanLook {
+        class: &class,
+        nodes: &spec.node_names(),
+        members: &members,
+        read_only: &read_only,
+        tenants: &tenants,
+    };
+    let trail = Trail::of_cluster(cluster, collection, Some(&journal.hash), context);
+    match recreate::next_for_orphan(journal, &look, (context.now)()) {
+        OrphanAct::CreateOld => {
+            let created = weaviate::create_class(common, &recreate::creatable(&journal.live_schema)).await;
+            trail.after("create_class", &[], created)
+        }
+        OrphanAct::CreateTenants(tenants) => {
+            let names: Vec<String> = tenants.iter().map(|tenant| tenant.name.clone()).collect();
+            let created = weaviate::create_tenants(common, collection, &tenants).await;
+            trail.after("create_tenants", &names, created)
+        }
+        OrphanAct::Thaw { shards, marked } => {
+            let thawed = weaviate::set_read_only(common, collection, &shards, false).await;
+            let thawed = trail.after("set_writable", &shards, thawed);
+            // What RAFT has taken reaches every node that holds the shard, also where the one that answered could not ask it.
+            let is_sent = thawed.as_ref().err().is_none_or(weaviate::is_of_a_shard);
+            if let (true, Some(marked)) = (is_sent, marked) {
+                write(config, &marked, spec, context).await?;
+            }
+            thawed
+        }
+        OrphanAct::PutTenancy(put) => {
+            let base = class.seen().cloned().flatten().unwrap_or_default();
+            let paths = happening::changed(&base, &put);
+            let updated = weaviate::update_class(common, collection, &base, &put).await;
+            trail.after("update_class", &paths, updated)
+        }
+        OrphanAct::End { unseen } => {
+            let stopped = Some(ORPHANED.to_owned());
+            let ended = Journal { stopped, ..journal.at(Cursor::Stopped, (context.now)()) };
+            write(config, &ended, spec, context).await?;
+            let message = ended_in_words(&object_of(config), journal, &unseen);
+            context.tell_happenings(cluster, &[Happening::new(Happened::OrphanEnded, message)]).await;
+            Ok(())
+        }
+        OrphanAct::Wait(what) => {
+            tracing::debug!(journal = config.name_any(), what, "a journal without its object waits");
+            Ok(())
+        }
+    }
+}
+
+async fn write(
+    config: &ConfigMap,
+    journal: &Journal,
+    spec: &ClusterSpec,
+    context: &Context,
+) -> Result<(), EffectError> {
+    let (name, object) = (config.name_any(), object_of(config));
+    let place = Place { namespace: &spec.namespace, name: &name, cluster: &spec.name, object: &object };
+    journal::write_at(&place, journal, config.resource_version(), context).await
+}
+
+fn object_of(config: &ConfigMap) -> String {
+    config.labels().get(names::COLLECTION_LABEL).cloned().unwrap_or_default()
+}
+
+fn ended_in_words(object: &str, journal: &Journal, unseen: &[String]) -> String {
+    let Journal { hash, collection, .. } = journal;
+    let what = if unseen.is_empty() {
+        format!("collection {collection} is there and writable")
+    } else {
+        let nodes = unseen.join(", ");
+        format!(
+            "collection {collection} is there, and its shards were made writable, which was not seen at {nodes}: a server that still refuses writes to them when it is back does so until it is restarted"
+        )
+    };
+    format!("ElysiaCollection {object} was deleted in the middle of plan {hash}; {what}")
 }
 
 /// Whether the object of a journal is still there, and is to stay: one that is being deleted goes on with nothing. The journal's name carries its uid: an object made anew under the

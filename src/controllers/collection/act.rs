@@ -4,7 +4,9 @@ use elysia_api::ElysiaCollection;
 use elysia_api::condition::Reason;
 use elysia_core::collection::judge::Failure;
 use elysia_core::collection::recreate::{Cursor, Journal, SETTLE};
+use elysia_core::collection::repair::Journal as RepairJournal;
 use elysia_core::collection::{self, CollectionSpec, Plan, Step, schema};
+use elysia_core::sight::Sight;
 use elysia_weaviate::WeaviateError;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource as _;
@@ -125,20 +127,23 @@ async fn carry_out(
         Step::DropOperation(id) => replicas::drop_operation(common, id).await,
         Step::CoolTenants(tenants) => replicas::cool_tenants(common, collection, tenants).await,
         Step::RemoveReplica(removal) => {
-            // Nothing else that takes data away runs beside it, and nobody else may lead by now.
+            // Nothing else that takes data away runs beside it.
             let _alone = context.destructive.lock().await;
-            context.must_lead()?;
-            replicas::remove_replica(common, &clients.nodes, collection, removal).await
+            let stands = async || removes_still(spec, scene, context).await;
+            replicas::remove_replica(common, &clients.nodes, collection, removal, stands).await
         }
         Step::RemoveMember(node) => {
             let _alone = context.destructive.lock().await;
-            context.must_lead()?;
-            replicas::remove_member(common, &clients.data, node).await
+            let stands = async || removes_still(spec, scene, context).await;
+            replicas::remove_member(common, &clients.data, node, stands).await
         }
         Step::WriteRepair(journal) => repair::write(spec, journal, scene.repair_version.clone(), context).await,
         Step::WriteJournal(journal) => journal::write(spec, journal, scene.journal_version.clone(), context).await,
         Step::SetReadOnly { read_only, shards } => {
             let _alone = context.destructive.lock().await;
+            if *read_only {
+                freezes_still(spec, scene, context).await?;
+            }
             weaviate::set_read_only(common, collection, shards, *read_only).await
         }
         Step::CreateTenants(tenants) => weaviate::create_tenants(common, collection, tenants).await,
@@ -180,18 +185,53 @@ fn make_old_again(error: &EffectError, scene: &Scene, context: &Shared) -> Optio
 /// Whether an approved delete is still wanted, asked of the API server: the round may have waited for others, and counted for
 /// minutes, since it took the object from its cache.
 async fn goes_on(journal: &Journal, spec: &CollectionSpec, context: &Shared) -> Result<(), EffectError> {
-    let object = fresh::object(&spec.namespace, &spec.name, &spec.uid, context).await?;
-    let Some(object) = object.filter(|object| object.metadata.deletion_timestamp.is_none()) else {
-        return Err(EffectError::Changed(format!("ElysiaCollection {} is gone or being deleted", spec.name)));
-    };
-    // One that contradicts itself by now is held up where it is, as by the next round.
-    let now = CollectionSpec::validate(&object).map_err(EffectError::Changed)?;
+    let object = fresh::standing(spec, context).await?;
+    // One that contradicts itself by now calls it off, as in the next round.
+    let now = CollectionSpec::validate(&object)
+        .unwrap_or_else(|why| CollectionSpec::of_invalid_recreation(&object, journal, &why));
     // Which class is live was asked of the servers in this round.
     let now = CollectionSpec { collection: spec.collection.clone(), ..now };
     let protection = fresh::protection(&now, context).await?;
     match collection::called_off(&now, protection.as_deref(), journal) {
         Some(why) => Err(EffectError::Refused(why)),
         None => Ok(()),
+    }
+}
+
+/// Whether what is about to be frozen is still to be deleted: of an object that is gone by now nobody may have been left to make
+/// it writable again.
+async fn freezes_still(spec: &CollectionSpec, scene: &Scene, context: &Shared) -> Result<(), EffectError> {
+    let Some(journal) = scene.observed.journal.seen().and_then(Option::as_ref) else {
+        return Err(EffectError::Refused("nothing is frozen without a journal".to_owned()));
+    };
+    match goes_on(journal, spec, context).await {
+        // The next round writes down that it is called off.
+        Err(EffectError::Refused(why)) => Err(EffectError::Changed(why)),
+        answer => answer,
+    }
+}
+
+/// Whether an approved plan that takes replicas away still stands, asked of the API server: the round may have waited for others,
+/// and compared for minutes. Its approval is in its journal and nowhere else: the annotation is inert by now, and may be gone.
+async fn removes_still(spec: &CollectionSpec, scene: &Scene, context: &Shared) -> Result<(), EffectError> {
+    let object = fresh::standing(spec, context).await?;
+    let now = CollectionSpec::validate(&object).map_err(EffectError::Changed)?;
+    let now = CollectionSpec { collection: spec.collection.clone(), ..now };
+    if fresh::cluster(&now, context).await?.is_none_or(|cluster| cluster.metadata.deletion_timestamp.is_some()) {
+        return Err(EffectError::Changed(format!("WeaviateCluster {} is gone or being deleted", spec.cluster)));
+    }
+    let approved = scene.observed.repair.journal.seen().and_then(Option::as_ref);
+    let stands = |journal: &RepairJournal| {
+        !journal.over && approved.is_some_and(|approved| approved.is_of_the_same_plan(journal))
+    };
+    match repair::read(spec, context).await.0 {
+        Sight::Seen(Some(journal)) if stands(&journal) => match journal.held_up(&now) {
+            Some(why) => Err(EffectError::Changed(why)),
+            // Nobody else may lead by now.
+            None => context.must_lead(),
+        },
+        Sight::Seen(_) => Err(EffectError::Changed("the approved plan is over, or its journal is gone".to_owned())),
+        Sight::Unseen(blindness) => Err(EffectError::Changed(blindness.message)),
     }
 }
 

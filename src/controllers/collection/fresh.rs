@@ -24,6 +24,14 @@ pub(super) async fn object(
     Ok(object.filter(|object| object.uid().as_deref() == Some(uid)))
 }
 
+/// The object of a round, unless it is gone by now or being deleted.
+pub(super) async fn standing(spec: &CollectionSpec, context: &Context) -> Result<ElysiaCollection, EffectError> {
+    let object = object(&spec.namespace, &spec.name, &spec.uid, context).await?;
+    object
+        .filter(|object| object.metadata.deletion_timestamp.is_none())
+        .ok_or_else(|| EffectError::Changed(format!("ElysiaCollection {} is gone or being deleted", spec.name)))
+}
+
 /// The cluster of a collection; `None` when there is none.
 pub(super) async fn cluster(
     spec: &CollectionSpec,

@@ -8,9 +8,13 @@ mod replicas;
 mod stage;
 mod verify;
 
+use std::pin::pin;
+use std::time::Duration;
+
 use elysia_api::ElysiaCollection;
 use elysia_api::condition::ConditionType;
 use elysia_core::condition;
+use elysia_testkit::kubernetes::KubernetesApi;
 use elysia_weaviate::Client;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
@@ -50,6 +54,25 @@ impl World {
     async fn round(&mut self) -> String {
         self.collection("articles").await.unwrap();
         self.transcript()
+    }
+
+    /// A round while something else deletes or thaws, and what it wrote; `None` when it did not have to wait for that. `meddle`: what
+    /// people do while it waits.
+    async fn while_it_waits(&mut self, meddle: impl FnOnce(&KubernetesApi)) -> Option<String> {
+        let (context, api) = (self.shared(), self.api.clone());
+        let alone = context.destructive.lock().await;
+        {
+            let mut round = pin!(self.collection("articles"));
+            // However far it comes until then: it acts on what it took from the cache.
+            if tokio::time::timeout(Duration::from_millis(500), &mut round).await.is_ok() {
+                return None;
+            }
+            meddle(&api);
+            drop(alone);
+            // Without an object the status of the round goes nowhere.
+            drop(round.await);
+        }
+        Some(self.transcript())
     }
 
     fn articles(&self) -> ElysiaCollection {

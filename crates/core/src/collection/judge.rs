@@ -168,6 +168,12 @@ pub fn invalid_amid_switch(
     }
 }
 
+/// The same while what deletes the collection and makes it again is ended. Its plan is not shown any more: the message says what
+/// is done of it.
+pub fn invalid_amid_recreation(collection: &ElysiaCollection, message: &str, now: Timestamp) -> ElysiaCollectionStatus {
+    ElysiaCollectionStatus { plan: None, ..invalid(collection, message, now) }
+}
+
 fn tell_failure(findings: &mut Vec<Finding>, failure: &Failure) {
     for finding in findings.iter_mut().filter(|finding| {
         matches!(

@@ -7,6 +7,7 @@
 //! in the place of the empty lists.
 
 mod journal;
+mod orphan;
 mod proof;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ pub use journal::{
     CLEARED_KEPT, ClearRefusal, ClearRequest, JOURNAL_BYTES, Journal, MOST_TENANTS, Purpose, Target, TenantState,
     creatable, creates_tenants, is_of, unprovable, with_tenant_creation_of, without_tenant_creation,
 };
+pub use orphan::{ORPHANED, OrphanAct, OrphanLook, next_for_orphan};
 pub use proof::{COUNT_HOLDS, Evidence, PROOF_HOLDS, proof};
 
 /// Writes in flight when the shards were frozen are over by then: the commit of a write already prepared does not look
@@ -392,52 +394,6 @@ fn thawed<'a>(journal: &Journal, nodes: &'a [String], read_only: &BTreeMap<Strin
         return Thawed::No;
     }
     nodes.iter().find(|node| !matches!(read_only.get(*node), Some(Some(_)))).map_or(Thawed::Yes, Thawed::Unknown)
-}
-
-/// What is left to do for a journal whose object is gone.
-#[derive(Clone, Debug, PartialEq)]
-pub enum OrphanAct {
-    /// Create the collection as it was: deleting an object deletes no collection.
-    CreateOld,
-    /// Create the tenants that it had.
-    CreateTenants(Vec<TenantState>),
-    /// Make the shards writable again that the journal froze.
-    Thaw,
-    /// Put the class in this form: tenants are created and woken by writing as before.
-    PutTenancy(Value),
-    /// Write the journal as ended.
-    End,
-    /// Nothing can be told now.
-    Wait,
-}
-
-/// The next act for a journal whose object was deleted in the middle: whatever it was at, the collection is left there
-/// and writable, with its tenants.
-pub fn next_for_orphan(
-    journal: &Journal,
-    class: &Sight<Option<Value>>,
-    nodes: &[String],
-    read_only: &BTreeMap<String, Option<Vec<String>>>,
-    tenants: &Sight<Vec<TenantState>>,
-) -> OrphanAct {
-    let class = match class {
-        Sight::Unseen(_) => return OrphanAct::Wait,
-        Sight::Seen(None) => return OrphanAct::CreateOld,
-        Sight::Seen(Some(class)) => class,
-    };
-    match thawed(journal, nodes, read_only) {
-        Thawed::No => return OrphanAct::Thaw,
-        Thawed::Unknown(_) => return OrphanAct::Wait,
-        Thawed::Yes => {}
-    }
-    if !journal.tenants_of(class).is_empty() {
-        let Sight::Seen(there) = tenants else { return OrphanAct::Wait };
-        let missing = journal.missing_tenants(class, there);
-        if !missing.is_empty() {
-            return OrphanAct::CreateTenants(missing);
-        }
-    }
-    tenancy_back(journal, class).map_or(OrphanAct::End, OrphanAct::PutTenancy)
 }
 
 #[cfg(test)]

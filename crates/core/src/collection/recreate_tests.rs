@@ -321,35 +321,130 @@ fn a_journal_of_an_older_release_is_read() {
     assert_eq!(serde_json::from_str::<Journal>(&written).unwrap(), of_tenants(Cursor::Freeze, tenanted(true)));
 }
 
+/// The next act for a journal whose object is gone, `second` after its last word: members that live are `members`.
+fn orphan(
+    journal: &Journal,
+    class: &Sight<Option<Value>>,
+    read_only: &BTreeMap<String, Option<Vec<String>>>,
+    tenants: &Sight<Vec<TenantState>>,
+    (members, second): (&[&str], i64),
+) -> String {
+    let members = Sight::Seen(members.iter().map(|&node| node.to_owned()).collect());
+    let look = OrphanLook { class, nodes: &nodes(), members: &members, read_only, tenants };
+    match next_for_orphan(journal, &look, Timestamp::from_second(second).unwrap()) {
+        OrphanAct::CreateOld => "old".to_owned(),
+        OrphanAct::CreateTenants(tenants) => {
+            format!("tenants {:?}", tenants.iter().map(|it| &it.name).collect::<Vec<_>>())
+        }
+        OrphanAct::Thaw { shards, marked: None } => format!("thaw {shards:?}"),
+        OrphanAct::Thaw { shards, marked: Some(marked) } => {
+            assert_eq!((marked.cursor, marked.stopped.as_deref()), (Cursor::Thaw, Some(ORPHANED)));
+            assert_eq!(marked.since.as_second(), second);
+            format!("thaw {shards:?} and mark")
+        }
+        OrphanAct::PutTenancy(class) => format!("put {}", class["multiTenancyConfig"]),
+        OrphanAct::End { unseen } => format!("end {unseen:?}"),
+        OrphanAct::Wait(_) => "wait".to_owned(),
+    }
+}
+
+/// A journal of which the thaw was sent.
+fn marked(journal: Journal) -> Journal {
+    Journal { cursor: Cursor::Thaw, stopped: Some(ORPHANED.to_owned()), ..journal }
+}
+
+/// What the nodes say is read-only, `b` being away or silent.
+fn only_a(shards: &[&str]) -> BTreeMap<String, Option<Vec<String>>> {
+    let mut looks = frozen(shards);
+    looks.insert("b".to_owned(), None);
+    looks
+}
+
+const BOTH: &[&str] = &["a", "b"];
+
 #[test]
 fn an_object_that_is_gone_leaves_its_collection_there_and_writable() {
     let there = || Sight::Seen(Some(json!({"class": "A"})));
     let blind = Sight::unseen(crate::sight::BlindnessKind::Unreachable, "away");
-    let plain = journal(Cursor::Settle);
-    let act = |class: &Sight<Option<Value>>, read_only| {
-        next_for_orphan(&plain, class, &nodes(), &read_only, &Sight::Seen(Vec::new()))
+    let none = Sight::Seen(Vec::new());
+    let act = |cursor: Cursor, class: &Sight<Option<Value>>, read_only| {
+        orphan(&journal(cursor), class, &read_only, &none, (BOTH, 1))
     };
-    assert_eq!(act(&Sight::Seen(None), all(None)), OrphanAct::CreateOld);
-    assert_eq!(act(&blind, frozen(&[])), OrphanAct::Wait);
-    assert_eq!(act(&there(), frozen(&["s"])), OrphanAct::Thaw);
-    assert_eq!(act(&there(), all(None)), OrphanAct::Wait);
-    assert_eq!(act(&there(), frozen(&[])), OrphanAct::End);
-    assert_eq!(act(&there(), frozen(&["somebody's"])), OrphanAct::End);
+    assert_eq!(act(Cursor::Settle, &Sight::Seen(None), all(None)), "old");
+    assert_eq!(act(Cursor::Settle, &blind, frozen(&[])), "wait");
+    // Also where nobody says that it is needed: of who is silent it is not known.
+    for cursor in [Cursor::Freeze, Cursor::Settle, Cursor::Delete, Cursor::Thaw] {
+        assert_eq!(act(cursor, &there(), frozen(&["s"])), r#"thaw ["s"] and mark"#);
+        assert_eq!(act(cursor, &there(), all(None)), r#"thaw ["s"] and mark"#);
+    }
+    // Nothing was frozen yet: what is read-only is a person's.
+    assert_eq!(act(Cursor::AutoSchemaOff, &there(), frozen(&["s"])), "end []");
+    assert_eq!(act(Cursor::AutoSchemaOff, &there(), all(None)), "end []");
+    assert_eq!(act(Cursor::Verify, &there(), frozen(&[])), "end []");
+    assert_eq!(act(Cursor::WaitGone, &there(), frozen(&["s"])), r#"thaw ["s"] and mark"#);
+    let act = |read_only| orphan(&marked(journal(Cursor::Settle)), &there(), &read_only, &none, (BOTH, 1));
+    assert_eq!(act(frozen(&["s"])), r#"thaw ["s"]"#);
+    assert_eq!(act(all(None)), "wait");
+    assert_eq!(act(frozen(&[])), "end []");
+    assert_eq!(act(frozen(&["somebody's"])), "end []");
+}
+
+#[test]
+fn a_node_that_is_away_keeps_nobody_waiting_for_an_object_that_is_gone() {
+    let there = Sight::Seen(Some(json!({"class": "A"})));
+    let none = Sight::Seen(Vec::new());
+    let plain = marked(journal(Cursor::Settle));
+    let act = |read_only, seen| orphan(&plain, &there, &read_only, &none, seen);
+    assert_eq!(act(only_a(&[]), (&["a"], 1)), r#"end ["b"]"#);
+    assert_eq!(act(only_a(&["s"]), (&["a"], 1)), r#"thaw ["s"]"#);
+    // Alive and silent: it has its time.
+    assert_eq!(act(only_a(&[]), (BOTH, 300)), "wait");
+    assert_eq!(act(only_a(&[]), (BOTH, 301)), r#"end ["b"]"#);
+    // As one with a full disk, which makes its shards read-only again.
+    assert_eq!(act(frozen(&["s"]), (BOTH, 300)), r#"thaw ["s"]"#);
+    assert_eq!(act(frozen(&["s"]), (BOTH, 301)), r#"end ["a", "b"]"#);
+    // Who lives is not known: then everybody may.
+    let look = OrphanLook {
+        class: &there,
+        nodes: &nodes(),
+        members: &Sight::unseen(crate::sight::BlindnessKind::Unreachable, "away"),
+        read_only: &only_a(&[]),
+        tenants: &none,
+    };
+    assert!(matches!(next_for_orphan(&plain, &look, Timestamp::from_second(1).unwrap()), OrphanAct::Wait(_)));
+    // A shard that the one alone has is nobody's to make writable, and keeps the others from nothing.
+    let mut two = journal(Cursor::Settle);
+    two.placement.push(ShardReplicas { shard: "t".to_owned(), replicas: vec!["b".to_owned()] });
+    let act = |journal: &Journal, seen| orphan(journal, &there, &only_a(&[]), &none, seen);
+    assert_eq!(act(&two, (&["a"], 1)), r#"thaw ["s"] and mark"#);
+    assert_eq!(act(&two, (BOTH, 1)), r#"thaw ["s", "t"] and mark"#);
+    assert_eq!(act(&marked(two), (&["a"], 1)), r#"end ["b"]"#);
 }
 
 #[test]
 fn an_object_that_is_gone_leaves_the_tenants_there() {
-    let journal = of_tenants(Cursor::Delete, tenanted(true));
-    let act = |class: Value, tenants: &Sight<Vec<TenantState>>| {
-        next_for_orphan(&journal, &Sight::Seen(Some(class)), &nodes(), &frozen(&[]), tenants)
+    let settled = of_tenants(Cursor::Settle, tenanted(true));
+    let act = |journal: &Journal, class: Value, read_only, tenants: &Sight<Vec<TenantState>>, members| {
+        orphan(journal, &Sight::Seen(Some(class)), &read_only, tenants, (members, 1))
     };
     let both = Sight::Seen(vec![tenant("s", "HOT"), tenant("t", "HOT")]);
     let one = Sight::Seen(vec![tenant("s", "HOT")]);
     let blind = Sight::unseen(crate::sight::BlindnessKind::Unreachable, "away");
-    assert_eq!(act(tenanted(true), &one), OrphanAct::CreateTenants(vec![tenant("t", "HOT")]));
-    assert_eq!(act(tenanted(true), &blind), OrphanAct::Wait);
-    assert_eq!(act(tenanted(false), &both), OrphanAct::PutTenancy(tenanted(true)));
-    assert_eq!(act(tenanted(true), &both), OrphanAct::End);
+    let on = r#"put {"autoTenantActivation":true,"autoTenantCreation":true,"enabled":true}"#;
+    let settled_and_marked = marked(settled.clone());
+    // With every node there, and with one away.
+    for (read_only, members) in [(frozen(&[]), BOTH), (only_a(&[]), &["a"]), (only_a(&[]), BOTH)] {
+        let act = |class, tenants| act(&settled_and_marked, class, read_only.clone(), tenants, members);
+        assert_eq!(act(tenanted(true), &one), r#"tenants ["t"]"#, "{members:?}");
+        assert_eq!(act(tenanted(true), &blind), "wait", "{members:?}");
+        assert_eq!(act(tenanted(false), &both), on, "{members:?}");
+    }
+    assert_eq!(act(&settled_and_marked, tenanted(true), frozen(&[]), &both, BOTH), "end []");
+    assert_eq!(act(&settled_and_marked, tenanted(true), only_a(&[]), &both, &["a"]), r#"end ["b"]"#);
+    // A tenant that was put to rest is writable when it wakes, and is not woken for that.
+    let rests = Sight::Seen(vec![tenant("s", "HOT"), tenant("t", "COLD")]);
+    assert_eq!(act(&settled, tenanted(true), frozen(&["s", "t"]), &rests, BOTH), r#"thaw ["s"] and mark"#);
+    assert_eq!(act(&settled, tenanted(true), frozen(&["s", "t"]), &blind, BOTH), r#"thaw ["s", "t"] and mark"#);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::copies::{Limits, Replica};
 use super::recreate::Target;
+use super::spec::CollectionSpec;
 use crate::sight::Sight;
 
 /// How long an operation may stay where nothing moves it before it is dealt with: a copy that its target has not taken
@@ -108,6 +109,25 @@ impl Journal {
     /// The victim whose turn it is.
     pub fn victim(&self) -> Option<&Replica> {
         self.victims.get(self.cursor)
+    }
+
+    /// Whether another journal is of the same approval.
+    pub fn is_of_the_same_plan(&self, other: &Self) -> bool {
+        (&self.hash, self.attempts) == (&other.hash, other.attempts)
+    }
+
+    /// Why it was approved for something else than its object declares now, if so: then it is ended.
+    pub fn contradicts(&self, spec: &CollectionSpec) -> Option<&'static str> {
+        if self.collection != spec.collection {
+            return Some("it speaks of another collection");
+        }
+        (self.factor != spec.factor).then_some("replication.factor was changed")
+    }
+
+    /// Why no replica may be taken away by it, by what its object says now.
+    pub fn held_up(&self, spec: &CollectionSpec) -> Option<String> {
+        let paused = spec.paused.then_some("elysia.dev/paused was set");
+        paused.or_else(|| self.contradicts(spec)).map(str::to_owned)
     }
 
     /// The journal with the next victim.

@@ -7,7 +7,7 @@ use kube::core::{ObjectMeta, ResourceExt as _};
 use serde_json::{Map, Value, json};
 
 use super::migration;
-use super::recreate::ClearRequest;
+use super::recreate::{self, ClearRequest};
 use crate::provenance;
 
 /// A checked spec and what else the object itself says.
@@ -62,7 +62,7 @@ pub struct CollectionSpec {
     pub override_protection: bool,
     /// Whether `elysia.dev/paused` is `"true"`.
     pub paused: bool,
-    /// Why the spec of the object does not hold. Then this is what is needed to end a migration, and nothing else is done.
+    /// Why the spec of the object does not hold. Then this is what is needed to end what was begun, and nothing else is done.
     pub invalid: Option<String>,
 }
 
@@ -113,6 +113,21 @@ impl CollectionSpec {
     /// What of an object whose spec does not hold is needed to end the migration of this journal; everything else as though
     /// it was not declared. `why`: which rule does not hold.
     pub fn of_invalid(collection: &ElysiaCollection, journal: &migration::Journal, why: &str) -> Self {
+        let wanted = migration::Wanted {
+            alias: journal.alias.clone(),
+            transform: journal.transform.clone(),
+            ..migration::Wanted::default()
+        };
+        Self { migration: Some(wanted), ..Self::undeclared(collection, why) }
+    }
+
+    /// The same to end what this journal has begun: of the class that it speaks of.
+    pub fn of_invalid_recreation(collection: &ElysiaCollection, journal: &recreate::Journal, why: &str) -> Self {
+        let class = journal.collection.clone();
+        Self { collection: class.clone(), declared: class, ..Self::undeclared(collection, why) }
+    }
+
+    fn undeclared(collection: &ElysiaCollection, why: &str) -> Self {
         let spec = &collection.spec;
         Self {
             namespace: collection.namespace().unwrap_or_default(),
@@ -121,11 +136,7 @@ impl CollectionSpec {
             cluster: spec.cluster_ref.name.clone(),
             collection: spec.collection.clone(),
             declared: spec.collection.clone(),
-            migration: Some(migration::Wanted {
-                alias: journal.alias.clone(),
-                transform: journal.transform.clone(),
-                ..migration::Wanted::default()
-            }),
+            migration: None,
             versions: None,
             settings: Map::new(),
             factor: i64::from(spec.replication.factor),

@@ -2,6 +2,7 @@
 
 mod clear;
 mod guards;
+mod invalid;
 mod orphans;
 mod refused;
 mod swept;

@@ -1,5 +1,7 @@
 //! Repair of replicas: what is missing, dead, too much, incomplete, stuck or without room.
 
+mod waiting;
+
 use elysia_api::ElysiaCollection;
 use elysia_testkit::weaviate::Fault;
 use serde_json::json;

@@ -192,17 +192,23 @@ pub fn plan(spec: &CollectionSpec, observed: &Observed, before: &ElysiaCollectio
     planner(spec, observed, before, now).run()
 }
 
-/// The plan for this look at a collection whose spec does not hold: a migration by which shards are read-only is ended, and
-/// nothing else is done. The error says why that cannot be.
+/// The plan for this look at a collection whose spec does not hold: what deletes and makes again, and a migration by which
+/// shards are read-only, is ended, and nothing else is done. The error says why that cannot be.
 pub fn plan_of_invalid(
     spec: &CollectionSpec,
     observed: &Observed,
     before: &ElysiaCollectionStatus,
     now: Timestamp,
 ) -> Result<Plan, String> {
+    if let Some(journal) = active_journal(observed) {
+        return Ok(planner(spec, observed, before, now).recreating(journal));
+    }
     let Some(look) = &observed.migration else {
-        let why = observed.class.blindness().map(|blindness| blindness.message.clone());
-        return Err(why.unwrap_or_else(|| "its alias was not looked at".to_owned()));
+        let (unseen, otherwise) = match spec.migration {
+            Some(_) => (observed.class.blindness(), "its alias was not looked at"),
+            None => (observed.journal.blindness(), "it has ended meanwhile"),
+        };
+        return Err(unseen.map_or_else(|| otherwise.to_owned(), |blindness| blindness.message.clone()));
     };
     let planner = planner(spec, observed, before, now);
     if let Some(part) = planner.not_to_migrate(look) {

@@ -11,8 +11,13 @@ use super::super::spec::CollectionSpec;
 use super::clear::protected_from_clear;
 use super::shown::{approval_command, findings, shown_plan};
 use super::{Part, Plan, Planner, RECHECK, RECHECK_LATER, Step};
+use crate::condition::clipped_to_bytes;
 use crate::fingerprint;
 use crate::sight::Sight;
+
+/// Longest reason of an invalid spec that is written down, in bytes: it may name every rule that does not hold, and the journal
+/// has to fit into its ConfigMap still.
+const WORDS_BYTES: usize = 1024;
 
 impl Planner<'_> {
     pub(super) fn recreate(&mut self, class: &Value, drift: &[Difference], what: &str) -> Part {
@@ -219,6 +224,9 @@ impl Planner<'_> {
 pub fn called_off(spec: &CollectionSpec, protection: Option<&str>, journal: &Journal) -> Option<String> {
     if journal.collection != spec.collection {
         return Some(format!("the journal speaks of another collection, {}", journal.collection));
+    }
+    if let Some(why) = &spec.invalid {
+        return Some(format!("the spec is not valid any more: {}", clipped_to_bytes(why, WORDS_BYTES)));
     }
     if spec.rollback.as_deref() == Some(&journal.hash) {
         return Some("elysia.dev/rollback called it off".to_owned());

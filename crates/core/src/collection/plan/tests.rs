@@ -12,6 +12,7 @@ use super::super::recreate::{Cursor, Look};
 use super::*;
 
 mod migrating;
+mod recreating;
 mod repairing;
 
 fn object(spec: &Value) -> ElysiaCollection {

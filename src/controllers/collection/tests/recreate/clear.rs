@@ -31,7 +31,7 @@ fn ask(world: &World, request: &str) {
     world.annotate::<ElysiaCollection>("articles", "elysia.dev/clear", request);
 }
 
-async fn asked() -> World {
+pub(super) async fn asked() -> World {
     let world = filled().await;
     ask(&world, "5/first");
     world.transcript();

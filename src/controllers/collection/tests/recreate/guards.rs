@@ -192,7 +192,7 @@ async fn a_plan_is_called_off_by_its_hash_until_the_delete() {
 /// A round may wait for others and count for minutes after it took the object from its cache.
 #[tokio::test]
 async fn a_plan_is_called_off_until_the_last_look_is_over() {
-    for what in ["elysia.dev/rollback", "Off", "protected", "gone"] {
+    for what in ["elysia.dev/rollback", "Off", "protected", "invalid", "gone"] {
         let mut world = before_the_proof().await;
         let hash = world.articles().status.unwrap().plan.unwrap().hash;
         let (api, mut asked) = (world.api.clone(), 0);
@@ -208,6 +208,7 @@ async fn a_plan_is_called_off_until_the_last_look_is_over() {
             match what {
                 "elysia.dev/rollback" => edit(&|object| object["metadata"]["annotations"][what] = hash.as_str().into()),
                 "Off" => edit(&|object| object["spec"]["repair"]["recreate"] = "Off".into()),
+                "invalid" => edit(&|object| object["spec"]["schema"]["class"] = "Others".into()),
                 "protected" => api.edit::<elysia_api::WeaviateCluster>(NAMESPACE, "search", |cluster| {
                     cluster["spec"]["protectedCollections"] = json!(["Art*"]);
                 }),
@@ -223,6 +224,36 @@ async fn a_plan_is_called_off_until_the_last_look_is_over() {
             let written = world.rest().await;
             super::voided::check_untouched(&world, &written, what).await;
         }
+    }
+}
+
+/// A freeze that waited for others: of an object that is gone by then the shards may have been made writable already, for good.
+#[tokio::test]
+async fn nothing_is_frozen_for_an_object_that_is_gone_or_has_thought_better_of_it() {
+    for what in ["gone", "being deleted", "elysia.dev/paused", "Off"] {
+        let mut world = approved().await;
+        while !world.is_at("Freeze") {
+            round_or_crash(&mut world).await;
+        }
+        world.transcript();
+        let written = world
+            .while_it_waits(|api| {
+                let edit = |change: &dyn Fn(&mut Value)| {
+                    api.edit::<elysia_api::ElysiaCollection>(NAMESPACE, "articles", |object| change(object));
+                };
+                match what {
+                    "gone" => api.remove::<elysia_api::ElysiaCollection>(NAMESPACE, "articles"),
+                    "Off" => edit(&|object| object["spec"]["repair"]["recreate"] = "Off".into()),
+                    "being deleted" => {
+                        edit(&|object| object["metadata"]["deletionTimestamp"] = "2027-01-15T08:00:00Z".into());
+                    }
+                    _ => edit(&|object| object["metadata"]["annotations"][what] = "true".into()),
+                }
+            })
+            .await
+            .unwrap();
+        assert!(!written.contains("/v1/schema"), "{what}\n{written}");
+        assert!(!world.is_frozen_anywhere().await, "{what}\n{written}");
     }
 }
 

@@ -5,6 +5,7 @@ mod copying;
 mod operations;
 mod proving;
 mod removing;
+mod replacing;
 
 use elysia_api::collection::ShardReplicas;
 use elysia_api::condition::{ConditionType, Reason};

@@ -145,6 +145,30 @@ fn a_repair_of_other_servers_is_carried_out_nowhere_else() {
 }
 
 #[test]
+fn what_an_object_says_right_before_a_removal_holds_it_up() {
+    let spec = CollectionSpec::validate(&object(&json!({"replication": {"factor": 2}}))).unwrap();
+    let journal: repair::Journal = serde_json::from_value(json!({
+        "hash": "h", "attempts": 1, "action": "Remove", "collection": "A", "factor": 2, "victims": [], "cursor": 0,
+        "since": Timestamp::UNIX_EPOCH, "over": false,
+    }))
+    .unwrap();
+    let now = |change: fn(&mut CollectionSpec)| {
+        let mut spec = spec.clone();
+        change(&mut spec);
+        journal.held_up(&spec)
+    };
+    assert_eq!(now(|_| {}), None);
+    // The approval was used: it is in the journal, and the annotation may go.
+    assert_eq!(now(|spec| spec.approved = None), None);
+    assert_eq!(now(|spec| spec.paused = true).as_deref(), Some("elysia.dev/paused was set"));
+    assert_eq!(now(|spec| spec.factor = 3).as_deref(), Some("replication.factor was changed"));
+    assert_eq!(now(|spec| spec.collection = "B".to_owned()).as_deref(), Some("it speaks of another collection"));
+    let another = |hash: &str, attempts| repair::Journal { hash: hash.to_owned(), attempts, ..journal.clone() };
+    assert!(journal.is_of_the_same_plan(&journal.next(Timestamp::UNIX_EPOCH)));
+    assert!(!journal.is_of_the_same_plan(&another("h", 2)) && !journal.is_of_the_same_plan(&another("i", 1)));
+}
+
+#[test]
 fn an_approved_rebuild_step_by_step() {
     let step = |factor, first, cursor, removed| {
         repairing(&json!({}), &seen(Some(class(factor)), first, "abc"), repair::Action::Rebuild, cursor, removed)
