@@ -1,6 +1,7 @@
 //! A collection is copied into another cluster while somebody writes to it, by a person who is killed in the midst of it:
 //! both sides are the same in the end, and nothing of anybody else's was touched.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use elysia_e2e::ground::NODE_ADDRESS;
 use elysia_e2e::servers::{Servers, ServersOptions};
-use elysia_weaviate::{ActivityStatus, Client, Consistency, Object, Page, Tenant};
+use elysia_weaviate::{ActivityStatus, Client, Consistency, NewReference, Object, Page, Tenant};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -159,9 +160,71 @@ async fn a_collection_in_use_is_copied_into_another_cluster() {
         assert_eq!((was.id, &was.properties, &was.vector), (is.id, &is.properties, &is.vector));
     }
 
+    references_are_copied(&stage, &nodes, ledger.path(), (&url, &grpc, &target)).await;
     tenants_are_copied_as_they_are(&stage, &nodes, ledger.path()).await;
     stage.strike().await;
     drop(servers);
+}
+
+/// References lead where they led, in their order, also to what is gone; those to the collection itself lead to the copy, which
+/// has another name there. What is led to comes first.
+async fn references_are_copied(
+    stage: &Stage,
+    nodes: &Nodes,
+    ledger: &Path,
+    (url, grpc, target): (&str, &str, &Client),
+) {
+    let factor = i64::try_from(NODES).unwrap();
+    nodes.create("Places", 1, factor).await;
+    let places = nodes.fill("Places", 5).await;
+    let class = json!({
+        "class": "Visits", "vectorizer": "none", "replicationConfig": {"factor": NODES},
+        "properties": [
+            {"name": "title", "dataType": ["text"]}, {"name": "at", "dataType": ["Places"]},
+            {"name": "next", "dataType": ["Visits"]},
+        ],
+    });
+    nodes.first().create_class(&class).await.unwrap();
+    let visits = nodes.fill("Visits", OF_TENANT).await;
+    let gone = Uuid::from_u128(u128::MAX);
+    let leads: Vec<(Uuid, &str, String)> = visits
+        .iter()
+        .enumerate()
+        .flat_map(|(number, id)| {
+            let at = [places[number % 5], gone, places[number % 5]].map(|to| ("at", format!("Places/{to}")));
+            let next = ("next", format!("Visits/{}", visits[(number * 7 + 1) % visits.len()]));
+            at.into_iter().chain([next]).map(|(name, to)| (*id, name, format!("weaviate://localhost/{to}")))
+        })
+        .collect();
+    let new: Vec<_> = leads.iter().map(|(id, property, beacon)| NewReference { id: *id, property, beacon }).collect();
+    let refused = nodes.first().add_references("Visits", None, &new, Consistency::All).await.unwrap();
+    assert!(refused.is_empty(), "{refused:?}");
+
+    let there = ["--cluster", "search", "--to-url", url, "--to-grpc", grpc, "--replication-factor", "1", "--final"];
+    let visits_there = [&["Visits"], &there[..], &["--into", "Journeys"]].concat();
+    let (code, text) = migrate(stage, ledger, &visits_there).await;
+    assert!(code == 1 && text.contains("property `at` leads to collection Places, which is not in"), "{text}");
+    for arguments in [&[&["Places"], &there[..]].concat(), &visits_there] {
+        let (code, text) = migrate(stage, ledger, arguments).await;
+        assert!(code == 0 && text.contains("the same"), "{text}");
+    }
+    let kept = async |client: &Client, class: &str| {
+        let page = Page { class, tenant: None, after: None, limit: 1000 };
+        let found = client.page_references(page, &["at", "next"].map(str::to_owned)).await.unwrap();
+        let beacons = |list: &Value| -> Vec<String> {
+            list.as_array().into_iter().flatten().map(|it| it["beacon"].as_str().unwrap().to_owned()).collect()
+        };
+        found
+            .into_iter()
+            .map(|(id, kept)| (id, kept.properties.iter().map(|(name, it)| (name.clone(), beacons(it))).collect()))
+            .collect::<BTreeMap<Uuid, BTreeMap<String, Vec<String>>>>()
+    };
+    let mut wanted = kept(nodes.first(), "Visits").await;
+    assert_eq!(wanted.values().flat_map(BTreeMap::values).map(Vec::len).sum::<usize>(), leads.len());
+    for beacon in wanted.values_mut().filter_map(|lists| lists.get_mut("next")).flatten() {
+        *beacon = beacon.replace("/Visits/", "/Journeys/");
+    }
+    assert_eq!(kept(target, "Journeys").await, wanted);
 }
 
 /// Within one cluster: a tenant at rest is copied and rests on both sides, and what is somebody else's is not touched.

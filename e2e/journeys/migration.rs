@@ -1,5 +1,6 @@
 //! A collection is migrated to another number of shards while it is read and written by its alias: no read fails, no
-//! acknowledged write is lost, whoever kills the operator; and it goes back with everything that was written since.
+//! acknowledged write is lost, whoever kills the operator; every reference comes along; and it goes back with everything that
+//! was written since.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use elysia_api::{ElysiaCollection, names};
-use elysia_weaviate::{Client, Consistency, Object, ReadFrom, SchemaRead};
+use elysia_weaviate::{Client, Consistency, NewReference, Object, Page, ReadFrom, SchemaRead};
 use kube::api::{Patch, PatchParams};
 use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
@@ -21,6 +22,16 @@ const ALIAS: &str = "LiveArticles";
 /// Longest time from the approval to the switch: 120 s for writes in flight, Jobs that start, and operators that are killed.
 const SWITCH: Duration = Duration::from_secs(600);
 
+/// To which objects of the collection lead.
+const AUTHORS: &str = "Authors";
+
+/// Objects that have references from the beginning, and those that get them while all are copied.
+const LINKED: usize = 400;
+const LINKED_LATER: usize = 50;
+
+/// More than the collection has objects: one page is all of it.
+const PAGE: usize = 10_000;
+
 /// What is written and read of the new class, by the alias, before it is compared.
 const BEHIND_THE_SWITCH: u64 = 50;
 
@@ -28,7 +39,7 @@ fn wanted(shards: i64) -> Value {
     json!({
         "vectorizer": "none",
         "shardingConfig": {"desiredCount": shards},
-        "properties": [{"name": "title", "dataType": ["text"]}],
+        "properties": [{"name": "title", "dataType": ["text"]}, {"name": "by", "dataType": [AUTHORS]}],
     })
 }
 
@@ -155,6 +166,56 @@ async fn assert_has(nodes: &Nodes, class: &str, ids: &[Uuid]) {
     }
 }
 
+/// Where an object leads: to one author, and some to more, of which one stands twice and nobody ever made any.
+fn beacons(number: usize) -> Vec<String> {
+    let many: &[usize] = if number.is_multiple_of(3) { &[5, 2, 5] } else { &[1] };
+    many.iter()
+        .map(|it| format!("weaviate://localhost/{AUTHORS}/{}", Uuid::from_u128((number * it + 1) as u128)))
+        .collect()
+}
+
+async fn link(nodes: &Nodes, ids: &[Uuid], numbers: std::ops::Range<usize>) {
+    let all: Vec<(Uuid, String)> =
+        numbers.flat_map(|number| beacons(number).into_iter().map(move |beacon| (ids[number], beacon))).collect();
+    let new: Vec<_> = all.iter().map(|(id, beacon)| NewReference { id: *id, property: "by", beacon }).collect();
+    let refused = nodes.first().add_references("Articles", None, &new, Consistency::All).await.unwrap();
+    assert!(refused.is_empty(), "{refused:?}");
+}
+
+/// Waits until every node has these objects lead where they should, and no other one anywhere.
+async fn every_node_keeps(stage: &Stage, nodes: &Nodes, class: &str, ids: &[Uuid]) {
+    let numbers = 0..LINKED + LINKED_LATER;
+    let wanted: BTreeMap<Uuid, Vec<String>> = numbers.map(|number| (ids[number], beacons(number))).collect();
+    stage
+        .wait(&format!("every node to keep the references of {class}"), PATIENCE, async || {
+            for client in nodes.clients.values() {
+                let page = Page { class, tenant: None, after: None, limit: PAGE };
+                let found = client.page_references(page, &["by".to_owned()]).await.ok()?;
+                let leads = found.into_iter().map(|(id, kept)| {
+                    let all = kept.properties.get("by").and_then(Value::as_array).cloned().unwrap_or_default();
+                    (id, all.iter().filter_map(|it| it["beacon"].as_str().map(str::to_owned)).collect::<Vec<_>>())
+                });
+                let leads: BTreeMap<_, _> = leads.filter(|(_, beacons)| !beacons.is_empty()).collect();
+                if leads != wanted {
+                    return None;
+                }
+            }
+            Some(())
+        })
+        .await;
+}
+
+/// A class that leads to the collection by its name is in the way: an alias does not take it along.
+async fn what_leads_there_is_in_the_way(stage: &Stage, nodes: &Nodes) {
+    let books = json!({
+        "class": "Books", "vectorizer": "none", "properties": [{"name": "of", "dataType": ["Articles"]}],
+    });
+    nodes.first().create_class(&books).await.unwrap();
+    stage.apply::<ElysiaCollection>(declared(3)).await;
+    stage.collection_says("articles", "Stalled", "True", "MigrationBlocked").await;
+    nodes.first().delete_class("Books").await.unwrap();
+}
+
 /// The phases in their order. Some of them last for a round or two.
 const PHASES: [&str; 9] = ["Approve", "Create", "Copy", "Freeze", "Settle", "Final", "Switch", "Verify", "Kept"];
 
@@ -195,15 +256,20 @@ async fn switch(stage: &Stage, to: &str, before: &[&str], after: &[&str]) {
 async fn a_collection_is_migrated_under_readers_and_writers_and_back() {
     let stage = Stage::set("migration").await;
     let nodes = stage.cluster("search").await;
+    nodes.create(AUTHORS, 1, 3).await;
     nodes.create("Articles", 1, 3).await;
     let ids = nodes.fill("Articles", 500).await;
     stage.apply::<ElysiaCollection>(declared(1)).await;
     stage.collection_says("articles", "Ready", "True", "AsDeclared").await;
     assert_eq!(nodes.first().alias(ALIAS).await.unwrap().as_deref(), Some("Articles"));
 
+    link(&nodes, &ids, 0..LINKED).await;
+    what_leads_there_is_in_the_way(&stage, &nodes).await;
+
     // There, and the operator dies in every phase.
     let users = Users::begin(nodes.first(), 1 << 80, ids[0]);
     stage.apply::<ElysiaCollection>(declared(3)).await;
+    link(&nodes, &ids, LINKED..LINKED + LINKED_LATER).await;
     switch(&stage, "Articles_2", &["Create", "Copy"], &["Freeze", "Settle", "Final", "Switch", "Verify"]).await;
     users.go_on(&stage, BEHIND_THE_SWITCH).await;
     let mut acknowledged = users.end().await;
@@ -212,6 +278,7 @@ async fn a_collection_is_migrated_under_readers_and_writers_and_back() {
     let class = nodes.first().class("Articles_2", SchemaRead::Leader).await.unwrap().unwrap();
     assert_eq!(class["shardingConfig"]["desiredCount"], 3);
     nodes.assert_replicated("Articles_2", 3).await;
+    every_node_keeps(&stage, &nodes, "Articles_2", &ids).await;
     assert!(nodes.first().class("Articles", SchemaRead::Leader).await.unwrap().is_some(), "the old class is kept");
 
     // And back, with what was written meanwhile. The plug-in knows what was declared before.
@@ -229,5 +296,6 @@ async fn a_collection_is_migrated_under_readers_and_writers_and_back() {
     switch(&stage, "Articles", &[], &["Copy", "Final", "Verify"]).await;
     acknowledged.extend(users.end().await);
     assert_has(&nodes, "Articles", &acknowledged).await;
+    every_node_keeps(&stage, &nodes, "Articles", &ids).await;
     stage.strike().await;
 }

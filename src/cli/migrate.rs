@@ -2,6 +2,7 @@
 //! one. Nothing here migrates: the operator does, by the spec.
 
 mod change;
+mod hand;
 mod look;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,9 @@ use super::printer::Printer;
 use super::repair::Change;
 use super::session::{self, Session, Stop};
 use super::{Exit, Output, Target};
+
+/// What the operator calls the plan of a migration.
+const MIGRATE: &str = "Migrate";
 
 /// Arguments of `migrate`.
 #[derive(Debug, clap::Args)]

@@ -103,11 +103,16 @@ struct RestoreSchemaArgs {
     output: Output,
 }
 
-/// Approves the plan of a collection, as `repair approve` does.
-pub(super) async fn approve_migration(name: &str, change: &Change, session: &Session) -> Result<Exit, Stop> {
+/// Approves the plan of a collection, as `repair approve` does, if it has this hash.
+pub(super) async fn approve_migration(
+    name: &str,
+    hash: Option<String>,
+    change: &Change,
+    session: &Session,
+) -> Result<Exit, Stop> {
     let args = ApproveArgs {
         name: Asked { kind: Some(Kind::Collection), name: name.to_owned() },
-        hash: None,
+        hash,
         change: change.clone(),
         wait: false,
         timeout: Duration::ZERO,

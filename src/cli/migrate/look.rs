@@ -2,24 +2,28 @@
 
 use std::fmt::Write as _;
 
-use elysia_api::ElysiaCollection;
 use elysia_api::collection::Verdict;
+use elysia_api::condition::{ConditionType, Reason};
+use elysia_api::{ElysiaCollection, names};
 use elysia_core::collection::migration::versions::{Live, Version, Versions};
 use elysia_core::collection::migration::{self, Journal};
 use elysia_core::collection::schema::{self, Measure};
+use elysia_core::condition;
 use elysia_core::version::ServerVersion;
 use elysia_engine::copy::uncopied;
-use elysia_weaviate::SchemaRead;
+use elysia_weaviate::{SchemaRead, WeaviateError};
 use kube::core::ResourceExt as _;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::super::client::chain;
+use super::super::forward::OpenedCluster;
 use super::super::printer::{BAD, DOUBTFUL, GOOD, HEADING, paint, plain};
 use super::super::session::{Session, Stop};
 use super::super::{Exit, Output, encode};
 use super::versions::{Stage, stages};
-use super::{StatusArgs, ValidateArgs, change, get, journal};
+use super::{MIGRATE, StatusArgs, ValidateArgs, change, get, hand, journal};
+use crate::worker::backup::drill::is_scratch;
 use crate::worker::steps::{steps as steps_of, unfit};
 
 /// How the migration of a collection stands.
@@ -29,9 +33,15 @@ pub(super) struct Standing {
     name: String,
     alias: String,
     live: Option<String>,
+    /// Whether the last migration did not let the alias lead to the class that is live.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_moved_by_hand: bool,
     schema_version: Option<String>,
     migration: Option<elysia_api::collection::MigrationStatus>,
     waits_for: Option<String>,
+    /// What is in its way, as the operator says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocked: Option<String>,
     /// Those of `spec.migrations`, in their order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     versions: Vec<Stage>,
@@ -42,13 +52,17 @@ impl Standing {
     pub(super) fn of(object: &ElysiaCollection, journal: Option<Journal>) -> Option<Self> {
         let declared = object.spec.migration.as_ref()?;
         let status = object.status.clone().unwrap_or_default();
-        let plan = status.plan.filter(|plan| plan.action == "Migrate");
+        let plan = status.plan.filter(|plan| plan.action == MIGRATE);
         let listed = Versions::parse(&object.spec).ok().flatten();
         let versions = listed.as_ref().map(|listed| stages(listed, object, journal.as_ref())).unwrap_or_default();
+        let blocked = condition::find(&status.conditions, ConditionType::Stalled);
+        let blocked = blocked.filter(|stalled| stalled.reason == Reason::MigrationBlocked.as_str());
         Some(Self {
             name: object.name_any(),
             alias: declared.alias.clone(),
+            is_moved_by_hand: journal.as_ref().is_some_and(|journal| hand::moved(object, journal).is_some()),
             live: status.live,
+            blocked: blocked.map(|stalled| stalled.message.clone()),
             schema_version: listed
                 .map(|listed| listed.target().name.clone())
                 .or_else(|| declared.schema_version.clone()),
@@ -67,6 +81,12 @@ impl Standing {
         };
         let serving = self.live.as_deref().unwrap_or("not known yet");
         line("alias", &format!("{} → {serving}", self.alias));
+        if self.is_moved_by_hand {
+            line(
+                "by hand",
+                &format!("the last migration did not let the alias lead there: {serving} is live all the same"),
+            );
+        }
         if let Some(version) = &self.schema_version {
             line("declared", &format!("version {version}"));
         }
@@ -79,12 +99,14 @@ impl Standing {
                 let version =
                     migration.schema_version.as_ref().map_or_else(String::new, |of| format!(", version {of}"));
                 line("migration", &format!("{} → {}{version}", migration.from, migration.to));
+                let meaning = if self.is_moved_by_hand { meaning_by_hand } else { meaning };
                 line("phase", &format!("{}: {}", migration.phase, meaning(&migration.phase)));
                 if let Some(objects) = migration.objects {
                     let behind = migration.behind.map_or_else(String::new, |behind| format!(", {behind} behind"));
                     line("copied", &format!("{objects} objects{behind}"));
                 }
-                if let Some(until) = &migration.rollback_until {
+                // What a person let the alias lead away from is not deleted.
+                if let Some(until) = migration.rollback_until.as_ref().filter(|_| !self.is_moved_by_hand) {
                     line("kept", &format!("{} until {}", migration.from, until.0));
                 }
                 if let Some(message) = &migration.message {
@@ -94,6 +116,9 @@ impl Standing {
         }
         if let Some(waits) = &self.waits_for {
             line("waits for", waits);
+        }
+        if let Some(blocked) = &self.blocked {
+            line("blocked", blocked);
         }
         for past in self.journal.iter().flat_map(|journal| &journal.history) {
             let how = match (&past.switched_at, &past.stopped) {
@@ -119,6 +144,21 @@ fn meaning(phase: &str) -> &'static str {
         "Over" => "the new class is live, the old one is gone",
         "Thaw" => "it was stopped, and the old class is made writable again",
         "Stopped" => "it was stopped; the old class is live",
+        _ => "",
+    }
+}
+
+/// The same where the alias was let lead elsewhere than the migration did.
+fn meaning_by_hand(phase: &str) -> &'static str {
+    match phase {
+        "Approve" | "Create" | "Copy" | "Freeze" | "Settle" | "Final" | "Switch" => {
+            "the operator ends it, since another class is live"
+        }
+        "Verify" => "it waits until the alias leads to the new class",
+        "Kept" => "it is over; no class of it is deleted or gone back to by itself",
+        "Over" => "it is over, and the old class is gone",
+        "Thaw" => "it was stopped, and the old class is made writable again",
+        "Stopped" => "it was stopped",
         _ => "",
     }
 }
@@ -167,6 +207,7 @@ impl Outlook {
         (name, class): (&str, &Value),
         (version, nodes): (Option<ServerVersion>, usize),
         protection: Option<&str>,
+        leading: &[String],
     ) -> Self {
         let measure = Measure { version, policy: &object.spec.drift_policy };
         let steps = object.spec.migration.as_ref().map_or(&[][..], |migration| &migration.transform);
@@ -187,10 +228,10 @@ impl Outlook {
             obstacles.extend(migration::tenants::changes_tenancy(class, &wanted));
             obstacles.extend(migration::transform::contradiction(settings, steps));
             obstacles.extend(unfit("spec.migration.transform", class, steps));
-            if let Some(property) = migration::cross_reference(class).or_else(|| migration::cross_reference(&wanted)) {
-                obstacles.push(format!("property {property} is a cross-reference"));
-            }
-            obstacles.extend(uncopied(class, &wanted));
+            let made = migration::with_left_properties(wanted, class, steps);
+            obstacles.extend(migration::leads_to_itself(&object.spec.collection, &made));
+            obstacles.extend(migration::led_from(name, leading));
+            obstacles.extend(uncopied(class, &made));
             if let Some(pattern) = protection {
                 obstacles.push(format!("{pattern} protects it"));
             }
@@ -246,6 +287,26 @@ fn later(versions: &Versions, next: Option<&str>) -> Vec<String> {
     others.filter_map(read).collect()
 }
 
+/// The class that is live by where the alias leads now.
+async fn live(
+    object: &ElysiaCollection,
+    alias: &str,
+    opened: &OpenedCluster,
+    session: &Session,
+) -> Result<String, Stop> {
+    let unseen = |error: WeaviateError| Stop::unknown(opened.explain("the cluster", &error), "");
+    let leads_to = opened.common.alias(alias).await.map_err(unseen)?;
+    let (mut last, mut generations) = (None, Vec::new());
+    if leads_to.is_none() {
+        last = journal(session, object).await?;
+        let classes = opened.common.classes().await.map_err(unseen)?;
+        let names = classes.iter().filter_map(|class| class["class"].as_str());
+        let own = names.filter(|name| names::generation_of(&object.spec.collection, name).is_some());
+        generations.extend(own.map(str::to_owned));
+    }
+    hand::judged((&object.spec.collection, alias), leads_to, last, generations).map_err(|why| Stop::refused(why, ""))
+}
+
 pub(super) async fn validate(args: &ValidateArgs, session: &Session) -> Result<Exit, Stop> {
     let mut object = get(session, &args.name).await?;
     let mut settings = match &args.schema {
@@ -255,10 +316,7 @@ pub(super) async fn validate(args: &ValidateArgs, session: &Session) -> Result<E
     let opened = session.open(Some(&object.spec.cluster_ref.name)).await?;
     let name = match &object.spec.migration {
         None => object.spec.collection.clone(),
-        Some(migration) => match opened.common.alias(&migration.alias).await {
-            Ok(target) => target.unwrap_or_else(|| object.spec.collection.clone()),
-            Err(error) => return Err(Stop::unknown(opened.explain("the cluster", &error), "")),
-        },
+        Some(migration) => live(&object, &migration.alias, &opened, session).await?,
     };
     let class = opened.common.class(&name, SchemaRead::Leader).await;
     let Some(class) = class.map_err(|error| Stop::unknown(chain(&error), ""))? else {
@@ -280,7 +338,11 @@ pub(super) async fn validate(args: &ValidateArgs, session: &Session) -> Result<E
             migration.transform = next.transform;
         }
     }
-    let mut outlook = Outlook::of(&object, &settings, (&name, &class), (version, nodes), opened.spec.protection(&name));
+    let mut all = opened.common.classes().await.map_err(|error| Stop::unknown(chain(&error), ""))?;
+    // What a restore drill lets lead there is gone when the drill is.
+    all.retain(|class| !is_scratch(class));
+    let (protection, leading) = (opened.spec.protection(&name), migration::leading_to(&name, &all));
+    let mut outlook = Outlook::of(&object, &settings, (&name, &class), (version, nodes), protection, &leading);
     outlook.obstacles.extend(refused);
     let text = match args.output {
         Output::Table => outlook.render(),

@@ -14,7 +14,7 @@ use super::look::{Outlook, Standing};
 use super::*;
 use crate::cli::client::REQUEST_TIMEOUT;
 
-fn object(migration: Option<Value>, status: &Value) -> ElysiaCollection {
+pub(super) fn object(migration: Option<Value>, status: &Value) -> ElysiaCollection {
     let mut object = json!({
         "apiVersion": "elysia.dev/v1alpha1", "kind": "ElysiaCollection",
         "metadata": {"name": "articles", "namespace": "search", "uid": "0123456789"},
@@ -27,7 +27,7 @@ fn object(migration: Option<Value>, status: &Value) -> ElysiaCollection {
     serde_json::from_value(object).unwrap()
 }
 
-fn journal_in(phase: Phase) -> Journal {
+pub(super) fn journal_in(phase: Phase) -> Journal {
     serde_json::from_value(json!({
         "hash": "3f9ac21b0d11", "attempts": 1, "alias": "Live", "from": "Articles", "to": "Articles_2",
         "formerSchema": {"class": "Articles", "vectorizer": "none", "replicationConfig": {"factor": 3}},
@@ -39,11 +39,11 @@ fn journal_in(phase: Phase) -> Journal {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "as an object has it")]
-fn declared() -> Option<Value> {
+pub(super) fn declared() -> Option<Value> {
     Some(json!({"alias": "Live", "schemaVersion": "2"}))
 }
 
-fn bare(text: &str) -> String {
+pub(super) fn bare(text: &str) -> String {
     anstream::adapter::strip_str(text).to_string()
 }
 
@@ -79,11 +79,19 @@ fn where_it_stands() {
 #[test]
 fn what_other_settings_would_change() {
     let class = json!({"class": "Articles", "vectorizer": "none", "description": "old"});
+    let leading = ["Books.of".to_owned()];
     let of = |migration: Option<Value>, settings: Value, version: u32, nodes: usize| {
+        let leading = if nodes == 0 { &leading[..] } else { &[] };
         let settings: Map<String, Value> = settings.as_object().unwrap().clone();
         let version = Some(ServerVersion::minor(version));
-        let outlook =
-            Outlook::of(&object(migration, &json!({})), &settings, ("Articles", &class), (version, nodes), None);
+        let outlook = Outlook::of(
+            &object(migration, &json!({})),
+            &settings,
+            ("Articles", &class),
+            (version, nodes),
+            None,
+            leading,
+        );
         (bare(&outlook.render()), outlook.exit())
     };
     let (text, exit) = of(declared(), json!({"vectorizer": "text2vec-openai", "description": "new"}), 38, 3);
@@ -95,9 +103,15 @@ fn what_other_settings_would_change() {
     its objects are migrated into a new class, if it holds any
     "#);
     let (text, exit) =
-        of(None, json!({"vectorizer": "x", "properties": [{"name": "by", "dataType": ["Author"]}]}), 31, 0);
+        of(None, json!({"vectorizer": "x", "properties": [{"name": "by", "dataType": ["Articles"]}]}), 31, 0);
     assert_eq!(exit, Exit::Fault);
-    for what in ["spec.migration is not declared", "aliases need 1.32.0", "no node addresses", "cross-reference"] {
+    for what in [
+        "spec.migration is not declared",
+        "aliases need 1.32.0",
+        "no node addresses",
+        "references of property by lead to the collection itself",
+        "references of Books.of lead to class Articles",
+    ] {
         assert!(text.contains(what), "{what}\n{text}");
     }
     assert!(of(None, json!({}), 38, 3).0.ends_with("nothing changes\n"));
@@ -130,13 +144,13 @@ fn what_can_be_rolled_back() {
         (Phase::Thaw, None),
         (Phase::Stopped, None),
     ] {
-        let found = way(Some(&journal_in(phase)));
+        let found = way(Some(&journal_in(phase)), None, None);
         match expected {
             Some(expected) => assert_eq!(found, expected, "{phase:?}"),
             None => assert!(matches!(found, Way::Nothing(_)), "{phase:?} {found:?}"),
         }
     }
-    assert!(matches!(way(None), Way::Nothing(_)));
+    assert!(matches!(way(None, None, None), Way::Nothing(_)));
 }
 
 #[test]
@@ -216,13 +230,17 @@ fn a_patch_puts_the_whole_schema_and_names_its_object() {
             {"op": "add", "path": "/spec/migration/schemaVersion", "value": "1"},
         ])
     );
+    let mut changed = object(declared(), &json!({}));
+    changed.metadata.generation = Some(7);
+    let seen = patch(&changed, None, Version::Kept);
+    assert_eq!(seen[1], json!({"op": "test", "path": "/metadata/generation", "value": 7}));
     let nameless = patch(&object(declared(), &json!({})), None, Version::Named(None));
     assert_eq!(nameless[1], json!({"op": "remove", "path": "/spec/migration/schemaVersion"}));
     assert_eq!(patch(&object(None, &json!({})), None, Version::Named(None)).as_array().unwrap().len(), 1);
 }
 
 /// With three versions, of which the third was reached by a transformation.
-fn listed(target: &str, status: &Value) -> ElysiaCollection {
+pub(super) fn listed(target: &str, status: &Value) -> ElysiaCollection {
     let mut object = serde_json::to_value(object(Some(json!({"alias": "Live"})), status)).unwrap();
     object["spec"].as_object_mut().unwrap().remove("schema");
     object["spec"]["schemaVersion"] = json!(target);
@@ -235,15 +253,20 @@ fn listed(target: &str, status: &Value) -> ElysiaCollection {
     serde_json::from_value(object).unwrap()
 }
 
-fn at(version: &str) -> Value {
+pub(super) fn at(version: &str) -> Value {
     json!({"live": "Articles_2", "schemaVersion": version})
 }
 
 #[test]
 fn which_versions_are_done_and_which_wait() {
     let of = |target: &str, version: &str, running: Option<&str>| {
-        let journal =
-            running.map(|running| Journal { schema_version: Some(running.to_owned()), ..journal_in(Phase::Copy) });
+        // From the class that is live.
+        let journal = running.map(|running| Journal {
+            schema_version: Some(running.to_owned()),
+            from: "Articles_2".to_owned(),
+            to: "Articles_3".to_owned(),
+            ..journal_in(Phase::Copy)
+        });
         let standing = Standing::of(&listed(target, &at(version)), journal).unwrap();
         let text = bare(&standing.render());
         let lines = text.lines().filter_map(|line| line.strip_prefix("version "));
@@ -309,4 +332,39 @@ fn some_versions_back_say_how_before_they_are_asked_for() {
     assert!(refused(&listed("3", &at("3")), Some(&journal_in(Phase::Copy)), 2).contains("is called off before"));
     assert!(refused(&listed("3", &json!({})), None, 1).contains("is not known"));
     assert_eq!(refused(&object(declared(), &json!({})), Some(&journal_in(Phase::Kept)), 2), "no list");
+}
+
+#[derive(clap::Parser)]
+struct Up {
+    #[command(flatten)]
+    args: UpArgs,
+}
+
+/// Another plan of the collection may wait by the time that somebody approves the switch.
+#[tokio::test]
+async fn who_approves_the_switch_approves_no_other_plan() {
+    use clap::Parser as _;
+    for (action, error) in [
+        ("Migrate", None),
+        ("Recreate", Some("the plan of articles that waits switches nothing: it is Recreate, 3f9ac21b0d11")),
+    ] {
+        let plan = json!({"hash": "3f9ac21b0d11", "action": action, "destructive": true, "totalSteps": 9,
+                          "waitingFor": "approval: elysia.dev/approve=3f9ac21b0d11"});
+        let api = KubernetesApi::new();
+        api.seed(&object(declared(), &json!({"plan": plan})));
+        let reader = Reader::of(api.client(), "search".to_owned(), REQUEST_TIMEOUT);
+        let session = Session::answering(reader, "search", None);
+        let args = Up::try_parse_from(["up", "articles", "--approve", "--yes"]).unwrap().args;
+        let done = change::up(&args, &session).await;
+        let said = done.err().and_then(|stop| match stop {
+            Stop::Said { message, .. } => Some(message),
+            Stop::Output(_) => None,
+        });
+        let after: ElysiaCollection = api.object("search", "articles").unwrap();
+        let approved = after.annotations().get("elysia.dev/approve").map(String::as_str);
+        match error {
+            None => assert_eq!((approved, said), (Some("3f9ac21b0d11"), None)),
+            Some(error) => assert_eq!((approved, said.as_deref()), (None, Some(error))),
+        }
+    }
 }

@@ -8,6 +8,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::super::session::{Session, Stop};
+use super::change::as_seen;
+use super::hand;
 
 /// How far one version is.
 #[derive(Debug, Serialize)]
@@ -22,7 +24,8 @@ pub(super) struct Stage {
 pub(super) fn stages(versions: &Versions, object: &ElysiaCollection, journal: Option<&Journal>) -> Vec<Stage> {
     let at = live(versions, object).map(|(at, _)| at);
     let target = versions.position(&versions.target().name).unwrap_or_default();
-    let active = journal.filter(|journal| journal.phase.is_active());
+    // One of another class than the live one is ended by the operator.
+    let active = journal.filter(|journal| journal.phase.is_active() && hand::moved(object, journal).is_none());
     let running =
         active.and_then(|journal| Some((versions.position(journal.schema_version.as_ref()?)?, journal.phase)));
     let state = |place: usize| match (running, at) {
@@ -82,10 +85,9 @@ fn listed(object: &ElysiaCollection) -> Result<Versions, Refusal> {
 
 /// The change of a spec that asks for a version.
 fn asks_for(object: &ElysiaCollection, version: &str) -> Value {
-    json!([
-        {"op": "test", "path": "/metadata/uid", "value": object.uid()},
-        {"op": "add", "path": "/spec/schemaVersion", "value": version},
-    ])
+    let mut operations = as_seen(object);
+    operations.push(json!({"op": "add", "path": "/spec/schemaVersion", "value": version}));
+    Value::Array(operations)
 }
 
 /// Up to a version: the change of the spec, and what it means.
@@ -154,6 +156,24 @@ pub(super) fn back(
     }
     let to = versions.list()[target].name.clone();
     let kept = journal.filter(|journal| journal.phase == Phase::Kept && journal.tenants.is_none());
+    let moved = kept.and_then(|kept| Some((kept, hand::moved(object, kept)?)));
+    if let Some((Journal { alias, from, to: last, .. }, class)) = moved
+        && class != from
+        && kept.is_some_and(|kept| kept.former_version.as_ref() == Some(&to))
+    {
+        return Err(Refusal::No(
+            format!(
+                "alias {alias} was let lead to {class} by hand, which is neither {from} nor {last}: from there nothing is copied back into {from}, which has version {to}"
+            ),
+            format!(
+                "{}, then the same command; or, to have {from} live as it is: {}",
+                hand::put(alias, last),
+                hand::put(alias, from)
+            ),
+        ));
+    }
+    // One that the alias was let lead back to is live, and no class that is kept.
+    let kept = kept.filter(|kept| moved.is_none_or(|(_, class)| class != kept.from));
     let words = match kept {
         Some(kept) if kept.former_version.as_ref() == Some(&to) => format!(
             "version {to} is asked for. {} has it and is kept; what was written since is copied to it before the alias leads back, which needs an approval of its own\n",
@@ -169,8 +189,14 @@ pub(super) fn back(
                 };
                 format!(" {}, which is kept of another version, {until}.", kept.from)
             });
+            let stays = moved.filter(|(kept, class)| *class == kept.from).map_or_else(String::new, |(kept, class)| {
+                format!(
+                    " Alias {} was let lead back to {class} by hand, which has version {here}: to stay there, kubectl elysia migrate up {name} --to {here} instead.",
+                    kept.alias
+                )
+            });
             format!(
-                "version {to} is asked for, {steps} back, in one step. No class that is kept is gone back to: where a new class is needed it is made with the settings of {to}, and every object of the live one is copied to it, with all that was written since. It takes the disk of another collection, and is approved as spec.migration.approval says.{waits}\n"
+                "version {to} is asked for, {steps} back, in one step. No class that is kept is gone back to: where a new class is needed it is made with the settings of {to}, and every object of the live one is copied to it, with all that was written since. It takes the disk of another collection, and is approved as spec.migration.approval says.{waits}{stays}\n"
             )
         }
     };

@@ -49,6 +49,9 @@ pub(super) async fn approve(args: &ApproveArgs, session: &Session) -> Result<Exi
     Ok(Exit::Healthy)
 }
 
+/// What the API server says of a JSON patch of which a test fails (1.34); what an admission policy refuses has its own words.
+const FAILED_TEST: &str = "rejected our request due to an error in our request";
+
 /// Why an object stands still that waits for an approval.
 const ASKS: [Reason; 2] = [Reason::NeedsApproval, Reason::Suspect];
 
@@ -189,7 +192,13 @@ pub(in crate::cli) async fn changed(
     let answer = session.reader.within(sent).await;
     let answer = answer.map_err(|message| Stop::unknown(message, next.clone()))?;
     // An admission policy says why in its own words.
-    answer.map_err(|error| Stop::refused(format!("{name} was not changed: {}", complaint(&error)), next))?;
+    answer.map_err(|error| match &error {
+        kube::Error::Api(status) if status.code == 422 && status.message.contains(FAILED_TEST) => Stop::refused(
+            format!("{name} was not changed: somebody changed it since it was looked at"),
+            "look at it, and run the same command again",
+        ),
+        error => Stop::refused(format!("{name} was not changed: {}", complaint(error)), next),
+    })?;
     if change.dry_run {
         printer.note("dry run: the API server would accept it, and nothing was changed\n");
     }

@@ -21,6 +21,7 @@ use super::super::store_jobs::{self, Doing};
 use super::notebook::{self, Place};
 use super::{claims, emptiness};
 use crate::effects::{EffectError, kubernetes, migration as effects, weaviate};
+use crate::worker::backup::drill::is_scratch;
 use crate::worker::copy::COPY_WORK_VARIABLE;
 use crate::worker::copy::work::CopyWork;
 use crate::worker::steps;
@@ -123,7 +124,13 @@ pub(super) async fn look(
     look.rival = claims::claimant(object, &name, context);
     if let (true, Sight::Seen(Some(class))) = (begins, live) {
         look.unfit = steps::unfit("spec.migration.transform", class, spec.steps());
-        look.uncopied = uncopied(class, &Value::Object(spec.settings.clone()));
+        look.uncopied = uncopied(class, &migration::target_class(spec, class, &name));
+        // What a restore drill lets lead there is gone when the drill is.
+        let leading = |mut classes: Vec<Value>| {
+            classes.retain(|class| !is_scratch(class));
+            migration::leading_to(&spec.collection, &classes)
+        };
+        look.led_from = Some(sight(clients.common.classes().await).map(leading));
     }
     if wants.other_shards {
         look.other_shards = Some(sight(effects::shard_names(&clients.common, &name).await));

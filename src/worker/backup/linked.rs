@@ -41,8 +41,31 @@ pub(super) async fn join(
     seen: Vec<Seen>,
 ) -> Result<Vec<Seen>, Unlisted> {
     let kept = client.page_references(query, selection.references()).await?;
-    let (mut out, mut left) = paired(seen, kept, references)?;
-    let (class, tenant) = (query.class, query.tenant);
+    let (mut out, left) = paired(seen, kept, references)?;
+    let rest = with_ids(client, (query.class, query.tenant), &left, selection, references, Absent::AtQuorum).await?;
+    out.extend(rest.into_iter().map(|seen| (seen.object.id, seen)));
+    Ok(out.into_values().collect())
+}
+
+/// When an object that the asked node does not answer is taken for one that is not there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Absent {
+    /// At once: what others have of it they are asked for themselves.
+    AtOnce,
+    /// When a majority says so as well: what one replica lacks is not gone, it may be late, and another one than was listed.
+    AtQuorum,
+}
+
+/// Objects with these ids and their references, as this node has them. Those that are not there are left out.
+pub(super) async fn with_ids(
+    client: &Client,
+    (class, tenant): (&str, Option<&str>),
+    ids: &[Uuid],
+    selection: &Selection,
+    references: &References,
+    absent: Absent,
+) -> Result<Vec<Seen>, Unlisted> {
+    let (mut out, mut left) = (BTreeMap::new(), ids.to_vec());
     for _ in 0..ATTEMPTS {
         if left.is_empty() {
             return Ok(out.into_values().collect());
@@ -52,7 +75,9 @@ pub(super) async fn join(
         let (mut there, mut kept, mut again) = (Vec::new(), BTreeMap::new(), Vec::new());
         for id in left {
             let fetched = found.remove(&id);
-            // What one replica lacks is not gone: it may be late, and another one than was listed.
+            if fetched.is_none() && absent == Absent::AtOnce {
+                continue;
+            }
             let consistency = if fetched.is_some() { Consistency::One } else { Consistency::Quorum };
             let answer = client.object_references(class, tenant, id, selection.references(), consistency).await?;
             match (fetched, answer) {

@@ -8,14 +8,15 @@ use elysia_engine::checkpoint::Digest;
 use elysia_engine::copy::ports::{Mirror, Side};
 use elysia_engine::object::Object;
 use elysia_engine::ports::PortError;
-use elysia_weaviate::{Client, Consistency, SchemaRead, Selection, WeaviateError};
+use elysia_weaviate::{Client, Consistency, SchemaRead, WeaviateError};
 use futures::future::try_join_all;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::linked::{self, Absent, Unlisted};
 use super::paging::Whole;
 use super::replicas::{self, Listing};
-use super::source::{WeaviateSource, later, times, whole};
+use super::source::{Class, WeaviateSource, later, times, whole};
 use super::target::WeaviateTarget;
 use crate::worker::sink::{WeaviateSink, port};
 
@@ -51,9 +52,8 @@ impl Side for WeaviateSource {
                 continue;
             }
             self.witness(&sides).await?;
-            let selection = &class.selection;
             let asked =
-                sides.nodes.iter().map(|(node, client)| with_ids(node, client, (collection, tenant), some, selection));
+                sides.nodes.iter().map(|(node, client)| with_ids(node, client, (collection, tenant), some, &class));
             match try_join_all(asked).await {
                 Ok(listings) => {
                     self.witness(&sides).await?;
@@ -61,11 +61,12 @@ impl Side for WeaviateSource {
                     out.extend(seen.into_iter().map(|seen| seen.object));
                 }
                 // Large objects come in small answers.
-                Err(WeaviateError::TooLarge { .. }) if some.len() > 1 => {
+                Err(Unlisted::Weaviate(WeaviateError::TooLarge { .. })) if some.len() > 1 => {
                     let (one, other) = some.split_at(some.len() / 2);
                     left.extend([one, other]);
                 }
-                Err(error) => return Err(port(&error)),
+                Err(Unlisted::Weaviate(error)) => return Err(port(&error)),
+                Err(Unlisted::Port(error)) => return Err(error),
             }
         }
         Ok(out)
@@ -99,10 +100,15 @@ async fn with_ids(
     client: &Client,
     (collection, tenant): (&str, Option<&str>),
     ids: &[Uuid],
-    selection: &Selection,
-) -> Result<Listing, WeaviateError> {
-    let found = client.fetch_selected(collection, tenant, ids, selection, true, Consistency::One).await?;
-    let seen = found.into_iter().map(|fetched| whole(fetched, true)).collect();
+    class: &Class,
+) -> Result<Listing, Unlisted> {
+    let Class { selection, references, .. } = class;
+    let seen = if references.is_empty() {
+        let found = client.fetch_selected(collection, tenant, ids, selection, true, Consistency::One).await?;
+        found.into_iter().map(|fetched| whole(fetched, true)).collect()
+    } else {
+        linked::with_ids(client, (collection, tenant), ids, selection, references, Absent::AtOnce).await?
+    };
     Ok(Listing { node: node.to_owned(), seen, is_full: false })
 }
 

@@ -74,7 +74,7 @@ pub(super) struct Class {
     /// Every property, blobs too.
     pub(super) selection: Selection,
     /// Those that are references, which are asked for beside it.
-    references: References,
+    pub(super) references: References,
     /// Nodes that hold a replica of each shard.
     shards: BTreeMap<String, BTreeSet<String>>,
     /// Holders that live, as far as the cluster says.

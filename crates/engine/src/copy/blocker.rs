@@ -134,6 +134,19 @@ pub enum Blocker {
         /// What is there.
         found: String,
     },
+    /// A class to which references lead, and which is not where the copy goes.
+    #[error(
+        "property `{property}` leads to collection {to}, which is not in {cluster}: copy that one first, or drop the property \
+         by a transformation"
+    )]
+    LeadsNowhere {
+        /// Which.
+        property: String,
+        /// The class.
+        to: String,
+        /// Where it should be.
+        cluster: String,
+    },
     /// More replicas than nodes.
     #[error("{factor} replicas need {factor} nodes, and there are {nodes}: ask for fewer replicas")]
     TooFewNodes {

@@ -49,22 +49,26 @@ fn translated(blocker: OfRestore) -> Option<Blocker> {
     }
 }
 
-/// Whether objects can be read and written back at all.
-pub(super) fn unreadable(class: &Value) -> Option<String> {
-    if let Some((property, _)) = References::of_class(class).targets().next() {
-        return Some(format!("property `{property}` is a cross-reference, which a copy does not follow"));
-    }
-    unlisted(class)
-}
-
 /// Whether objects can be listed whole, which both sides have to be.
 pub(super) fn unlisted(class: &Value) -> Option<String> {
     Unwritable::of_class(class).map(|error| error.to_string())
 }
 
-/// Whether objects come out of a copy as others. `made` is the source's class as the transformation leaves it.
+/// Whether objects come out of a copy as others, or cannot be written at all. `made` is the source's class as the
+/// transformation leaves it.
 pub(super) fn unwritten(made: &Value) -> Option<String> {
-    hashed(made).next().map(|property| again(&property))
+    hashed(made).next().map(|property| again(&property)).or_else(|| untold(made))
+}
+
+/// Of a tenant's objects servers take a reference only when what it leads to is there, and answer none that leads to nothing
+/// in a way that could be written back: such a copy could end at any object.
+fn untold(made: &Value) -> Option<String> {
+    let references = References::of_class(made);
+    let (property, _) = references.targets().next().filter(|_| made["multiTenancyConfig"]["enabled"] == true)?;
+    Some(format!(
+        "property `{property}` is a cross-reference of a class with tenants, whose references servers take only where the \
+         target is there. Copy without it (transform: [{{drop: {{property: {property}}}}}])"
+    ))
 }
 
 fn again(property: &str) -> String {
@@ -75,10 +79,11 @@ fn again(property: &str) -> String {
 }
 
 /// Why objects of a class, Weaviate's own JSON, cannot be copied into one of these settings, as far as both are known before
-/// the copy; references aside.
+/// the copy.
 pub fn uncopied(class: &Value, wanted: &Value) -> Option<String> {
     let is_kept = |name: &String| hashed(class).any(|other| other == *name);
-    unlisted(class).or_else(|| unlisted(wanted)).or_else(|| hashed(wanted).find(is_kept).map(|name| again(&name)))
+    let is_hashed = || hashed(wanted).find(is_kept).map(|name| again(&name));
+    unlisted(class).or_else(|| unlisted(wanted)).or_else(is_hashed).or_else(|| untold(wanted))
 }
 
 /// The target's object without what its servers have computed beyond what it was given.
@@ -134,7 +139,17 @@ mod tests {
             assert_eq!(found.is_some(), why.is_some(), "{class} {wanted}: {found:?}");
             assert!(found.is_none_or(|found| why.is_some_and(|why| found.contains(why))), "{class} {wanted}");
         }
-        assert!(unreadable(&expiring).is_some() && unreadable(&hash).is_none() && unwritten(&hash).is_some());
+        assert!(unlisted(&expiring).is_some() && unlisted(&hash).is_none() && unwritten(&hash).is_some());
+    }
+
+    #[test]
+    fn references_are_copied_but_those_of_tenants() {
+        let mut class = json!({"properties": [{"name": "by", "dataType": ["Person"]}]});
+        assert_eq!((unwritten(&class), uncopied(&class, &class)), (None, None));
+        class["multiTenancyConfig"] = json!({"enabled": true});
+        for why in [unwritten(&class), uncopied(&json!({}), &class)] {
+            assert!(why.as_ref().is_some_and(|why| why.contains("{drop: {property: by}}")), "{why:?}");
+        }
     }
 
     #[test]

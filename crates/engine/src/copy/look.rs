@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::class::{demands, misfits, unlisted, unreadable, unwritten};
+use super::class::{demands, misfits, unlisted, unwritten};
 use super::ports::{Mirror, Side};
 use super::state::{Holding, State};
 use super::{Blocker, Order};
-use crate::backup::ports::{Described, Store};
+use crate::backup::ports::{Described, Named, Store};
+use crate::backup::references::References;
 use crate::backup::restore::class_for;
 use crate::backup::stored::{self, StoredError};
 use crate::backup::transform::{Select, Transformation};
@@ -80,7 +81,7 @@ pub async fn look<R: Store, S: Side, M: Mirror>(
 /// The source's side.
 fn readable(described: &Described, order: &Order, out: &mut Look) {
     let collection = || order.from.clone();
-    if let Some(reason) = unreadable(&described.schema) {
+    if let Some(reason) = unlisted(&described.schema) {
         out.blockers.push(Blocker::Unreadable { collection: collection(), reason });
     }
     let cannot = |tenant: &&crate::backup::ports::TenantState| !tenant.is_awake() && !tenant.is_cold();
@@ -92,6 +93,7 @@ fn readable(described: &Described, order: &Order, out: &mut Look) {
     }
     match Transformation::of(&described.schema, &Select::default(), &order.transform) {
         Ok(transformation) => {
+            let transformation = transformation.into_collection(&order.from, &order.into);
             let reason = unwritten(transformation.class());
             out.blockers.extend(reason.map(|reason| Blocker::Unreadable { collection: collection(), reason }));
             out.transformation = Some(transformation);
@@ -121,6 +123,7 @@ async fn standing<M: Mirror>(mirror: &M, order: &Order, out: &mut Look) -> Resul
         out.blockers.extend(demands(&class, modules.as_deref(), version.as_deref(), nodes));
         out.blockers.extend(misfits(&class, &made, &order.into));
         mirrored(&class, order, out);
+        leads(mirror, &class, order, out).await?;
         out.class = Some(class);
         return Ok(());
     };
@@ -147,6 +150,19 @@ fn mirrored(class: &Value, order: &Order, out: &mut Look) {
     if let Some(reason) = unlisted(class).filter(|_| !is_told) {
         out.blockers.push(Blocker::Unreadable { collection: order.into.clone(), reason });
     }
+}
+
+/// Servers make no class that leads to one that they do not have, but to itself.
+async fn leads<M: Mirror>(mirror: &M, class: &Value, order: &Order, out: &mut Look) -> Result<(), PortError> {
+    for (property, targets) in References::of_class(class).targets() {
+        for to in targets.iter().filter(|to| **to != order.into) {
+            if mirror.named(to).await? != Named::Collection {
+                let (property, to, cluster) = (property.to_owned(), to.clone(), order.target.clone());
+                out.blockers.push(Blocker::LeadsNowhere { property, to, cluster });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whether a collection holds objects.

@@ -10,6 +10,7 @@ use super::ports::{Mirror, Side};
 use super::state::{Comparison, Kind, Pass, Tally};
 use super::{Blocker, Copier, CopyError};
 use crate::backup::ports::{Store, TenantState};
+use crate::backup::references::References;
 use crate::backup::transform::Transformation;
 use crate::backup::write::MOST_SLICES;
 use crate::ports::Clock;
@@ -20,12 +21,15 @@ pub(super) struct Kit {
     pub(super) transformation: Arc<Transformation>,
     /// Vectors that the target's servers compute where an object does not bring them.
     pub(super) computed: Arc<BTreeSet<String>>,
+    /// Properties of the target that are references.
+    pub(super) references: References,
 }
 
 impl Kit {
     pub(super) fn new(transformation: Transformation, mirror: &Value) -> Self {
         let computed = computed_vectors(mirror).into_keys().collect();
-        Self { transformation: Arc::new(transformation), computed: Arc::new(computed) }
+        let references = References::of_class(mirror);
+        Self { transformation: Arc::new(transformation), computed: Arc::new(computed), references }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::backup::transform::{Made, Unconverted};
 use crate::backup::write::{beside, bounds};
 use crate::category::Category;
 use crate::object::Object;
-use crate::ports::{Clock, PortError};
+use crate::ports::{Clock, PortError, Refusal};
 
 /// Objects that are asked for by their ids at once, at most.
 const FETCHED: usize = 100;
@@ -69,7 +69,7 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
                 made.filter_map(Result::transpose).collect::<Result<Vec<_>, Unconverted>>()
             };
             let objects = beside(move || all.with_stack(made)).await??;
-            tally.written = self.put(unit, &objects).await?;
+            tally.written = self.put(kit, unit, &objects).await?;
             after = Some(last);
             self.advance(unit, after, tally).await?;
         }
@@ -134,7 +134,7 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
             Pair { id: source.id, source: Some(source), target }
         });
         let doings = kit.compared(unit, found.collect()).await?;
-        Ok((self.act(unit, doings).await?, largest))
+        Ok((self.act(kit, unit, doings).await?, largest))
     }
 
     /// By everything that both sides have; and if it is only to compare them, without any change.
@@ -161,7 +161,7 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
             let doings = kit.compared(unit, found).await?;
             let mut tally = Tally { read, ..doings.tally };
             if !is_look {
-                tally.join(self.act(unit, Doings { tally: Tally::default(), ..doings }).await?);
+                tally.join(self.act(kit, unit, Doings { tally: Tally::default(), ..doings }).await?);
             }
             self.advance(unit, bound, tally).await?;
             if bound.is_none() {
@@ -170,9 +170,9 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
         }
     }
 
-    async fn act(&self, unit: &Unit, doings: Doings) -> Result<Tally, CopyError> {
+    async fn act(&self, kit: &Kit, unit: &Unit, doings: Doings) -> Result<Tally, CopyError> {
         let Doings { puts, vanished, dropped, tally } = doings;
-        let mut tally = Tally { written: self.put(unit, &puts).await?, ..tally };
+        let mut tally = Tally { written: self.put(kit, unit, &puts).await?, ..tally };
         tally.join(self.clear(unit, &vanished, true).await?);
         tally.join(self.clear(unit, &dropped, false).await?);
         Ok(tally)
@@ -207,13 +207,13 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
         Ok(tally)
     }
 
-    async fn put(&self, unit: &Unit, objects: &[Object]) -> Result<u64, CopyError> {
+    async fn put(&self, kit: &Kit, unit: &Unit, objects: &[Object]) -> Result<u64, CopyError> {
         for batch in batches(objects) {
             self.alive()?;
             let mut left: Vec<&Object> = batch.iter().collect();
             let mut refused = None;
             let put = async || {
-                let refusals = self.mirror.put(unit.tenant.as_deref(), &left).await?;
+                let refusals = self.write(kit, unit.tenant.as_deref(), &left).await?;
                 left.retain(|object| refusals.iter().any(|refusal| refusal.id == object.id));
                 match refusals.into_iter().find(|refusal| !refusal.error.retryable) {
                     Some(refusal) => refused = Some(refusal),
@@ -231,6 +231,28 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
             }
         }
         Ok(objects.len() as u64)
+    }
+
+    /// Writes objects, and their references behind them: servers refuse an object with one that leads to nothing. After an
+    /// error any of it may be done, and all of it is done again: an object that is written anew has no references, so that
+    /// none is there twice.
+    ///
+    /// A copier that dies between the two leaves objects without references. Its pass goes on in front of them; only one by
+    /// stamps does not come back to an old object that the target had lacked. The comparison of a final order finds it.
+    async fn write(&self, kit: &Kit, tenant: Option<&str>, objects: &[&Object]) -> Result<Vec<Refusal>, PortError> {
+        let references = &kit.references;
+        if references.is_empty() {
+            return self.mirror.put(tenant, objects).await;
+        }
+        let bare: Vec<Object> = objects.iter().map(|object| references.without(object)).collect();
+        let mut refusals = self.mirror.put(tenant, &bare.iter().collect::<Vec<_>>()).await?;
+        let is_linked =
+            |object: &&Object| references.has(object) && refusals.iter().all(|refusal| refusal.id != object.id);
+        let linked: Vec<&Object> = objects.iter().copied().filter(is_linked).collect();
+        if !linked.is_empty() {
+            refusals.extend(self.mirror.add_references(tenant, &linked, references).await?);
+        }
+        Ok(refusals)
     }
 
     /// Behind which id it begins, or goes on.

@@ -5,4 +5,5 @@
 mod guarded;
 mod interleaved;
 mod killed;
+mod linked;
 mod world;

@@ -18,7 +18,7 @@ use elysia_engine::object::{Object, Vector};
 use elysia_engine::ports::{Clock, PortError};
 use elysia_engine::retry::{Retry, Stop};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use self::at::At;
@@ -36,6 +36,11 @@ pub(crate) enum Act {
         id: u8,
         content: u8,
         skew: i64,
+    },
+    /// With what [`leads`] says.
+    PutLinked {
+        id: u8,
+        content: u8,
     },
     Delete {
         tenant: &'static str,
@@ -125,6 +130,19 @@ pub(crate) fn class(name: &str, tenants: bool) -> Value {
     })
 }
 
+/// What an object of this content leads to: some to nothing, some twice, and one to another of its collection.
+pub(crate) fn leads(own: &str, number: u8, content: u8) -> Map<String, Value> {
+    let to = |class: &str, number: u8| json!({"beacon": format!("weaviate://localhost/{class}/{}", id(number))});
+    let people: Vec<Value> = [3, 1, 3].into_iter().take(usize::from(content % 4)).map(|it| to("P", it)).collect();
+    let all = json!({"toP": people, "toA": [to(own, number.wrapping_add(1))]});
+    all.as_object()
+        .unwrap()
+        .iter()
+        .filter(|(_, list)| **list != json!([]))
+        .map(|(name, list)| (name.clone(), list.clone()))
+        .collect()
+}
+
 pub(crate) fn refuse(message: &str) -> PortError {
     PortError { category: Category::Weaviate, retryable: false, message: message.to_owned() }
 }
@@ -146,6 +164,23 @@ impl World {
                 ..Class::default()
             };
             inner.classes.insert("A".to_owned(), class);
+        }
+        world
+    }
+
+    /// Objects of `A` lead to `P`, which is there, and to one another.
+    pub(crate) fn linked(count: u8) -> Self {
+        let world = Self::new(count, &[]);
+        {
+            let mut inner = world.lock();
+            let a = inner.classes.get_mut("A").unwrap();
+            let properties = a.schema["properties"].as_array_mut().unwrap();
+            properties.extend(["P", "A"].map(|to| json!({"name": format!("to{to}"), "dataType": [to]})));
+            for number in 0..count {
+                let (object, _) = a.objects.get_mut("").unwrap().get_mut(&id(number)).unwrap();
+                object.properties.extend(leads("A", number, number));
+            }
+            inner.classes.insert("P".to_owned(), Class { schema: class("P", false), ..Class::default() });
         }
         world
     }
@@ -277,6 +312,11 @@ impl Inner {
             }
             Act::Delete { tenant, id: number } if is_open(class, tenant) => {
                 class.objects.entry(tenant.to_owned()).or_default().remove(&id(number));
+            }
+            Act::PutLinked { id: number, content } => {
+                let mut object = object(number, content);
+                object.properties.extend(leads("A", number, content));
+                class.objects.entry(String::new()).or_default().insert(id(number), (object, now));
             }
             Act::Put { .. } | Act::Delete { .. } => {}
             Act::AddTenant { tenant } => {

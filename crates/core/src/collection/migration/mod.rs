@@ -136,8 +136,11 @@ pub struct Look {
     pub jobs: Sight<Vec<JobView>>,
     /// What about the transformations that are declared does not fit the live class, as the engine says it.
     pub unfit: Vec<String>,
-    /// Why objects of the live class cannot be copied, or not into the one that is declared, as the engine says it.
+    /// Why objects of the live class cannot be copied, or not into the one that is to be made, as the engine says it.
     pub uncopied: Option<String>,
+    /// Properties of other classes that lead to the live one, each as `CLASS.PROPERTY`; asked when another class is to be
+    /// made.
+    pub led_from: Option<Sight<Vec<String>>>,
     /// What `spec.migrations` declares for now; `None` without that list, or while the live class is not seen.
     pub versions: Option<versions::Next>,
 }
@@ -163,6 +166,7 @@ impl Default for Look {
             jobs: not_asked(),
             unfit: Vec::new(),
             uncopied: None,
+            led_from: None,
             versions: None,
         }
     }
@@ -343,6 +347,11 @@ pub fn target_class(spec: &CollectionSpec, live: &Value, name: &str) -> Value {
         class["description"] = Value::from(format!("schema version {version}"));
     }
     let steps = migration.map(|wanted| wanted.transform.as_slice()).unwrap_or_default();
+    with_left_properties(class, live, steps)
+}
+
+/// A class with the properties that another one has beside its own, as the transformations leave them.
+pub fn with_left_properties(mut class: Value, live: &Value, steps: &[TransformStep]) -> Value {
     for property in left_properties(live, &class, steps) {
         match class.get_mut("properties").and_then(Value::as_array_mut) {
             Some(properties) => properties.push(property),
@@ -375,14 +384,46 @@ fn missing_properties(of: &Value, lacking: &Value) -> Vec<Value> {
     properties.iter().filter(|property| !has.contains(&schema::property_name(property))).cloned().collect()
 }
 
-/// The first property that refers to objects of another class, or of the same.
-pub fn cross_reference(class: &Value) -> Option<String> {
+/// The first property of a class whose references lead to the collection itself, in whichever generation.
+fn own_reference(declared: &str, class: &Value) -> Option<String> {
+    properties_to(class, |to| names::generation_of(declared, to).is_some()).next()
+}
+
+/// Why references of its own keep a collection from being migrated into this class, if so.
+pub fn leads_to_itself(declared: &str, class: &Value) -> Option<String> {
+    let property = own_reference(declared, class)?;
+    Some(format!(
+        "references of property {property} lead to the collection itself, by the name of a class and not by the alias"
+    ))
+}
+
+/// Why references of other classes, each named as [`leading_to`] does, keep it from being migrated, if so.
+pub fn led_from(class: &str, leading: &[String]) -> Option<String> {
+    let all = leading.join(", ");
+    (!leading.is_empty()).then(|| {
+        format!(
+            "references of {all} lead to class {class} and not to its alias, and would lead to what is left behind. Back those classes up and delete them first; a restore can leave these properties out"
+        )
+    })
+}
+
+/// Properties of other classes whose references lead to this one, each as `CLASS.PROPERTY`.
+pub fn leading_to(class: &str, all: &[Value]) -> Vec<String> {
+    let others = all.iter().filter_map(|other| Some((other["class"].as_str()?, other)));
+    let others = others.filter(|(name, _)| *name != class);
+    others
+        .flat_map(|(name, other)| properties_to(other, |to| to == class).map(move |it| format!("{name}.{it}")))
+        .collect()
+}
+
+/// Properties with a data type that is such a class.
+fn properties_to(class: &Value, is_meant: impl Fn(&str) -> bool) -> impl Iterator<Item = String> {
     let properties = class["properties"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let refers = |property: &&Value| {
+    let leads = move |property: &&Value| {
         let types = property["dataType"].as_array().map(Vec::as_slice).unwrap_or_default();
-        types.iter().filter_map(Value::as_str).any(|word| word.starts_with(|first: char| first.is_ascii_uppercase()))
+        types.iter().filter_map(Value::as_str).any(&is_meant)
     };
-    properties.iter().find(refers).map(schema::property_name)
+    properties.iter().filter(leads).map(schema::property_name)
 }
 
 /// Whether a class can be had with these settings, and with these transformations done, without making it anew.

@@ -259,6 +259,11 @@ impl Stand<'_> {
     /// Every node has to see the alias lead to the new class. One that stays away learns it from RAFT before it serves.
     fn verify(&self, alias: Option<&str>) -> Moved {
         let journal = self.journal;
+        if self.spec.collection == journal.from && alias == Some(&journal.from) && self.is_late() {
+            // A person let it lead back; right after the switch it was a node that had not heard of it. Nobody has seen every
+            // node follow the alias, so that the class it led to is not known again.
+            return write(Journal { to_shards: Vec::new(), ..journal.at(Phase::Kept, self.now) });
+        }
         let Some(shards) = self.live_shards.as_ref().filter(|_| self.spec.collection == journal.to) else {
             return Moved::Wait(format!("the shards of {} to be seen, by which it is known again", journal.to));
         };

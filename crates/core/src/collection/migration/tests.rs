@@ -152,9 +152,21 @@ fn a_new_class_has_the_declared_settings_and_every_property_of_the_old_one() {
         class["properties"].as_array().unwrap().iter().filter_map(|of| of["name"].as_str()).collect();
     assert_eq!(names, ["Title", "more"]);
     assert_eq!(class["properties"][0]["dataType"][0], "text", "as declared");
-    assert_eq!(cross_reference(&live), None);
-    let refers = json!({"properties": [{"name": "by", "dataType": ["Author"]}]});
-    assert_eq!(cross_reference(&refers).as_deref(), Some("by"));
+}
+
+#[test]
+fn references_that_lead_to_the_collection_are_found() {
+    let refers =
+        |name: &str, to: &str| json!({"class": name, "properties": [{"name": "by", "dataType": ["Other", to]}]});
+    for (to, own) in [("A", true), ("A_3", true), ("A_03", false), ("B", false), ("text", false)] {
+        assert_eq!(leads_to_itself("A", &refers("A_2", to)).is_some(), own, "{to}");
+    }
+    let all = [refers("A_2", "A_2"), refers("B", "A_2"), refers("C", "A"), refers("D", "A_2"), json!({"class": "E"})];
+    assert_eq!(leading_to("A_2", &all), ["B.by", "D.by"]);
+    assert!(
+        led_from("A_2", &leading_to("A_2", &all)).is_some_and(|why| why.contains("of B.by, D.by lead to class A_2"))
+    );
+    assert_eq!(led_from("A_2", &[]), None);
 }
 
 #[test]

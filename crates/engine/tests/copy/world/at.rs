@@ -5,7 +5,7 @@ use elysia_engine::backup::references::References;
 use elysia_engine::copy::ports::{Mirror, Side as _};
 use elysia_engine::object::Object;
 use elysia_engine::ports::{PortError, Refusal};
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Class, World, refuse, states};
@@ -96,6 +96,9 @@ impl Target for At {
         for object in objects {
             self.with(|class, now| {
                 class.of(tenant)?;
+                if References::of_class(&class.schema).has(object) {
+                    return Err(refuse("it leads to nothing"));
+                }
                 let all = class.objects.entry(tenant.unwrap_or_default().to_owned()).or_default();
                 all.insert(object.id, ((*object).clone(), now));
                 Ok(())
@@ -104,8 +107,26 @@ impl Target for At {
         Ok(Vec::new())
     }
 
-    async fn add_references(&self, _: Option<&str>, _: &[&Object], _: &References) -> Result<Vec<Refusal>, PortError> {
-        Err(refuse("what has references is not copied"))
+    async fn add_references(
+        &self,
+        tenant: Option<&str>,
+        objects: &[&Object],
+        references: &References,
+    ) -> Result<Vec<Refusal>, PortError> {
+        for object in objects {
+            // One by one, and behind those that are there.
+            for (property, beacon) in references.of(object) {
+                self.with(|class, now| {
+                    let all = class.objects.entry(tenant.unwrap_or_default().to_owned()).or_default();
+                    let Some((object, at)) = all.get_mut(&object.id) else { return Err(refuse("no such object")) };
+                    *at = now;
+                    let list = object.properties.entry(property).or_insert_with(|| json!([]));
+                    list.as_array_mut().ok_or_else(|| refuse("no list"))?.push(json!({ "beacon": beacon }));
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(Vec::new())
     }
 
     async fn add_property(&self, _: &Value) -> Result<(), PortError> {

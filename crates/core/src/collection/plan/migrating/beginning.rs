@@ -65,6 +65,9 @@ impl Planner<'_> {
         if let Some(why) = self.obstacle(class, (name, other), look, (kept.filter(|_| !is_rollback), resumed)) {
             return Part::Stuck(Reason::MigrationBlocked, format!("{what}, and it cannot be migrated: {why}"));
         }
+        if let Some(part) = self.led_from(look, what) {
+            return part;
+        }
         let is_tenanted = schema::is_multi_tenant(class);
         if is_tenanted {
             match self.tenants_in_the_way() {
@@ -159,6 +162,23 @@ impl Planner<'_> {
         }
     }
 
+    /// References of other classes lead to a class by its name: an alias that is switched does not take them along.
+    fn led_from(&mut self, look: &Look, what: &str) -> Option<Part> {
+        let unseen = match &look.led_from {
+            Some(Sight::Seen(leading)) => {
+                let why = migration::led_from(&self.spec.collection, leading)?;
+                return Some(Part::Stuck(
+                    Reason::MigrationBlocked,
+                    format!("{what}, and it cannot be migrated: {why}"),
+                ));
+            }
+            Some(Sight::Unseen(blindness)) => blindness.message.clone(),
+            None => "what leads to it was not looked at".to_owned(),
+        };
+        self.recheck = Some(RECHECK_LATER);
+        Some(Part::Unknown(Reason::Unknown, format!("{what}; {unseen}")))
+    }
+
     /// Why no further class is made beside those that are kept, if so.
     fn too_many_kept(&mut self, name: &str, look: &Look, what: &str) -> Option<Part> {
         let keep = self.wanted().map_or(1, |wanted| wanted.keep);
@@ -218,12 +238,9 @@ impl Planner<'_> {
         if !look.unfit.is_empty() {
             return Some(format!("its transformations do not fit: {}", look.unfit.join("; ")));
         }
-        if let Some(property) = migration::cross_reference(class)
-            .or_else(|| migration::cross_reference(&Value::Object(self.spec.settings.clone())))
-        {
-            return Some(format!(
-                "property {property} is a cross-reference, which leads to a class and not to an alias"
-            ));
+        let made = other.cloned().unwrap_or_else(|| migration::target_class(self.spec, class, name));
+        if let Some(why) = migration::leads_to_itself(&self.spec.declared, &made) {
+            return Some(why);
         }
         if let Some(why) = &look.uncopied {
             return Some(why.clone());

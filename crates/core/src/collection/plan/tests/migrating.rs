@@ -141,6 +141,7 @@ fn looked(journal: Option<Journal>) -> Observed {
         journal: Sight::Seen(journal),
         ledger: Sight::Seen(None),
         jobs: Sight::Seen(Vec::new()),
+        led_from: Some(Sight::Seen(Vec::new())),
         ..Look::default()
     };
     Observed {
@@ -235,13 +236,32 @@ fn a_migration_begins_with_its_journal_unless_something_is_in_the_way() {
         ),
         ("protection", change(|seen| seen.protection = Some("A*".to_owned())), "False Protected []"),
         (
-            "a reference",
+            "references to another class",
             change(|seen| {
                 let mut class = class(1);
                 class["properties"] = json!([{"name": "of", "dataType": ["B"]}]);
                 seen.class = Sight::Seen(Some(class));
             }),
+            "False Migrating [journal Create]",
+        ),
+        (
+            "references to itself",
+            change(|seen| {
+                let mut class = class(1);
+                class["properties"] = json!([{"name": "of", "dataType": ["A"]}]);
+                seen.class = Sight::Seen(Some(class));
+            }),
             "False MigrationBlocked []",
+        ),
+        (
+            "references of another class to it",
+            change(|seen| look(seen).led_from = Some(Sight::Seen(vec!["B.of".to_owned()]))),
+            "False MigrationBlocked []",
+        ),
+        (
+            "classes that are not seen",
+            change(|seen| look(seen).led_from = Some(Sight::unseen(BlindnessKind::Failed, "no"))),
+            "Unknown Unknown []",
         ),
         (
             "a cluster that is not well",

@@ -97,6 +97,11 @@ fn the_new_class_is_known_again_by_its_shards_from_the_switch_on() {
         }),
         "False Migrating [alias Live→A_2]",
     );
+    // It was let lead back by hand before that; a node that is late to hear of the switch says the same for a moment.
+    let verify = |seconds: i64| Journal { since: at(NOW - seconds), ..journal(Phase::Verify) };
+    told(&by_hand(verify(10), class(1), true), "False Migrating []");
+    let led_back = written(&by_hand(verify(301), class(1), true)).unwrap();
+    assert_eq!((led_back.phase, led_back.to_shards), (Phase::Kept, vec![]));
     // How many there were when both were the same.
     let same = with(journal(Phase::Final), |journal, look| {
         look.ledger = Sight::Seen(Some(CopyLedger { compared: compared(0), ..says(journal, CopyStage::Done) }));
