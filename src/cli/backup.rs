@@ -4,10 +4,13 @@
 mod abandon;
 mod address;
 mod bar;
+mod base;
 mod cleanup;
 mod create;
 mod drill;
 mod keys;
+#[cfg(test)]
+mod laptop_tests;
 mod look;
 mod place;
 mod remove;

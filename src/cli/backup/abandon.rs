@@ -8,7 +8,7 @@ use elysia_engine::backup::restore::{Receipt, State};
 use elysia_engine::backup::stored::StoredError;
 use jiff::Timestamp;
 
-use super::place::{PolicyArgs, StoreArgs};
+use super::place::{PolicyArgs, StoreArgs, is_own};
 use super::stopped;
 use crate::cli::Exit;
 use crate::cli::columns::{self, UNKNOWN};
@@ -36,7 +36,7 @@ pub(super) struct AbandonArgs {
 pub(super) type Found = (String, Result<Receipt, StoredError>);
 
 pub(super) async fn run(args: &AbandonArgs, printer: Printer) -> Result<Exit, Stop> {
-    let store = args.store.open()?;
+    let store = args.store.open_there()?;
     let next = format!("kubectl elysia backup abandon {}", args.store.again());
     let asked = catalogue::receipts(&store).await;
     let found = asked.map_err(|error| stopped(&Failure::from(error), "check the store's address and key"))?;
@@ -57,10 +57,19 @@ pub(super) async fn run(args: &AbandonArgs, printer: Printer) -> Result<Exit, St
             format!("restore {id} is over, and its receipt keeps it from being done twice; nothing was deleted");
         return Err(Stop::refused(message, next));
     }
-    args.policy.owner(&store, &args.store).await?;
+    // Nobody but this person has receipts in their own folder, which has no owner.
+    if !is_own(&args.store.work()?) {
+        args.policy.owner(&store, &args.store).await?;
+    }
     printer.note(&warning(id, receipt, Timestamp::now()));
     if !args.yes {
         demand(printer, &format!("Type the restore's id, {id}, to give it up: "), id)?;
+    }
+    // To type it takes its time, and somebody may go on with it meanwhile.
+    let asked = catalogue::receipts(&store).await;
+    let again = asked.map_err(|error| stopped(&Failure::from(error), &next))?;
+    if let Some(why) = moved_on(receipt, again.iter().find(|(found, _)| found == id).map(|(_, receipt)| receipt)) {
+        return Err(Stop::refused(format!("restore {id} {why}; nothing was deleted"), next));
     }
     let removed = store.remove(&[layout::receipt(id)]).await;
     removed.map_err(|error| stopped(&Failure::from(error), &next))?;
@@ -71,6 +80,20 @@ pub(super) async fn run(args: &AbandonArgs, printer: Printer) -> Result<Exit, St
 /// Whether it is not over; what cannot be read may not be.
 fn is_open(receipt: Option<&Receipt>) -> bool {
     receipt.is_none_or(|receipt| receipt.state == State::Running)
+}
+
+/// What became of a restore since it was shown, if anything did.
+pub(super) fn moved_on(
+    shown: &Result<Receipt, StoredError>,
+    now: Option<&Result<Receipt, StoredError>>,
+) -> Option<&'static str> {
+    match (shown, now) {
+        (_, None) => Some("has no receipt any more"),
+        (Ok(shown), Some(Ok(now))) if shown == now => None,
+        (Err(_), Some(Err(_))) => None,
+        (_, Some(Ok(now))) if now.state == State::Done => Some("is over by now"),
+        (_, Some(_)) => Some("is under way: its receipt was written anew meanwhile. End its worker first"),
+    }
 }
 
 pub(super) fn table(found: &[&Found], now: Timestamp) -> String {

@@ -81,7 +81,7 @@ struct Told {
 }
 
 pub(super) async fn run(args: &CleanupArgs, printer: Printer) -> Result<Exit, Stop> {
-    let store = args.store.open()?;
+    let store = args.store.open_there()?;
     let owner = args.policy.owner(&store, &args.store).await?;
     let next = format!("kubectl elysia backup ls {}", args.store.again());
     let found = runs(&store).await.map_err(|failure| stopped(&failure, &next))?;

@@ -16,14 +16,15 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::bar::{self, Done, size};
-use super::place::{KeyArgs, PolicyArgs, StoreArgs, find, noted, open, own_receipts};
+use super::base::base;
+use super::place::{KeyArgs, PolicyArgs, StoreArgs, noted, open, own_receipts};
 use super::stopped;
 use crate::cli::printer::{DOUBTFUL, Printer, paint, plain};
 use crate::cli::session::Stop;
 use crate::cli::way::{self, Way, WayArgs};
 use crate::cli::{Exit, Output, Target, encode};
 use crate::worker::backup::store::AnyStore;
-use crate::worker::backup::work::{BackupHow, BackupWork, ColdWork, CompareWork};
+use crate::worker::backup::work::{BackupHow, BackupWork, ColdWork, CompareWork, StoreWork};
 use crate::worker::backup::{Choice, Failure, RunSummary, back_up_chosen, left_awake, receipts, rest_woken};
 use crate::worker::work::{Endpoints, PatienceWork};
 
@@ -130,9 +131,9 @@ fn level(text: &str) -> Result<Level, String> {
 }
 
 impl CreateArgs {
-    async fn choice(&self, store: &AnyStore) -> Result<Choice, Stop> {
+    pub(super) async fn choice(&self, store: &AnyStore) -> Result<Choice, Stop> {
         let base = match &self.base {
-            Some(run) => Some(find(store, run, &self.store).await?.run),
+            Some(run) => Some(base(store, run, &self.store).await?),
             None => None,
         };
         Ok(Choice {
@@ -210,7 +211,10 @@ pub(super) async fn run(args: &CreateArgs, target: &Target, printer: Printer) ->
     let ended = tokio::select! {
         ended = back_up_chosen(&work, &choice, &ways, &store, &halt, &progress) => ended,
         never = bar::show("objects", None, look, printer) => match never {},
-        () = interrupted(&halt, printer) => return Err(Stop::unknown("stopped at once; there is no run", "")),
+        () = interrupted(&halt, printer) => {
+            let message = "stopped at once; there is no run, unless it was over in this moment, and a tenant that it woke is awake";
+            return Err(Stop::unknown(message, format!("kubectl elysia backup ls {}", args.store.again())));
+        }
     };
     let manifest = ended.map_err(|failure| {
         let again = if failure.is_permanent { "" } else { "what was begun is no run; run the same command again" };
@@ -223,7 +227,11 @@ pub(super) async fn run(args: &CreateArgs, target: &Target, printer: Printer) ->
     };
     printer.data(&text)?;
     printer.note(&doubts(&manifest));
-    noted(&store, &work.owner).await;
+    // Lists take longer without it, and nothing else.
+    tokio::select! {
+        () = noted(&store, &work.owner) => {}
+        () = interrupted(&halt, printer) => {}
+    }
     Ok(Exit::Healthy)
 }
 
@@ -247,10 +255,15 @@ async fn guard_restores(args: &CreateArgs, work: &BackupWork) -> Result<(), Stop
             receipt.state == State::Running && receipt.target == work.owner.cluster && is_meant(&receipt.into)
         });
         let Some((id, Receipt { run, collection, into, .. })) = unfinished else { continue };
-        let store = if place == work.store { args.store.again() } else { "--store STORE".to_owned() };
+        let (runs, receipts) = match &place {
+            StoreWork::Folder(own) if place != work.store => ("--store STORE".to_owned(), format!("--store {own}")),
+            _ => (args.store.again(), args.store.again()),
+        };
         return Err(Stop::refused(
             format!("collection {into} is half restored from run {run}; there is no run"),
-            format!("kubectl elysia restore {run} {collection} --into {into} --receipt {id} {store}"),
+            format!(
+                "kubectl elysia restore {run} {collection} --into {into} --receipt {id} {runs}; or give that up: kubectl elysia backup abandon {id} {receipts}"
+            ),
         ));
     }
     Ok(())
@@ -324,13 +337,25 @@ pub(super) fn doubts(manifest: &Manifest) -> String {
     text
 }
 
-/// The first Ctrl-C ends it in good order, so that woken tenants are put back to rest; returns at the second one.
+/// The first Ctrl-C ends it in good order, so that woken tenants are put back to rest; returns at the second one, also where
+/// the first one came while something else was done.
 pub(in crate::cli) async fn interrupted(halt: &Halt, printer: Printer) {
-    for said in ["stopping; press Ctrl-C again to stop at once\n", ""] {
+    loop {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
-        printer.note(said);
+        if !asks_again(halt, printer) {
+            return;
+        }
+    }
+}
+
+/// What comes of one Ctrl-C: whether another one is asked for.
+pub(super) fn asks_again(halt: &Halt, printer: Printer) -> bool {
+    let is_first = !halt.is_set();
+    if is_first {
+        printer.note("stopping; press Ctrl-C again to stop at once\n");
         halt.set();
     }
+    is_first
 }

@@ -1,7 +1,8 @@
 //! `backup verify --drill`: restores a run into scratch collections, compares, and deletes them.
 
+mod shown;
+
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 
 use elysia_core::backup::ledger::{DrillNote, DrilledCollection};
@@ -13,13 +14,13 @@ use elysia_engine::retry::Stop as Halt;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use self::shown::{cut_off, render, so_far};
 use super::bar::{self, Done};
 use super::create::interrupted;
 use super::place::{find, noted};
 use super::stopped;
 use super::verify::VerifyArgs;
-use crate::cli::columns::{self, UNKNOWN};
-use crate::cli::printer::{BAD, GOOD, Printer, paint, plain};
+use crate::cli::printer::{Printer, plain};
 use crate::cli::session::Stop;
 use crate::cli::way::{self, Way};
 use crate::cli::{Exit, Output, Target, encode};
@@ -117,7 +118,7 @@ struct Told<'a> {
 
 pub(super) async fn run(args: &VerifyArgs, target: &Target, printer: Printer) -> Result<Exit, Stop> {
     let key = args.key.key()?;
-    let store = args.store.open()?;
+    let store = args.store.open_there()?;
     let manifest = find(&store, &args.run, &args.store).await?;
     let chosen = args.drill.chosen(&manifest)?;
     let way = way::open(&args.way, target, printer).await?;
@@ -145,17 +146,32 @@ pub(super) async fn run(args: &VerifyArgs, target: &Target, printer: Printer) ->
     for name in &chosen {
         let mut scratch = Scratch::new(name, &args.policy.policy, &order);
         scratch.name = args.drill.into.clone().unwrap_or(scratch.name);
-        rows.push(one(&rehearsal, name, &scratch, &way, printer).await?);
+        match one(&rehearsal, name, &scratch, &way, printer).await {
+            Ok(row) => rows.push(row),
+            Err(stop) => {
+                // It may have taken hours to find out.
+                if !rows.is_empty() {
+                    printer.note(&so_far(&rows));
+                }
+                return Err(cut_off(stop, &rows));
+            }
+        }
     }
     let note = verdict(&order, &manifest.run, Timestamp::now(), rows.clone());
-    if chosen.len() == manifest.collections.len() {
-        record(args, &store, &manifest, &note, printer).await?;
-    }
     let text = match args.output {
         Output::Table => render(&manifest.run, &note, &rows),
         output => encode(&Told { run: &manifest.run, passed: note.has_passed(), collections: &rows }, output)?,
     };
+    // Before it is noted: the store may not answer any more.
     printer.data(&text)?;
+    if chosen.len() == manifest.collections.len() {
+        tokio::select! {
+            recorded = record(args, &store, &manifest, &note, printer) => recorded.map_err(|stop| cut_off(stop, &rows))?,
+            () = interrupted(&halt, printer) => {
+                return Err(Stop::unknown("stopped at once; what was found may not be noted beside the run", ""));
+            }
+        }
+    }
     Ok(if note.has_passed() { Exit::Healthy } else { Exit::Fault })
 }
 
@@ -181,7 +197,12 @@ async fn one<G: Ground>(
             return Err(Stop::unknown(format!("stopped at once; {} may be there", scratch.name), by_hand(&scratch.name)));
         }
     };
-    let removed = remove(rehearsal.ground, scratch, rehearsal.retry).await;
+    let removed = tokio::select! {
+        removed = remove(rehearsal.ground, scratch, rehearsal.retry) => removed,
+        () = interrupted(rehearsal.stop, printer) => {
+            return Err(Stop::unknown(format!("stopped at once; {} may be there", scratch.name), by_hand(&scratch.name)));
+        }
+    };
     if let Some(left) = left(&removed, &scratch.name, found.is_ok()) {
         printer.complain(&left);
     }
@@ -236,32 +257,6 @@ async fn record(
         }
         None => Ok(()),
     }
-}
-
-pub(super) fn render(run: &str, note: &DrillNote, collections: &[DrilledCollection]) -> String {
-    let row = |row: &DrilledCollection| {
-        vec![
-            row.name.clone(),
-            row.wanted.to_string(),
-            row.found.to_string(),
-            row.unequal.to_string(),
-            row.differing.to_string(),
-            row.distance.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
-            row.overlap.map_or_else(|| UNKNOWN.to_owned(), |overlap| format!("{overlap} %")),
-        ]
-    };
-    let head = ["COLLECTION", "OBJECTS", "FOUND", "UNEQUAL", "DIFFERING", "DISTANCE", "NEAREST"];
-    let mut text = columns::render(&head, &collections.iter().map(row).collect::<Vec<_>>());
-    for (name, problem) in collections.iter().filter_map(|row| Some((&row.name, row.problem.as_ref()?))) {
-        // Writing to a String cannot fail.
-        writeln!(text, "{}: {}: {}", paint(BAD, "wrong"), plain(name), plain(problem)).ok();
-    }
-    let word = if note.has_passed() {
-        paint(GOOD, "survived its restore drill")
-    } else {
-        paint(BAD, "did not survive its restore drill")
-    };
-    text + format!("run {} {word}\n", plain(run)).as_str()
 }
 
 #[cfg(test)]

@@ -62,12 +62,23 @@ pub(super) enum Asked {
 }
 
 impl Asked {
+    /// Whether what was found of a run decides, beside it: that is in no note for lists.
+    pub(super) fn is_judged(self) -> bool {
+        match self {
+            Self::Verified | Self::Suspect => true,
+            Self::Complete | Self::Unfinished | Self::Unreadable => false,
+        }
+    }
+
     pub(super) fn is(self, run: &RunSummary) -> bool {
         let is_complete = run.state == RunState::Complete;
-        let is_suspect = run.problem.is_some() || run.judged.as_ref().is_some_and(Judged::is_suspect);
+        let drilled = run.drilled.as_ref();
+        let has_failed = drilled.is_some_and(DrillNote::has_failed);
+        let is_suspect = run.problem.is_some() || has_failed || run.judged.as_ref().is_some_and(Judged::is_suspect);
+        let is_verified = run.verified_at.is_some() || drilled.is_some_and(DrillNote::has_passed);
         match self {
             Self::Complete => is_complete,
-            Self::Verified => is_complete && run.verified_at.is_some() && !is_suspect,
+            Self::Verified => is_complete && is_verified && !is_suspect,
             Self::Suspect => is_complete && is_suspect,
             Self::Unfinished => run.state == RunState::Unfinished,
             Self::Unreadable => run.state == RunState::Unreadable,
@@ -95,8 +106,12 @@ struct Listed {
 }
 
 pub(super) async fn ls(args: &LsArgs, printer: Printer) -> Result<Exit, Stop> {
-    let store = args.store.open()?;
-    let found = if args.reread { listing::reread(&store).await } else { listing::list(&store).await };
+    let store = args.store.open_there()?;
+    let found = if args.reread || args.state.is_some_and(Asked::is_judged) {
+        listing::reread(&store).await
+    } else {
+        listing::list(&store).await
+    };
     let mut found = found.map_err(|failure| stopped(&failure, ""))?;
     let now = Timestamp::now();
     if let Some(collection) = &args.collection {
@@ -143,7 +158,7 @@ pub(super) fn table<'a>(runs: impl IntoIterator<Item = &'a RunSummary>, now: Tim
 }
 
 pub(super) async fn show(args: &ShowArgs, printer: Printer) -> Result<Exit, Stop> {
-    let store = args.store.open()?;
+    let store = args.store.open_there()?;
     let manifest = place::find(&store, &args.run, &args.store).await?;
     let (seen, judged, found) = futures::join!(
         catalogue::look(&store, &manifest.run),

@@ -1,6 +1,6 @@
 //! Which store is meant, and who acts on it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
 use elysia_engine::backup::catalogue;
@@ -106,13 +106,33 @@ impl StoreArgs {
         open(&self.work()?)
     }
 
+    /// Opens one that is to be read. A directory that is not there was mistyped: it is no store without runs.
+    pub(super) fn open_there(&self) -> Result<AnyStore, Stop> {
+        let work = self.work()?;
+        if let StoreWork::Folder(path) = &work {
+            let is_there = match std::fs::metadata(path) {
+                Ok(found) => found.is_dir(),
+                // What else is wrong the store itself tells.
+                Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+            };
+            if !is_there {
+                return Err(Stop::refused(
+                    format!("there is no directory {path}"),
+                    "see that --store is spelled right",
+                ));
+            }
+        }
+        open(&work)
+    }
+
     /// What has to be typed once more to mean the same store.
     pub(super) fn again(&self) -> String {
         let endpoint = self.endpoint.as_ref().map(|endpoint| format!(" --endpoint {endpoint}")).unwrap_or_default();
         let account = self.account.as_ref().filter(|_| self.store.starts_with(AZURE));
         let account = account.map(|account| format!(" --account {account}")).unwrap_or_default();
         let trusted = self.store_ca.as_ref().map(|file| format!(" --store-ca {}", file.display())).unwrap_or_default();
-        format!("--store {}{endpoint}{account}{trusted}", self.store)
+        let unsigned = if self.anonymous { " --anonymous" } else { "" };
+        format!("--store {}{endpoint}{account}{trusted}{unsigned}", self.store)
     }
 }
 
@@ -198,6 +218,14 @@ pub(in crate::cli) fn own_receipts() -> Option<StoreWork> {
     let read = |name: &str| std::env::var_os(name).filter(|text| !text.is_empty()).map(PathBuf::from);
     let state = read("XDG_STATE_HOME").or_else(|| Some(read("HOME")?.join(".local/state")))?;
     Some(StoreWork::Folder(state.join("kubectl-elysia").to_string_lossy().into_owned()))
+}
+
+/// Whether a place is that folder.
+pub(super) fn is_own(place: &StoreWork) -> bool {
+    match (place, own_receipts()) {
+        (StoreWork::Folder(place), Some(StoreWork::Folder(own))) => Path::new(place) == Path::new(&own),
+        _ => false,
+    }
 }
 
 /// Notes what the runs say for whoever lists them, where their owner acts. Where that fails, lists take longer.

@@ -1,5 +1,7 @@
 //! `backup rm`: deletes runs that are named.
 
+use std::collections::BTreeSet;
+
 use elysia_engine::backup::layout;
 use elysia_engine::backup::retire::remove_run;
 
@@ -31,7 +33,7 @@ pub(super) async fn run(args: &RmArgs, printer: Printer) -> Result<Exit, Stop> {
     if let Some(wrong) = args.runs.iter().find(|run| !layout::is_run_id(run)) {
         return Err(Stop::usage(format!("`{wrong}` is no run's id")));
     }
-    let store = args.store.open()?;
+    let store = args.store.open_there()?;
     let owner = args.policy.owner(&store, &args.store).await?;
     let all = runs(&store).await.map_err(|failure| stopped(&failure, "check the store's address and key"))?;
     for run in &args.runs {
@@ -41,7 +43,8 @@ pub(super) async fn run(args: &RmArgs, printer: Printer) -> Result<Exit, Stop> {
         }
     }
     for run in in_order(&args.runs, &all) {
-        let seen = one(&store, run).await;
+        let mut seen = one(&store, run).await;
+        seen.is_in_use = all.iter().any(|other| other.id == *run && other.is_in_use);
         printer.note(&warning(&seen, &args.store.store));
         if !args.yes {
             demand(printer, &format!("Type the run's id, {run}, to delete it: "), run)?;
@@ -63,7 +66,9 @@ fn built_on<'a>(run: &str, all: &'a [RunSummary], going: &[String]) -> Option<&'
 /// What builds on others goes before them.
 fn in_order<'a>(going: &'a [String], all: &[RunSummary]) -> Vec<&'a String> {
     let depth = |run: &&String| all.iter().find(|other| other.id == **run).map_or(0, |other| other.bases.len());
-    let mut going: Vec<&String> = going.iter().collect();
+    // One that is named twice goes once.
+    let going: BTreeSet<&String> = going.iter().collect();
+    let mut going: Vec<&String> = going.into_iter().collect();
     going.sort_by_key(|run| std::cmp::Reverse(depth(run)));
     going
 }
@@ -86,6 +91,9 @@ pub(super) fn warning(run: &RunSummary, store: &str) -> String {
             lines.push(format!("  it cannot be read: {}", plain(run.problem.as_deref().unwrap_or_default())));
         }
     }
+    if run.is_in_use {
+        lines.push("  in use       a restore that is not over reads it, or one that cannot be read may, and cannot go on without it".to_owned());
+    }
     lines.join("\n") + "\n"
 }
 
@@ -106,5 +114,13 @@ mod tests {
         assert_eq!(built_on("1", &all, &going(&["1", "2", "3"])), None);
         assert_eq!(built_on("3", &all, &going(&["3"])), None);
         assert_eq!(in_order(&going(&["1", "3", "2"]), &all), ["3", "2", "1"]);
+        assert_eq!(in_order(&going(&["2", "1", "2"]), &all), ["2", "1"], "each once");
+    }
+
+    #[test]
+    fn a_run_that_a_restore_needs_is_said_to_be_one() {
+        let run = RunSummary { is_in_use: true, ..RunSummary::empty("1".to_owned(), RunState::Complete) };
+        assert!(warning(&run, "s3://b").contains("in use       a restore that is not over reads it"));
+        assert!(!warning(&RunSummary { is_in_use: false, ..run }, "s3://b").contains("in use"));
     }
 }

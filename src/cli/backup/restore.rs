@@ -1,6 +1,7 @@
 //! `restore`: one collection of a run, put back from here.
 
 pub(super) mod consent;
+mod earlier;
 mod refused;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +11,7 @@ use std::sync::atomic::Ordering;
 
 use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
+use elysia_engine::backup::catalogue::LATEST;
 use elysia_engine::backup::filter::Expression;
 use elysia_engine::backup::layout;
 use elysia_engine::backup::restore::{AliasState, Blocker, Computed, Conflict, Preflight, Progress, Receipt, State};
@@ -20,6 +22,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use self::consent::{Consent, consent};
+use self::earlier::{is_first, is_still_there};
 use self::refused::refused;
 use super::bar::{self, Done};
 use super::create::{expression, interrupted};
@@ -32,7 +35,9 @@ use crate::cli::way::{self, Way, WayArgs};
 use crate::cli::{Exit, Output, Target, encode};
 use crate::worker::backup::store::AnyStore;
 use crate::worker::backup::work::{RestoreWork, StoreWork};
-use crate::worker::backup::{Chosen, Failure, plan_restore_over, restore_chosen};
+use crate::worker::backup::{
+    Chosen, Failure, collection_exists, plan_restore_over, receipts as worker_receipts, restore_chosen,
+};
 use crate::worker::work::{Endpoints, PatienceWork};
 
 /// Arguments of `restore`.
@@ -95,7 +100,7 @@ pub(in crate::cli) struct RestoreArgs {
     /// Do not ask for the number of objects that may be written over
     #[arg(short, long)]
     yes: bool,
-    /// Write over objects of a protected collection
+    /// Put objects into a protected collection that is there
     #[arg(long)]
     override_protection: bool,
     /// How to print
@@ -189,7 +194,7 @@ pub(super) async fn run(args: &RestoreArgs, target: &Target, printer: Printer) -
         return Err(Stop::usage("a receipt's id has letters, digits, - and _ alone"));
     }
     let mut chosen = args.chosen()?;
-    let store = args.store.open()?;
+    let store = args.store.open_there()?;
     let manifest = find_good(&store, &args.run, &args.store, printer).await?;
     let way = way::open(&args.way, target, printer).await?;
     way.reach().await?;
@@ -199,6 +204,10 @@ pub(super) async fn run(args: &RestoreArgs, target: &Target, printer: Printer) -
     };
     let work = work(args, &chosen, manifest.run, receipts.clone(), &way)?;
     let receipts = open(&receipts)?;
+    if args.run == LATEST && args.receipt.is_none() {
+        let found = worker_receipts(&receipts).await.map_err(|failure| stopped(&failure, ""))?;
+        is_first(&work, found.into_iter().map(|(_, receipt)| receipt))?;
+    }
     let explained = |failure: Failure| Failure { message: way.explain(&failure.message), ..failure };
     let next = format!("kubectl elysia backup verify {} {}", work.run, args.store.again());
     let plan = plan_restore_over(&work, &chosen, &way.ways(), &store, &receipts).await;
@@ -207,6 +216,8 @@ pub(super) async fn run(args: &RestoreArgs, target: &Target, printer: Printer) -
         return show_plan(args, &work, &plan, printer);
     }
     if plan.receipt.state == State::Done {
+        let is_there = collection_exists(&way.ways(), &work.into).await;
+        is_still_there(&work, is_there.map_err(|failure| stopped(&explained(failure), ""))?)?;
         printer.note(&format!(
             "{} was restored into {} before, as receipt {} says; to restore it again: --receipt NEW-ID\n",
             work.collection, work.into, work.receipt

@@ -34,7 +34,7 @@ fn help(line: &str) -> String {
     Cli::try_parse_from(line.split(' ')).unwrap_err().render().to_string()
 }
 
-fn at(text: &str) -> Timestamp {
+pub(super) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
@@ -82,7 +82,7 @@ pub(super) fn manifest() -> Manifest {
     }
 }
 
-fn summary() -> RunSummary {
+pub(super) fn summary() -> RunSummary {
     RunSummary::of(&manifest(), Some(at("2026-11-29T17:00:00Z")))
 }
 
@@ -99,7 +99,7 @@ fn unfinished() -> RunSummary {
 }
 
 /// Of a restore of `Articles` that was cut off.
-fn receipt(has_written: bool) -> Receipt {
+pub(super) fn receipt(has_written: bool) -> Receipt {
     serde_json::from_value(serde_json::json!({
         "format": FORMAT, "version": FORMAT_VERSION, "run": "20261128T161553Z-003f", "collection": "Articles",
         "into": "Restored", "target": "ai/search", "conflict": "Fail", "state": "Running", "hasWritten": has_written,

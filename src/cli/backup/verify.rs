@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use elysia_engine::backup::catalogue::{self, State};
 use elysia_engine::backup::retire::owner;
 use elysia_engine::backup::verify::{Depth, Fault, Findings};
 use serde::Serialize;
@@ -16,11 +17,12 @@ use crate::cli::session::Stop;
 use crate::cli::way::WayArgs;
 use crate::cli::{Exit, Output, Target, encode};
 use crate::worker::backup::{Failure, verify_sealed};
+use crate::worker::jobs::judged::{self, Judged};
 
 /// Arguments of `backup verify`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit codes: 0 the run is what was written, 1 it is not, 2 the store or the servers could not be asked, 64 wrong usage"
+    after_help = "Exit codes: 0 the run is what was written, 1 it is not, 2 the store or the servers could not be asked, or its key is missing, 64 wrong usage"
 )]
 pub(super) struct VerifyArgs {
     /// The run; `latest` is the newest
@@ -61,13 +63,13 @@ pub(super) async fn run(args: &VerifyArgs, target: &Target, printer: Printer) ->
         return Err(Stop::usage("only a drill asks servers: add --drill"));
     }
     let key = args.key.key()?;
-    let store = args.store.open()?;
+    let store = args.store.open_there()?;
     let next = format!("kubectl elysia backup ls {}", args.store.again());
     // A manifest that cannot be read is a finding, not an error: `latest` alone needs one to be found.
     let (run, bytes, native) = match find(&store, &args.run, &args.store).await {
         Ok(manifest) => (manifest.run.clone(), Some(manifest.bytes()), manifest.native),
         Err(stop @ Stop::Said { exit: Exit::Usage | Exit::Unknown, .. }) => return Err(stop),
-        Err(stop) if args.run == elysia_engine::backup::catalogue::LATEST => return Err(stop),
+        Err(stop) if args.run == catalogue::LATEST => return Err(stop),
         Err(_) => (args.run.clone(), None, None),
     };
     // Only its owner notes that it was verified.
@@ -84,6 +86,16 @@ pub(super) async fn run(args: &VerifyArgs, target: &Target, printer: Printer) ->
         never = bar::show("bytes", bytes, look, printer) => match never {},
     };
     let findings = findings.map_err(|failure| stopped(&failure, &next))?;
+    // Whoever removes a run takes its manifest first.
+    if !findings.is_sound()
+        && bytes.is_some()
+        && matches!(catalogue::look(&store, &run).await, Ok(State::Unfinished(_)))
+    {
+        return Err(Stop::unknown(format!("run {run} was removed while it was read"), next));
+    }
+    if let Some(unread) = unread(&findings) {
+        return Err(Stop::unknown(unread, "add --key-file FILE, with the key that it was written with"));
+    }
     let text = match args.output {
         Output::Table => render(&run, &findings, depth),
         output => {
@@ -97,10 +109,34 @@ pub(super) async fn run(args: &VerifyArgs, target: &Target, printer: Printer) ->
     if let Some(native) = native.filter(|_| findings.is_sound()) {
         printer.note(&told_of_native(native.hashed));
     }
+    if findings.is_sound()
+        && let Ok(Ok(Some(judged))) = judged::of_run(&store, &run).await
+    {
+        printer.note(&still_noted(&run, &judged, &args.store));
+    }
     if let Some(owner) = &owner {
         noted(&store, owner).await;
     }
     Ok(if findings.is_sound() { Exit::Healthy } else { Exit::Fault })
+}
+
+/// Why nothing is known of a run: whoever lacks its key has read nothing of it.
+pub(super) fn unread(findings: &Findings) -> Option<String> {
+    let first = findings.faults.first()?;
+    findings.faults.iter().all(Fault::is_of_key).then(|| format!("nothing is known of it: {first}"))
+}
+
+/// What is not taken back of a run that was found damaged before, and is sound now.
+pub(super) fn still_noted(run: &str, judged: &Judged, store: &StoreArgs) -> String {
+    if !judged.is_damaged {
+        return String::new();
+    }
+    format!(
+        "It was found damaged before, and stays noted so: it is no verified run, `latest` passes over it, nothing is built on it,\n\
+         and retention stops at it until it is removed: kubectl elysia backup rm {} {}\n",
+        plain(run),
+        plain(&store.again())
+    )
 }
 
 /// What such a verification does not say.

@@ -32,6 +32,15 @@ pub(in super::super) fn unasked(conflict: Conflict, makes_class: bool, has_writt
     }
 }
 
+/// Whether objects are put into a collection that is there, be it beside others. Into one that is protected nobody puts any
+/// unasked, as the operator does not; one that goes on was agreed to when it began.
+pub(in super::super) fn fills(conflict: Conflict, makes_class: bool, has_written: bool) -> bool {
+    match conflict {
+        Conflict::Fail => false,
+        Conflict::Skip | Conflict::Overwrite | Conflict::Merge => !makes_class && !has_written,
+    }
+}
+
 /// Overwriting and merging change what is there: a person who knows how much that is types the number.
 pub(super) async fn consent(
     args: &RestoreArgs,
@@ -40,14 +49,17 @@ pub(super) async fn consent(
     way: &Way,
     printer: Printer,
 ) -> Result<Consent, Stop> {
-    if let Some(consent) = unasked(work.conflict, plan.class.is_some(), plan.receipt.has_written()) {
-        return Ok(consent);
-    }
-    if let Some(pattern) = way.protection(&work.into).filter(|_| !args.override_protection) {
+    let (makes_class, has_written) = (plan.class.is_some(), plan.receipt.has_written());
+    if fills(work.conflict, makes_class, has_written)
+        && let Some(pattern) = way.protection(&work.into).filter(|_| !args.override_protection)
+    {
         return Err(Stop::refused(
             format!("{} is protected by {pattern}; nothing was changed", work.into),
             "add --override-protection if you are sure",
         ));
+    }
+    if let Some(consent) = unasked(work.conflict, makes_class, has_written) {
+        return Ok(consent);
     }
     let (objects, blind) = count(way, &work.into).await;
     if objects == Some(0) && blind.is_empty() {

@@ -13,6 +13,7 @@
 mod ground;
 #[cfg(test)]
 pub(crate) mod memory;
+mod references;
 mod scratch;
 
 use elysia_core::backup::ledger::DrilledCollection;
@@ -22,7 +23,6 @@ use elysia_engine::backup::layout;
 use elysia_engine::backup::manifest::{Manifest, RunMode};
 use elysia_engine::backup::opened::OpenRun;
 use elysia_engine::backup::ports::{Store, Target as _};
-use elysia_engine::backup::references::References;
 use elysia_engine::backup::restore::{self, Blocker, Conflict, RestoreError, Restorer};
 use elysia_engine::backup::seal::Key;
 use elysia_engine::backup::transform::{Select, Step};
@@ -33,6 +33,7 @@ use elysia_engine::ports::{Clock as _, PortError};
 use elysia_engine::retry::{Retry, Stop};
 
 pub(crate) use self::ground::{Ground, WeaviateGround};
+use self::references::Led;
 pub(crate) use self::scratch::{NAME_LETTERS, Scratch, is_scratch};
 use self::scratch::{Receipts, ScratchTarget};
 use super::failure::Failure;
@@ -153,7 +154,7 @@ impl<S: Store, G: Ground> Rehearsal<'_, S, G> {
                 return Err(Failure::permanent(message).into());
             }
         }
-        let order = self.order(name, &scratch.name).await?;
+        let (order, led) = self.order(name, &scratch.name).await?;
         let target = ScratchTarget::new(self.ground.target(&scratch.name), scratch.mark());
         let receipts = Receipts::default();
         let restorer = Restorer {
@@ -165,7 +166,9 @@ impl<S: Store, G: Ground> Rehearsal<'_, S, G> {
             progress: self.progress,
             order: &order,
         };
-        restorer.restore().await.map_err(restore_ended)?;
+        if let Err(error) = restorer.restore().await {
+            return Err(self.unrestored(error, name, &led).await?);
+        }
         let Closeness { sample, searches, minimum_overlap: _ } = self.closeness;
         let drill = Drill {
             store: self.store,
@@ -186,8 +189,30 @@ impl<S: Store, G: Ground> Rehearsal<'_, S, G> {
         Ok(found)
     }
 
-    /// What is restored: all of it, but for tenants that the run left out.
-    async fn order(&self, collection: &str, into: &str) -> Result<restore::Order, Ended> {
+    /// Why a restore ended. What is refused says nothing of the run where a collection that references lead to went meanwhile.
+    async fn unrestored(&self, error: RestoreError, collection: &str, led: &Led) -> Result<Ended, Failure> {
+        let may_be_gone = match &error {
+            RestoreError::Unlinked { .. } | RestoreError::Blocked(_) => true,
+            RestoreError::Port(error) => !error.retryable,
+            RestoreError::Damaged(_)
+            | RestoreError::Undecodable { .. }
+            | RestoreError::Unconverted(_)
+            | RestoreError::Refused { .. }
+            | RestoreError::Waits { .. }
+            | RestoreError::Stored(_)
+            | RestoreError::Stopped => false,
+        };
+        if may_be_gone && let Some(gone) = self.gone(&led.targets).await? {
+            let message =
+                format!("collection {gone}, to which references of {collection} lead, was taken away meanwhile");
+            return Ok(Failure { message, is_permanent: false }.into());
+        }
+        Ok(restore_ended(error))
+    }
+
+    /// What is restored: all of it, but for tenants that the run left out, properties of which servers make other values as
+    /// they are written, and references that cannot be restored here.
+    async fn order(&self, collection: &str, into: &str) -> Result<(restore::Order, Led), Ended> {
         let run = &self.manifest.run;
         let opened = OpenRun::open(self.store, run, self.key).await.map_err(Failure::from)?;
         let opened = opened.map_err(fault_ended)?;
@@ -199,7 +224,9 @@ impl<S: Store, G: Ground> Rehearsal<'_, S, G> {
             let held = index.tenants.iter().flatten().filter(|tenant| tenant.contents.is_some());
             held.map(|tenant| tenant.name.clone()).collect()
         });
-        Ok(restore::Order {
+        let led = self.led(collection, &index.schema).await.map_err(Failure::from)?;
+        let left_out = led.left_out.iter().cloned().chain(hashed(&index.schema));
+        let order = restore::Order {
             run: run.clone(),
             collection: collection.to_owned(),
             into: into.to_owned(),
@@ -207,7 +234,7 @@ impl<S: Store, G: Ground> Rehearsal<'_, S, G> {
             factor: self.factor,
             shards: None,
             select: Select { tenants, ..Select::default() },
-            transform: restorable(&index.schema),
+            transform: left_out.map(|property| Step::Drop { property }).collect(),
             key: self.key.cloned(),
             receipt: layout::receipt("drill"),
             target: String::new(),
@@ -218,7 +245,8 @@ impl<S: Store, G: Ground> Rehearsal<'_, S, G> {
             // They lead to the collection itself.
             aliases: false,
             retry: self.retry,
-        })
+        };
+        Ok((order, led))
     }
 
     fn judged(&self, row: DrilledCollection, found: &ReadBack) -> DrilledCollection {
@@ -255,14 +283,6 @@ impl<S: Store, G: Ground> Rehearsal<'_, S, G> {
             ..row
         }
     }
-}
-
-/// What is left out on both sides: references, which lead to collections that need not be there, and to tenants' objects
-/// that servers would look for; and properties of which servers make other values as they are written.
-fn restorable(class: &serde_json::Value) -> Vec<Step> {
-    let references = References::of_class(class);
-    let references = references.targets().map(|(property, _)| property.to_owned());
-    references.chain(hashed(class)).map(|property| Step::Drop { property }).collect()
 }
 
 /// As it is told: rounded up, so that none is 0 that is not.
