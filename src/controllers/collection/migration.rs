@@ -19,7 +19,7 @@ use super::super::feed::jobs;
 use super::super::restore::chosen;
 use super::super::store_jobs::{self, Doing};
 use super::notebook::{self, Place};
-use super::{claims, emptiness};
+use super::{claims, emptiness, fresh};
 use crate::effects::{EffectError, kubernetes, migration as effects, weaviate};
 use crate::worker::backup::drill::is_scratch;
 use crate::worker::copy::COPY_WORK_VARIABLE;
@@ -224,9 +224,19 @@ pub(super) async fn act(
             if let Some(rival) = claims::claimant(object, &journal.from, context) {
                 return Err(EffectError::Changed(format!("{rival} claims {} by now", journal.from)));
             }
+            removes_still(journal, spec, context).await?;
             effects::remove_former(common, &clients.nodes, journal, || context.leading.is_certain()).await
         }
     }
+}
+
+/// Whether the class that was migrated from is still to be deleted, by what the API server says now.
+async fn removes_still(journal: &Journal, spec: &CollectionSpec, context: &Context) -> Result<(), EffectError> {
+    let object = fresh::standing(spec, context).await?;
+    let now = CollectionSpec::validate(&object).map_err(EffectError::Changed)?;
+    let protection = fresh::protection(&now, context).await?;
+    let why = journal.keeps_former(&now, protection.as_deref(), (context.now)());
+    why.map_or(Ok(()), |why| Err(EffectError::Changed(format!("{} stays: {why}", journal.from))))
 }
 
 /// Makes the Job of the present order.

@@ -153,6 +153,12 @@ fn a_shard_that_a_person_made_read_only_stays_so() {
     let mut one = frozen(&[]);
     one.insert("a".to_owned(), Some(vec!["t".to_owned()]));
     check_journal(&two, class(), &look(one), 1, "Freeze, read-only before: []");
+    for (cursor, own) in
+        [(Cursor::AutoSchemaOff, 0), (Cursor::TenantCreationOff, 0), (Cursor::Freeze, 2), (Cursor::Delete, 2)]
+    {
+        let called_off = Journal { cursor, ..two.clone() }.at(Cursor::Thaw, Timestamp::UNIX_EPOCH);
+        assert_eq!(called_off.own_shards().len(), own, "{cursor:?}");
+    }
     let thawing = Journal { read_only_before: vec!["t".to_owned()], cursor: Cursor::Thaw, ..two };
     assert_eq!(thawing.own_shards(), ["s"]);
     check_journal(&thawing, class(), &look(frozen(&["s", "t"])), 1, "Thaw!");

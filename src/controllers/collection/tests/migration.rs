@@ -6,10 +6,11 @@ mod tenants;
 mod versions;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use elysia_api::{ElysiaCollection, WeaviateCluster, names};
 use elysia_core::copy::ledger::{Compared, CopyLedger, Stage};
-use elysia_testkit::kubernetes::Fate;
+use elysia_testkit::kubernetes::{Fate, KubernetesApi};
 use insta::assert_snapshot;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -425,6 +426,47 @@ async fn the_old_class_goes_after_its_window_and_no_other_of_its_name() {
     advance(73 * 3600);
     world.step().await;
     assert!(world.weaviate.class("Articles").is_some(), "it is another one: its shards are others");
+}
+
+/// The cache of the operator is a moment behind, and the old class may be what somebody has just decided to need.
+#[tokio::test]
+async fn what_is_said_in_the_last_moment_keeps_the_old_class() {
+    type Meddling = (&'static str, fn(&KubernetesApi));
+    fn edit(api: &KubernetesApi, change: impl FnOnce(&mut Value)) {
+        api.edit::<ElysiaCollection>(NAMESPACE, "articles", change);
+    }
+    let meddlings: [Meddling; 5] = [
+        ("nothing", |_| {}),
+        ("paused", |api| {
+            edit(api, |object| object["metadata"]["annotations"] = json!({names::PAUSED_ANNOTATION: "true"}));
+        }),
+        ("a longer window", |api| edit(api, |object| object["spec"]["migration"]["rollbackWindow"] = "100h".into())),
+        ("no window", |api| {
+            edit(api, |object| drop(object["spec"]["migration"].as_object_mut().unwrap().remove("rollbackWindow")));
+        }),
+        ("gone", |api| api.remove::<ElysiaCollection>(NAMESPACE, "articles")),
+    ];
+    for (what, meddle) in meddlings {
+        let mut world = aliased(&manual()).await;
+        world.declare(Some("text2vec-openai"));
+        world.until("Kept").await;
+        advance(73 * 3600);
+        let (api, is_said) = (world.api.clone(), AtomicBool::new(false));
+        world.fuse.watch(move |_| {
+            if !is_said.swap(true, Ordering::Relaxed) {
+                meddle(&api);
+            }
+        });
+        world.step().await;
+        assert_eq!(world.weaviate.class("Articles").is_none(), what == "nothing", "{what}");
+    }
+    let mut world = aliased(&manual()).await;
+    world.declare(Some("text2vec-openai"));
+    world.until("Kept").await;
+    world.weaviate.seed_class(&json!({"class": "Books", "properties": [{"name": "of", "dataType": ["Articles"]}]}));
+    advance(73 * 3600);
+    world.step().await;
+    assert!(world.weaviate.class("Articles").is_some(), "references lead to it");
 }
 
 #[tokio::test]

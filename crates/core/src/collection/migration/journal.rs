@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Tenants;
+use crate::collection::CollectionSpec;
 use crate::collection::recreate::Target;
 use crate::fingerprint;
 
@@ -278,6 +279,20 @@ impl Journal {
     pub fn own_shards(&self) -> Vec<String> {
         let before = self.read_only_before.as_deref().unwrap_or_default();
         self.shards.iter().filter(|shard| !before.contains(shard)).cloned().collect()
+    }
+
+    /// Why the class that was migrated from is not to be deleted, by what its object and a protection of the name say now.
+    pub fn keeps_former(&self, spec: &CollectionSpec, protection: Option<&str>, now: Timestamp) -> Option<String> {
+        if spec.paused {
+            return Some("elysia.dev/paused was set".to_owned());
+        }
+        if let Some(pattern) = protection {
+            return Some(format!("{pattern} protects it"));
+        }
+        let window = spec.migration.as_ref().and_then(|wanted| wanted.window);
+        let is_over =
+            window.zip(self.switched_at).is_some_and(|(window, switched)| now.duration_since(switched) >= window);
+        (!is_over).then(|| "spec.migration.rollbackWindow is another by now, and not over".to_owned())
     }
 
     /// The history with this migration behind it.

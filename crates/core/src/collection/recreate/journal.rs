@@ -185,7 +185,12 @@ impl Journal {
     /// The same journal, further on.
     #[must_use]
     pub fn at(&self, cursor: Cursor, now: Timestamp) -> Self {
-        Self { cursor, since: now, ..self.clone() }
+        let mut next = Self { cursor, since: now, ..self.clone() };
+        if cursor == Cursor::Thaw && self.cursor < Cursor::Freeze {
+            // Nothing was frozen yet: what is read-only is a person's, and stays so.
+            next.read_only_before = self.shards();
+        }
+        next
     }
 
     /// The shards that were frozen by this journal, and are thawed by it.
