@@ -6,7 +6,7 @@ pub use tenants::{hold_tenants, release, release_tenants, rest_tenants, tenants,
 
 use std::collections::BTreeMap;
 
-use elysia_core::collection::migration::{Journal, are_the_same, leading_to};
+use elysia_core::collection::migration::{Journal, are_the_same};
 use elysia_weaviate::{Client, ReplicationState, WeaviateError};
 
 use super::{EffectError, proof};
@@ -94,7 +94,8 @@ pub async fn are_of_the_switch(client: &Client, journal: &Journal) -> Result<(),
 
 /// Deletes the class that was migrated from, if right now the alias leads to the new one, and both are the very classes of
 /// the switch: the names of their shards, which the servers drew when they were made, are the journal's. What was written to
-/// it since, what references lead to, what a backup or a copy reads, and what a node cannot be seen to refuse writes to, stays.
+/// it since, what a backup or a copy reads, and what a node cannot be seen to refuse writes to, stays. Whether references lead to
+/// it is looked at before: here is not known which classes are those of drills.
 pub async fn remove_former(
     client: &Client,
     nodes: &BTreeMap<String, Client>,
@@ -113,10 +114,6 @@ pub async fn remove_former(
     }
     if !client.aliases(from).await.map_err(error)?.is_empty() {
         return refused("another alias leads to it");
-    }
-    let classes = client.classes().await.map_err(error)?;
-    if let Some(property) = leading_to(from, &classes).first() {
-        return refused(&format!("references of {property} lead to it"));
     }
     let later = |why: &str| Err(EffectError::Changed(format!("{what}: {why}; it is tried again")));
     match client.backup_in_progress().await.map_err(error)? {

@@ -106,16 +106,17 @@ impl WeaviateSink {
         Ok(refusals)
     }
 
-    /// Adds references to objects of a tenant, in this order; names those objects of which one was refused. After an error
-    /// any of them may have been added.
+    /// Adds references to objects of a tenant, in this order, confirmed by so many replicas, those of this sink by default;
+    /// names those objects of which one was refused. After an error any of them may have been added.
     pub(super) async fn link_in(
         &self,
         tenant: Option<&str>,
         references: &[NewReference<'_>],
+        consistency: Option<Consistency>,
     ) -> Result<Vec<Refusal>, PortError> {
-        let (class, consistency) = (self.class.as_str(), self.consistency);
+        let (class, consistency) = (self.class.as_str(), consistency.unwrap_or(self.consistency));
         let mut refusals = Vec::new();
-        for some in references.chunks(REFERENCES) {
+        for some in calls_of(references) {
             let add = |node: Client| async move { node.add_references(class, tenant, some, consistency).await };
             let refused = self.nodes.once(add).await?;
             let named =
@@ -261,6 +262,23 @@ pub(super) fn port(error: &WeaviateError) -> PortError {
     PortError { category: category(error.category()), retryable: error.retryable(), message: chain(error) }
 }
 
+/// References of one call each. Those of one object go together as far as they can: a replica that misses a call has all of them
+/// or none, and what it lacks shows by the time of its last change.
+fn calls_of<'a, 'b>(references: &'a [NewReference<'b>]) -> Vec<&'a [NewReference<'b>]> {
+    let mut calls = Vec::new();
+    let mut rest = references;
+    while !rest.is_empty() {
+        let most = REFERENCES.min(rest.len());
+        let is_first_of_its_object =
+            |at: &usize| rest.get(*at).is_none_or(|next| rest.get(at - 1).is_none_or(|before| before.id != next.id));
+        let end = (1..=most).rev().find(is_first_of_its_object).unwrap_or(most);
+        let (call, behind) = rest.split_at(end);
+        calls.push(call);
+        rest = behind;
+    }
+    calls
+}
+
 /// A shard that is frozen, for a proof or a backup, is thawed again: unlike a disk that is full, but that shows only
 /// after a while.
 fn refusal(error: &ObjectError) -> PortError {
@@ -282,5 +300,27 @@ fn category(category: ErrorCategory) -> Category {
         ErrorCategory::Timeout => Category::Timeout,
         ErrorCategory::Validation => Category::Validation,
         ErrorCategory::Unknown => Category::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_of_one_object_go_together() {
+        for (lists, wanted) in [
+            (vec![], vec![]),
+            (vec![3, 2], vec![5]),
+            (vec![REFERENCES], vec![REFERENCES]),
+            (vec![REFERENCES - 1, 2, 1], vec![REFERENCES - 1, 3]),
+            // Longer than a call.
+            (vec![1, REFERENCES + 5, 2], vec![1, REFERENCES, 7]),
+        ] {
+            let ids = lists.iter().enumerate().flat_map(|(at, count)| vec![Uuid::from_u128(at as u128); *count]);
+            let all: Vec<_> = ids.map(|id| NewReference { id, property: "by", beacon: "" }).collect();
+            let found: Vec<usize> = calls_of(&all).into_iter().map(<[_]>::len).collect();
+            assert_eq!(found, wanted, "{lists:?}");
+        }
     }
 }

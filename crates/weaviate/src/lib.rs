@@ -60,6 +60,7 @@ mod grpc;
 mod objects;
 mod probe;
 mod references;
+mod refusals;
 mod replica;
 mod replication;
 mod rest;

@@ -13,7 +13,7 @@ use crate::error::{Call, WeaviateError};
 use crate::grpc::ObjectError;
 use crate::objects::{Consistency, Page, ascending};
 use crate::rest::{Rest, or_default};
-use crate::words;
+use crate::{refusals, words};
 
 /// One reference that is to be added.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -125,7 +125,9 @@ impl Client {
     }
 
     /// `POST /v1/batch/references`: adds references behind those that are there, in this order; names those that were
-    /// refused, ascending. **Not safe to send again** after a lost answer: they would be there twice. Look first.
+    /// refused, ascending. **Not safe to send again** after a lost answer: they would be there twice. Look first. Nor are
+    /// those that were refused: where a shard cannot be written, all are named, and those of other shards were added (module
+    /// `refusals`).
     pub async fn add_references(
         &self,
         class: &str,
@@ -147,7 +149,8 @@ impl Client {
             return Err(WeaviateError::Malformed { call, reason });
         }
         let refused = added.into_iter().enumerate().filter(|(_, added)| added.result.status != "SUCCESS");
-        Ok(refused.map(|(index, added)| ObjectError { index, message: told(added.result.errors) }).collect())
+        let refused = refused.map(|(index, added)| ObjectError { index, message: told(added.result.errors) });
+        Ok(refusals::of_all(refused.collect(), references.len()))
     }
 }
 

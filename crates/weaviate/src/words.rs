@@ -56,6 +56,35 @@ const TEXTS: [(&str, Meaning); 24] = [
     ("parse as time array", Meaning::Replicas),
 ];
 
+/// Words of 1.38.2 that may speak for all that a batch has for one shard, besides those of a read-only one: see the module
+/// `refusals`. Lower case.
+const OF_SHARD: [&str; 9] = [
+    // `adapters/repos/db/shard_lazyloader.go`, `Load`: its memory, its turn, itself.
+    "cannot load shard",
+    "permit to load shard",
+    "unable to load shard",
+    // `adapters/repos/db/index.go`, `initShard` and `getOptInitLocalShard`; `shard.go`, `errAlreadyShutdown`.
+    "init shard",
+    "init local shard",
+    "is protected for backup",
+    "already shut or dropped",
+    // There, `getShardForDirectLocalOperation`.
+    "wait for schema version",
+    // There, `putObjectBatch`: a panic. Also of one object, by `shard_write_batch_objects.go`; both are the server's fault.
+    "an unexpected error occurred",
+];
+
+/// Whether a refusal with these words may be that of a whole shard, though one item of a batch bears it.
+pub(crate) fn is_of_shard(message: &str) -> bool {
+    meaning(message) == Meaning::ReadOnly || is_unopened(message)
+}
+
+/// Whether a shard could not be used at all, whatever it was sent.
+fn is_unopened(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    OF_SHARD.iter().any(|text| message.contains(text))
+}
+
 /// What these words mean.
 pub(crate) fn meaning(message: &str) -> Meaning {
     let message = message.to_ascii_lowercase();
@@ -66,17 +95,20 @@ pub(crate) fn meaning(message: &str) -> Meaning {
 pub(crate) fn object_retryable(message: &str) -> bool {
     match meaning(message) {
         Meaning::NoLeader | Meaning::Memory | Meaning::Replicas | Meaning::Timeout => true,
-        Meaning::ReadOnly | Meaning::Plain => false,
+        Meaning::ReadOnly => false,
+        Meaning::Plain => is_unopened(message),
     }
 }
 
 /// The category of the words with which one object of a batch was refused. Words that nobody knows are about the
-/// object: Weaviate's validation has hundreds of texts, its failures have few.
+/// object: Weaviate's validation has hundreds of texts, its failures have few. A shard that could not be used is not the
+/// object's fault: all that came with it would be rejected.
 pub(crate) fn object_category(message: &str) -> ErrorCategory {
     match meaning(message) {
         Meaning::NoLeader | Meaning::ReadOnly | Meaning::Replicas => ErrorCategory::Weaviate,
         Meaning::Memory => ErrorCategory::Memory,
         Meaning::Timeout => ErrorCategory::Timeout,
+        Meaning::Plain if is_unopened(message) => ErrorCategory::Weaviate,
         Meaning::Plain => ErrorCategory::Validation,
     }
 }
@@ -143,6 +175,30 @@ mod tests {
         ];
         for (text, wanted) in cases {
             assert_eq!(meaning(text), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_shard_that_cannot_be_used_is_no_fault_of_an_object() {
+        use ErrorCategory::{Memory, Timeout, Validation, Weaviate};
+        for (text, of_shard, retryable, category) in [
+            ("store is read-only due to: manually set by user", true, false, Weaviate),
+            ("memory pressure: cannot load shard: not enough memory mappings", true, true, Memory),
+            ("acquiring permit to load shard: context deadline exceeded", true, true, Timeout),
+            ("Unable to load shard XyZ: no space left on device", true, true, Weaviate),
+            ("init shard XyZ of index articles: no space left on device", true, true, Weaviate),
+            ("get/init local shard \"XyZ\", no shutdown: shard shutdown in progress", true, true, Weaviate),
+            ("shard \"XyZ\" is protected for backup, activation blocked", true, true, Weaviate),
+            ("already shut or dropped", true, true, Weaviate),
+            ("wait for schema version 7: context deadline exceeded", true, true, Timeout),
+            ("an unexpected error occurred: runtime error: index out of range", true, true, Weaviate),
+            ("broadcast: cannot reach enough replicas", false, true, Weaviate),
+            ("cannot process batch: not enough memory", false, true, Memory),
+            ("class \"Articles\" not found in schema", false, false, Validation),
+            ("invalid integer property 'whole'", false, false, Validation),
+        ] {
+            let judged = (is_of_shard(text), object_retryable(text), object_category(text));
+            assert_eq!(judged, (of_shard, retryable, category), "{text}");
         }
     }
 

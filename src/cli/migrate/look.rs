@@ -200,14 +200,14 @@ struct Change {
 }
 
 impl Outlook {
-    /// From the class as it is live, and what is known of the servers.
+    /// From the class as it is live, and what is known of the servers. `all`: their classes, without those of drills.
     pub(super) fn of(
         object: &ElysiaCollection,
         settings: &Map<String, Value>,
         (name, class): (&str, &Value),
         (version, nodes): (Option<ServerVersion>, usize),
         protection: Option<&str>,
-        leading: &[String],
+        all: &[Value],
     ) -> Self {
         let measure = Measure { version, policy: &object.spec.drift_policy };
         let steps = object.spec.migration.as_ref().map_or(&[][..], |migration| &migration.transform);
@@ -229,8 +229,9 @@ impl Outlook {
             obstacles.extend(migration::transform::contradiction(settings, steps));
             obstacles.extend(unfit("spec.migration.transform", class, steps));
             let made = migration::with_left_properties(wanted, class, steps);
-            obstacles.extend(migration::leads_to_itself(&object.spec.collection, &made));
-            obstacles.extend(migration::led_from(name, leading));
+            let nowhere = || migration::leads_nowhere(&made, all);
+            obstacles.extend(migration::leads_to_itself(&object.spec.collection, &made).or_else(nowhere));
+            obstacles.extend(migration::led_from(name, &migration::leading_to(name, all)));
             obstacles.extend(uncopied(class, &made));
             if let Some(pattern) = protection {
                 obstacles.push(format!("{pattern} protects it"));
@@ -341,8 +342,8 @@ pub(super) async fn validate(args: &ValidateArgs, session: &Session) -> Result<E
     let mut all = opened.common.classes().await.map_err(|error| Stop::unknown(chain(&error), ""))?;
     // What a restore drill lets lead there is gone when the drill is.
     all.retain(|class| !is_scratch(class));
-    let (protection, leading) = (opened.spec.protection(&name), migration::leading_to(&name, &all));
-    let mut outlook = Outlook::of(&object, &settings, (&name, &class), (version, nodes), protection, &leading);
+    let protection = opened.spec.protection(&name);
+    let mut outlook = Outlook::of(&object, &settings, (&name, &class), (version, nodes), protection, &all);
     outlook.obstacles.extend(refused);
     let text = match args.output {
         Output::Table => outlook.render(),

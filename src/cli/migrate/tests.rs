@@ -79,19 +79,13 @@ fn where_it_stands() {
 #[test]
 fn what_other_settings_would_change() {
     let class = json!({"class": "Articles", "vectorizer": "none", "description": "old"});
-    let leading = ["Books.of".to_owned()];
+    let books = json!({"class": "Books", "properties": [{"name": "of", "dataType": ["Articles"]}]});
     let of = |migration: Option<Value>, settings: Value, version: u32, nodes: usize| {
-        let leading = if nodes == 0 { &leading[..] } else { &[] };
+        let all = if nodes == 0 { std::slice::from_ref(&books) } else { &[] };
         let settings: Map<String, Value> = settings.as_object().unwrap().clone();
         let version = Some(ServerVersion::minor(version));
-        let outlook = Outlook::of(
-            &object(migration, &json!({})),
-            &settings,
-            ("Articles", &class),
-            (version, nodes),
-            None,
-            leading,
-        );
+        let outlook =
+            Outlook::of(&object(migration, &json!({})), &settings, ("Articles", &class), (version, nodes), None, all);
         (bare(&outlook.render()), outlook.exit())
     };
     let (text, exit) = of(declared(), json!({"vectorizer": "text2vec-openai", "description": "new"}), 38, 3);
@@ -114,6 +108,10 @@ fn what_other_settings_would_change() {
     ] {
         assert!(text.contains(what), "{what}\n{text}");
     }
+    let by = |to: &str| json!({"vectorizer": "x", "properties": [{"name": "by", "dataType": [to]}]});
+    let (text, exit) = of(declared(), by("Authors"), 38, 3);
+    assert_eq!(exit, Exit::Fault);
+    assert!(text.contains("references of property by lead to class Authors, and there is no class"), "{text}");
     assert!(of(None, json!({}), 38, 3).0.ends_with("nothing changes\n"));
     let script = |source: &str| {
         let migration = json!({"alias": "Live", "transform": [{"script": {"source": source}}]});

@@ -124,13 +124,12 @@ pub(super) async fn look(
     look.rival = claims::claimant(object, &name, context);
     if let (true, Sight::Seen(Some(class))) = (begins, live) {
         look.unfit = steps::unfit("spec.migration.transform", class, spec.steps());
-        look.uncopied = uncopied(class, &migration::target_class(spec, class, &name));
-        // What a restore drill lets lead there is gone when the drill is.
-        let leading = |mut classes: Vec<Value>| {
-            classes.retain(|class| !is_scratch(class));
-            migration::leading_to(&spec.collection, &classes)
-        };
-        look.led_from = Some(sight(clients.common.classes().await).map(leading));
+        let made = migration::target_class(spec, class, &name);
+        let classes = sight(clients.common.classes().await).map(lasting);
+        let is_made = other == Sight::Seen(None);
+        let nowhere = || migration::leads_nowhere(&made, classes.seen().filter(|_| is_made)?);
+        look.uncopied = uncopied(class, &made).or_else(nowhere);
+        look.led_from = Some(classes.map(|classes| migration::leading_to(&spec.collection, &classes)));
     }
     if wants.other_shards {
         look.other_shards = Some(sight(effects::shard_names(&clients.common, &name).await));
@@ -169,6 +168,12 @@ pub(super) async fn look(
         let ledger = names::copy_ledger(&spec.name);
         look.ledger = store_jobs::beside::<CopyLedger>(&spec.namespace, &ledger, &spec.uid, context).await.ledger;
     }
+}
+
+/// Classes without those of restore drills, which are gone when the drill is, and what they lead to with them.
+fn lasting(mut classes: Vec<Value>) -> Vec<Value> {
+    classes.retain(|class| !is_scratch(class));
+    classes
 }
 
 /// Carries out one act.
@@ -224,19 +229,33 @@ pub(super) async fn act(
             if let Some(rival) = claims::claimant(object, &journal.from, context) {
                 return Err(EffectError::Changed(format!("{rival} claims {} by now", journal.from)));
             }
-            removes_still(journal, spec, context).await?;
+            removes_still(journal, spec, clients, context).await?;
             effects::remove_former(common, &clients.nodes, journal, || context.leading.is_certain()).await
         }
     }
 }
 
-/// Whether the class that was migrated from is still to be deleted, by what the API server says now.
-async fn removes_still(journal: &Journal, spec: &CollectionSpec, context: &Context) -> Result<(), EffectError> {
+/// Whether the class that was migrated from is still to be deleted, by what the API server says now, and by where references
+/// lead.
+async fn removes_still(
+    journal: &Journal,
+    spec: &CollectionSpec,
+    clients: &ClusterClients,
+    context: &Context,
+) -> Result<(), EffectError> {
+    let Journal { from, to, .. } = journal;
+    let what = format!("delete {from}, which was migrated to {to}");
+    let classes = clients.common.classes().await.map_err(EffectError::weaviate(what.clone()))?;
+    if let Some(property) = migration::leading_to(from, &lasting(classes)).first() {
+        return Err(EffectError::Refused(format!(
+            "{what}: references of {property} lead to it; it is left to a person"
+        )));
+    }
     let object = fresh::standing(spec, context).await?;
     let now = CollectionSpec::validate(&object).map_err(EffectError::Changed)?;
     let protection = fresh::protection(&now, context).await?;
     let why = journal.keeps_former(&now, protection.as_deref(), (context.now)());
-    why.map_or(Ok(()), |why| Err(EffectError::Changed(format!("{} stays: {why}", journal.from))))
+    why.map_or(Ok(()), |why| Err(EffectError::Changed(format!("{from} stays: {why}"))))
 }
 
 /// Makes the Job of the present order.

@@ -81,6 +81,19 @@ pub(super) fn differing(listings: &[Listing], reach: Option<Uuid>) -> Vec<Uuid> 
     rows(listings, reach).into_iter().filter(|(_, row)| !is_alike(row)).map(|(id, _)| id).collect()
 }
 
+/// Those of these ids that two nodes hold with different contents. Weaviate repairs the older one by the time of the last change;
+/// of two that bear the same time it repairs none.
+pub(super) fn unlike(listings: &[Listing], reach: Option<Uuid>, before: &[Uuid]) -> Vec<Uuid> {
+    if before.is_empty() {
+        return Vec::new();
+    }
+    let is_unlike = |id: &Uuid, row: &[Option<&Seen>]| {
+        let held: Vec<Option<&Seen>> = row.iter().copied().flatten().map(Some).collect();
+        before.binary_search(id).is_ok() && !is_alike(&held)
+    };
+    rows(listings, reach).into_iter().filter(|(id, row)| is_unlike(id, row)).map(|(id, _)| id).collect()
+}
+
 /// The objects of a page, of each the newest that any node has; and what the nodes differ in, if they did so before.
 pub(super) fn judge(
     mut listings: Vec<Listing>,
@@ -198,6 +211,7 @@ mod tests {
         let Difference { held, lacking, otherwise, .. } = &note.first[0];
         assert_eq!((held.join(" "), lacking.join(" "), otherwise.join(" ")), ("b".into(), "a c".into(), String::new()));
         assert_eq!(reach(&all[2..]), None);
+        assert!(unlike(&all, reach(&all), &differing).is_empty(), "what one lacks is late");
     }
 
     #[test]
@@ -207,6 +221,7 @@ mod tests {
         let all = [old, new];
         let differing = differing(&all, None);
         assert_eq!(differing, [Uuid::from_u128(1)], "the same contents are the same, whatever time they bear");
+        assert_eq!((unlike(&all, None, &differing), unlike(&all, None, &[])), (differing.clone(), vec![]));
         let (objects, note) = judge(all.to_vec(), None, &differing, Some("t"));
         assert_eq!(objects[0].object.properties["text"], "new");
         assert_eq!((note.first[0].held.join(" "), note.first[0].otherwise.join(" ")), ("b".into(), "a".into()));

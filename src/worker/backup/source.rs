@@ -395,6 +395,7 @@ impl ObjectSource for WeaviateSource {
                 listings = self.listings(&class, stretch, &sides, true).await?;
                 reach = replicas::nearer(reach, replicas::reach(&listings));
             }
+            let unlike = replicas::unlike(&listings, reach, &differing);
             let (mut seen, mut replicas) = replicas::judge(listings, reach, &differing, stretch.tenant);
             seen.retain(|seen| stretch.until.is_none_or(|until| seen.object.id < until));
             replicas.compared = is_compared;
@@ -407,7 +408,7 @@ impl ObjectSource for WeaviateSource {
                 _ => {
                     let times = seen.iter().map(times).collect::<Result<_, _>>()?;
                     let objects = seen.into_iter().map(|seen| seen.object).collect();
-                    return Ok(Page { objects, times, replicas, is_last });
+                    return Ok(Page { objects, times, replicas, unlike, is_last });
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use elysia_engine::backup::ports::{Health, Named, Target, TenantState};
@@ -14,7 +15,6 @@ use elysia_weaviate::{
     has_named_vectors,
 };
 use serde_json::Value;
-use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tracing::warn;
 use uuid::Uuid;
@@ -34,6 +34,9 @@ const LEARN: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
 const LONGEST_POLL: Duration = Duration::from_millis(200);
 
+/// How long a majority has to do after a replica did not confirm: the others wait for it each time that it is asked.
+const MISSED: Duration = Duration::from_secs(60);
+
 /// What a shard that cannot be written says of itself.
 const READ_ONLY: &str = "READONLY";
 
@@ -44,18 +47,18 @@ pub(crate) struct WeaviateTarget {
     sink: WeaviateSink,
     /// Whether this process asked for the class: an answer may have been lost.
     has_asked: AtomicBool,
-    /// Whether the class has references; known once it is written into.
-    is_linked: OnceCell<bool>,
-    /// Whether every replica confirmed what was asked of all of them.
-    is_whole: AtomicBool,
+    /// Whether the class had references when it was looked at last.
+    is_linked: Mutex<Option<bool>>,
+    /// When a replica did not confirm what was asked of all of them.
+    missed: Mutex<Option<Instant>>,
 }
 
 impl WeaviateTarget {
     /// Writes are confirmed by a majority of replicas.
     pub(crate) fn new(ways: Ways, name: &str) -> Self {
         let sink = WeaviateSink::new(ways.common.clone(), ways.clients(), name, Consistency::Quorum);
-        let (has_asked, is_whole) = (AtomicBool::new(false), AtomicBool::new(true));
-        Self { ways, name: name.to_owned(), sink, has_asked, is_linked: OnceCell::new(), is_whole }
+        let has_asked = AtomicBool::new(false);
+        Self { ways, name: name.to_owned(), sink, has_asked, is_linked: Mutex::default(), missed: Mutex::default() }
     }
 
     pub(super) fn sink(&self) -> &WeaviateSink {
@@ -121,9 +124,23 @@ impl WeaviateTarget {
         }
     }
 
-    /// The properties of the class that are references now.
-    async fn references(&self) -> Result<References, PortError> {
-        Ok(self.class().await?.map(|class| References::of_class(&class)).unwrap_or_default())
+    /// Whether the class has references, as it was looked at last.
+    async fn is_linked(&self) -> Result<bool, PortError> {
+        let known = *lock(&self.is_linked);
+        match known {
+            Some(known) => Ok(known),
+            None => Ok(self.class().await?.is_some_and(|class| is_linked(&class))),
+        }
+    }
+
+    /// Whether every replica is asked to confirm: unless one of them did not a moment ago.
+    fn asks_all(&self) -> bool {
+        lock(&self.missed).is_none_or(|missed| missed.elapsed() >= MISSED)
+    }
+
+    fn misses(&self, error: &PortError) {
+        warn!(error = error.message, "not every replica can be written to: a majority has to do");
+        *lock(&self.missed) = Some(Instant::now());
     }
 
     async fn set(&self, tenants: &[String], activity_status: &ActivityStatus, is_new: bool) -> Result<(), PortError> {
@@ -159,7 +176,9 @@ enum News<'a> {
 
 impl Target for WeaviateTarget {
     async fn class(&self) -> Result<Option<Value>, PortError> {
-        self.ways.common.class(&self.name, SchemaRead::Leader).await.map_err(|error| port(&error))
+        let class = self.ways.common.class(&self.name, SchemaRead::Leader).await.map_err(|error| port(&error))?;
+        *lock(&self.is_linked) = class.as_ref().map(is_linked);
+        Ok(class)
     }
 
     async fn nodes(&self) -> Result<usize, PortError> {
@@ -316,17 +335,13 @@ impl Target for WeaviateTarget {
     }
 
     async fn put(&self, tenant: Option<&str>, objects: &[&Object]) -> Result<Vec<Refusal>, PortError> {
-        let is_linked = self.is_linked.get_or_try_init(async || Ok(!self.references().await?.is_empty())).await?;
         // References follow at once. A replica that a majority did not wait for may get them before their object: one was
         // seen without a reference half a minute later (1.38.2, journey `backup_references`).
-        if *is_linked && self.is_whole.load(Ordering::Relaxed) {
+        if self.is_linked().await? && self.asks_all() {
             match self.sink.put_at(tenant, objects, Consistency::All).await {
                 Ok(refusals) if refusals.is_empty() => return Ok(refusals),
                 Ok(_) => {}
-                Err(error) => {
-                    warn!(error = error.message, "not every replica can be written to: a majority has to do");
-                    self.is_whole.store(false, Ordering::Relaxed);
-                }
+                Err(error) => self.misses(&error),
             }
         }
         self.sink.put_in(tenant, objects).await
@@ -342,7 +357,16 @@ impl Target for WeaviateTarget {
             .flat_map(|object| references.of(object).map(move |it| (object.id, it)))
             .map(|(id, (property, beacon))| NewReference { id, property, beacon })
             .collect();
-        self.sink.link_in(tenant, &all).await
+        // Of references that one replica missed, and of later ones that it has, nobody could tell by the time of the last change.
+        if self.asks_all() {
+            // Whoever calls looks what is there before it adds any again, or writes the objects anew.
+            return self
+                .sink
+                .link_in(tenant, &all, Some(Consistency::All))
+                .await
+                .inspect_err(|error| self.misses(error));
+        }
+        self.sink.link_in(tenant, &all, None).await
     }
 
     async fn add_property(&self, property: &Value) -> Result<(), PortError> {
@@ -357,6 +381,14 @@ impl Target for WeaviateTarget {
         // What is written into a property that a node does not know yet is written over what is there.
         self.learned(News::Property(name)).await
     }
+}
+
+fn is_linked(class: &Value) -> bool {
+    !References::of_class(class).is_empty()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn has_property(class: &Value, name: &str) -> bool {

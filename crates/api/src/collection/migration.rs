@@ -20,7 +20,9 @@ pub struct Migration {
     pub alias: String,
     /// Whether the switch waits for a person: `Approve`, also when left out, waits for `elysia.dev/approve`; `Auto` switches
     /// as soon as everything is copied. The class that is left is kept in both cases. After an attempt that was stopped a
-    /// person is asked in any case, and before it goes back to a class that is kept.
+    /// person is asked in any case, and before it goes back to a class that is kept; where transformations may leave objects out;
+    /// and where a shard has one replica on servers before 1.38.10 or of 1.39.0: these answer a batch that they refuse, while
+    /// the shard is read-only, as written but for one object, so that its writers have to be stopped first.
     #[serde(default)]
     pub approval: MigrationApproval,
     /// How long the class that was migrated from is kept, read-only, for going back, e.g. `72h` or `7d`. It is deleted with

@@ -372,7 +372,7 @@ impl ObjectSource for MemoryCluster {
             let objects: Vec<Object> = within.take(self.page.max(1)).cloned().collect();
             let times = objects.iter().map(|object| times_of(object.id)).collect();
             let replicas = ReplicasNote { compared: true, ..ReplicasNote::default() };
-            Ok(Page { objects, times, replicas, is_last: false })
+            Ok(Page { objects, times, replicas, ..Page::default() })
         })?
     }
 

@@ -132,6 +132,9 @@ pub struct Page {
     pub times: Vec<Times>,
     /// What the replicas said of one another.
     pub replicas: ReplicasNote,
+    /// Ascending, those of which replicas hold different contents, also when they were asked a second time. What one lacks is
+    /// not among them: that is late, and servers bring it.
+    pub unlike: Vec<Uuid>,
     /// Whether the stretch is over with it, as far as the source knows: then it is not asked for one more.
     pub is_last: bool,
 }

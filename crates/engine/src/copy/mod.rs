@@ -258,16 +258,26 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
         self.begin(class.as_ref()).await?;
         self.put_to_rest().await?;
         let by_stamps = self.source.tells_times() && !transformation.drops_objects();
-        let kit = pass::Kit::new(transformation, &self.mirror_class().await?);
         while let Some(kind) = self.progress.with(|state| match &state.pass {
             Some(pass) => Some(pass.kind),
             None => next(state, self.order, by_stamps),
         })? {
+            // A class gets properties while it is copied.
+            let kit = pass::Kit::new(transformation.clone(), &self.mirror_class().await?);
+            let kind = self.resumed(kind, &kit)?;
             self.pass(&kit, kind).await?;
         }
         self.progress.with(|state| state.order_is_done = true)?;
         self.save().await?;
         self.progress.with(|state| state.clone())
+    }
+
+    /// What a pass does that goes on: one that was cut off may have left an object without its references, and by the times
+    /// alone it would be passed over. So the rest of it goes by contents.
+    fn resumed(&self, kind: Kind, kit: &pass::Kit) -> Result<Kind, CopyError> {
+        let is_begun = self.progress.with(|state| state.pass.is_some())?;
+        let by_contents = is_begun && kind == Kind::Stamps && !kit.references.is_empty();
+        Ok(if by_contents { Kind::Contents } else { kind })
     }
 
     /// Makes the target where there is none. That it will be made is noted before: what is found after a crash was made by

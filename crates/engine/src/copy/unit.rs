@@ -1,6 +1,6 @@
 //! One stretch of a pass: listed, compared, written and cleared, page by page.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -25,6 +25,13 @@ const FETCHED: usize = 100;
 const FETCHED_FIRST: usize = 8;
 /// Bytes of the objects that are asked for at once, about: each replica of both sides answers with as many, in every lane.
 const FETCHED_BYTES: usize = 1 << 20;
+
+/// Of an object that a replica does not have (1.38.2, `adapters/repos/db/shard_write_batch_references.go`).
+const NOT_FOUND: &str = "not found";
+
+fn later(message: String) -> PortError {
+    PortError { category: Category::Weaviate, retryable: true, message }
+}
 
 /// What is to be done with objects, and what they are beside that.
 #[derive(Debug, Default)]
@@ -133,7 +140,7 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
             let target = there.remove(&source.id);
             Pair { id: source.id, source: Some(source), target }
         });
-        let doings = kit.compared(unit, found.collect()).await?;
+        let doings = kit.compared(unit, found.collect(), BTreeSet::new()).await?;
         Ok((self.act(kit, unit, doings).await?, largest))
     }
 
@@ -141,6 +148,7 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
     async fn by_contents(&self, kit: &Kit, unit: &Unit, is_look: bool) -> Result<(), CopyError> {
         let after = self.begins(unit)?;
         let (mut source, mut target) = (unit.source_behind(after), unit.target_behind(after));
+        let mut unlike = BTreeSet::new();
         let paired = |objects: Vec<Object>| -> Vec<(Uuid, Object)> {
             objects.into_iter().map(|object| (object.id, object)).collect()
         };
@@ -154,11 +162,14 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
             if let Some(Behind(after)) = target.wants() {
                 let stretch = unit.of(&self.order.into, after);
                 let page = self.call(async || self.mirrored.page(stretch).await).await?;
+                unlike.extend(page.unlike);
                 added(&mut target, paired(page.objects), &self.order.into)?;
             }
             let (found, bound) = pairs(&mut source, &mut target);
             let read = found.iter().filter(|pair| pair.source.is_some()).count() as u64;
-            let doings = kit.compared(unit, found).await?;
+            // One of its replicas is not what it should be, whichever was listed: it is written anew, to all of them.
+            let said = found.iter().map(|pair| pair.id).filter(|id| unlike.remove(id)).collect();
+            let doings = kit.compared(unit, found, said).await?;
             let mut tally = Tally { read, ..doings.tally };
             if !is_look {
                 tally.join(self.act(kit, unit, Doings { tally: Tally::default(), ..doings }).await?);
@@ -208,20 +219,25 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
     }
 
     async fn put(&self, kit: &Kit, unit: &Unit, objects: &[Object]) -> Result<u64, CopyError> {
+        let tenant = unit.tenant.as_deref();
         for batch in batches(objects) {
             self.alive()?;
             let mut left: Vec<&Object> = batch.iter().collect();
             let mut refused = None;
+            let mut is_again = false;
             let put = async || {
-                let refusals = self.write(kit, unit.tenant.as_deref(), &left).await?;
-                left.retain(|object| refusals.iter().any(|refusal| refusal.id == object.id));
+                let was_again = std::mem::replace(&mut is_again, true);
+                let refusals = self.write(kit, tenant, &left).await?;
+                let is_refused = |object: &&Object| refusals.iter().any(|refusal| refusal.id == object.id);
+                if was_again {
+                    let taken: Vec<&Object> = left.iter().copied().filter(|object| !is_refused(object)).collect();
+                    self.are_linked(kit, tenant, &taken).await?;
+                }
+                left.retain(is_refused);
                 match refusals.into_iter().find(|refusal| !refusal.error.retryable) {
                     Some(refusal) => refused = Some(refusal),
                     None if left.is_empty() => {}
-                    None => {
-                        let message = format!("{} objects were refused for now", left.len());
-                        return Err(PortError { category: Category::Weaviate, retryable: true, message });
-                    }
+                    None => return Err(later(format!("{} objects were refused for now", left.len()))),
                 }
                 Ok(())
             };
@@ -234,11 +250,11 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
     }
 
     /// Writes objects, and their references behind them: servers refuse an object with one that leads to nothing. After an
-    /// error any of it may be done, and all of it is done again: an object that is written anew has no references, so that
-    /// none is there twice.
+    /// error any of it may be done, and all of it is done again: an object that is written anew has no references. What an
+    /// earlier call still does at the servers is looked for then ([`Self::are_linked`]).
     ///
-    /// A copier that dies between the two leaves objects without references. Its pass goes on in front of them; only one by
-    /// stamps does not come back to an old object that the target had lacked. The comparison of a final order finds it.
+    /// A copier that ends between the two leaves objects without references. Its pass goes on in front of them
+    /// ([`Copier::copy`]).
     async fn write(&self, kit: &Kit, tenant: Option<&str>, objects: &[&Object]) -> Result<Vec<Refusal>, PortError> {
         let references = &kit.references;
         if references.is_empty() {
@@ -250,9 +266,33 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
             |object: &&Object| references.has(object) && refusals.iter().all(|refusal| refusal.id != object.id);
         let linked: Vec<&Object> = objects.iter().copied().filter(is_linked).collect();
         if !linked.is_empty() {
-            refusals.extend(self.mirror.add_references(tenant, &linked, references).await?);
+            let unlinked = self.mirror.add_references(tenant, &linked, references).await?;
+            // They were confirmed a moment ago: what says that one is not there is a replica that was away, and writing it
+            // anew gives it to that one.
+            refusals.extend(unlinked.into_iter().map(|mut refusal| {
+                refusal.error.retryable |= refusal.error.message.contains(NOT_FOUND);
+                refusal
+            }));
         }
         Ok(refusals)
+    }
+
+    /// That these objects lead where they should, after calls of which nobody knows what they did.
+    async fn are_linked(&self, kit: &Kit, tenant: Option<&str>, objects: &[&Object]) -> Result<(), PortError> {
+        let references = &kit.references;
+        if references.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<Uuid> = objects.iter().map(|object| object.id).collect();
+        let there = self.mirror.fetch(tenant, &ids).await?;
+        let there: BTreeMap<Uuid, Object> = there.into_iter().map(|object| (object.id, object)).collect();
+        let is_as_wanted = |object: &&&Object| {
+            there.get(&object.id).is_some_and(|found| references.of(found).eq(references.of(object)))
+        };
+        match objects.iter().find(|object| !is_as_wanted(object)) {
+            None => Ok(()),
+            Some(object) => Err(later(format!("object {} does not yet lead where it should", object.id))),
+        }
     }
 
     /// Behind which id it begins, or goes on.
@@ -309,7 +349,13 @@ fn added<V>(listed: &mut Listed<V>, page: Vec<(Uuid, V)>, collection: &str) -> R
 impl Kit {
     /// What is to be done about objects of which both sides have spoken. Hashing takes milliseconds: it is done beside the
     /// threads that wait for answers.
-    async fn compared(&self, unit: &Unit, found: Vec<Pair<Object, Object>>) -> Result<Doings, CopyError> {
+    /// `unlike`: those of which the target's replicas differ from one another.
+    async fn compared(
+        &self,
+        unit: &Unit,
+        found: Vec<Pair<Object, Object>>,
+        unlike: BTreeSet<Uuid>,
+    ) -> Result<Doings, CopyError> {
         let (transformation, computed) = (self.transformation.clone(), self.computed.clone());
         let (all, tenant) = (self.transformation.clone(), unit.tenant.clone());
         let work = move || {
@@ -325,6 +371,7 @@ impl Kit {
                 match (made, target) {
                     (None, None) => continue,
                     (Some(wanted), target) => {
+                        let target = target.filter(|_| !unlike.contains(&id));
                         let is_same = target.is_some_and(|target| {
                             object_digest(&class::as_given(target, &wanted, &computed)) == object_digest(&wanted)
                         });

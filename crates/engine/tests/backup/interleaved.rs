@@ -193,6 +193,7 @@ impl ObjectSource for Restless {
                     // Two stretches of one collection are read by turns.
                     tokio::task::yield_now().await;
                     return Ok(Page {
+                        unlike: Vec::new(),
                         objects,
                         times,
                         replicas: ReplicasNote { compared: true, ..Default::default() },

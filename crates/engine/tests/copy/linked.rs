@@ -6,10 +6,11 @@ use elysia_engine::backup::transform::Step;
 use elysia_engine::copy::{Blocker, CopyError, Order};
 use elysia_engine::memory::Fuse;
 use elysia_engine::object::Object;
+use elysia_engine::retry::Retry;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::world::{Act, World, last, order};
+use super::world::{Act, Fate, World, id, last, order};
 
 /// What `B` should hold.
 fn wanted(world: &World) -> BTreeMap<String, BTreeMap<Uuid, Object>> {
@@ -66,4 +67,43 @@ async fn a_class_that_leads_nowhere_is_not_made() {
     assert_eq!(blockers, [nowhere]);
     let without = [Step::Drop { property: "toP".to_owned() }].to_vec();
     world.copy(&Order { transform: without, ..order("open") }).await.unwrap();
+}
+
+/// An old object that the target lacks is found by stamps, and by them alone its references would be forgotten.
+#[tokio::test]
+async fn killed_while_it_catches_up_it_leaves_no_object_without_references() {
+    for calls in 0..200 {
+        let world = World::linked(7);
+        world.copy(&order("open")).await.unwrap();
+        world.lock().now += 3_600_000;
+        world.lock().classes.get_mut("B").unwrap().objects.get_mut("").unwrap().remove(&id(3));
+        let killed = world.with_fuse(&Fuse::after(calls)).copy(&order("again")).await;
+        world.copy(&order("again")).await.unwrap();
+        assert_eq!(world.contents("B"), wanted(&world), "killed after {calls} calls");
+        if killed.is_ok() {
+            return;
+        }
+    }
+    panic!("no number of calls was enough");
+}
+
+#[tokio::test]
+async fn what_an_earlier_call_still_does_is_seen() {
+    for fate in [Fate::Late, Fate::NotFound] {
+        let world = World::linked(7);
+        world.lock().fates.push_back(fate);
+        let retry = Retry { attempts: 4, ..Retry::default() };
+        world.copy(&Order { retry, lanes: 1, ..order("open") }).await.unwrap();
+        assert_eq!(world.contents("B"), wanted(&world), "{fate:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_replica_holds_otherwise_is_written_anew_and_compared_once_more() {
+    let world = World::linked(7);
+    world.copy(&order("open")).await.unwrap();
+    world.lock().unlike.insert(id(3));
+    let state = world.copy(&last("last")).await.unwrap();
+    assert!(state.compared.unwrap().is_same() && world.lock().unlike.is_empty());
+    assert_eq!(world.contents("B"), wanted(&world));
 }

@@ -62,6 +62,15 @@ pub(crate) enum Act {
     },
 }
 
+/// What becomes of a call that adds references.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fate {
+    /// Nobody hears of it, and the server carries it out when the next one comes.
+    Late,
+    /// A replica that was away does not know the first object.
+    NotFound,
+}
+
 /// Objects of a tenant, each with when it was written.
 type Objects = BTreeMap<Uuid, (Object, i64)>;
 
@@ -92,6 +101,12 @@ pub(crate) struct Inner {
     pub(crate) calls: u32,
     /// Ids that listings leave out, and that are there all the same.
     pub(crate) hidden: BTreeSet<Uuid>,
+    /// Ids of the target of which one replica holds something else, until they are written anew.
+    pub(crate) unlike: BTreeSet<Uuid>,
+    /// What becomes of the next calls that add references.
+    pub(crate) fates: VecDeque<Fate>,
+    /// What an earlier call still does.
+    late: Vec<(Uuid, String, String)>,
     /// Ids that were removed from the target, or tenants.
     pub(crate) removed: Vec<String>,
     anew: u64,
@@ -373,7 +388,11 @@ impl ObjectSource for World {
     }
 
     async fn page(&self, stretch: Stretch<'_>) -> Result<Page, PortError> {
-        Ok(Page { objects: self.read(stretch, |object, _| object.clone())?, ..Page::default() })
+        let objects = self.read(stretch, |object, _| object.clone())?;
+        let inner = self.lock();
+        let is_unlike = |id: &Uuid| stretch.collection == "B" && inner.unlike.contains(id);
+        let unlike = objects.iter().map(|object| object.id).filter(is_unlike).collect();
+        Ok(Page { objects, unlike, ..Page::default() })
     }
 
     fn tells_times(&self) -> bool {

@@ -263,7 +263,7 @@ impl ObjectSource for Vast {
             println!("{} objects are read", (before + count) / TOLD_EVERY * TOLD_EVERY);
         }
         let replicas = ReplicasNote { compared: true, ..ReplicasNote::default() };
-        Ok(Page { objects, times: Vec::new(), replicas, is_last: next == end })
+        Ok(Page { objects, replicas, is_last: next == end, ..Page::default() })
     }
 
     async fn set_awake(&self, _: &str, _: &str, _: bool) -> Result<(), PortError> {

@@ -14,7 +14,7 @@ use super::{GRPC_MESSAGE_BYTES, Method, NamedVector, Vectors, encoding};
 use crate::client::Client;
 use crate::error::{ErrorCategory, WeaviateError};
 use crate::objects::Consistency;
-use crate::words;
+use crate::{refusals, words};
 
 /// One object to write. Written over what has its id.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +57,8 @@ pub enum VectorRef<'a> {
     Multi(&'a [Vec<f32>]),
 }
 
-/// What became of a batch: every object that is not named was written.
+/// What became of a batch: every object that is not named was written. One that is named may have been as well, where a
+/// shard cannot be written: servers do not say which objects were for it (module `refusals`).
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct BatchOutcome {
     /// The objects that were refused, ascending.
@@ -232,8 +233,7 @@ impl Client {
             };
             errors.push(ObjectError { index, message: words::bounded(error.error) });
         }
-        errors.sort_by_key(|error| error.index);
-        Ok(BatchOutcome { errors })
+        Ok(BatchOutcome { errors: refusals::of_all(errors, count) })
     }
 }
 

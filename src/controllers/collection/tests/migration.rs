@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::super::super::fixture::{NAMESPACE, NODES, Rounds, World, advance, at_every_write, now};
 use super::{declared, ids};
 use crate::worker::LEDGER_KEY;
+use crate::worker::backup::drill::Scratch;
 use crate::worker::copy::work::CopyWork;
 
 /// Rounds of a migration. A fault in the freeze may undo it: what was frozen is thawed, and writes in flight, 120 s or four
@@ -467,6 +468,70 @@ async fn what_is_said_in_the_last_moment_keeps_the_old_class() {
     advance(73 * 3600);
     world.step().await;
     assert!(world.weaviate.class("Articles").is_some(), "references lead to it");
+    assert!(world.conditions().contains("references of Books.of lead to it"), "{}", world.conditions());
+    // Those of a drill's class are gone when it is.
+    world.weaviate.remove_class("Books");
+    let scratch = Scratch::new("Books", "ai/nightly (u)", "0123456789ab");
+    world.weaviate.seed_class(&json!({
+        "class": scratch.name, "description": scratch.mark(),
+        "properties": [{"name": "of", "dataType": ["Articles"]}],
+    }));
+    advance(3600);
+    world.step().await;
+    world.step().await;
+    assert!(world.weaviate.class("Articles").is_none(), "{}", world.conditions());
+}
+
+/// The plan waits for days, and its approval is of what was seen then.
+#[tokio::test]
+async fn a_class_that_leads_to_the_live_one_by_now_keeps_it_writable() {
+    let mut world = aliased(&manual()).await;
+    world.declare(Some("text2vec-openai"));
+    for _ in 0..6 {
+        world.step().await;
+    }
+    assert!(world.conditions().contains("NeedsApproval"), "{}", world.conditions());
+    world.weaviate.seed_class(&json!({"class": "Books", "properties": [{"name": "of", "dataType": ["Articles"]}]}));
+    assert!(world.approve_migration());
+    for _ in 0..4 {
+        world.step().await;
+    }
+    assert!(!world.is_frozen("Articles"));
+    assert_eq!((world.phase().as_str(), world.weaviate.alias("Live").as_deref()), ("Copy", Some("Articles")));
+    let conditions = world.conditions();
+    assert!(conditions.contains("Stalled=True MigrationBlocked"), "{conditions}");
+    assert!(conditions.contains("references of Books.of lead to class Articles"), "{conditions}");
+    world.weaviate.remove_class("Books");
+    world.until_kept(ROUNDS.with(1), async |world| world.step().await).await;
+}
+
+/// The journal names what is made, and would be of a class that the servers refuse for ever.
+#[tokio::test]
+async fn nothing_is_begun_into_a_class_that_leads_to_none() {
+    let mut world = aliased(&manual()).await;
+    let lead_to = |world: &World, to: &str| {
+        world.api.edit::<ElysiaCollection>(NAMESPACE, "articles", |object| {
+            object["spec"]["schema"] =
+                json!({"vectorizer": "text2vec-openai", "properties": [{"name": "by", "dataType": [to]}]});
+        });
+    };
+    world.weaviate.seed_class(&json!({"class": "People", "multiTenancyConfig": {"enabled": true}}));
+    for (to, why) in [
+        ("Authors", "lead to class Authors, and there is no class of that name"),
+        // An alias is no class.
+        ("Live", "lead to class Live, and there is no class of that name"),
+        ("People", "lead to class People, which has tenants"),
+    ] {
+        lead_to(&world, to);
+        world.step().await;
+        assert!(world.migration_journal().is_none(), "{to}");
+        let conditions = world.conditions();
+        assert!(conditions.contains("MigrationBlocked") && conditions.contains(why), "{to}: {conditions}");
+    }
+    world.weaviate.seed_class(&json!({"class": "Authors"}));
+    lead_to(&world, "Authors");
+    world.step().await;
+    assert!(world.migration_journal().is_some(), "{}", world.conditions());
 }
 
 #[tokio::test]

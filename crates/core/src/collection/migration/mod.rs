@@ -39,6 +39,13 @@ pub use tenants::{Roll, Tenants};
 /// The first servers that have aliases.
 pub const FIRST_VERSION: ServerVersion = ServerVersion::minor(32);
 
+/// The first servers that answer for each write of a batch that a read-only shard refuses. Where a shard has one replica, those
+/// of before answer FAILED for one of them and SUCCESS for the others, and write none (seen on 1.38.2).
+pub const REFUSES_EACH: ServerVersion = ServerVersion { major: 1, minor: 38, patch: 10 };
+
+/// The one after them that answers as those of before.
+const REFUSES_ONE: ServerVersion = ServerVersion::minor(39);
+
 /// How often is caught up with what was written meanwhile, while a plan waits for its approval. A pass asks the servers for
 /// all that is new; what is left when the switch is approved takes the last pass, while nobody can write.
 pub const CATCH_UP: SignedDuration = SignedDuration::from_secs(300);
@@ -136,7 +143,8 @@ pub struct Look {
     pub jobs: Sight<Vec<JobView>>,
     /// What about the transformations that are declared does not fit the live class, as the engine says it.
     pub unfit: Vec<String>,
-    /// Why objects of the live class cannot be copied, or not into the one that is to be made, as the engine says it.
+    /// Why objects of the live class cannot be copied, or not into the one that is to be made, as the engine says it; or why
+    /// that one cannot be made.
     pub uncopied: Option<String>,
     /// Properties of other classes that lead to the live one, each as `CLASS.PROPERTY`; asked when another class is to be
     /// made.
@@ -389,12 +397,49 @@ fn own_reference(declared: &str, class: &Value) -> Option<String> {
     properties_to(class, |to| names::generation_of(declared, to).is_some()).next()
 }
 
+/// What whoever approves a freeze of this class has to see to first, if it takes that: its servers answer SUCCESS for writes that
+/// they refuse. What is not known counts as if they did.
+pub fn stop_writers(
+    class: &str,
+    version: Option<ServerVersion>,
+    placement: &Sight<Vec<ShardReplicas>>,
+) -> Option<String> {
+    let is_lone = placement.seen().is_none_or(|placement| placement.iter().any(|shard| shard.replicas.len() < 2));
+    let is_unheard = version.is_none_or(|version| version < REFUSES_EACH || version == REFUSES_ONE);
+    (is_lone && is_unheard).then(|| {
+        format!(
+            "stop the writers that send batches before you approve: while {class} is read-only, servers before {REFUSES_EACH}, and {REFUSES_ONE}, answer SUCCESS for writes of a batch that they refuse, where a shard has one replica, and those writes are lost"
+        )
+    })
+}
+
 /// Why references of its own keep a collection from being migrated into this class, if so.
 pub fn leads_to_itself(declared: &str, class: &Value) -> Option<String> {
     let property = own_reference(declared, class)?;
     Some(format!(
         "references of property {property} lead to the collection itself, by the name of a class and not by the alias"
     ))
+}
+
+/// Why a class cannot be made by where its references lead, if so: servers ask for each class by its name, and let a class
+/// without tenants lead to none that has them. Those to the collection itself are for [`leads_to_itself`].
+pub fn leads_nowhere(made: &Value, all: &[Value]) -> Option<String> {
+    let properties = made["properties"].as_array().map(Vec::as_slice).unwrap_or_default();
+    properties.iter().find_map(|property| {
+        let types = property["dataType"].as_array().map(Vec::as_slice).unwrap_or_default();
+        // Other types than classes begin in lower case.
+        let classes = types.iter().filter_map(Value::as_str).filter(|name| name.starts_with(char::is_uppercase));
+        let why = classes.filter(|to| made["class"] != **to).find_map(|to| {
+            match all.iter().find(|class| class["class"] == *to) {
+                None => Some(format!("{to}, and there is no class of that name; an alias does not do")),
+                Some(class) if schema::is_multi_tenant(class) && !schema::is_multi_tenant(made) => {
+                    Some(format!("{to}, which has tenants, and servers let no class without tenants lead to one"))
+                }
+                Some(_) => None,
+            }
+        })?;
+        Some(format!("references of property {} lead to class {why}", schema::property_name(property)))
+    })
 }
 
 /// Why references of other classes, each named as [`leading_to`] does, keep it from being migrated, if so.

@@ -170,6 +170,57 @@ fn references_that_lead_to_the_collection_are_found() {
 }
 
 #[test]
+fn a_class_leads_to_classes_that_are_there_and_that_it_may_lead_to() {
+    let refers = |to: &Value| json!({"class": "A_2", "properties": [{"name": "by", "dataType": to}]});
+    let tenanted = json!({"enabled": true});
+    let all = [json!({"class": "B"}), json!({"class": "T", "multiTenancyConfig": tenanted})];
+    for (to, nowhere) in [
+        (json!(["text"]), None),
+        (json!(["object[]"]), None),
+        (json!(["B"]), None),
+        (json!(["A_2"]), None),
+        (json!(["B", "C"]), Some("references of property by lead to class C, and there is no class")),
+        (json!(["T"]), Some("references of property by lead to class T, which has tenants")),
+    ] {
+        let why = leads_nowhere(&refers(&to), &all);
+        assert_eq!(why.is_some(), nowhere.is_some(), "{to} {why:?}");
+        assert!(why.as_deref().unwrap_or_default().contains(nowhere.unwrap_or_default()), "{to} {why:?}");
+    }
+    let made = json!({"multiTenancyConfig": tenanted, "properties": [{"name": "by", "dataType": ["T"]}]});
+    assert_eq!((leads_nowhere(&made, &all), leads_nowhere(&json!({}), &all)), (None, None));
+}
+
+#[test]
+fn writers_are_stopped_where_servers_say_that_they_wrote_what_they_refused() {
+    let shard = |replicas: &[&str]| ShardReplicas {
+        shard: "s".to_owned(),
+        replicas: replicas.iter().map(ToString::to_string).collect(),
+    };
+    let (lone, two) = (shard(&["a"]), shard(&["a", "b"]));
+    let version = |text: &str| ServerVersion::parse(text);
+    for (version, placement, expected) in [
+        (version("1.38.2"), vec![lone.clone()], true),
+        (version("1.38.9"), vec![two.clone(), lone.clone()], true),
+        (version("1.35.2"), vec![lone.clone()], true),
+        (ServerVersion::minor(38).into(), vec![lone.clone()], true),
+        (None, vec![lone.clone()], true),
+        (version("1.38.10"), vec![lone.clone()], false),
+        // The mend was not in it yet.
+        (version("1.39.0"), vec![lone.clone()], true),
+        (version("1.39.1"), vec![lone], false),
+        (version("1.38.2"), vec![two.clone(), two.clone()], false),
+        (None, vec![two], false),
+        (version("1.38.2"), vec![], false),
+    ] {
+        let word = stop_writers("A", version, &Sight::Seen(placement.clone()));
+        assert_eq!(word.is_some(), expected, "{version:?} {placement:?}");
+    }
+    let unseen = Sight::unseen(BlindnessKind::Failed, "no");
+    assert!(stop_writers("A", version("1.38.2"), &unseen).is_some_and(|word| word.contains("while A is read-only")));
+    assert_eq!(stop_writers("A", version("1.38.10"), &unseen), None);
+}
+
+#[test]
 fn what_the_api_server_refuses_is_refused_in_the_loop_too() {
     for (collection, migration, refused) in [
         ("A", json!({"alias": "Live"}), None),

@@ -5,7 +5,7 @@ mod keeping;
 mod showing;
 
 use elysia_api::condition::Reason;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::showing::left_out;
 use super::super::migration::{self, Act, Journal, Live, Look, Moved, Phase, Standing, Tenants, Wanted};
@@ -131,6 +131,7 @@ impl<'a> Planner<'a> {
         let called_off = self.spec.rollback.as_deref() == Some(&journal.hash);
         let waits = |planner: &mut Self, message: String| {
             planner.show(journal, true);
+            let unheard = planner.stop_writers(&journal.from).map_or_else(String::new, |why| format!("; {why}"));
             if called_off {
                 let message = format!(
                     "{what}; the plan {} was called off by elysia.dev/rollback. Remove that annotation to have it back",
@@ -145,7 +146,7 @@ impl<'a> Planner<'a> {
             let command = approval_command(&planner.spec.name, &journal.hash);
             Part::Stuck(
                 Reason::NeedsApproval,
-                format!("{what}; {message}.{stopped} Look at status.plan, then: {command}"),
+                format!("{what}; {message}{unheard}.{stopped} Look at status.plan, then: {command}"),
             )
         };
         if let (true, Some(_)) = (journal.is_rollback, other)
@@ -192,6 +193,9 @@ impl<'a> Planner<'a> {
             return Part::Working(Reason::Migrating, format!("{what}; {} is gone and is made again", journal.to));
         };
         let missing = migration::left_properties(class, other, &journal.transform);
+        if let Some(why) = migration::leads_to_itself(&self.spec.declared, &json!({"properties": missing})) {
+            return Part::Stuck(Reason::MigrationBlocked, format!("{what}, and it cannot be migrated: {why}"));
+        }
         if !missing.is_empty() {
             let to = &journal.to;
             self.acts(missing.into_iter().map(|property| Act::AddProperty { class: to.clone(), property }));
@@ -232,7 +236,7 @@ impl<'a> Planner<'a> {
                 let left_out = left_out(journal, &ledger);
                 self.show_with(journal, left_out.as_deref(), false);
                 if (journal.approved || self.may_switch(journal)) && !called_off {
-                    return self.freeze(class, journal, what);
+                    return self.freeze(class, journal, look, what);
                 }
                 let at = ledger.finished_at.unwrap_or(ledger.updated_at);
                 if self.now.duration_since(at.max(journal.since)) >= migration::CATCH_UP {
@@ -253,8 +257,15 @@ impl<'a> Planner<'a> {
         // The live name loses what is left out: that is a person's to say.
         let is_automatic = self.wanted().is_some_and(|wanted| wanted.is_automatic)
             && journal.stopped.is_none()
+            // Its writers would be told that writes succeeded which are lost.
+            && self.stop_writers(&journal.from).is_none()
             && !migration::transform::leaves_objects_out(&journal.transform);
         (is_automatic || self.approves(&journal.hash)) && self.spec.rollback.as_deref() != Some(&journal.hash)
+    }
+
+    /// What a person has to see to before this class is made read-only.
+    pub(super) fn stop_writers(&self, class: &str) -> Option<String> {
+        migration::stop_writers(class, self.observed.version, &self.observed.placement)
     }
 
     fn create(&mut self, journal: &Journal, other: Option<&Value>, look: &Look, what: &str) -> Part {
@@ -267,6 +278,9 @@ impl<'a> Planner<'a> {
                         "{what}, and {to}, to which it was to go back, is gone; declare the settings that are live"
                     ),
                 );
+            }
+            if let Some(why) = &look.uncopied {
+                return Part::Stuck(Reason::MigrationBlocked, format!("{what}, and it cannot be migrated: {why}"));
             }
             self.acts([Act::CreateTarget(journal.wanted_schema.clone())]);
             return Part::Working(Reason::Migrating, format!("{what}; {to} is created"));
@@ -307,7 +321,11 @@ impl<'a> Planner<'a> {
     }
 
     /// From here on nobody writes until the alias is switched.
-    fn freeze(&mut self, class: &Value, journal: &Journal, what: &str) -> Part {
+    fn freeze(&mut self, class: &Value, journal: &Journal, look: &Look, what: &str) -> Part {
+        // Made while the plan waited.
+        if let Some(part) = self.led_from(look, what) {
+            return part;
+        }
         if has_active_copies(self.observed) {
             return Part::Working(
                 Reason::Migrating,
@@ -439,6 +457,12 @@ impl<'a> Planner<'a> {
         }
         if !journal.is_rollback && self.transforms_otherwise(journal) {
             return Some("the spec asks for other transformations by now".to_owned());
+        }
+        // When it was frozen nothing led there; what is not seen for the moment stops nothing.
+        if let (true, Some(Sight::Seen(leading))) = (self.spec.collection == journal.from, &look.led_from)
+            && let Some(why) = migration::led_from(&journal.from, leading)
+        {
+            return Some(why);
         }
         match &look.other {
             Some((_, Sight::Seen(Some(target)))) if self.fits(target) => None,

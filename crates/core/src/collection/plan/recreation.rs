@@ -57,13 +57,10 @@ impl Planner<'_> {
         };
         let called_off = self.spec.rollback.as_deref() == Some(&hash);
         let approved = self.approves(&hash) && !called_off;
-        self.shown = Some(shown_plan(
-            &hash,
-            Purpose::Recreate.action(),
-            true,
-            recreate_steps(self.spec, self.observed, &journal),
-            !approved,
-        ));
+        let unheard = self.stop_writers(&self.spec.collection).filter(|_| !approved);
+        let mut steps: Vec<String> = unheard.clone().into_iter().collect();
+        steps.extend(recreate_steps(self.spec, self.observed, &journal));
+        self.shown = Some(shown_plan(&hash, Purpose::Recreate.action(), true, steps, !approved));
         if called_off {
             let message = format!(
                 "{what}; the plan {hash} was called off by elysia.dev/rollback. Remove that annotation to have it back"
@@ -71,8 +68,9 @@ impl Planner<'_> {
             return Part::Stuck(Reason::NeedsApproval, message);
         }
         if !approved {
+            let unheard = unheard.map_or_else(String::new, |why| format!("; {why}"));
             let message = format!(
-                "{what}; it lists no objects and can be recreated.{stopped} Look at status.plan, then: {}",
+                "{what}; it lists no objects and can be recreated{unheard}.{stopped} Look at status.plan, then: {}",
                 approval_command(&self.spec.name, &hash)
             );
             return Part::Stuck(Reason::NeedsApproval, message);

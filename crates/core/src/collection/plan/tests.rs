@@ -299,6 +299,11 @@ fn the_hash_approves_this_plan_once_and_no_other() {
     let waiting = approved(None, &observed);
     let hash = waiting.shown.clone().unwrap().hash;
     assert_eq!(picture(&waiting), "False NeedsApproval []");
+    let word = "stop the writers that send batches before you approve: while A is read-only";
+    assert!(waiting.findings[0].message.contains(word), "{:?}", waiting.findings[0]);
+    assert!(waiting.shown.as_ref().unwrap().steps[0].starts_with(word), "{:?}", waiting.shown);
+    let new = Observed { version: Some(super::super::migration::REFUSES_EACH), ..observed.clone() };
+    assert!(!approved(None, &new).shown.unwrap().steps[0].contains("writers"));
     assert_eq!(picture(&approved(Some("another"), &observed)), "False NeedsApproval []");
     assert_eq!(picture(&approved(Some(&hash), &observed)), "False Recreating [journal AutoSchemaOff]");
 

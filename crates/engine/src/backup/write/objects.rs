@@ -187,7 +187,7 @@ impl<S: Store, O: ObjectSource, C: Clock> Job<'_, '_, S, O, C> {
             Ok::<_, WriteError>(self.writer.progress.reading.of(self.writer.clock, page).await?)
         };
         let mut next = Some(page(after).await?);
-        while let Some(Page { objects, times, replicas, is_last }) = next.take() {
+        while let Some(Page { objects, times, replicas, is_last, unlike: _ }) = next.take() {
             lane.read.replicas.join(replicas);
             let Some(last) = objects.last().map(|object| object.id) else { break };
             for (before, object) in std::iter::once(after).chain(objects.iter().map(|it| Some(it.id))).zip(&objects) {

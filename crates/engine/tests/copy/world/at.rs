@@ -8,7 +8,7 @@ use elysia_engine::ports::{PortError, Refusal};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Class, World, refuse, states};
+use super::{Class, Fate, World, refuse, states};
 
 /// One collection, as it is written.
 pub(super) struct At {
@@ -103,6 +103,7 @@ impl Target for At {
                 all.insert(object.id, ((*object).clone(), now));
                 Ok(())
             })?;
+            self.world.lock().unlike.remove(&object.id);
         }
         Ok(Vec::new())
     }
@@ -113,20 +114,32 @@ impl Target for At {
         objects: &[&Object],
         references: &References,
     ) -> Result<Vec<Refusal>, PortError> {
-        for object in objects {
-            // One by one, and behind those that are there.
-            for (property, beacon) in references.of(object) {
-                self.with(|class, now| {
-                    let all = class.objects.entry(tenant.unwrap_or_default().to_owned()).or_default();
-                    let Some((object, at)) = all.get_mut(&object.id) else { return Err(refuse("no such object")) };
-                    *at = now;
-                    let list = object.properties.entry(property).or_insert_with(|| json!([]));
-                    list.as_array_mut().ok_or_else(|| refuse("no list"))?.push(json!({ "beacon": beacon }));
-                    Ok(())
-                })?;
-            }
+        let all = objects.iter().flat_map(|object| {
+            references.of(object).map(|(property, beacon)| (object.id, property.to_owned(), beacon.to_owned()))
+        });
+        let mut all: Vec<_> = all.collect();
+        let fate = self.world.lock().fates.pop_front();
+        if fate == Some(Fate::Late) {
+            self.world.lock().late = all;
+            return Err(PortError { retryable: true, ..refuse("no answer") });
         }
-        Ok(Vec::new())
+        all.splice(0..0, std::mem::take(&mut self.world.lock().late));
+        for (id, property, beacon) in all {
+            // One by one, and behind those that are there.
+            self.with(|class, now| {
+                let all = class.objects.entry(tenant.unwrap_or_default().to_owned()).or_default();
+                let Some((object, at)) = all.get_mut(&id) else { return Err(refuse("no such object")) };
+                *at = now;
+                let list = object.properties.entry(property).or_insert_with(|| json!([]));
+                list.as_array_mut().ok_or_else(|| refuse("no list"))?.push(json!({ "beacon": beacon }));
+                Ok(())
+            })?;
+        }
+        let first = objects.first().filter(|_| fate == Some(Fate::NotFound));
+        Ok(first
+            .map(|object| Refusal { id: object.id, error: refuse("object with id x not found") })
+            .into_iter()
+            .collect())
     }
 
     async fn add_property(&self, _: &Value) -> Result<(), PortError> {

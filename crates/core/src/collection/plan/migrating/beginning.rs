@@ -163,7 +163,7 @@ impl Planner<'_> {
     }
 
     /// References of other classes lead to a class by its name: an alias that is switched does not take them along.
-    fn led_from(&mut self, look: &Look, what: &str) -> Option<Part> {
+    pub(super) fn led_from(&mut self, look: &Look, what: &str) -> Option<Part> {
         let unseen = match &look.led_from {
             Some(Sight::Seen(leading)) => {
                 let why = migration::led_from(&self.spec.collection, leading)?;

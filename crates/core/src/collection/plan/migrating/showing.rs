@@ -19,6 +19,10 @@ impl Planner<'_> {
         if let Some(way) = self.versions().and_then(|next| way(next, journal)) {
             steps.insert(0, way);
         }
+        // The first word: a status shows the first twenty steps.
+        if let Some(word) = self.stop_writers(&journal.from).filter(|_| !journal.approved) {
+            steps.insert(0, word);
+        }
         self.shown = Some(shown(journal, steps, waits));
     }
 

@@ -146,7 +146,7 @@ fn looked(journal: Option<Journal>) -> Observed {
     };
     Observed {
         holder: Some(Sight::Seen(Some("b".to_owned()))),
-        version: Some(ServerVersion::minor(38)),
+        version: Some(migrations::REFUSES_EACH),
         migration: Some(Box::new(look)),
         ..seen(Some(if has_switched { target() } else { class(1) }), "a", "b")
     }
@@ -399,6 +399,84 @@ fn an_approval_serves_one_attempt() {
     let called_off =
         [(names::APPROVE_ANNOTATION, first.hash.as_str()), (names::ROLLBACK_ANNOTATION, first.hash.as_str())];
     assert_eq!(picture(&planned(&manual(), &ready(&first), &called_off)), "False NeedsApproval []");
+}
+
+#[test]
+fn writers_that_would_be_told_that_they_wrote_are_stopped_by_a_person_first() {
+    let first = journal(Phase::Copy);
+    let ready = |version: Option<ServerVersion>, replicas: &str| {
+        let mut observed =
+            with(first.clone(), |journal, look| look.ledger = Sight::Seen(Some(says(journal, CopyStage::Done))));
+        observed.version = version;
+        observed.placement = Sight::Seen(vec![shard("s", replicas), shard("t", replicas)]);
+        observed
+    };
+    let automatic = declared(&json!({"alias": "Live", "approval": "Auto"}));
+    let word = "stop the writers that send batches before you approve: while A is read-only";
+    for version in [None, ServerVersion::parse("1.38.9"), Some(ServerVersion::minor(35))] {
+        let observed = ready(version, "b");
+        let plan = planned(&automatic, &observed, &[]);
+        assert_eq!(picture(&plan), "False NeedsApproval []", "{version:?}: {:?}", plan.findings);
+        assert!(plan.findings[0].message.contains(word), "{:?}", plan.findings[0]);
+        assert!(plan.shown.is_some_and(|shown| shown.waiting_for.is_some() && shown.steps[0].starts_with(word)));
+        let approved = planned(&automatic, &observed, &[(names::APPROVE_ANNOTATION, &first.hash)]);
+        assert_eq!(picture(&approved), "False Migrating [journal Freeze]", "{version:?}");
+    }
+    for (version, replicas) in
+        [(Some(migrations::REFUSES_EACH), "b"), (ServerVersion::parse("1.39.1"), "b"), (None, "ab")]
+    {
+        let plan = planned(&automatic, &ready(version, replicas), &[]);
+        assert!(plan.shown.is_some_and(|shown| !shown.steps[0].contains("writers")), "{version:?} {replicas}");
+        assert!(!plan.findings[0].message.contains(word), "{version:?} {replicas}: {:?}", plan.findings[0]);
+    }
+}
+
+#[test]
+fn what_leads_to_the_class_by_now_keeps_it_from_being_frozen() {
+    let first = journal(Phase::Copy);
+    for (led_from, expected) in [
+        (Some(Sight::Seen(Vec::new())), "False Migrating [journal Freeze]"),
+        (Some(Sight::Seen(vec!["Books.of".to_owned()])), "False MigrationBlocked []"),
+        (Some(Sight::unseen(BlindnessKind::Failed, "no")), "Unknown Unknown []"),
+        (None, "Unknown Unknown []"),
+    ] {
+        let observed = with(first.clone(), |journal, look| {
+            look.ledger = Sight::Seen(Some(says(journal, CopyStage::Done)));
+            look.led_from = led_from;
+        });
+        let plan = planned(&manual(), &observed, &[(names::APPROVE_ANNOTATION, &first.hash)]);
+        assert_eq!(picture(&plan), expected, "{:?}", plan.findings);
+    }
+    // Once it is frozen it is thawed; once it is switched there is nothing to go back to.
+    for (phase, expected) in [
+        (Phase::Freeze, "False Migrating [journal Thaw!]"),
+        (Phase::Settle, "False Migrating [journal Thaw!]"),
+        (Phase::Final, "False Migrating [journal Thaw!]"),
+        (Phase::Switch, "False Migrating [journal Thaw!]"),
+        (Phase::Verify, "False Migrating [journal Kept]"),
+    ] {
+        let led_from = Some(Sight::Seen(vec!["Books.of".to_owned()]));
+        told(&with(journal(phase), |_, look| look.led_from = led_from), expected);
+    }
+}
+
+#[test]
+fn a_class_that_cannot_be_made_and_a_property_that_may_not_come_along_are_told() {
+    let mut observed = looked(Some(journal(Phase::Create)));
+    look(&mut observed).uncopied = Some("no class Authors".to_owned());
+    told(&observed, "False MigrationBlocked []");
+    // A client adds it to the live class while that is copied.
+    for (to, expected) in [
+        ("A", "False MigrationBlocked []"),
+        ("A_2", "False MigrationBlocked []"),
+        ("B", r#"False Migrating [property "next" of A_2]"#),
+    ] {
+        let mut observed = looked(Some(journal(Phase::Copy)));
+        let mut live = class(1);
+        live["properties"] = json!([{"name": "next", "dataType": [to]}]);
+        observed.class = Sight::Seen(Some(live));
+        told(&observed, expected);
+    }
 }
 
 #[test]
