@@ -84,6 +84,8 @@ impl KubernetesApi {
         K: Resource<DynamicType = ()> + DeserializeOwned,
     {
         let kind = K::kind(&());
+        let plural = format!("/{}/", K::plural(&()));
+        self.lock().unseen.retain(|path| !path.contains(&plural));
         self.lock().values().filter(|value| value["kind"] == kind.as_ref()).cloned().map(typed).collect()
     }
 
@@ -96,6 +98,7 @@ impl KubernetesApi {
         let mut state = self.lock();
         let mut value = state.value(&path).cloned().unwrap_or_else(|| panic!("no object {path}"));
         change(&mut value);
+        state.unseen.insert(path.clone());
         state.seed(path, value);
     }
 

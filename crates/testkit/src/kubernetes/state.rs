@@ -1,6 +1,6 @@
 //! What the server keeps, and what each verb does with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
@@ -41,6 +41,9 @@ pub(super) struct State {
     objects: BTreeMap<String, Stored>,
     /// What lists that any version will do for are answered from, where the cache has stopped.
     cache: Option<BTreeMap<String, Stored>>,
+    /// Objects that another hand changed since all of their kind were listed: what is said of one meanwhile is said of what it
+    /// was before.
+    pub(super) unseen: BTreeSet<String>,
     transcript: Vec<String>,
     made: u128,
     version: u64,
@@ -59,6 +62,7 @@ impl Default for State {
         Self {
             objects: BTreeMap::new(),
             cache: None,
+            unseen: BTreeSet::new(),
             transcript: Vec::new(),
             made: 0,
             version: 0,
@@ -257,7 +261,7 @@ impl State {
         if let Some(stored) = self.objects.get_mut(&asked.path()).filter(|_| asked.patch == PatchKind::Apply) {
             stored.applied.insert(hand, body);
         }
-        if asked.status && asked.kind_path.contains(OURS) {
+        if asked.status && asked.kind_path.contains(OURS) && !self.unseen.contains(&asked.path()) {
             conditions::record(&stored);
         }
         if is_let_go(&stored) {

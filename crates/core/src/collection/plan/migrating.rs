@@ -12,7 +12,7 @@ use super::super::migration::{self, Act, Journal, Live, Look, Moved, Phase, Stan
 use super::super::observed::ClusterSight;
 use super::super::schema::Difference;
 use super::shown::{approval_command, findings};
-use super::{Part, Plan, Planner, RECHECK, RECHECK_LATER, Step, has_active_copies, measure};
+use super::{Part, Plan, Planner, RECHECK, RECHECK_LATER, Step, Unsettled, has_active_copies, measure};
 use crate::sight::{BlindnessKind, Sight};
 
 impl<'a> Planner<'a> {
@@ -349,8 +349,10 @@ impl<'a> Planner<'a> {
             return Part::Stuck(Reason::MigrationBlocked, format!("{what}, and it cannot be made read-only: {why}"));
         }
         // The last pass takes what any replica lists: one that missed a deletion would bring the object back.
-        if let Some(why) = &self.unsettled {
-            return Part::Working(Reason::Migrating, format!("{what}; approved, and its replicas come first: {why}"));
+        if let Some(Unsettled { why, stuck }) = &self.unsettled {
+            let message = format!("{what}; approved, and its replicas come first: {why}");
+            return stuck
+                .map_or(Part::Working(Reason::Migrating, message.clone()), |reason| Part::Stuck(reason, message));
         }
         let next = Journal {
             approved: true,

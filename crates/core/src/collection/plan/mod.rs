@@ -262,15 +262,24 @@ struct Planner<'a> {
     unproved: bool,
     keep_count: bool,
     /// Why the replicas may still lack or keep what others do not, if so.
-    unsettled: Option<String>,
+    unsettled: Option<Unsettled>,
+}
+
+/// What replicas wait for.
+struct Unsettled {
+    why: String,
+    /// Why nothing moves without a person, if so.
+    stuck: Option<Reason>,
 }
 
 /// What replicas wait for before every one of them lists what the others do; `None` also where only a new class helps.
-fn unsettled(replicas: &Part) -> Option<String> {
-    match replicas {
-        Part::InSync(_) | Part::Stuck(Reason::CopyUnsupported | Reason::CopyOff, _) => None,
-        Part::Working(_, message) | Part::Stuck(_, message) | Part::Unknown(_, message) => Some(message.clone()),
-    }
+fn unsettled(replicas: &Part) -> Option<Unsettled> {
+    let (why, stuck) = match replicas {
+        Part::InSync(_) | Part::Stuck(Reason::CopyUnsupported | Reason::CopyOff, _) => return None,
+        Part::Stuck(reason, message) => (message, Some(*reason)),
+        Part::Working(_, message) | Part::Unknown(_, message) => (message, None),
+    };
+    Some(Unsettled { why: why.clone(), stuck })
 }
 
 /// What one part of the collection amounts to.

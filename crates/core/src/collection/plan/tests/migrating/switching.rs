@@ -156,9 +156,9 @@ fn a_spec_that_does_not_hold_any_more_thaws_and_what_was_switched_goes_on() {
 
 #[test]
 fn approved_it_waits_for_replicas_that_may_lack_what_others_deleted() {
-    let mut spec = manual();
-    spec["replication"] = json!({"factor": 3});
-    let of = |replicas: Option<Sight<BTreeMap<String, ReplicaView>>>| {
+    let of_factor = |factor: u32, replicas: Option<Sight<BTreeMap<String, ReplicaView>>>| {
+        let mut spec = manual();
+        spec["replication"] = json!({"factor": factor});
         let mut observed =
             with(journal(Phase::Copy), |journal, look| look.ledger = Sight::Seen(Some(says(journal, CopyStage::Done))));
         observed.class = Sight::Seen(Some(class(3)));
@@ -166,6 +166,7 @@ fn approved_it_waits_for_replicas_that_may_lack_what_others_deleted() {
         observed.replicas = replicas;
         planned(&spec, &observed, &[(names::APPROVE_ANNOTATION, &journal(Phase::Copy).hash)])
     };
+    let of = |replicas| of_factor(3, replicas);
     for replicas in [None, Some(lists([9, 9, 8])), Some(Sight::unseen(BlindnessKind::Unreachable, "no"))] {
         let plan = of(replicas);
         assert!(picture(&plan).ends_with("[]"), "{}", picture(&plan));
@@ -175,6 +176,10 @@ fn approved_it_waits_for_replicas_that_may_lack_what_others_deleted() {
     }
     let plan = of(Some(lists([9, 9, 9])));
     assert!(picture(&plan).ends_with("[journal Freeze]"), "{} {:?}", picture(&plan), plan.findings);
+    // Of replicas that wait for a person it waits for that person, and does not go on by itself.
+    let fewer = of_factor(1, Some(lists([9, 9, 9])));
+    let reasons: Vec<Reason> = fewer.findings.iter().map(|finding| finding.reason).collect();
+    assert!(reasons.contains(&Reason::NeedsApproval) && !reasons.contains(&Reason::Migrating), "{:?}", fewer.findings);
 }
 
 #[test]
