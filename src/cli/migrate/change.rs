@@ -177,7 +177,7 @@ pub(super) fn way(journal: Option<&Journal>, live: Option<&str>, moved: Option<&
             "{from} is gone, so there is nothing to go back to; declare its settings (migrate status -o json has them) to migrate anew"
         )),
         Phase::Verify if live == Some(from.as_str()) => Way::Nothing(format!(
-            "the alias was just switched; ask again in a moment. Where migrate status goes on to show {from} as live, somebody let it lead back, and the migration waits until it leads to {to}: {}",
+            "the alias was just switched; ask again in a moment. Where migrate status goes on to show {from} as live, somebody let it lead back: the migration ends a minute after its switch, and the same command declares the settings of {from} then. To have {to} live: {}",
             hand::put(alias, to)
         )),
         Phase::Verify => Way::Nothing("the alias was just switched; ask again in a moment".to_owned()),

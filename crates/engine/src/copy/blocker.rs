@@ -136,8 +136,8 @@ pub enum Blocker {
     },
     /// A class to which references lead, and which is not where the copy goes.
     #[error(
-        "property `{property}` leads to collection {to}, which is not in {cluster}: copy that one first, or drop the property \
-         by a transformation"
+        "property `{property}` leads to collection {to}, which is not in {cluster} (an alias does not do): copy that one \
+         first, or drop the property by a transformation"
     )]
     LeadsNowhere {
         /// Which.

@@ -57,12 +57,12 @@ pub(super) fn unlisted(class: &Value) -> Option<String> {
 /// Whether objects come out of a copy as others, or cannot be written at all. `made` is the source's class as the
 /// transformation leaves it.
 pub(super) fn unwritten(made: &Value) -> Option<String> {
-    hashed(made).next().map(|property| again(&property)).or_else(|| untold(made))
+    hashed(made).next().map(|property| again(&property)).or_else(|| unlinked(made))
 }
 
-/// Of a tenant's objects servers take a reference only when what it leads to is there, and answer none that leads to nothing
-/// in a way that could be written back: such a copy could end at any object.
-fn untold(made: &Value) -> Option<String> {
+/// Of a tenant's objects servers take a reference only when its target is there: a copy could end at any object whose target is
+/// gone.
+fn unlinked(made: &Value) -> Option<String> {
     let references = References::of_class(made);
     let (property, _) = references.targets().next().filter(|_| made["multiTenancyConfig"]["enabled"] == true)?;
     Some(format!(
@@ -83,7 +83,7 @@ fn again(property: &str) -> String {
 pub fn uncopied(class: &Value, wanted: &Value) -> Option<String> {
     let is_kept = |name: &String| hashed(class).any(|other| other == *name);
     let is_hashed = || hashed(wanted).find(is_kept).map(|name| again(&name));
-    unlisted(class).or_else(|| unlisted(wanted)).or_else(is_hashed).or_else(|| untold(wanted))
+    unlisted(class).or_else(|| unlisted(wanted)).or_else(is_hashed).or_else(|| unlinked(wanted))
 }
 
 /// The target's object without what its servers have computed beyond what it was given.

@@ -168,8 +168,8 @@ impl<R: Store, S: Side, T: Side, M: Mirror, C: Clock> Copier<'_, R, S, T, M, C> 
             let (found, bound) = pairs(&mut source, &mut target);
             let read = found.iter().filter(|pair| pair.source.is_some()).count() as u64;
             // One of its replicas is not what it should be, whichever was listed: it is written anew, to all of them.
-            let said = found.iter().map(|pair| pair.id).filter(|id| unlike.remove(id)).collect();
-            let doings = kit.compared(unit, found, said).await?;
+            let anew = found.iter().map(|pair| pair.id).filter(|id| unlike.remove(id)).collect();
+            let doings = kit.compared(unit, found, anew).await?;
             let mut tally = Tally { read, ..doings.tally };
             if !is_look {
                 tally.join(self.act(kit, unit, Doings { tally: Tally::default(), ..doings }).await?);

@@ -131,7 +131,7 @@ impl<'a> Planner<'a> {
         let called_off = self.spec.rollback.as_deref() == Some(&journal.hash);
         let waits = |planner: &mut Self, message: String| {
             planner.show(journal, true);
-            let unheard = planner.stop_writers(&journal.from).map_or_else(String::new, |why| format!("; {why}"));
+            let warning = planner.stop_writers(&journal.from).map_or_else(String::new, |why| format!("; {why}"));
             if called_off {
                 let message = format!(
                     "{what}; the plan {} was called off by elysia.dev/rollback. Remove that annotation to have it back",
@@ -146,7 +146,7 @@ impl<'a> Planner<'a> {
             let command = approval_command(&planner.spec.name, &journal.hash);
             Part::Stuck(
                 Reason::NeedsApproval,
-                format!("{what}; {message}{unheard}.{stopped} Look at status.plan, then: {command}"),
+                format!("{what}; {message}{warning}.{stopped} Look at status.plan, then: {command}"),
             )
         };
         if let (true, Some(_)) = (journal.is_rollback, other)

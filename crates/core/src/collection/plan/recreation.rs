@@ -57,8 +57,8 @@ impl Planner<'_> {
         };
         let called_off = self.spec.rollback.as_deref() == Some(&hash);
         let approved = self.approves(&hash) && !called_off;
-        let unheard = self.stop_writers(&self.spec.collection).filter(|_| !approved);
-        let mut steps: Vec<String> = unheard.clone().into_iter().collect();
+        let warning = self.stop_writers(&self.spec.collection).filter(|_| !approved);
+        let mut steps: Vec<String> = warning.clone().into_iter().collect();
         steps.extend(recreate_steps(self.spec, self.observed, &journal));
         self.shown = Some(shown_plan(&hash, Purpose::Recreate.action(), true, steps, !approved));
         if called_off {
@@ -68,9 +68,9 @@ impl Planner<'_> {
             return Part::Stuck(Reason::NeedsApproval, message);
         }
         if !approved {
-            let unheard = unheard.map_or_else(String::new, |why| format!("; {why}"));
+            let warning = warning.map_or_else(String::new, |why| format!("; {why}"));
             let message = format!(
-                "{what}; it lists no objects and can be recreated{unheard}.{stopped} Look at status.plan, then: {}",
+                "{what}; it lists no objects and can be recreated{warning}.{stopped} Look at status.plan, then: {}",
                 approval_command(&self.spec.name, &hash)
             );
             return Part::Stuck(Reason::NeedsApproval, message);
